@@ -1,0 +1,46 @@
+"""Errors meant for a person: each message says what was found, where, what is allowed and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AttnBenchError(Exception):
+    """Base of every error that the command line prints without a traceback."""
+
+
+class StudyError(AttnBenchError):
+    """The study file asks for something that cannot be done."""
+
+
+class CatalogError(AttnBenchError):
+    """A dataset's catalog entry is unknown or contradicts itself."""
+
+
+class FetchError(AttnBenchError):
+    """A file could not be downloaded or is not what the catalog says."""
+
+
+class DataError(AttnBenchError):
+    """A case, a prepared store or a fold file breaks its contract."""
+
+
+class ModelError(AttnBenchError):
+    """A network or mechanism cannot be built as asked."""
+
+
+class CheckpointError(AttnBenchError):
+    """A checkpoint does not belong to the study, the data or the model at hand."""
+
+
+def nearest(found: str, allowed: Iterable[str]) -> str:
+    """A sentence that names the allowed words, the nearest to `found` first.
+
+    >>> nearest("unte", ["unet", "attention_gate"])
+    "did you mean 'unet'? allowed: attention_gate, unet"
+    """
+    words = sorted(allowed)
+    close = get_close_matches(found, words, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(words)}"

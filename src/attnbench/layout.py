@@ -1,0 +1,77 @@
+"""Where every file of a study lies: the one place that knows the paths under the output folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: the unit that is scheduled, stored and scored."""
+
+    dataset: str
+    model: str
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.model}/fold{self.fold}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths under a study's output folder; `downloads` may be shared between studies."""
+
+    output: Path
+    downloads: Path
+
+    @property
+    def study(self) -> Path:
+        """The study as it was resolved for this output folder."""
+        return self.output / "study.yaml"
+
+    def raw(self, dataset: str) -> Path:
+        """Verified originals of a dataset and their `receipt.json`."""
+        return self.downloads / dataset
+
+    def prepared(self, dataset: str) -> Path:
+        """The case store: arrays, `cases.csv` and `dataset.json`."""
+        return self.output / "data" / "prepared" / dataset
+
+    def folds(self, dataset: str) -> Path:
+        """Outer and inner folds of a dataset."""
+        return self.output / "data" / "folds" / f"{dataset}.json"
+
+    def model(self, dataset: str, model: str) -> Path:
+        """Size and cost of one network on one dataset."""
+        return self.output / "models" / dataset / f"{model}.json"
+
+    def run(self, run: Run) -> Path:
+        """Folder of one run."""
+        return self.output / "runs" / str(run)
+
+    @property
+    def scores(self) -> Path:
+        """Every score of the study in one tidy table."""
+        return self.output / "scores.csv"
+
+    @property
+    def analysis(self) -> Path:
+        """Folder of the analysis' data frames."""
+        return self.output / "analysis"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables for a paper."""
+        return self.output / "tables"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures for a paper."""
+        return self.output / "figures"
+
+    @property
+    def report(self) -> Path:
+        """The report to read first."""
+        return self.output / "report.html"

@@ -1,0 +1,418 @@
+"""The study: which datasets, models, folds and seeds are compared, under which one recipe. Only this module knows its YAML."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from attnbench.errors import StudyError, nearest
+from attnbench.layout import Layout, Run
+
+Slot = Literal["encoder", "bottleneck", "skip", "decoder"]
+SLOTS: tuple[Slot, ...] = get_args(Slot)
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What a study has to know of a dataset to be checked before any download."""
+
+    ndim: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that exist: what a study is checked against."""
+
+    datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
+    mechanisms: Collection[str] = ()
+    metrics: Collection[str] = ()
+
+
+def _refuse_unknown(info: ValidationInfo, kind: str, name: str) -> None:
+    known = getattr(info.context, kind) if info.context else ()
+    if known and name not in known:
+        raise ValueError(f"no such {kind[:-1]}; {nearest(name, known)}")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetPart(_Part):
+    """One dataset of the study, and how its cases are sampled."""
+
+    name: Word = Field(description="The dataset's name in the catalog (`attnbench datasets`).")
+    spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Resample every case to this spacing (the dataset's unit, one value per axis)."
+    )
+    size: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+        None, description="Resample every case to this many pixels per axis; not together with `spacing`."
+    )
+    patch: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+        None, description="Pixels per axis of a training patch; default: `training.patch_2d` or `patch_3d`."
+    )
+    batch: int | None = Field(None, gt=0, description="Patches per step, instead of `training.batch`.")
+    steps: int | None = Field(None, gt=0, description="Optimiser steps, instead of `training.steps`.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_known(cls, name: str, info: ValidationInfo) -> str:
+        _refuse_unknown(info, "datasets", name)
+        return name
+
+    @model_validator(mode="after")
+    def _one_way_to_resample(self) -> Self:
+        if self.spacing and self.size:
+            raise ValueError("`spacing` and `size` exclude each other; keep one")
+        return self
+
+
+class Placement(_Part):
+    """One mechanism at some levels of a slot."""
+
+    name: Word = Field(description="The mechanism's name (`attnbench models`).")
+    levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, description="Levels of the U-Net, 0 = full resolution; default: the paper's placement."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="The mechanism's own arguments.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_known(cls, name: str, info: ValidationInfo) -> str:
+        _refuse_unknown(info, "mechanisms", name)
+        return name
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _word_as_mapping(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class ModelPart(_Part):
+    """One named network: the plain U-Net with mechanisms in its slots."""
+
+    name: Word = Field(description="The model's word in the study, its paths and its tables.")
+    slots: dict[
+        Slot, Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)]
+    ] = Field(
+        default_factory=dict,
+        description="Mechanisms by slot; when absent, the name is a mechanism in its paper's slot, or `unet`.",
+    )
+
+    @model_validator(mode="after")
+    def _word_means_something(self, info: ValidationInfo) -> Self:
+        if not self.slots and self.name != "unet" and info.context and info.context.mechanisms:
+            words = {"unet", *info.context.mechanisms}
+            if self.name not in words:
+                raise ValueError(
+                    f"no such model, and no `slots` that would define one; {nearest(self.name, words)}"
+                )
+        return self
+
+
+class NetworkPart(_Part):
+    """The one backbone that all models share."""
+
+    widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        (16, 32, 64, 128), min_length=2, description="Channels per level, full resolution first."
+    )
+    blocks_per_level: int = Field(2, gt=0, description="Convolutions per level and side.")
+    norm: Literal["instance", "batch", "group"] = Field("instance", description="Normalisation layer.")
+
+
+class FoldsPart(_Part):
+    """Outer test folds and inner validation, both by group."""
+
+    outer: int = Field(5, ge=2, description="Number of outer folds: every group is tested once.")
+    inner: int = Field(4, ge=2, description="One part in `inner` of a fold's training groups is held out.")
+    seed: int = Field(0, ge=0, description="Seed of the split.")
+    run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, description="Outer folds to run; default: all."
+    )
+
+    @model_validator(mode="after")
+    def _run_exists(self) -> Self:
+        wrong = [fold for fold in self.run or () if fold >= self.outer]
+        if wrong:
+            raise ValueError(f"`run` names fold {wrong[0]}; with outer: {self.outer}, folds are 0 to {self.outer - 1}")
+        return self
+
+
+class AugmentationPart(_Part):
+    """Random changes of a training patch, drawn anew per patch; zero switches one off."""
+
+    rotation: float = Field(15, ge=0, le=180, description="Largest rotation in degrees, about every axis.")
+    scaling: float = Field(0.15, ge=0, lt=1, description="Largest relative change of size.")
+    flip: bool = Field(True, description="Mirror every axis with probability one half.")
+    brightness: float = Field(0.2, ge=0, description="Largest shift, in standard deviations of the image.")
+    contrast: float = Field(0.2, ge=0, lt=1, description="Largest relative change of contrast.")
+    gamma: float = Field(0.2, ge=0, description="Largest absolute log of the gamma exponent.")
+    noise: float = Field(0.1, ge=0, description="Largest standard deviation of added Gaussian noise.")
+
+
+class TrainingPart(_Part):
+    """The one recipe and budget that all models share."""
+
+    steps: int = Field(1000, gt=0, description="Optimiser steps, the same for every model.")
+    batch: int = Field(8, gt=0, description="Patches per step.")
+    patch_2d: tuple[int, int] = Field((128, 128), description="Pixels of a 2-D training patch.")
+    patch_3d: tuple[int, int, int] = Field((32, 32, 32), description="Voxels of a 3-D training patch.")
+    optimiser: Literal["adamw", "sgd"] = Field("adamw", description="AdamW, or SGD with Nesterov momentum 0.99.")
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate at the first step.")
+    weight_decay: float = Field(1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay.")
+    power: float = Field(0.9, ge=0, description="Exponent of the polynomial decay to zero.")
+    foreground: float = Field(0.5, ge=0, le=1, description="Share of patches centred on a foreground voxel.")
+    validate_every: int = Field(100, gt=0, description="Steps between inner-validation passes.")
+    augmentation: AugmentationPart = Field(default_factory=AugmentationPart)
+
+
+class AnalysisPart(_Part):
+    """How scores become effects."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of every interval.")
+    bootstrap: int = Field(5000, ge=200, description="Bootstrap resamples over groups.")
+    seed: int = Field(0, ge=0, description="Seed of the resampling.")
+
+
+class ComputePart(_Part):
+    """What the runs compute on."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 autocast on CUDA, float32 elsewhere."
+    )
+    threads: int = Field(1, gt=0, description="CPU threads (Snakemake cores) of one run.")
+    runs_per_gpu: int = Field(1, gt=0, description="Runs that share one GPU.")
+    memory_mb: int = Field(4000, gt=0, description="Memory that one run asks a cluster for.")
+    minutes: int = Field(240, gt=0, description="Time that one run asks a cluster for.")
+
+
+class DataPart(_Part):
+    """Where originals come from and where they are kept."""
+
+    mirror: str | None = Field(None, description="URL or folder tried first; also ATTNBENCH_MIRROR.")
+    offline: bool = Field(False, description="Never leave the mirror.")
+    downloads: Path | None = Field(
+        None, description="Folder of verified originals, to share between studies; default: in the output folder."
+    )
+
+
+_DEFAULT_METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd")
+
+
+class Study(_Part):
+    """One study file."""
+
+    name: Word = Field(description="The study's name; its output goes to `results/<name>`.")
+    datasets: tuple[
+        Annotated[DatasetPart, BeforeValidator(_word_as_mapping, json_schema_input_type=str | DatasetPart)], ...
+    ] = Field(min_length=1, description="Datasets: a catalog name, or a mapping with settings.")
+    models: tuple[
+        Annotated[ModelPart, BeforeValidator(_word_as_mapping, json_schema_input_type=str | ModelPart)], ...
+    ] = Field(min_length=1, description="Models: a word (`attnbench models`), or a mapping that composes one.")
+    baseline: Word = Field("unet", description="The model every other one is compared with.")
+    network: NetworkPart = Field(default_factory=NetworkPart)
+    folds: FoldsPart = Field(default_factory=FoldsPart)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0,), min_length=1, description="Seeds: each fixes initial weights, batches and augmentation."
+    )
+    training: TrainingPart = Field(default_factory=TrainingPart)
+    metrics: tuple[str, ...] = Field(_DEFAULT_METRICS, min_length=1, description="Scores per case and class.")
+    analysis: AnalysisPart = Field(default_factory=AnalysisPart)
+    compute: ComputePart = Field(default_factory=ComputePart)
+    data: DataPart = Field(default_factory=DataPart)
+    output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_are_known(cls, metrics: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for metric in metrics:
+            _refuse_unknown(info, "metrics", metric)
+        return metrics
+
+    @model_validator(mode="after")
+    def _parts_fit(self, info: ValidationInfo) -> Self:
+        problems = [*self._repeated(), *self._misplaced()]
+        if info.context:
+            problems += self._impossible(info.context.datasets)
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def _repeated(self) -> Iterator[str]:
+        for key in ("datasets", "models", "seeds", "metrics"):
+            words = [getattr(item, "name", item) for item in getattr(self, key)]
+            for word in sorted({str(word) for word in words if words.count(word) > 1}):
+                yield f"{key}: {word!r} stands there more than once; every entry needs its own name"
+
+    def _misplaced(self) -> Iterator[str]:
+        names = [model.name for model in self.models]
+        if self.baseline not in names:
+            yield f"baseline: {self.baseline!r} is not among the models; {nearest(self.baseline, names)}"
+        for model in self.models:
+            for slot, placements in model.slots.items():
+                allowed = self.levels(slot)
+                for level in (level for placement in placements for level in placement.levels or ()):
+                    if level not in allowed:
+                        yield (
+                            f"models: {model.name!r} asks for level {level} of slot {slot!r}; "
+                            f"with {len(self.network.widths)} widths its levels are {', '.join(map(str, allowed))}"
+                        )
+
+    def _impossible(self, facts: Mapping[str, DatasetFacts]) -> Iterator[str]:
+        divisor = 2 ** (len(self.network.widths) - 1)
+        for part in self.datasets:
+            known = facts[part.name]
+            for key in ("spacing", "size", "patch"):
+                value = getattr(part, key)
+                if value and len(value) != known.ndim:
+                    yield f"datasets: {part.name}.{key} has {len(value)} values; the dataset has {known.ndim} axes"
+            patch = part.patch or self.patch(part.name, known.ndim)
+            if any(side % divisor for side in patch):
+                near = [max(divisor, round(side / divisor) * divisor) for side in patch]
+                yield (
+                    f"datasets: {part.name} has patch {list(patch)}; with {len(self.network.widths)} levels every side "
+                    f"is a multiple of {divisor}, nearest: {near}"
+                )
+            left = known.groups - math.ceil(known.groups / self.folds.outer)
+            if known.groups < self.folds.outer:
+                yield f"folds.outer: {self.folds.outer} folds need as many groups; {part.name} has {known.groups}"
+            elif left < self.folds.inner:
+                yield (
+                    f"folds.inner: {self.folds.inner} parts need as many training groups; "
+                    f"{part.name} keeps {left} of {known.groups} in a fold"
+                )
+
+    def levels(self, slot: Slot) -> tuple[int, ...]:
+        """Levels at which `slot` exists in this study's network, 0 = full resolution."""
+        depth = len(self.network.widths)
+        return (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
+
+    def dataset(self, name: str) -> DatasetPart:
+        """The part of the study about one dataset; `StudyError` names the others."""
+        return _named(self.datasets, name, "dataset")
+
+    def model(self, name: str) -> ModelPart:
+        """The part of the study about one model; `StudyError` names the others."""
+        return _named(self.models, name, "model")
+
+    def patch(self, dataset: str, ndim: int) -> tuple[int, ...]:
+        """Pixels per axis of a training patch of `dataset`."""
+        return self.dataset(dataset).patch or (self.training.patch_2d if ndim == 2 else self.training.patch_3d)
+
+    def folds_to_run(self) -> tuple[int, ...]:
+        """The outer folds this study trains."""
+        return self.folds.run if self.folds.run is not None else tuple(range(self.folds.outer))
+
+    def runs(self) -> Iterator[Run]:
+        """Every run of the study, in a fixed order."""
+        for dataset in self.datasets:
+            for model in self.models:
+                for fold in self.folds_to_run():
+                    for seed in self.seeds:
+                        yield Run(dataset.name, model.name, fold, seed)
+
+    @property
+    def layout(self) -> Layout:
+        """Where this study's files lie."""
+        output = self.output or Path("results") / self.name
+        return Layout(output, self.data.downloads or output / "data" / "raw")
+
+    def recipe(self, dataset: str, model: str) -> dict[str, Any]:
+        """Everything in the study that decides the weights of a run of (dataset, model), as plain data."""
+        return {
+            "dataset": self.dataset(dataset).model_dump(mode="json"),
+            "model": self.model(model).model_dump(mode="json"),
+            "network": self.network.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json"),
+            "precision": self.compute.precision,
+        }
+
+    def to_yaml(self) -> str:
+        """The study with every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _named(parts: tuple[Any, ...], name: str, kind: str) -> Any:
+    for part in parts:
+        if part.name == name:
+            return part
+    raise StudyError(f"the study has no {kind} {name!r}; {nearest(name, [part.name for part in parts])}")
+
+
+def read_yaml(path: Path) -> Any:
+    """Content of a study file; `StudyError` names file and line when it is missing or no YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot read the study file: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {error}") from error
+
+
+def parse_study(content: Any, known: Known | None = None, source: str = "study") -> Study:
+    """Check `content` (a mapping) and return the study; `StudyError` lists every problem with its key's path."""
+    if not isinstance(content, Mapping):
+        raise StudyError(f"{source}: a study is a mapping of keys, found {type(content).__name__}")
+    try:
+        return Study.model_validate(dict(content), context=known)
+    except ValidationError as error:
+        lines = [_problem(item) for item in error.errors()]
+        raise StudyError(f"{source}: {len(lines)} problem(s)\n" + "\n".join(f"  {line}" for line in lines)) from None
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a study file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
+
+
+def _problem(item: Any) -> str:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]).lstrip(".")
+    if item["type"] == "extra_forbidden":
+        allowed = _keys_at(item["loc"][:-1])
+        return f"{path}: unknown key; {nearest(str(item['loc'][-1]), allowed)}"
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "missing":
+        return f"{path}: missing; this key is required"
+    found = "" if isinstance(item["input"], Mapping | BaseModel) else f", found {json.dumps(item['input'], default=str)}"
+    return f"{path or 'study'}: {message}{found}"
+
+
+def _keys_at(location: tuple[Any, ...]) -> list[str]:
+    """Names of the keys that the model at `location` of a study allows."""
+    model: type[BaseModel] = Study
+    for step in location:
+        if isinstance(step, str) and step in model.model_fields:
+            inner = _model_in(model.model_fields[step].annotation)
+            model = inner or model
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) is None:
+        return None
+    return next((found for found in map(_model_in, get_args(annotation)) if found), None)
