@@ -1,0 +1,212 @@
+"""The command line: one verb per rule. Every verb imports its room only when it is called."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attnbench.errors import AttnBenchError
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+app = typer.Typer(
+    help="Does attention make a U-Net segment medical images better, by how much, at what cost, and where?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+study_app = typer.Typer(help="Check study files.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+
+StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
+Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.")]
+Model = Annotated[str, typer.Option("--model", help="A model of the study.")]
+Fold = Annotated[int, typer.Option("--fold", help="Outer fold, from 0.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
+Log = Annotated[Path | None, typer.Option("--log", help="Also write what is printed to this file.")]
+
+DEFAULT_STUDY = Path("config.yaml")
+
+
+def main() -> None:
+    """Run the command line; an `AttnBenchError` is printed as one message and ends with status 1."""
+    try:
+        app()
+    except AttnBenchError as error:
+        logging.getLogger("attnbench").error("error: %s", error)
+        sys.exit(1)
+
+
+def _start(study: Path, log: Path | None) -> Study:
+    """Log to the terminal and, if asked, to a file; return the checked study."""
+    from attnbench.check import load_study
+
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    logging.captureWarnings(True)
+    return load_study(study)
+
+
+@study_app.command("check")
+def check(file: Annotated[Path, typer.Argument(help="The study file.")]) -> None:
+    """Check a study file and say what it would run."""
+    from attnbench.check import load_study
+
+    study = load_study(file)
+    runs = sum(1 for _ in study.runs())
+    typer.echo(f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} runs")
+
+
+@study_app.command("schema")
+def schema() -> None:
+    """Print the JSON schema of a study file."""
+    import json
+
+    from attnbench.study import schema as study_schema
+
+    typer.echo(json.dumps(study_schema(), indent=2))
+
+
+@app.command()
+def datasets() -> None:
+    """List the datasets of the catalog."""
+    from attnbench.catalog import describe_catalog
+
+    typer.echo(describe_catalog())
+
+
+@app.command()
+def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Download and verify the originals of a dataset."""
+    loaded = _start(study, log)
+    from attnbench.catalog import load_entry
+    from attnbench.data.fetch import fetch_dataset
+
+    fetch_dataset(load_entry(dataset), loaded.layout.raw(dataset), loaded.data.mirror, loaded.data.offline)
+
+
+@app.command()
+def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Read, check, resample and normalise the cases of a dataset into the case store."""
+    loaded = _start(study, log)
+    from attnbench.catalog import load_entry
+    from attnbench.data.prepare import prepare_dataset
+
+    layout = loaded.layout
+    prepare_dataset(
+        load_entry(dataset), loaded.dataset(dataset), layout.raw(dataset), layout.prepared(dataset)
+    )
+
+
+@app.command()
+def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Split a dataset by group into outer test folds and inner validation."""
+    loaded = _start(study, log)
+    from attnbench.data.folds import write_folds
+
+    layout = loaded.layout
+    write_folds(layout.prepared(dataset), loaded.folds, layout.folds(dataset))
+
+
+@app.command()
+def describe(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Build a model for a dataset and write its size and cost."""
+    loaded = _start(study, log)
+    from attnbench.models.describe import describe_model
+
+    describe_model(loaded, dataset, model)
+
+
+@app.command()
+def train(
+    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Train one run."""
+    loaded = _start(study, log)
+    from attnbench.layout import Run
+    from attnbench.training.run import train_run
+
+    train_run(loaded, Run(dataset, model, fold, seed))
+
+
+@app.command()
+def predict(
+    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Predict the test cases of one run."""
+    loaded = _start(study, log)
+    from attnbench.inference import predict_run
+    from attnbench.layout import Run
+
+    predict_run(loaded, Run(dataset, model, fold, seed))
+
+
+@app.command()
+def score(
+    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Score the predictions of one run."""
+    loaded = _start(study, log)
+    from attnbench.layout import Run
+    from attnbench.scoring.run import score_run
+
+    score_run(loaded, Run(dataset, model, fold, seed))
+
+
+@app.command()
+def gather(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Join the scores of all finished runs into one table."""
+    loaded = _start(study, log)
+    from attnbench.scoring.run import gather_scores
+
+    gather_scores(loaded)
+
+
+@app.command()
+def analyse(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Turn scores into means, effects and cost, each with its interval."""
+    loaded = _start(study, log)
+    from attnbench.analysis.run import analyse_study
+
+    analyse_study(loaded)
+
+
+@app.command()
+def tables(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Write the tables as CSV, Markdown and LaTeX."""
+    loaded = _start(study, log)
+    from attnbench.reporting.tables import write_tables
+
+    write_tables(loaded)
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="Which figure.")], study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Draw one figure as PDF and PNG, with the CSV it was drawn from."""
+    loaded = _start(study, log)
+    from attnbench.reporting.figures import draw_figure
+
+    draw_figure(loaded, name)
+
+
+@app.command()
+def show(study: StudyFile = DEFAULT_STUDY) -> None:
+    """Print the comparison and where tables, figures and report lie."""
+    loaded = _start(study, None)
+    from attnbench.reporting.terminal import show_comparison
+
+    show_comparison(loaded)
+
+
+if __name__ == "__main__":
+    main()
