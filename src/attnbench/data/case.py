@@ -1,0 +1,60 @@
+"""One case on its way: as a reader returns it, and as the case store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnbench.errors import DataError
+
+Spacing = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class RawCase:
+    """A case in its own grid, as read from the originals or generated.
+
+    image: (C, *spatial), any real dtype, the file's own intensities. mask: (*spatial) uint8, 0 is background.
+    spacing: one size per spatial axis, in the dataset's `spacing_unit`. fov: (*spatial) bool, True where scores count.
+    observer2: (*spatial) uint8, a second annotation. facts: known truths that go into `cases.csv` (phantoms).
+    Spatial axes are (H, W) for pictures and nibabel's (X, Y, Z) for volumes.
+    """
+
+    case: str
+    group: str
+    image: NDArray[np.generic]
+    mask: NDArray[np.uint8]
+    spacing: Spacing
+    fov: NDArray[np.bool_] | None = None
+    observer2: NDArray[np.uint8] | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case as the store keeps it.
+
+    image: (C, *shape) float32 and mask: (*shape) uint8 on the working grid with `spacing`; reference, fov and
+    observer2: (*original_shape) on the case's own grid with `original_spacing`.
+    """
+
+    case: str
+    group: str
+    image: NDArray[np.float32]
+    mask: NDArray[np.uint8]
+    reference: NDArray[np.uint8]
+    spacing: Spacing
+    original_spacing: Spacing
+    fov: NDArray[np.bool_] | None = None
+    observer2: NDArray[np.uint8] | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
+
+
+def case_error(dataset: str, case: str, problem: str, file: str | Path | None = None) -> DataError:
+    """A `DataError` that names dataset, case and, where there is one, file."""
+    where = f"{dataset}: case {case!r}" + (f", file {file}" if file else "")
+    return DataError(f"{where}: {problem}")
