@@ -1,0 +1,46 @@
+"""From a study's words to networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from attnbench.models.registry import get_mechanism
+from attnbench.models.unet import UNet
+from attnbench.study import ModelPart, NetworkPart, Placement, Slot
+
+
+def slots_of(model: ModelPart) -> dict[Slot, tuple[Placement, ...]]:
+    """Placements of a model: those the study names, else its word's mechanism in the slots of its paper."""
+    if model.slots or model.name == "unet":
+        return dict(model.slots)
+    return {slot: (Placement(name=model.name),) for slot in get_mechanism(model.name).default}
+
+
+def build_network(
+    model: ModelPart, network: NetworkPart, ndim: int, in_channels: int, classes: int
+) -> nn.Module:
+    """The network of one model of a study; `classes` counts the background."""
+    return UNet(
+        ndim, in_channels, classes, network.widths, network.blocks_per_level, network.norm, slots_of(model)
+    )
+
+
+def build_model(
+    name: str,
+    ndim: int,
+    in_channels: int,
+    classes: int,
+    widths: Sequence[int] = (16, 32, 64, 128),
+    **network: Any,
+) -> nn.Module:
+    """Build a model by its word, e.g. `build_model("self_attention", ndim=2, in_channels=1, classes=3)`.
+
+    `classes` counts the background; further arguments are those of the study's `network`. Raises `ModelError` for an
+    unknown name.
+    """
+    return build_network(
+        ModelPart(name=name), NetworkPart(widths=tuple(widths), **network), ndim, in_channels, classes
+    )

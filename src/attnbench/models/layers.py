@@ -1,0 +1,43 @@
+"""One table of layers by number of spatial axes: 2-D and 3-D networks are the same code."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+UPCONV: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
+BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
+    2: nn.InstanceNorm2d,
+    3: nn.InstanceNorm3d,
+}
+MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
+
+
+def conv1x1(ndim: int, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
+    """A convolution with kernel 1: the same linear map at every position."""
+    return CONV[ndim](inputs, outputs, kernel_size=1, bias=bias)
+
+
+def normalisation(kind: str, ndim: int, channels: int) -> nn.Module:
+    """Normalisation with learned scale and shift; `kind` is `instance`, `batch` or `group` (at most 8 groups)."""
+    if kind == "instance":
+        return INSTANCE_NORM[ndim](channels, affine=True)
+    if kind == "batch":
+        return BATCH_NORM[ndim](channels)
+    groups = max(count for count in (8, 4, 2, 1) if channels % count == 0)
+    return nn.GroupNorm(groups, channels)
+
+
+def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Linear interpolation of (B, C, *spatial) to `size`, pixel-area convention (align_corners=False)."""
+    return (
+        x
+        if x.shape[2:] == size
+        else F.interpolate(x, size, mode=LINEAR_MODE[x.dim() - 2], align_corners=False)
+    )
