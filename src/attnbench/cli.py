@@ -101,9 +101,7 @@ def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None)
     from attnbench.data.prepare import prepare_dataset
 
     layout = loaded.layout
-    prepare_dataset(
-        load_entry(dataset), loaded.dataset(dataset), layout.raw(dataset), layout.prepared(dataset)
-    )
+    prepare_dataset(load_entry(dataset), loaded.dataset(dataset), layout.raw(dataset), layout.prepared(dataset))
 
 
 @app.command()

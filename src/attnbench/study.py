@@ -114,9 +114,7 @@ class ModelPart(_Part):
     """One named network: the plain U-Net with mechanisms in its slots."""
 
     name: Word = Field(description="The model's word in the study, its paths and its tables.")
-    slots: dict[
-        Slot, Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)]
-    ] = Field(
+    slots: dict[Slot, Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)]] = Field(
         default_factory=dict,
         description="Mechanisms by slot; when absent, the name is a mechanism in its paper's slot, or `unet`.",
     )
@@ -126,9 +124,7 @@ class ModelPart(_Part):
         if not self.slots and self.name != "unet" and info.context and info.context.mechanisms:
             words = {"unet", *info.context.mechanisms}
             if self.name not in words:
-                raise ValueError(
-                    f"no such model, and no `slots` that would define one; {nearest(self.name, words)}"
-                )
+                raise ValueError(f"no such model, and no `slots` that would define one; {nearest(self.name, words)}")
         return self
 
 
@@ -148,9 +144,7 @@ class FoldsPart(_Part):
     outer: int = Field(5, ge=2, description="Number of outer folds: every group is tested once.")
     inner: int = Field(4, ge=2, description="One part in `inner` of a fold's training groups is held out.")
     seed: int = Field(0, ge=0, description="Seed of the split.")
-    run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        None, description="Outer folds to run; default: all."
-    )
+    run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, description="Outer folds to run; default: all.")
 
     @model_validator(mode="after")
     def _run_exists(self) -> Self:
@@ -396,7 +390,9 @@ def _problem(item: Any) -> str:
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "missing":
         return f"{path}: missing; this key is required"
-    found = "" if isinstance(item["input"], Mapping | BaseModel) else f", found {json.dumps(item['input'], default=str)}"
+    found = (
+        "" if isinstance(item["input"], Mapping | BaseModel) else f", found {json.dumps(item['input'], default=str)}"
+    )
     return f"{path or 'study'}: {message}{found}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from torch import nn
 
 from attnbench.models.layers import CONV, normalisation
@@ -19,6 +21,4 @@ def conv_norm_act(ndim: int, inputs: int, outputs: int, norm: str) -> nn.Sequent
 def plain_block(ndim: int, inputs: int, outputs: int, count: int, norm: str) -> nn.Sequential:
     """`count` convolutions one after the other, the first of which changes the width."""
     widths = [inputs] + [outputs] * count
-    return nn.Sequential(
-        *(conv_norm_act(ndim, before, after, norm) for before, after in zip(widths, widths[1:], strict=False))
-    )
+    return nn.Sequential(*(conv_norm_act(ndim, before, after, norm) for before, after in itertools.pairwise(widths)))

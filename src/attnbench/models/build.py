@@ -19,13 +19,9 @@ def slots_of(model: ModelPart) -> dict[Slot, tuple[Placement, ...]]:
     return {slot: (Placement(name=model.name),) for slot in get_mechanism(model.name).default}
 
 
-def build_network(
-    model: ModelPart, network: NetworkPart, ndim: int, in_channels: int, classes: int
-) -> nn.Module:
+def build_network(model: ModelPart, network: NetworkPart, ndim: int, in_channels: int, classes: int) -> nn.Module:
     """The network of one model of a study; `classes` counts the background."""
-    return UNet(
-        ndim, in_channels, classes, network.widths, network.blocks_per_level, network.norm, slots_of(model)
-    )
+    return UNet(ndim, in_channels, classes, network.widths, network.blocks_per_level, network.norm, slots_of(model))
 
 
 def build_model(
@@ -41,6 +37,4 @@ def build_model(
     `classes` counts the background; further arguments are those of the study's `network`. Raises `ModelError` for an
     unknown name.
     """
-    return build_network(
-        ModelPart(name=name), NetworkPart(widths=tuple(widths), **network), ndim, in_channels, classes
-    )
+    return build_network(ModelPart(name=name), NetworkPart(widths=tuple(widths), **network), ndim, in_channels, classes)

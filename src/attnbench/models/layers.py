@@ -36,8 +36,4 @@ def normalisation(kind: str, ndim: int, channels: int) -> nn.Module:
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """Linear interpolation of (B, C, *spatial) to `size`, pixel-area convention (align_corners=False)."""
-    return (
-        x
-        if x.shape[2:] == size
-        else F.interpolate(x, size, mode=LINEAR_MODE[x.dim() - 2], align_corners=False)
-    )
+    return x if x.shape[2:] == size else F.interpolate(x, size, mode=LINEAR_MODE[x.dim() - 2], align_corners=False)

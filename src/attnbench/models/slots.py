@@ -57,9 +57,7 @@ class Slots(nn.Module):
             self.joint_levels.append(levels)
             return
         for level in levels:
-            gate_channels = (
-                self.widths[level + 1 if found.gate == "coarse" else level] if found.gate else None
-            )
+            gate_channels = self.widths[level + 1 if found.gate == "coarse" else level] if found.gate else None
             module = create_mechanism(
                 found.name, self.widths[level], self.ndim, gate_channels=gate_channels, **placement.options
             )

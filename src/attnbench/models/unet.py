@@ -6,6 +6,7 @@ arXiv:1505.04597; with padding, normalisation and leaky ReLU as in nnU-Net (Isen
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -39,7 +40,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         inputs = (in_channels, *widths[:-1])
-        pairs = list(zip(widths, widths[1:], strict=False))  # (fine, coarse)
+        pairs = list(itertools.pairwise(widths))  # (fine, coarse)
         self.stride = 2 ** len(pairs)
         self.encoder = nn.ModuleList(
             plain_block(ndim, before, after, blocks_per_level, norm)
@@ -47,9 +48,7 @@ class UNet(nn.Module):
         )
         self.pool = MAX_POOL[ndim](2)
         self.up = nn.ModuleList(UPCONV[ndim](coarse, fine, kernel_size=2, stride=2) for fine, coarse in pairs)
-        self.decoder = nn.ModuleList(
-            plain_block(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs
-        )
+        self.decoder = nn.ModuleList(plain_block(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs)
         self.head = conv1x1(ndim, widths[0], classes)
         self.slots = Slots(ndim, widths, slots or {})
 

@@ -14,9 +14,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Attention gate",
-    paper=Paper(
-        "Oktay et al.", 2018, "Attention U-Net: Learning Where to Look for the Pancreas", "arXiv:1804.03999"
-    ),
+    paper=Paper("Oktay et al.", 2018, "Attention U-Net: Learning Where to Look for the Pancreas", "arXiv:1804.03999"),
     slots=("skip",),
     default=("skip",),
     gate="coarse",

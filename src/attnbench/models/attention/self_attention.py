@@ -52,8 +52,6 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (
-            layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value)
-        )  # (B, N, .)
+        q, k, v = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))  # (B, N, .)
         attended = attend(q, k, v).transpose(1, 2).reshape(x.shape)
         return self.gamma * attended + x
