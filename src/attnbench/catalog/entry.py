@@ -1,0 +1,173 @@
+"""One dataset of the catalog as a checked model: facts, origin, reader and the list of its files."""
+
+from __future__ import annotations
+
+import csv
+from functools import lru_cache, partial
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import quote
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from attnbench.errors import CatalogError
+
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Address = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+COLUMNS = ("path", "bytes", "sha256", "role", "case", "group")
+
+
+def _word_as(key: str, value: Any) -> Any:
+    return {key: value} if isinstance(value, str) else value
+
+
+class FileRow(NamedTuple):
+    """One file of a dataset: `path` below its raw folder, size, sha256, and what it is to which case.
+
+    `case` and `group` are empty for files that belong to no case (a licence, a description).
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    role: str
+    case: str
+    group: str
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FilesOrigin(_Part):
+    """Every file has an address of its own, at a pinned commit."""
+
+    kind: Literal["files"]
+    url: Annotated[Address, StringConstraints(pattern=r"\{path\}")]
+    page: Address
+
+    def address(self, path: str) -> str:
+        """The address of one file; `path` is percent-encoded."""
+        return self.url.replace("{path}", quote(path))
+
+
+class TarballOrigin(_Part):
+    """One .tar.gz with a top-level folder; not byte-stable, so its members are verified."""
+
+    kind: Literal["tarball"]
+    url: Address
+    page: Address
+
+
+class ArchiveOrigin(_Part):
+    """One file (.npz, .tar) that stays packed: its publisher gives an MD5 and no list of what is inside."""
+
+    kind: Literal["archive"]
+    url: Address
+    md5: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    page: Address
+
+    @property
+    def filename(self) -> str:
+        """Name of the file below the dataset's raw folder."""
+        return PurePosixPath(self.url).name
+
+
+class EmbeddedOrigin(_Part):
+    """Nothing to download: the cases are generated from a seed."""
+
+    kind: Literal["embedded"]
+
+
+Origin = Annotated[
+    FilesOrigin | TarballOrigin | ArchiveOrigin | EmbeddedOrigin,
+    Field(discriminator="kind"),
+    BeforeValidator(partial(_word_as, "kind")),
+]
+
+
+class Reader(_Part):
+    """Which reader turns the files into cases, and its settings."""
+
+    name: Word
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+class Entry(_Part):
+    """What the catalog knows of a dataset."""
+
+    name: Word
+    title: Sentence
+    task: Sentence
+    modality: Sentence
+    ndim: Literal[2, 3]
+    channels: int = Field(gt=0, description="Channels of an image as the reader yields it.")
+    classes: dict[Annotated[int, Field(gt=0, lt=256)], Word] = Field(min_length=1)
+    spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Spacing of every case, in array order; None: it differs by case or is unknown."
+    )
+    spacing_unit: Literal["mm", "um", "px"] = Field("px", description="px: the physical size is unknown.")
+    cases: int = Field(gt=0)
+    groups: int = Field(gt=0)
+    groups_inferred: bool = Field(description="True: groups were inferred, not stated by the authors.")
+    licence: Sentence
+    citation: Sentence
+    bibtex: Sentence | None = None
+    origin: Origin
+    reader: Annotated[Reader, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+    traps: tuple[Sentence, ...] = ()
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description='SHA-256 over the lines `"<sha256>  <path>\\n"` of all files, sorted by code point.'
+    )
+    listing: Path | None = Field(None, exclude=True, description="The dataset's list of files.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_embedded(cls, content: Any) -> Any:
+        """An embedded dataset has as many groups and cases as its reader is set to generate."""
+        if not isinstance(content, dict) or content.get("origin") != "embedded":
+            return content
+        settings = content["reader"]["settings"]
+        groups = settings["groups"]
+        return {**content, "groups": groups, "cases": groups * settings["cases_per_group"]}
+
+    @model_validator(mode="after")
+    def _facts_agree(self) -> Self:
+        if self.spacing and len(self.spacing) != self.ndim:
+            raise ValueError(f"spacing has {len(self.spacing)} values, ndim is {self.ndim}")
+        if sorted(self.classes) != list(range(1, len(self.classes) + 1)):
+            raise ValueError(f"classes are {sorted(self.classes)}; number them 1, 2, 3, ... without a gap")
+        if self.cases < self.groups:
+            raise ValueError(f"{self.groups} groups cannot come from {self.cases} cases")
+        return self
+
+    def files(self) -> tuple[FileRow, ...]:
+        """Every listed file in the listing's order; empty for embedded sets and packed archives."""
+        return read_listing(self.listing) if self.listing else ()
+
+    def count_groups(self) -> int:
+        """Number of groups, without reading the list of files."""
+        return self.groups
+
+
+@lru_cache
+def read_listing(path: Path) -> tuple[FileRow, ...]:
+    """The rows of a list of files; `CatalogError` names the line that is wrong."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        lines = csv.reader(stream)
+        header = tuple(next(lines, ()))
+        if header != COLUMNS:
+            raise CatalogError(f"{path}: columns are {', '.join(header)}; expected {', '.join(COLUMNS)}")
+        return tuple(_row(path, number, line) for number, line in enumerate(lines, start=2))
+
+
+def _row(listing: Path, number: int, line: list[str]) -> FileRow:
+    try:
+        path, size, sha256, role, case, group = line
+        row = FileRow(path, int(size), sha256, role, case, group)
+    except ValueError as error:
+        raise CatalogError(f"{listing}, line {number}: not a row of a list of files: {error}") from None
+    if path.startswith("/") or ".." in path.split("/"):
+        raise CatalogError(f"{listing}, line {number}: {path!r} leaves the dataset's folder")
+    return row
