@@ -1,4 +1,4 @@
-"""Predictions and references in, scores out. Importing this room is cheap; medpy and scipy come with the first score."""
+"""Predictions and references in, scores out. This import is cheap; scipy and medpy come with a score."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every metric in words and numbers: name, unit, direction, and what it is worth when a mask is empty. Imports nothing."""
+"""Every metric in words and numbers: unit, direction, value when a mask is empty. A light import."""
 
 from __future__ import annotations
 
@@ -9,14 +9,28 @@ from typing import Literal
 Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty"]
 Unit = Literal["1", "distance"]
 
+SCORE_COLUMNS = (
+    "dataset",
+    "model",
+    "fold",
+    "seed",
+    "case",
+    "group",
+    "class",
+    "metric",
+    "value",
+    "unit",
+    "status",
+)
+
 
 @dataclass(frozen=True)
 class Metric:
     """One metric of a prediction against a reference, for one class of one case.
 
-    `unit` is `1` for plain numbers and `distance` for lengths in the case's own unit (mm, um or px). The three
-    values after `higher_is_better` are what the metric is worth when a mask has no voxel of the class; NaN means
-    undefined, which is counted as a failure and never averaged away unseen.
+    `unit` is `1` for plain numbers and `distance` for lengths in the case's own unit (mm, um or px). The
+    values after `higher_is_better` hold when the class has no voxel in both masks, in the prediction only, or
+    in the reference only. NaN means undefined: the row's status says why, and it counts as a failure.
     """
 
     name: str
@@ -40,16 +54,12 @@ def _distance(name: str, label: str, rule: str) -> Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        _overlap("dice", "Dice", "Twice the voxels in both masks, divided by the voxels of each mask added."),
+        _overlap("dice", "Dice", "Twice the voxels in both masks, divided by the sum of the voxels of each."),
         _overlap("iou", "IoU", "Voxels in both masks, divided by voxels in either (Jaccard)."),
         _overlap("precision", "Precision", "Share of the predicted voxels that the reference has."),
         _overlap("recall", "Recall", "Share of the reference's voxels that were predicted."),
-        _distance(
-            "hd", "HD", "Largest distance from a surface voxel of one mask to the other mask's surface."
-        ),
-        _distance(
-            "hd95", "HD95", "95th percentile of the surface distances of both directions pooled, as in medpy."
-        ),
-        _distance("assd", "ASSD", "Mean of the two directions' mean surface distances, as in medpy."),
+        _distance("hd", "HD", "Largest distance from the surface of one mask to that of the other."),
+        _distance("hd95", "HD95", "95th percentile of both directions' surface distances pooled, as medpy."),
+        _distance("assd", "ASSD", "Mean of both directions' surface distances pooled, as medpy."),
     )
 }

@@ -1,0 +1,113 @@
+"""Scores of one case: every class, every metric, with a stated value and a status where a mask is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from attnbench.errors import DataError, nearest
+from attnbench.scoring.definitions import METRICS, Status
+from attnbench.scoring.medpy_metrics import COMPUTE, Pair
+from attnbench.scoring.surface import Mask
+
+ScoreRow = TypedDict("ScoreRow", {"class": int, "metric": str, "value": float, "unit": str, "status": Status})
+
+
+def score_case(
+    prediction: ArrayLike,
+    reference: ArrayLike,
+    spacing_mm: Sequence[float] | None = None,
+    classes: Sequence[int] = (1, 2),
+) -> list[ScoreRow]:
+    """Every metric of one case: one row per class and metric, ready for `pandas.DataFrame(rows)`.
+
+    `prediction` and `reference` are integer masks of one shape (*spatial), 0 is background. Distances are in
+    mm when `spacing_mm` gives the voxel's size per axis, else in pixels; the row's `unit` says which. An empty
+    mask never raises: `docs/decisions/empty-masks.md` states each metric's value, `status` what was empty.
+    Raises `DataError` when the shapes differ, a mask is no integer array or the spacing does not fit.
+
+    >>> score_case([[0, 1, 1]], [[0, 0, 1]], classes=[1])[0]
+    {'class': 1, 'metric': 'dice', 'value': 0.6666666666666666, 'unit': '1', 'status': 'ok'}
+    """
+    unit = "px" if spacing_mm is None else "mm"
+    masks = np.asarray(prediction), np.asarray(reference)
+    spacing = (1.0,) * masks[1].ndim if spacing_mm is None else spacing_mm
+    return score_masks(*masks, spacing, unit, classes, tuple(METRICS))
+
+
+def score_masks(
+    prediction: NDArray[Any],
+    reference: NDArray[Any],
+    spacing: Sequence[float],
+    unit: str,
+    classes: Sequence[int],
+    metrics: Sequence[str],
+    region: NDArray[Any] | None = None,
+) -> list[ScoreRow]:
+    """The rows of one case as in `score_case`, for the named metrics and any unit of `spacing`.
+
+    Where `region` (*spatial) is given, for example a field of view, voxels outside it are background in both
+    masks.
+    """
+    _refuse_misfits(prediction, reference, spacing, region)
+    for name in metrics:
+        if name not in METRICS:
+            raise DataError(f"no such metric {name!r}; {nearest(name, METRICS)}")
+    inside = None if region is None else region.astype(bool)
+    rows: list[ScoreRow] = []
+    for number in classes:
+        pair = Pair(_class(prediction, number, inside), _class(reference, number, inside), tuple(spacing))
+        rows += _rows(pair, number, unit, metrics)
+    return rows
+
+
+def status_of(prediction: Mask, reference: Mask) -> Status:
+    """Which of two masks (*spatial) has no voxel."""
+    if prediction.any():
+        return "ok" if reference.any() else "reference_empty"
+    return "prediction_empty" if reference.any() else "both_empty"
+
+
+def _rows(pair: Pair, number: int, unit: str, metrics: Sequence[str]) -> Iterator[ScoreRow]:
+    status = status_of(pair.prediction, pair.reference)
+    for name in metrics:
+        metric = METRICS[name]
+        value = float(COMPUTE[name](pair) if status == "ok" else getattr(metric, status))
+        yield {
+            "class": int(number),
+            "metric": name,
+            "value": value,
+            "unit": unit if metric.unit == "distance" else metric.unit,
+            "status": status,
+        }
+
+
+def _class(mask: NDArray[Any], number: int, inside: Mask | None) -> Mask:
+    found: Mask = mask == number
+    return found if inside is None else found & inside
+
+
+def _refuse_misfits(
+    prediction: NDArray[Any], reference: NDArray[Any], spacing: Sequence[float], region: NDArray[Any] | None
+) -> None:
+    if prediction.shape != reference.shape:
+        raise DataError(
+            f"the prediction has shape {prediction.shape}, the reference {reference.shape}; "
+            "both must lie on one grid: resample the prediction to the reference"
+        )
+    if region is not None and region.shape != reference.shape:
+        raise DataError(f"the region has shape {region.shape}, the masks have {reference.shape}; all must be equal")
+    for word, mask in (("prediction", prediction), ("reference", reference)):
+        if mask.dtype.kind not in "iub":
+            raise DataError(
+                f"the {word} holds {mask.dtype} values; a mask holds integers, one per class: "
+                "threshold probabilities first, or convert with .astype('uint8')"
+            )
+    if len(spacing) != reference.ndim or not all(0 < side < np.inf for side in spacing):
+        raise DataError(
+            f"spacing is {tuple(spacing)} for masks of shape {reference.shape}; "
+            "it must have one positive number per axis"
+        )

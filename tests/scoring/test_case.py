@@ -1,0 +1,100 @@
+"""Rows of one case: empty masks, units, regions, and refusals that say what is wrong."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+from attnbench.errors import DataError
+from attnbench.scoring import score_case
+from attnbench.scoring.case import score_masks
+from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.medpy_metrics import COMPUTE
+
+EMPTY = np.zeros((6, 5), np.uint8)
+BLOCK = EMPTY.copy()
+BLOCK[1:4, 1:3] = 1
+
+
+def _values(rows, metric):
+    return [row["value"] for row in rows if row["metric"] == metric]
+
+
+def test_every_defined_metric_is_computed_and_no_other():
+    assert list(METRICS) == list(COMPUTE)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("status", ["both_empty", "prediction_empty", "reference_empty"])
+def test_empty_masks_have_the_stated_value_and_status(metric, status, ndim):
+    block = BLOCK if ndim == 2 else np.stack([BLOCK] * 3)
+    prediction = block if status == "reference_empty" else block * 0
+    reference = block if status == "prediction_empty" else block * 0
+    (row,) = score_masks(prediction, reference, (1.0,) * ndim, "mm", [1], [metric])
+    assert row["status"] == status
+    np.testing.assert_equal(row["value"], getattr(METRICS[metric], status))
+
+
+def test_a_failed_prediction_is_never_the_best_score():
+    perfect = {row["metric"]: row["value"] for row in score_case(BLOCK, BLOCK, classes=[1])}
+    for failed in (score_case(EMPTY, BLOCK, classes=[1]), score_case(BLOCK, EMPTY, classes=[1])):
+        for row in failed:
+            assert math.isnan(row["value"]) or row["value"] != perfect[row["metric"]], row
+
+
+def test_both_empty_is_as_good_as_perfect():
+    perfect, empty = score_case(BLOCK, BLOCK, classes=[1]), score_case(EMPTY, EMPTY, classes=[1])
+    assert [row["value"] for row in empty] == [row["value"] for row in perfect]
+
+
+def test_rows_are_by_class_then_metric_with_the_unit_named():
+    rows = score_case(BLOCK * 2, BLOCK, spacing_mm=(2.0, 0.5))
+    assert [row["class"] for row in rows] == [1] * len(METRICS) + [2] * len(METRICS)
+    assert [row["metric"] for row in rows] == [*METRICS] * 2
+    assert {row["unit"] for row in rows if METRICS[row["metric"]].unit == "distance"} == {"mm"}
+    assert {row["unit"] for row in score_case(BLOCK, BLOCK)} == {"1", "px"}
+    assert {row["status"] for row in rows} == {"prediction_empty", "reference_empty"}
+
+
+def test_distances_use_the_spacing_of_their_axis():
+    moved = np.roll(BLOCK, 1, axis=0)
+    assert _values(score_case(moved, BLOCK, spacing_mm=(2.5, 10), classes=[1]), "hd") == [2.5]
+    assert _values(score_case(moved, BLOCK, classes=[1]), "hd") == [1.0]
+
+
+def test_region_makes_everything_outside_background():
+    prediction, region = BLOCK.copy(), np.ones(BLOCK.shape, np.uint8)
+    prediction[5, 4] = 1
+    region[5, 4] = 0
+    inside = score_masks(prediction, BLOCK, (1, 1), "px", [1], [*METRICS], region)
+    assert inside == score_case(BLOCK, BLOCK, classes=[1])
+    none = score_masks(prediction, BLOCK, (1, 1), "px", [1], [*METRICS], region * 0)
+    assert {row["status"] for row in none} == {"both_empty"}
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (6, 5, 1), (6,), (0, 5)])
+def test_different_shapes_are_refused_by_both_shapes(shape):
+    with pytest.raises(DataError, match=re.escape(f"{shape}") + ".*" + re.escape("(6, 5)")):
+        score_case(np.ones(shape, np.uint8), BLOCK)
+    with pytest.raises(DataError, match="region.*" + re.escape(f"{shape}")):
+        score_masks(BLOCK, BLOCK, (1, 1), "px", [1], ["dice"], np.ones(shape, np.uint8))
+
+
+@pytest.mark.parametrize("spacing", [(1.0,), (1.0, 0.0), (1.0, -2.0), (1.0, math.nan), (1.0, 1.0, 1.0)])
+def test_impossible_spacing_is_refused(spacing):
+    with pytest.raises(DataError, match="one positive number per axis"):
+        score_case(BLOCK, BLOCK, spacing_mm=spacing)
+
+
+def test_probabilities_and_unknown_metrics_are_refused():
+    with pytest.raises(DataError, match="prediction holds float64"):
+        score_case(BLOCK * 0.7, BLOCK)
+    with pytest.raises(DataError, match="did you mean 'dice'"):
+        score_masks(BLOCK, BLOCK, (1, 1), "px", [1], ["dise"])
+
+
+def test_masks_without_any_voxel_of_space_are_empty():
+    nothing = np.zeros((0, 5), np.uint8)
+    assert {row["status"] for row in score_case(nothing, nothing)} == {"both_empty"}
