@@ -1,4 +1,4 @@
-"""The study: which datasets, models, folds and seeds are compared, under which one recipe. Only this module knows its YAML."""
+"""The study: which datasets, models, folds and seeds are compared, and how; only this module knows its YAML."""
 
 from __future__ import annotations
 

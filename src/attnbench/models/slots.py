@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attnbench.errors import ModelError
 from attnbench.models.registry import Mechanism, create_mechanism, get_mechanism
-from attnbench.study import SLOTS, Placement
+from attnbench.study import Placement, Slot
 
 
 class Chain(nn.ModuleList):
@@ -36,17 +36,18 @@ class Slots(nn.Module):
     not exist.
     """
 
-    def __init__(self, ndim: int, widths: Sequence[int], slots: Mapping[str, Sequence[Placement]]) -> None:
+    def __init__(self, ndim: int, widths: Sequence[int], slots: Mapping[Slot, Sequence[Placement]]) -> None:
         super().__init__()
         self.ndim, self.widths = ndim, tuple(widths)
-        self.chains = nn.ModuleDict({slot: nn.ModuleDict() for slot in SLOTS})
         self.joint = nn.ModuleList()
         self.joint_levels: list[tuple[int, ...]] = []
+        chains: dict[str, Chain] = {}
         for slot, placements in slots.items():
             for placement in placements:
-                self._place(slot, placement)
+                self._place(slot, placement, chains)
+        self.chains = nn.ModuleDict(chains)
 
-    def _place(self, slot: str, placement: Placement) -> None:
+    def _place(self, slot: Slot, placement: Placement, chains: dict[str, Chain]) -> None:
         found = get_mechanism(placement.name)
         if slot not in found.slots:
             raise ModelError(f"{found.name} cannot sit in slot {slot!r}; allowed: {', '.join(found.slots)}")
@@ -61,12 +62,9 @@ class Slots(nn.Module):
             module = create_mechanism(
                 found.name, self.widths[level], self.ndim, gate_channels=gate_channels, **placement.options
             )
-            chains = self.chains[slot]
-            if str(level) not in chains:
-                chains[str(level)] = Chain()
-            chains[str(level)].add(module, found.gate)
+            chains.setdefault(f"{slot}{level}", Chain()).add(module, found.gate)
 
-    def _levels(self, slot: str, found: Mechanism, placement: Placement) -> tuple[int, ...]:
+    def _levels(self, slot: Slot, found: Mechanism, placement: Placement) -> tuple[int, ...]:
         depth = len(self.widths)
         available = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
         wrong = set(placement.levels or ()) - set(available)
@@ -76,10 +74,10 @@ class Slots(nn.Module):
             )
         return found.default_levels(available) if placement.levels is None else placement.levels
 
-    def forward(self, slot: str, level: int, x: Tensor, **signals: Tensor) -> Tensor:
+    def forward(self, slot: Slot, level: int, x: Tensor, **signals: Tensor) -> Tensor:
         """Pass the features of one level, (B, C, *spatial), through the mechanisms of a slot."""
-        chains = self.chains[slot]
-        return chains[str(level)](x, signals) if str(level) in chains else x
+        key = f"{slot}{level}"
+        return self.chains[key](x, signals) if key in self.chains else x
 
     def mix_skips(self, skips: list[Tensor]) -> list[Tensor]:
         """Pass the skips of all levels through the joint mechanisms."""

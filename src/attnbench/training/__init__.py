@@ -1,0 +1,1 @@
+"""From folds and a model's name to trained weights, under one recipe for all models."""

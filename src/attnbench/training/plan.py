@@ -1,0 +1,126 @@
+"""All randomness of the training patches, drawn before the first step: the same numbers for every model of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnbench.data.store import CaseStore
+from attnbench.study import AugmentationPart
+
+_LARGEST_TABLE = 20_000
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """Parameters of N patches: what to cut out and how to change it.
+
+    `case` (N,) positions in the sampler's list of cases; `centre` (N, ndim) in voxels; `matrix` (N, ndim, ndim) maps an
+    offset in the patch to an offset in the case, both in voxels; `brightness`, `contrast` (factor), `gamma`
+    (exponent) and `noise` (standard deviation) are (N,).
+    """
+
+    case: np.ndarray
+    centre: np.ndarray
+    matrix: np.ndarray
+    brightness: np.ndarray
+    contrast: np.ndarray
+    gamma: np.ndarray
+    noise: np.ndarray
+
+
+@dataclass(frozen=True)
+class Foreground:
+    """Where the foreground of some cases lies, as tables that can be drawn from without a loop.
+
+    `voxels` (V, ndim) lists positions; those of class k + 1 in case n are the `count[n, k]` rows from `start[n, k]`.
+    """
+
+    voxels: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+
+
+def find_foreground(masks: Sequence[np.ndarray], classes: int, rng: np.random.Generator) -> Foreground:
+    """Positions of classes 1 to `classes` in every mask, at most 20,000 (a random sample) per case and class."""
+    found, counts = [], np.zeros((len(masks), classes), dtype=np.int64)
+    for number, mask in enumerate(masks):
+        for index in range(classes):
+            flat = np.flatnonzero(mask == index + 1)
+            if len(flat) > _LARGEST_TABLE:
+                flat = rng.choice(flat, _LARGEST_TABLE, replace=False)
+            found.append(np.stack(np.unravel_index(flat, mask.shape), axis=-1))
+            counts[number, index] = len(flat)
+    start = np.concatenate([[0], np.cumsum(counts.ravel())[:-1]]).reshape(counts.shape)
+    return Foreground(np.concatenate(found), start, counts)
+
+
+class Planner:
+    """Draws patch plans for the given cases of a store.
+
+    `patch` is in voxels of the stored grid; `foreground` is the share of patches centred on a voxel of a class that is
+    drawn uniformly among those present in the case.
+    """
+
+    def __init__(
+        self,
+        store: CaseStore,
+        indices: Sequence[int],
+        patch: tuple[int, ...],
+        foreground: float,
+        augmentation: AugmentationPart,
+        rng: np.random.Generator,
+    ) -> None:
+        self.patch = np.array(patch, dtype=np.float64)
+        self.share, self.augmentation, self.rng = foreground, augmentation, rng
+        self.shapes = np.array([store.shape(i) for i in indices], dtype=np.float64)
+        self.spacing = np.array([store.spacing(i) for i in indices], dtype=np.float64)
+        self.foreground = find_foreground([store.mask(i) for i in indices], len(store.info.classes), rng)
+
+    def draw(self, count: int) -> PatchPlan:
+        """Parameters of the next `count` patches."""
+        case = self.rng.integers(len(self.shapes), size=count)
+        return PatchPlan(case, self._centres(case), self._matrices(case), *self._intensity(count))
+
+    def _centres(self, case: np.ndarray) -> np.ndarray:
+        shape = self.shapes[case]
+        low = np.minimum(self.patch, shape) / 2 - 0.5
+        high = shape - 1 - low
+        centre = low + self.rng.random(shape.shape) * (high - low)
+        pick, kind, voxel = self.rng.random((3, len(case)))
+        present = self.foreground.count[case] > 0
+        use = (pick < self.share) & present.any(axis=1)
+        rank = np.floor(kind * present.sum(axis=1)).astype(np.int64)
+        label = (np.cumsum(present, axis=1) == (rank + 1)[:, None]).argmax(axis=1)
+        row = self.foreground.start[case, label] + np.floor(voxel * self.foreground.count[case, label]).astype(np.int64)
+        centre[use] = np.clip(self.foreground.voxels[row[use]], low[use], high[use])
+        return centre
+
+    def _matrices(self, case: np.ndarray) -> np.ndarray:
+        """Rotation about every axis, scaling and flips; rotations act in physical space."""
+        ndim, settings = len(self.patch), self.augmentation
+        axes = [(0, 1)] if ndim == 2 else [(0, 1), (0, 2), (1, 2)]
+        matrix = np.tile(np.eye(ndim), (len(case), 1, 1))
+        for first, second in axes:
+            angle = np.deg2rad(self.rng.uniform(-1, 1, len(case)) * settings.rotation)
+            turn = np.tile(np.eye(ndim), (len(case), 1, 1))
+            turn[:, first, first] = turn[:, second, second] = np.cos(angle)
+            turn[:, first, second], turn[:, second, first] = -np.sin(angle), np.sin(angle)
+            matrix = matrix @ turn
+        zoom = 1 + self.rng.uniform(-1, 1, (len(case), 1, 1)) * settings.scaling
+        mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * settings.flip, -1.0, 1.0)
+        spacing = self.spacing[case]
+        return matrix * zoom * mirror * spacing[:, None, :] / spacing[:, :, None]
+
+    def _intensity(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        settings = self.augmentation
+        shift, factor, log_gamma = self.rng.uniform(-1, 1, (3, count))
+        noise = self.rng.random(count) * settings.noise
+        return (
+            shift * settings.brightness,
+            1 + factor * settings.contrast,
+            np.exp(log_gamma * settings.gamma),
+            noise,
+        )
