@@ -1,0 +1,91 @@
+"""What a job of the workflow depends on: the source modules behind its verb, and the part of the study that decides it."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from attnbench.models.names import mechanisms_of
+from attnbench.study import Study
+
+PACKAGE = Path(__file__).parent
+_NVIDIA = Path("/dev/nvidia0")
+# What a job takes from these reaches it through `decides` or through its files: a new key or path reruns nothing.
+_GLUE = frozenset({"attnbench", *(f"attnbench.{name}" for name in ("check", "errors", "files", "layout", "study"))})
+
+
+def code(verb: str, study: Study | None = None, model: str | None = None) -> list[Path]:
+    """Source files that `attnbench <verb>` runs: all it imports, and the mechanisms of `model` where one is given."""
+    roots = set(_imports_of_verb(verb))
+    if study and model:
+        roots |= {f"attnbench.models.attention.{name}" for name in mechanisms_of(study.model(model))}
+    return [_file(module) for module in sorted(_closure(frozenset(roots)))]
+
+
+def decides(**parts: Any) -> str:
+    """Parts of a study as one line of JSON: a job whose line has changed is run again.
+
+    >>> decides(folds={"outer": 2}, baseline="unet")
+    '{"baseline":"unet","folds":{"outer":2}}'
+    """
+    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=lambda part: part.model_dump(mode="json"))
+
+
+def uses_gpu(study: Study) -> bool:
+    """Whether a run of the study will ask for a CUDA device; looks for a driver instead of importing torch."""
+    device = study.compute.device
+    return device == "cuda" or (device == "auto" and _NVIDIA.exists())
+
+
+@cache
+def _closure(roots: frozenset[str]) -> frozenset[str]:
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += _imports(module)
+    return frozenset(found)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    return tuple(_imported(_tree(_file(module))))
+
+
+@cache
+def _imports_of_verb(verb: str) -> tuple[str, ...]:
+    functions = (node for node in _tree(PACKAGE / "cli.py").body if isinstance(node, ast.FunctionDef))
+    return tuple(_imported(next(node for node in functions if node.name == verb)))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    """Modules of this package that `node` imports when it runs: those for type checkers only are left out."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        names = (f"{node.module}.{alias.name}" for alias in node.names)
+        yield from filter(_is_ours, (node.module, *names))
+    elif isinstance(node, ast.Import):
+        yield from filter(_is_ours, (alias.name for alias in node.names))
+    for child in ast.iter_child_nodes(node):
+        yield from _imported(child)
+
+
+def _is_ours(name: str) -> bool:
+    return name.split(".")[0] == "attnbench" and name not in _GLUE and _file(name).is_file()
+
+
+def _file(module: str) -> Path:
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
