@@ -34,7 +34,9 @@ def test_empty_masks_have_the_stated_value_and_status(metric, status, ndim):
     reference = block if status == "prediction_empty" else block * 0
     (row,) = score_masks(prediction, reference, (1.0,) * ndim, "mm", [1], [metric])
     assert row["status"] == status
-    np.testing.assert_equal(row["value"], getattr(METRICS[metric], status))
+    stated = getattr(METRICS[metric], status)
+    diagonal = math.sqrt(6**2 + 5**2 + (3**2 if ndim == 3 else 0))
+    np.testing.assert_equal(row["value"], diagonal if stated == "diagonal" else stated)
 
 
 def test_a_failed_prediction_is_never_the_best_score():
@@ -62,6 +64,16 @@ def test_distances_use_the_spacing_of_their_axis():
     moved = np.roll(BLOCK, 1, axis=0)
     assert _values(score_case(moved, BLOCK, spacing_mm=(2.5, 10), classes=[1]), "hd") == [2.5]
     assert _values(score_case(moved, BLOCK, classes=[1]), "hd") == [1.0]
+
+
+def test_penalty_exceeds_every_distance_that_the_image_allows():
+    corners = EMPTY.copy(), EMPTY.copy()
+    corners[0][0, 0] = corners[1][-1, -1] = 1
+    for metric in ("hd", "hd95", "assd"):
+        (worst,) = _values(score_case(*corners, (2.0, 0.5), [1]), f"{metric}_penalised")
+        assert [worst] == _values(score_case(*corners, (2.0, 0.5), [1]), metric)
+        for failed in (score_case(EMPTY, BLOCK, (2.0, 0.5), [1]), score_case(BLOCK, EMPTY, (2.0, 0.5), [1])):
+            assert _values(failed, f"{metric}_penalised") == [math.hypot(12, 2.5)] > [worst]
 
 
 def test_region_makes_everything_outside_background():
@@ -93,6 +105,11 @@ def test_probabilities_and_unknown_metrics_are_refused():
         score_case(BLOCK * 0.7, BLOCK)
     with pytest.raises(DataError, match="did you mean 'dice'"):
         score_masks(BLOCK, BLOCK, (1, 1), "px", [1], ["dise"])
+
+
+def test_unit_without_a_stated_tolerance_is_refused():
+    with pytest.raises(DataError, match=r"no such unit of spacing: 'cm'; .*allowed: mm, px, um"):
+        score_masks(BLOCK, BLOCK, (1, 1), "cm", [1], ["nsd"])
 
 
 def test_masks_without_any_voxel_of_space_are_empty():

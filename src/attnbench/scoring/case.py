@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attnbench.errors import DataError, nearest
-from attnbench.scoring.definitions import METRICS, Status
+from attnbench.scoring.definitions import METRICS, NSD_TOLERANCE, Status
 from attnbench.scoring.medpy_metrics import COMPUTE, Pair
 from attnbench.scoring.surface import Mask
 
@@ -53,14 +53,13 @@ def score_masks(
     masks.
     """
     _refuse_misfits(prediction, reference, spacing, region)
-    for name in metrics:
-        if name not in METRICS:
-            raise DataError(f"no such metric {name!r}; {nearest(name, METRICS)}")
+    _refuse_unknown(metrics, METRICS, "metric")
+    _refuse_unknown([unit], NSD_TOLERANCE, "unit of spacing")
     inside = None if region is None else region.astype(bool)
     rows: list[ScoreRow] = []
     for number in classes:
-        pair = Pair(_class(prediction, number, inside), _class(reference, number, inside), tuple(spacing))
-        rows += _rows(pair, number, unit, metrics)
+        masks = _class(prediction, number, inside), _class(reference, number, inside)
+        rows += _rows(Pair(*masks, tuple(spacing), NSD_TOLERANCE[unit]), number, unit, metrics)
     return rows
 
 
@@ -75,11 +74,11 @@ def _rows(pair: Pair, number: int, unit: str, metrics: Sequence[str]) -> Iterato
     status = status_of(pair.prediction, pair.reference)
     for name in metrics:
         metric = METRICS[name]
-        value = float(COMPUTE[name](pair) if status == "ok" else getattr(metric, status))
+        value = COMPUTE[name](pair) if status == "ok" else getattr(metric, status)
         yield {
             "class": int(number),
             "metric": name,
-            "value": value,
+            "value": pair.diagonal if value == "diagonal" else float(value),
             "unit": unit if metric.unit == "distance" else metric.unit,
             "status": status,
         }
@@ -88,6 +87,12 @@ def _rows(pair: Pair, number: int, unit: str, metrics: Sequence[str]) -> Iterato
 def _class(mask: NDArray[Any], number: int, inside: Mask | None) -> Mask:
     found: Mask = mask == number
     return found if inside is None else found & inside
+
+
+def _refuse_unknown(names: Sequence[str], known: Collection[str], kind: str) -> None:
+    for name in names:
+        if name not in known:
+            raise DataError(f"no such {kind}: {name!r}; {nearest(name, known)}")
 
 
 def _refuse_misfits(

@@ -8,20 +8,12 @@ from typing import Literal
 
 Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty"]
 Unit = Literal["1", "distance"]
+EmptyValue = float | Literal["diagonal"]
 
-SCORE_COLUMNS = (
-    "dataset",
-    "model",
-    "fold",
-    "seed",
-    "case",
-    "group",
-    "class",
-    "metric",
-    "value",
-    "unit",
-    "status",
-)
+SCORE_COLUMNS = ("dataset", "model", "fold", "seed", "case", "group", "class", "metric", "value", "unit", "status")
+
+NSD_TOLERANCE = {"mm": 1.0, "um": 0.2, "px": 2.0}
+"""How far surfaces may lie apart to count as equal in `nsd`, by the unit of the case's spacing."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +22,17 @@ class Metric:
 
     `unit` is `1` for plain numbers and `distance` for lengths in the case's own unit (mm, um or px). The
     values after `higher_is_better` hold when the class has no voxel in both masks, in the prediction only, or
-    in the reference only. NaN means undefined: the row's status says why, and it counts as a failure.
+    in the reference only. NaN means undefined; `diagonal` is the length of the image's diagonal, more than any
+    distance within it. The row's status says which mask was empty: failures are counted by it, not by NaN.
     """
 
     name: str
     label: str
     unit: Unit
     higher_is_better: bool
-    both_empty: float
-    prediction_empty: float
-    reference_empty: float
+    both_empty: EmptyValue
+    prediction_empty: EmptyValue
+    reference_empty: EmptyValue
     rule: str
 
 
@@ -47,9 +40,16 @@ def _overlap(name: str, label: str, rule: str) -> Metric:
     return Metric(name, label, "1", True, 1.0, 0.0, 0.0, rule)
 
 
-def _distance(name: str, label: str, rule: str) -> Metric:
-    return Metric(name, label, "distance", False, 0.0, nan, nan, rule)
+def _distance(name: str, label: str, rule: str, empty: EmptyValue = nan) -> Metric:
+    return Metric(name, label, "distance", False, 0.0, empty, empty, rule)
 
+
+def _penalised(name: str, label: str) -> Metric:
+    rule = f"{label}, and the image's diagonal where exactly one mask is empty."
+    return _distance(f"{name}_penalised", f"{label} (penalised)", rule, "diagonal")
+
+
+_TOLERANCES = " or ".join(f"{tolerance:g} {unit}" for unit, tolerance in NSD_TOLERANCE.items())
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -61,5 +61,32 @@ METRICS: dict[str, Metric] = {
         _distance("hd", "HD", "Largest distance from the surface of one mask to that of the other."),
         _distance("hd95", "HD95", "95th percentile of both directions' surface distances pooled, as medpy."),
         _distance("assd", "ASSD", "Mean of both directions' surface distances pooled, as medpy."),
+        _distance(
+            "hd95_max", "HD95 (max)", "Larger of the two directions' 95th percentiles, as MONAI and surface-distance."
+        ),
+        _penalised("hd", "HD"),
+        _penalised("hd95", "HD95"),
+        _penalised("assd", "ASSD"),
+        _overlap("nsd", "NSD", f"Share of both surfaces within {_TOLERANCES} of the other (surface Dice)."),
+        _overlap(
+            "cldice",
+            "clDice",
+            "Harmonic mean of the share of each mask's centreline within the other mask; for thin structures.",
+        ),
+        _overlap(
+            "lesion_f1",
+            "Lesion F1",
+            "Harmonic mean of the shares of reference and of predicted components that touch the other mask.",
+        ),
+        Metric(
+            "volume_error",
+            "Volume error",
+            "1",
+            False,
+            0.0,
+            1.0,
+            nan,
+            "Difference of the two volumes without sign, divided by the reference's.",
+        ),
     )
 }

@@ -1,0 +1,59 @@
+"""Metrics of shape rather than of voxels: centrelines of thin structures, and lesions counted as components."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import generate_binary_structure, label
+
+from attnbench.scoring.surface import Mask
+
+
+def centreline_dice(prediction: Mask, reference: Mask) -> float:
+    """clDice of two masks (*spatial), 2-D or 3-D, each with a voxel: 0 to 1.
+
+    The harmonic mean of the share of the prediction's skeleton inside the reference and the share of the
+    reference's inside the prediction (Shit et al., clDice, CVPR 2021).
+    """
+    of_prediction, of_reference = skeleton(prediction), skeleton(reference)
+    precise = np.count_nonzero(of_prediction & reference) / np.count_nonzero(of_prediction)
+    sensitive = np.count_nonzero(of_reference & prediction) / np.count_nonzero(of_reference)
+    return harmonic_mean(precise, sensitive)
+
+
+def skeleton(mask: Mask) -> Mask:
+    """Skeleton of a mask (*spatial) by scikit-image: Zhang and Suen (1984) in 2-D, Lee et al. (1994) in 3-D.
+
+    A component that thinning erases completely, as it does with a block of 2 x 2 x 2, keeps all its voxels. The
+    margin keeps a volume one voxel thick from being thinned as a picture.
+    """
+    from skimage.morphology import skeletonize
+
+    thin: Mask = skeletonize(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
+    components, number = _components(mask)
+    kept = np.zeros(number + 1, dtype=bool)
+    kept[components[thin]] = True
+    return thin | (mask & ~kept[components])
+
+
+def lesion_f1(prediction: Mask, reference: Mask) -> float:
+    """F1 over connected components (diagonal neighbours connect) of two masks (*spatial), each with a voxel.
+
+    A reference component is found when the prediction has at least one of its voxels; a predicted component is
+    right when it has at least one voxel of the reference. 0 to 1.
+    """
+    return harmonic_mean(_touched(prediction, reference), _touched(reference, prediction))
+
+
+def harmonic_mean(first: float, second: float) -> float:
+    """Harmonic mean of two shares; 0 when one is 0."""
+    return 2 * first * second / (first + second) if first and second else 0.0
+
+
+def _touched(mask: Mask, other: Mask) -> float:
+    """Share of the components of `mask` that have a voxel of `other`."""
+    components, number = _components(mask)
+    return np.count_nonzero(np.bincount(components[other], minlength=number + 1)[1:]) / number
+
+
+def _components(mask: Mask) -> tuple[np.ndarray, int]:
+    return label(mask, generate_binary_structure(mask.ndim, mask.ndim))
