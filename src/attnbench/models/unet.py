@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from attnbench.models.blocks import plain_block
 from attnbench.models.layers import MAX_POOL, UPCONV, conv1x1
 from attnbench.models.slots import Slots
-from attnbench.study import Placement
+from attnbench.study import Placement, Slot
 
 
 class UNet(nn.Module):
@@ -36,7 +36,7 @@ class UNet(nn.Module):
         widths: Sequence[int] = (16, 32, 64, 128),
         blocks_per_level: int = 2,
         norm: str = "instance",
-        slots: Mapping[str, Sequence[Placement]] | None = None,
+        slots: Mapping[Slot, Sequence[Placement]] | None = None,
     ) -> None:
         super().__init__()
         inputs = (in_channels, *widths[:-1])
@@ -67,7 +67,7 @@ class UNet(nn.Module):
             upsampled = self.up[level](x)
             skip = self.slots("skip", level, skips[level], coarse=x, upsampled=upsampled)
             x = self.slots("decoder", level, self.decoder[level](torch.cat([skip, upsampled], dim=1)))
-        return self.head(x)[(..., *(slice(side) for side in size))]
+        return self.head(x)[..., *(slice(side) for side in size)]
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -41,7 +41,7 @@ class CasePool:
         points = centre.unsqueeze(1) + _patch_offsets(patch, self.device) @ matrix.transpose(1, 2)  # (B, P, ndim)
         lower = points.floor()
         rest = points - lower
-        images = 0
+        images = torch.zeros((), device=self.device)
         for corner in product((0, 1), repeat=len(patch)):
             step = torch.tensor(corner, device=self.device)
             weight = torch.where(step.bool(), rest, 1 - rest).prod(dim=2)

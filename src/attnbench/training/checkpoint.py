@@ -1,0 +1,56 @@
+"""Checkpoints: weights, and the hashes that say what they were trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from attnbench.errors import CheckpointError
+from attnbench.files import whole_file
+
+
+def hash_of(content: Any) -> str:
+    """SHA-256 of plain data in canonical JSON."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def hash_of_weights(network: nn.Module) -> str:
+    """SHA-256 over the names, shapes and bytes of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> None:
+    """Write weights and `hashes` (recipe, data, folds), whole or not at all."""
+    weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    with whole_file(path) as temporary:
+        torch.save({"weights": weights, "hashes": hashes}, temporary)
+
+
+def load_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> None:
+    """Load weights into `network`; `CheckpointError` if the file is damaged or belongs to another recipe or data."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        found = content["hashes"]
+    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path}: no readable checkpoint ({error}); delete it and train this run again"
+        ) from error
+    for name, expected in hashes.items():
+        if found.get(name) != expected:
+            raise CheckpointError(
+                f"{path}: trained with another {name} (found {found.get(name)}, now {expected}); train this run again"
+            )
+    try:
+        network.load_state_dict(content["weights"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: the weights do not fit the network: {error}") from error

@@ -1,0 +1,74 @@
+"""Which device a run computes on, and how precisely."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from attnbench.errors import AttnBenchError
+from attnbench.study import ComputePart
+
+
+def choose_kind(device: str) -> str:
+    """`cuda`, `mps` or `cpu`; `auto` takes the first that is there. A device that is asked for and absent raises."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(kind for kind, there in present.items() if there)
+    if not present[device]:
+        there = ", ".join(kind for kind, found in present.items() if found)
+        raise AttnBenchError(f"compute.device: {device} is not on this machine; here: {there}")
+    return device
+
+
+def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """The dtype of mixed precision, or None for plain float32."""
+    mixed = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.bfloat16 if mixed else None
+
+
+@contextmanager
+def claim_device(compute: ComputePart) -> Iterator[torch.device]:
+    """Yield the device of this run and set up torch for it.
+
+    Every visible GPU has `runs_per_gpu` places, each a file lock that ends with the process; a run waits until one is
+    free. On the CPU every operation is deterministic.
+    """
+    torch.set_num_threads(compute.threads)
+    kind = choose_kind(compute.device)
+    torch.use_deterministic_algorithms(kind == "cpu")
+    if kind != "cuda":
+        yield torch.device(kind)
+        return
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    gpu, lock = _wait_for_place(compute.runs_per_gpu)
+    try:
+        torch.cuda.set_device(gpu)
+        yield torch.device("cuda", gpu)
+    finally:
+        os.close(lock)
+
+
+def _wait_for_place(runs_per_gpu: int) -> tuple[int, int]:
+    """The GPU of the first free place and the descriptor that holds its lock."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    while True:
+        for place in range(runs_per_gpu):
+            for gpu in range(torch.cuda.device_count()):
+                name = visible[gpu] if gpu < len(visible) and visible[gpu] else str(gpu)
+                path = Path(tempfile.gettempdir()) / f"attnbench-{os.getuid()}-gpu{name}-{place}.lock"
+                lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    os.close(lock)
+                else:
+                    return gpu, lock
+        time.sleep(1)

@@ -1,0 +1,105 @@
+"""The training loop: a fixed number of steps, the same for every model, read top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.errors import AttnBenchError
+from attnbench.study import TrainingPart
+from attnbench.training.loss import dice_and_cross_entropy, pooled_dice
+
+LARGEST_GRADIENT = 12.0
+HISTORY = (
+    "step",
+    "loss",
+    "loss_dice",
+    "loss_cross_entropy",
+    "validation_dice",
+    "learning_rate",
+    "images_per_second",
+)
+Batch = tuple[Tensor, Tensor]
+
+
+def make_optimiser(network: nn.Module, part: TrainingPart, device: torch.device) -> torch.optim.Optimizer:
+    """AdamW, or SGD with Nesterov momentum 0.99; weight decay for kernels only, not for scales, biases and gammas."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": part.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    fused = device.type in ("cuda", "cpu")
+    if part.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=part.learning_rate, fused=fused)
+    return torch.optim.SGD(groups, lr=part.learning_rate, momentum=0.99, nesterov=True, fused=fused)
+
+
+def train(
+    network: nn.Module,
+    batches: Iterable[Batch],
+    validation: Sequence[Batch],
+    part: TrainingPart,
+    steps: int,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> Iterator[dict[str, float]]:
+    """Train in place for `steps` steps; yield a row of HISTORY every fifth of `validate_every` and at the end.
+
+    The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without a validation pass.
+    The learning rate falls as (1 - step / steps) ** power. Raises `AttnBenchError` when the loss is not finite.
+    """
+    optimiser = make_optimiser(network, part, device)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: (1 - step / steps) ** part.power)
+    row_every = max(1, part.validate_every // 5)
+    network.train()
+    sums, since, started = torch.zeros(2, device=device), 0, time.perf_counter()
+    for step, (images, masks) in enumerate(batches, start=1):
+        rate = schedule.get_last_lr()[0]
+        with torch.autocast(device.type, autocast, enabled=autocast is not None):
+            logits = network(images)
+        losses = torch.stack(dice_and_cross_entropy(logits, masks))
+        losses.sum().backward()
+        nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        schedule.step()
+        sums += losses.detach()
+        since += 1
+        validate = step % part.validate_every == 0 or step == steps
+        if step % row_every and not validate:
+            continue
+        dice, cross_entropy = (sums / since).tolist()
+        if not torch.isfinite(sums).all():
+            raise AttnBenchError(
+                f"the loss is not finite at step {step} (Dice {dice}, cross-entropy {cross_entropy}); "
+                "lower training.learning_rate or set compute.precision: float32"
+            )
+        speed = since * len(images) / (time.perf_counter() - started)
+        score = validation_dice(network, validation, device, autocast) if validate else math.nan
+        row = (step, dice + cross_entropy, dice, cross_entropy, score, rate, speed)
+        yield dict(zip(HISTORY, row, strict=True))
+        sums, since, started = torch.zeros_like(sums), 0, time.perf_counter()
+
+
+@torch.no_grad()
+def validation_dice(
+    network: nn.Module, validation: Sequence[Batch], device: torch.device, autocast: torch.dtype | None
+) -> float:
+    """Mean over the foreground classes of the Dice pooled over fixed patches of the inner validation, in [0, 1].
+
+    A class with neither reference nor prediction in any patch is left out; NaN if that is every class.
+    """
+    network.eval()
+    counts = torch.zeros(())
+    for images, masks in validation:
+        with torch.autocast(device.type, autocast, enabled=autocast is not None):
+            counts = counts.to(device) + pooled_dice(network(images), masks)
+    network.train()
+    overlap, predicted, reference = counts
+    dice: float = (2 * overlap / (predicted + reference)).nanmean().item()
+    return dice

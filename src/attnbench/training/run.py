@@ -1,0 +1,159 @@
+"""One run from files to files: prepared data and folds in; weights, history and provenance out."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import math
+import platform
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from attnbench.data.folds import Fold, load_folds
+from attnbench.data.store import CaseStore
+from attnbench.files import write_csv, write_json
+from attnbench.layout import Run
+from attnbench.models.build import build_network
+from attnbench.models.describe import count_parameters
+from attnbench.study import AugmentationPart, Study
+from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
+from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.loop import Batch, train
+from attnbench.training.plan import Planner
+from attnbench.training.sampler import CasePool, batches
+
+_VALIDATION_BATCHES = 4
+_NO_AUGMENTATION = AugmentationPart(rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0)
+log = logging.getLogger("attnbench")
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What a run is made from, and the hashes that identify it."""
+
+    store: CaseStore
+    fold: Fold
+    patch: tuple[int, ...]
+    hashes: dict[str, str]
+
+
+def load_inputs(study: Study, run: Run) -> RunInputs:
+    """Prepared data and fold of a run; refuses folds that are not those of the data."""
+    store = CaseStore.open(study.layout.prepared(run.dataset))
+    folds = load_folds(study.layout.folds(run.dataset), store)
+    hashes = {
+        "recipe": hash_of(study.recipe(run.dataset, run.model)),
+        "data": store.info.content_hash,
+        "folds": folds.hash,
+    }
+    return RunInputs(store, folds.fold(run.fold), study.patch(run.dataset, store.info.ndim), hashes)
+
+
+def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
+    """The untrained network of a run; its initial weights depend on the seed alone."""
+    torch.manual_seed(run.seed)
+    info = store.info
+    return build_network(study.model(run.model), study.network, info.ndim, info.channels, len(info.classes) + 1)
+
+
+def train_run(study: Study, run: Run) -> None:
+    """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last."""
+    import pandas as pd
+
+    inputs = load_inputs(study, run)
+    part = study.training
+    steps = study.dataset(run.dataset).steps or part.steps
+    folder = study.layout.run(run)
+    with claim_device(study.compute) as device:
+        autocast = autocast_type(study.compute.precision, device)
+        network = network_for(study, run, inputs.store)
+        network.to(device).to(memory_format=_memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
+        training, validation = _data(study, run, inputs, steps, device)
+        rows, started = [], time.perf_counter()
+        for row in train(network, training, validation, part, steps, device, autocast):
+            rows.append(row)
+            if not math.isnan(row["validation_dice"]):
+                log.info("%s  %s", run, _line(row, steps))
+        seconds = time.perf_counter() - started
+        save_checkpoint(folder / "model.pt", network, inputs.hashes)
+        write_csv(folder / "history.csv", pd.DataFrame(rows))
+        facts = _provenance(device, autocast) | {
+            "steps": steps,
+            "train_seconds": seconds,
+            "images_per_second": steps * _batch(study, run) / seconds,
+            "peak_memory_bytes": _peak_memory(device),
+            "energy_j": None,
+            "parameters": count_parameters(network),
+            "weights_sha256": hash_of_weights(network),
+        }
+    hashes = {f"{name}_hash": value for name, value in inputs.hashes.items()}
+    write_json(folder / "run.json", vars(run) | hashes | facts)
+
+
+def _data(study: Study, run: Run, inputs: RunInputs, steps: int, device: torch.device) -> tuple[Any, list[Batch]]:
+    """Endless-order training batches, and fixed validation batches without augmentation, for a run.
+
+    Both depend on dataset, fold and seed, never on the model.
+    """
+    store, batch = inputs.store, _batch(study, run)
+    seeds = _seeds(run)
+    sets = []
+    for cases, augmentation, seed, length in (
+        (inputs.fold.train, study.training.augmentation, seeds[0], steps),
+        (inputs.fold.validation, _NO_AUGMENTATION, seeds[1], _VALIDATION_BATCHES),
+    ):
+        indices = [store.index(case) for case in cases]
+        rng = np.random.default_rng(seed)
+        planner = Planner(store, indices, inputs.patch, study.training.foreground, augmentation, rng)
+        sets.append(batches(CasePool(store, indices, device), planner, length, batch, device, seed))
+    return sets[0], list(sets[1])
+
+
+def _batch(study: Study, run: Run) -> int:
+    return study.dataset(run.dataset).batch or study.training.batch
+
+
+def _seeds(run: Run) -> tuple[int, int]:
+    """Seeds of training and validation patches: the same for every model."""
+    digest = hashlib.sha256(f"{run.dataset} {run.fold} {run.seed}".encode()).digest()
+    return int.from_bytes(digest[:4]), int.from_bytes(digest[4:8])
+
+
+def _memory_format(ndim: int, device: torch.device) -> torch.memory_format:
+    if device.type == "mps":
+        return torch.contiguous_format
+    return torch.channels_last if ndim == 2 else torch.channels_last_3d
+
+
+def _line(row: dict[str, float], steps: int) -> str:
+    return (
+        f"step {row['step']:.0f}/{steps}  loss {row['loss']:.3f}  validation Dice {row['validation_dice']:.3f}  "
+        f"{row['images_per_second']:.0f} images/s"
+    )
+
+
+def _provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    packages = ("attnbench", "torch", "numpy")
+    return {
+        "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in packages},
+        "device": f"{device.type}: {name}",
+        "threads": torch.get_num_threads(),
+        "precision": str(autocast or torch.float32).removeprefix("torch."),
+    }
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Largest memory in bytes: of the device on CUDA, of the process elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
