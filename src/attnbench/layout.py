@@ -75,3 +75,11 @@ class Layout:
     def report(self) -> Path:
         """The report to read first."""
         return self.output / "report.html"
+
+    def log(self, job: str) -> Path:
+        """What a job printed; `job` is its verb and what it is about, as in `prepare/phantom2d`."""
+        return self.output / "logs" / f"{job}.log"
+
+    def benchmark(self, job: str) -> Path:
+        """Seconds and memory of a job, measured by Snakemake."""
+        return self.output / "benchmarks" / f"{job}.tsv"

@@ -1,0 +1,70 @@
+import os
+import sys
+
+from snakemake.utils import min_version
+
+from attnbench import jobs
+from attnbench.check import check_study
+from attnbench.errors import StudyError
+from attnbench.files import write_text
+from attnbench.layout import Run
+from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, TABLES, figure_names
+
+min_version("9.10")
+
+# Snakemake merges a `configfile` with the ones on the command line; a study is never a mixture of two.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+try:
+    study = check_study(config, ", ".join(map(str, workflow.overwrite_configfiles)) or "config.yaml")
+except StudyError as error:
+    sys.exit(f"error: {error}")
+
+layout = study.layout
+any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    model="[a-z0-9_]+",
+    fold=r"\d+",
+    seed=r"\d+",
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        layout.scores,
+        expand(layout.tables / "{name}.{ext}", name=TABLES, ext=TABLE_FORMATS),
+        expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=FIGURE_FORMATS),
+    message:
+        "{study.name}: every table and figure is there"
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/analyse.smk"
+include: "workflow/rules/report.smk"
+
+
+# Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
+onstart:
+    if not layout.study.exists() or layout.study.read_text(encoding="utf-8") != study.to_yaml():
+        write_text(layout.study, study.to_yaml())
+
+
+onsuccess:
+    if all(map(os.path.exists, rules.all.input)):
+        shell(
+            "{sys.executable} -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {layout.study:q} "
+            "--cores 1 --nolock --quiet all --report {layout.report:q}"
+        )
+        shell("attnbench show --study {layout.study:q}")

@@ -1,0 +1,28 @@
+# Scores in; means, effects and cost out.
+
+
+rule analyse:
+    input:
+        scores=layout.scores,
+        histories=[layout.run(run) / "history.csv" for run in study.runs()],
+        facts=[layout.run(run) / "run.json" for run in study.runs()],
+        descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
+        code=jobs.code("analyse"),
+    output:
+        expand(layout.analysis / "{name}.csv", name=["means", "effects", "cost", "learning", "runs", "missing"]),
+    log:
+        layout.log("analyse"),
+    benchmark:
+        layout.benchmark("analyse")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        study=layout.study,
+        decides=jobs.decides("analyse", study),
+    message:
+        "analyse the scores"
+    shell:
+        "attnbench analyse --study {params.study:q} --log {log:q}"

@@ -1,0 +1,75 @@
+# Originals, case store and folds of each dataset.
+
+
+rule fetch:
+    input:
+        catalog=lambda wildcards: jobs.catalog_files(wildcards.dataset),
+        code=jobs.code("fetch"),
+    output:
+        layout.raw("{dataset}") / "receipt.json",
+    log:
+        layout.log("fetch/{dataset}"),
+    benchmark:
+        layout.benchmark("fetch/{dataset}")
+    retries: 3
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=240,
+    params:
+        study=layout.study,
+    message:
+        "fetch {wildcards.dataset}"
+    shell:
+        "attnbench fetch --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+
+
+rule prepare:
+    input:
+        receipt=rules.fetch.output,
+        catalog=lambda wildcards: jobs.catalog_files(wildcards.dataset),
+        code=jobs.code("prepare"),
+    output:
+        multiext(f"{layout.prepared('{dataset}')}/", "images.npy", "masks.npy", "cases.csv", "dataset.json"),
+    log:
+        layout.log("prepare/{dataset}"),
+    benchmark:
+        layout.benchmark("prepare/{dataset}")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=study.compute.memory_mb,
+        runtime=240,
+    params:
+        study=layout.study,
+        decides=lambda wildcards: jobs.decides("prepare", study, wildcards.dataset),
+    message:
+        "prepare {wildcards.dataset}"
+    shell:
+        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+
+
+rule folds:
+    input:
+        dataset=layout.prepared("{dataset}") / "dataset.json",
+        cases=layout.prepared("{dataset}") / "cases.csv",
+        code=jobs.code("folds"),
+    output:
+        layout.folds("{dataset}"),
+    log:
+        layout.log("folds/{dataset}"),
+    benchmark:
+        layout.benchmark("folds/{dataset}")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=layout.study,
+        decides=jobs.decides("folds", study),
+    message:
+        "split {wildcards.dataset} into folds by group"
+    shell:
+        "attnbench folds --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"

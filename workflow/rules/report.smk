@@ -1,0 +1,69 @@
+# Data frames in, tables and figures out.
+
+
+rule tables:
+    input:
+        analysis=rules.analyse.output,
+        datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
+        code=jobs.code("tables"),
+    output:
+        *[
+            report(
+                layout.tables / f"{name}.csv",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": name},
+            )
+            for name in TABLES
+        ],
+        expand(layout.tables / "{name}.{ext}", name=TABLES, ext=[ext for ext in TABLE_FORMATS if ext != "csv"]),
+    log:
+        layout.log("tables"),
+    benchmark:
+        layout.benchmark("tables")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        study=layout.study,
+        decides=jobs.decides("tables", study),
+    message:
+        "write the tables"
+    shell:
+        "attnbench tables --study {params.study:q} --log {log:q}"
+
+
+rule figure:
+    input:
+        analysis=rules.analyse.output,
+        scores=layout.scores,
+        predictions=[layout.run(run) / "predictions.npz" for run in study.runs()],
+        code=jobs.code("figure"),
+    output:
+        report(
+            layout.figures / "{name}.png",
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{name}"},
+        ),
+        expand(layout.figures / "{{name}}.{ext}", ext=[ext for ext in FIGURE_FORMATS if ext != "png"]),
+    log:
+        layout.log("figure/{name}"),
+    benchmark:
+        layout.benchmark("figure/{name}")
+    wildcard_constraints:
+        name="[a-z0-9_]+",
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        study=layout.study,
+        decides=jobs.decides("figure", study),
+    message:
+        "draw figure {wildcards.name}"
+    shell:
+        "attnbench figure {wildcards.name} --study {params.study:q} --log {log:q}"

@@ -1,0 +1,86 @@
+# The networks: what each costs, and one job per training.
+
+RUN_RESOURCES = {
+    "gpu": int(jobs.uses_gpu(study)),
+    "mem_mb": study.compute.memory_mb,
+    "runtime": study.compute.minutes,
+}
+
+
+rule describe:
+    input:
+        dataset=layout.prepared("{dataset}") / "dataset.json",
+        code=lambda wildcards: jobs.code("describe", study, wildcards.model),
+    output:
+        layout.model("{dataset}", "{model}"),
+    log:
+        layout.log("describe/{dataset}/{model}"),
+    benchmark:
+        layout.benchmark("describe/{dataset}/{model}")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        study=layout.study,
+        decides=lambda wildcards: jobs.decides("describe", study, wildcards.dataset, wildcards.model),
+    message:
+        "describe {wildcards.model} on {wildcards.dataset}"
+    shell:
+        "attnbench describe --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --log {log:q}"
+
+
+rule train:
+    input:
+        dataset=layout.prepared("{dataset}") / "dataset.json",
+        cases=layout.prepared("{dataset}") / "cases.csv",
+        folds=layout.folds("{dataset}"),
+        code=lambda wildcards: jobs.code("train", study, wildcards.model),
+    output:
+        model=layout.run(any_run) / "model.pt",
+        history=layout.run(any_run) / "history.csv",
+        facts=layout.run(any_run) / "run.json",
+    log:
+        layout.run(any_run) / "train.log",
+    benchmark:
+        layout.benchmark(f"train/{any_run}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+        decides=lambda wildcards: jobs.decides("train", study, wildcards.dataset, wildcards.model),
+    message:
+        "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
+    shell:
+        "attnbench train --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+
+
+rule predict:
+    input:
+        model=rules.train.output.model,
+        facts=rules.train.output.facts,
+        code=lambda wildcards: jobs.code("predict", study, wildcards.model),
+    output:
+        layout.run(any_run) / "predictions.npz",
+    log:
+        layout.log(f"predict/{any_run}"),
+    benchmark:
+        layout.benchmark(f"predict/{any_run}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+    message:
+        "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}"
+    shell:
+        "attnbench predict --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
