@@ -1,0 +1,1 @@
+"""Scores in; means, effects, ranks and cost out, as plain data frames."""

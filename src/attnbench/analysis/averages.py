@@ -1,0 +1,88 @@
+"""Averages over what is defined, and the cases, groups, folds and seeds behind each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnbench.analysis.table import Floats, Integers
+
+
+def mean_defined(values: Floats, axis: int) -> Floats:
+    """Mean over `axis` of the values that are not NaN; NaN where there is none."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=axis)
+    total = np.where(defined, values, 0.0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def median_defined(values: Floats) -> Floats:
+    """Median over the last axis of the values that are not NaN; NaN where there is none."""
+    count = (~np.isnan(values)).sum(axis=-1, keepdims=True)
+    ordered = np.sort(values, axis=-1)
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[-1] - 1), axis=-1)
+    return ((low + high) / 2)[..., 0]
+
+
+def sd_defined(values: Floats) -> Floats:
+    """Standard deviation (n - 1) over the last axis of the values that are not NaN; NaN for fewer than two."""
+    centred = values - mean_defined(values, -1)[..., None]
+    free = (~np.isnan(values)).sum(axis=-1) - 1
+    squares = np.nansum(centred**2, axis=-1)
+    return np.sqrt(np.divide(squares, free, out=np.full(squares.shape, np.nan), where=free > 0))
+
+
+def with_all_classes(values: Floats) -> Floats:
+    """Append, on axis 1, the mean over the classes in which the value is defined.
+
+    `values` is (metrics, classes, models, cases, seeds); the result has one class more.
+    """
+    return np.concatenate([values, mean_defined(values, 1)[:, None]], axis=1)
+
+
+def group_totals(values: Floats, case_group: Integers, groups: int) -> tuple[Floats, Floats]:
+    """Sum and number of the defined values of every group: `values` (rows, cases) to two (rows, groups) arrays."""
+    order = np.argsort(case_group, kind="stable")
+    present, starts = np.unique(case_group[order], return_index=True)
+    ordered = values[:, order]
+    defined = ~np.isnan(ordered)
+    sums, counts = np.zeros((2, len(values), groups))
+    sums[:, present] = np.add.reduceat(np.where(defined, ordered, 0.0), starts, axis=1)
+    counts[:, present] = np.add.reduceat(defined.astype(np.float64), starts, axis=1)
+    return sums, counts
+
+
+def group_means(values: Floats, case_group: Integers, groups: int) -> Floats:
+    """Mean over the defined cases of every group, (rows, groups); NaN for a group without any."""
+    sums, counts = group_totals(values, case_group, groups)
+    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+
+
+@dataclass(frozen=True)
+class Support:
+    """How many cases, groups, folds and seeds stand behind each row of a table: four (rows,) arrays."""
+
+    cases: Integers
+    groups: Integers
+    folds: Integers
+    seeds: Integers
+
+
+def support(defined: NDArray[np.bool_], case_group: Integers, case_fold: Integers) -> Support:
+    """Count behind each row; `defined` is (rows, cases, seeds)."""
+    case: NDArray[np.bool_] = np.any(defined, axis=2)
+    return Support(
+        cases=case.sum(axis=1),
+        groups=_distinct(case, case_group),
+        folds=_distinct(case, case_fold),
+        seeds=defined.any(axis=1).sum(axis=1),
+    )
+
+
+def _distinct(case: NDArray[np.bool_], label: Integers) -> Integers:
+    _, codes = np.unique(label, return_inverse=True)
+    _, counts = group_totals(np.where(case, 0.0, np.nan), codes, int(codes.max(initial=-1)) + 1)
+    return (counts > 0).sum(axis=1)

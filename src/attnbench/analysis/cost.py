@@ -1,0 +1,56 @@
+"""What every model costs on every dataset, beside the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+MEASURED = ("train_seconds", "images_per_second", "peak_memory_bytes", "energy_j")
+COLUMNS = (
+    "dataset", "model", "parameters", "flops", "input", "runs", "device", "precision", *MEASURED,
+    "parameters_ratio", "flops_ratio", "train_seconds_ratio",
+)  # fmt: skip
+
+
+def cost(descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """One row per dataset and model; columns as in docs/files.md, empty where nothing was measured.
+
+    `descriptions` holds the content of `models/<dataset>/<model>.json` by (dataset, model) in the study's order, empty
+    where the file is absent; `runs` is the table of `study_runs`. Measured figures are medians over the trained runs.
+    """
+    trained = runs[runs["trained"]]
+    rows = [
+        {"dataset": dataset, "model": model, **_described(facts), **_measured(trained, dataset, model)}
+        for (dataset, model), facts in descriptions.items()
+    ]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = frame.astype(dict.fromkeys(("parameters", "flops", *MEASURED), "float64"))
+    reference = frame[frame["model"] == baseline].set_index("dataset")
+    for name in ("parameters", "flops", "train_seconds"):
+        frame[f"{name}_ratio"] = frame[name] / frame["dataset"].map(reference[name])
+    whole = ("parameters", "flops", "peak_memory_bytes")
+    return frame.astype(dict.fromkeys(whole, "Int64")) if len(frame) else frame
+
+
+def _described(facts: Mapping[str, Any]) -> dict[str, Any]:
+    shape = facts.get("input")
+    return {
+        "parameters": facts.get("parameters"),
+        "flops": facts.get("flops"),
+        "input": "x".join(map(str, shape)) if shape else None,
+    }
+
+
+def _measured(trained: pd.DataFrame, dataset: str, model: str) -> dict[str, Any]:
+    rows = trained[(trained["dataset"] == dataset) & (trained["model"] == model)]
+    return {
+        "runs": len(rows),
+        **{name: _joined(rows[name].dropna()) for name in ("device", "precision")},
+        **{name: rows[name].median() for name in MEASURED},
+    }
+
+
+def _joined(words: Iterable[Any]) -> str | None:
+    return ", ".join(sorted({str(word) for word in words})) or None

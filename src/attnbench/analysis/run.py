@@ -1,0 +1,46 @@
+"""The analysis of a study: scores and runs in, data frames out."""
+
+from __future__ import annotations
+
+import logging
+
+import pandas as pd
+
+from attnbench.analysis.cost import cost
+from attnbench.analysis.effects import effects
+from attnbench.analysis.means import means
+from attnbench.analysis.runs import learning, missing_runs, read_object, refuse_mixed_data, study_runs
+from attnbench.analysis.table import arrange, read_scores
+from attnbench.files import write_csv
+from attnbench.study import Study
+
+log = logging.getLogger(__name__)
+
+
+def analyse_study(study: Study) -> None:
+    """Write `analysis/*.csv` of whatever the study has scored so far; what is missing is named in `missing.csv`."""
+    for name, frame in analysis(study).items():
+        write_csv(study.layout.analysis / f"{name}.csv", frame)
+
+
+def analysis(study: Study) -> dict[str, pd.DataFrame]:
+    """Every table of the analysis by name; columns as in docs/files.md."""
+    layout = study.layout
+    scores = read_scores(layout.scores)
+    runs = study_runs(layout, study.runs(), scores)
+    refuse_mixed_data(runs)
+    missing = missing_runs(runs)
+    if len(missing):
+        log.warning("%d of %d runs have no scores yet; the analysis covers the others", len(missing), len(runs))
+    datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
+    blocks = arrange(scores, datasets, models, study.metrics)
+    names = {name: read_object(layout.prepared(name) / "dataset.json").get("classes", {}) for name in datasets}
+    descriptions = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
+    return {
+        "means": means(blocks, study.analysis, names),
+        "effects": effects(blocks, study.baseline, study.analysis, names),
+        "cost": cost(descriptions, runs, study.baseline),
+        "learning": learning(layout, runs),
+        "runs": runs,
+        "missing": missing,
+    }

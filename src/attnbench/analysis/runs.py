@@ -1,0 +1,113 @@
+"""The study's runs as they are found on disk: what finished, what is missing, what it cost, how it learned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attnbench.errors import DataError
+from attnbench.layout import Layout, Run
+
+RUN_COLUMNS = ("dataset", "model", "fold", "seed")
+FACTS = (
+    "recipe_hash", "data_hash", "folds_hash", "device", "precision", "steps", "train_seconds",
+    "images_per_second", "peak_memory_bytes", "energy_j", "parameters",
+)  # fmt: skip
+NUMBERS = FACTS[5:]
+STAGES = {"trained": "run.json", "predicted": "predictions.npz", "scored": "scores.csv"}
+LEARNING_ROWS = 1_000_000
+LEARNING_COLUMNS = (
+    *RUN_COLUMNS, "step", "loss", "loss_dice", "loss_cross_entropy", "validation_dice", "learning_rate",
+    "images_per_second",
+)  # fmt: skip
+
+
+def study_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per run of the study: which stages it finished and the facts of its `run.json`, empty where absent.
+
+    `gathered` says whether its rows are in the study's scores, which decides whether the analysis has seen it.
+    """
+    seen = scores[list(RUN_COLUMNS)].drop_duplicates()
+    gathered = {(str(d), str(m), int(f), int(s)) for d, m, f, s in seen.itertuples(index=False)}
+    rows = [_run_row(layout, run, gathered) for run in runs]
+    frame = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *STAGES, "gathered", *FACTS])
+    return frame.astype(dict.fromkeys(NUMBERS, "float64"))
+
+
+def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]]) -> dict[str, Any]:
+    folder = layout.run(run)
+    key = (run.dataset, run.model, run.fold, run.seed)
+    facts = read_object(folder / "run.json")
+    return {
+        **dict(zip(RUN_COLUMNS, key, strict=True)),
+        **{stage: (folder / file).is_file() for stage, file in STAGES.items()},
+        "gathered": key in gathered,
+        **{fact: facts.get(fact) for fact in FACTS},
+    }
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`, empty when there is no such file; `DataError` when it holds something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON ({error}); delete it and run its step again") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds {type(content).__name__}, not an object; delete it and run its step again")
+    return content
+
+
+def missing_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs of the study whose scores are not in the analysis, and the first step each lacks."""
+    missing = runs[~runs["gathered"]]
+    steps = np.select(
+        [~missing["trained"], ~missing["predicted"], ~missing["scored"]], ["train", "predict", "score"], "gather"
+    )
+    return missing[list(RUN_COLUMNS)].assign(next_step=steps.astype(object)).reset_index(drop=True)
+
+
+def refuse_mixed_data(runs: pd.DataFrame) -> None:
+    """Raise `DataError` when runs of one dataset were made on different data or folds: no pair would be fair."""
+    for fact in ("data_hash", "folds_hash"):
+        known = runs[runs["gathered"] & runs[fact].notna()]
+        for _, rows in known.groupby("dataset", sort=False):
+            odd = rows[rows[fact] != rows[fact].mode().iloc[0]]
+            if len(odd):
+                run = "{dataset}/{model}/fold{fold}-seed{seed}".format(**odd.iloc[0])
+                raise DataError(
+                    f"{run}: its {fact} differs from the other runs'; "
+                    "scores on different data or folds cannot be compared; train these runs again"
+                )
+
+
+def learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
+    """The `history.csv` of every trained run in one table.
+
+    A long history is thinned to evenly spaced rows, first and last among them, and all rows with a validation Dice.
+    """
+    keep = max(20, min(200, LEARNING_ROWS // max(1, len(runs))))
+    frames = []
+    for run in (Run(*key) for key in zip(*(runs[name].tolist() for name in RUN_COLUMNS), strict=True)):
+        path = layout.run(run) / "history.csv"
+        if path.is_file():
+            history = _thinned(pd.read_csv(path), keep)
+            frames.append(history.assign(dataset=run.dataset, model=run.model, fold=run.fold, seed=run.seed))
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return table.reindex(columns=list(LEARNING_COLUMNS))
+
+
+def _thinned(history: pd.DataFrame, keep: int) -> pd.DataFrame:
+    if len(history) <= keep:
+        return history
+    chosen = np.zeros(len(history), bool)
+    chosen[np.linspace(0, len(history) - 1, keep).round().astype(int)] = True
+    if "validation_dice" in history:
+        chosen |= history["validation_dice"].notna().to_numpy()
+    return history[chosen]

@@ -1,0 +1,162 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from attnbench.analysis.effects import COLUMNS, effects
+from attnbench.analysis.table import arrange
+from attnbench.study import AnalysisPart
+
+PART = AnalysisPart(bootstrap=400)
+RANDOM = np.random.default_rng(11)
+MODELS = ["unet", "m1", "m2"]
+
+
+def table_of(table, models=MODELS, metrics=("dice", "hd95"), part=PART):
+    datasets = sorted(set(table["dataset"]))
+    return effects(arrange(table, datasets, models, metrics), "unet", part, {})
+
+
+def of(frame, model="m1", class_="1", metric="dice"):
+    return frame[(frame["model"] == model) & (frame["class"] == class_) & (frame["metric"] == metric)].iloc[0]
+
+
+def test_difference_and_p_are_those_of_the_plain_calculation(score_table):
+    values, group = RANDOM.uniform(size=(3, 20, 2)), np.arange(20) % 8
+    row = of(table_of(score_table(values, group, folds=group % 4)), "m2")
+    difference = (values[2] - values[0]).mean(axis=1)
+    by_group = [difference[group == g].mean() for g in range(8)]
+    assert row["difference"] == pytest.approx(difference.mean())
+    assert row["benefit"] == row["difference"] and row["higher_is_better"]
+    assert row["p"] == pytest.approx(stats.wilcoxon(by_group).pvalue)
+    assert row["low"] < row["difference"] < row["high"]
+    assert row[["cases", "groups", "folds", "seeds", "dropped"]].tolist() == [20, 8, 4, 2, 0]
+    assert (row["better"], row["worse"]) == ((difference > 0).sum(), (difference < 0).sum())
+    assert row["seed_sd"] == pytest.approx((values[2] - values[0]).mean(axis=0).std(ddof=1))
+
+
+def test_a_smaller_distance_is_a_benefit(score_table):
+    values = np.stack([np.full((8, 1), 5.0), np.full((8, 1), 3.0)])
+    row = of(table_of(score_table(values, range(8), metric="hd95", unit="mm")), metric="hd95")
+    assert (row["difference"], row["benefit"], row["better"], row["worse"]) == (-2.0, 2.0, 8, 0)
+    assert not row["higher_is_better"] and row["unit"] == "mm"
+
+
+def test_only_pairs_of_case_class_and_seed_count(score_table):
+    values = RANDOM.uniform(size=(2, 7, 2, 2))
+    values[1, 0, :, 0] = np.nan
+    values[0, 1, 0, 0] = np.nan
+    values[1, 2, :, :] = np.nan
+    frame = table_of(score_table(values, range(7)))
+    difference = values[1] - values[0]
+    row, both = of(frame), of(frame, class_="all")
+    assert row["difference"] == pytest.approx(np.mean([np.nanmean(difference[c, :, 0]) for c in (1, 3, 4, 5, 6)]))
+    assert (row["cases"], row["dropped"]) == (5, 2)
+    per_seed = [np.nanmean(np.nanmean(difference[c], axis=1)) for c in (0, 1, 3, 4, 5, 6)]
+    assert both["difference"] == pytest.approx(np.mean(per_seed))
+    assert (both["cases"], both["dropped"]) == (6, 1)
+
+
+def test_half_a_study_compares_what_both_models_have(score_table):
+    values = RANDOM.uniform(size=(3, 16, 2))
+    table = score_table(values, range(16), folds=np.arange(16) // 8)
+    half = table[~((table["model"] == "m1") & (table["fold"] == 1)) & ~(table["model"] == "m2")]
+    row = of(table_of(half))
+    assert row["difference"] == pytest.approx((values[1] - values[0])[:8].mean())
+    assert row[["cases", "folds", "dropped"]].tolist() == [8, 1, 0]
+    assert set(table_of(half)["model"]) == {"m1"}
+
+
+@pytest.mark.parametrize("models", [["unet"], ["m1", "m2"]])
+def test_nothing_to_compare_gives_an_empty_table_with_its_columns(score_table, models):
+    frame = table_of(score_table(RANDOM.uniform(size=(3, 6, 1)), range(6)), models)
+    assert frame.empty and list(frame.columns) == list(COLUMNS)
+
+
+def test_equal_models_differ_by_exactly_nothing(score_table):
+    frame = table_of(score_table(np.repeat(RANDOM.uniform(size=(1, 9, 3)), 3, axis=0), range(9)))
+    assert (frame[["difference", "low", "high", "benefit", "better", "worse", "seed_sd"]] == 0).all().all()
+    assert (frame[["p", "p_holm"]] == 1).all().all()
+
+
+def test_no_pair_at_all_is_a_row_that_says_so(score_table):
+    values = RANDOM.uniform(size=(2, 6, 1))
+    values[1] = np.nan
+    row = of(table_of(score_table(values, range(6), metric="hd95")), metric="hd95")
+    assert row[["difference", "low", "high", "benefit", "p", "p_holm"]].isna().all()
+    assert row[["cases", "groups", "dropped", "better", "worse"]].tolist() == [0, 0, 6, 0, 0]
+
+
+@pytest.mark.parametrize("cases", [1, 6])
+def test_one_group_has_a_difference_but_neither_interval_nor_evidence(score_table, cases):
+    row = of(table_of(score_table(RANDOM.uniform(size=(2, cases, 1)), ["only"] * cases)))
+    assert row["p"] == 1 and np.isnan(row["low"]) and np.isfinite(row["difference"])
+
+
+def test_the_family_is_all_models_and_datasets_of_a_metric_and_level(score_table):
+    tables = [
+        score_table(RANDOM.uniform(size=(3, 8, 1, classes)), range(8), dataset=name, metric=metric)
+        for name, classes in (("first", 1), ("second", 2))
+        for metric in ("dice", "hd95")
+    ]
+    frame = table_of(pd.concat(tables))
+    sizes = frame.groupby("family")["family_size"].agg(["size", "first"])
+    assert sizes["size"].to_dict() == {
+        "dice, single classes: 2 models x 2 datasets": 6,
+        "dice, mean over classes: 2 models x 2 datasets": 4,
+        "hd95, single classes: 2 models x 2 datasets": 6,
+        "hd95, mean over classes: 2 models x 2 datasets": 4,
+    }
+    assert (sizes["size"] == sizes["first"]).all()
+    one = frame[frame["family"] == sizes.index[0]].sort_values("p")
+    assert one["p_holm"].iloc[0] == pytest.approx(min(1, one["family_size"].iloc[0] * one["p"].iloc[0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), groups=st.integers(5, 9), data=st.data())
+def test_names_and_order_of_models_cases_and_groups_change_nothing(score_table, seed, groups, data):
+    random = np.random.default_rng(seed)
+    values = random.uniform(size=(3, 12, 1))
+    group = np.concatenate([np.arange(groups), random.integers(0, groups, 12 - groups)])
+    frame = table_of(score_table(values, group))
+    case = data.draw(st.permutations(range(12)))
+    label = data.draw(st.permutations([f"g{i}" for i in range(groups)]))
+    other = table_of(
+        score_table(values[:, case], np.array(label)[group[case]]).sample(frac=1, random_state=1), ["m2", "unet", "m1"]
+    )
+    exact = ["difference", "benefit", "p", "p_holm", "cases", "groups", "better", "worse", "dropped"]
+    for model in ("m1", "m2"):
+        before, after = of(frame, model), of(other, model)
+        np.testing.assert_allclose(before[exact].tolist(), after[exact].tolist(), atol=1e-12)
+        width = before["high"] - before["low"]
+        np.testing.assert_allclose(before[["low", "high"]].tolist(), after[["low", "high"]].tolist(), atol=0.4 * width)
+
+
+def test_intervals_of_a_model_do_not_depend_on_its_neighbours(score_table):
+    table = score_table(RANDOM.uniform(size=(3, 10, 2)), range(10))
+    pair, alone = of(table_of(table)), of(table_of(table, ["unet", "m1"]))
+    assert pair[["low", "high", "p"]].tolist() == alone[["low", "high", "p"]].tolist()
+
+
+def simulated(random, groups, effect, cases=3, studies=400):
+    """Group-mean differences of many two-model studies with correlated cases, as models of one table."""
+    shared = random.normal(0, 0.03, (studies, groups, 1))
+    return (effect + shared + random.normal(0, 0.02, (studies, groups, cases))).reshape(studies, -1)
+
+
+@pytest.mark.parametrize(("groups", "effect"), [(8, 0.0), (20, 0.0), (20, 0.02)])
+def test_intervals_cover_and_tests_hold_their_level_where_the_truth_is_known(score_table, groups, effect):
+    differences = simulated(np.random.default_rng(groups), groups, effect)
+    values = np.concatenate([np.zeros((1, differences.shape[1])), differences])[:, :, None]
+    names = ["unet", *(f"m{i}" for i in range(1, len(values)))]
+    frame = table_of(score_table(values, np.repeat(np.arange(groups), 3)), names)
+    frame = frame[frame["class"] == "1"]
+    coverage = ((frame["low"] <= effect) & (effect <= frame["high"])).sum()
+    assert coverage >= stats.binom.ppf(1e-4, len(frame), 0.93)
+    rejected = (frame["p"] < 0.05).sum()
+    if effect:
+        assert rejected > 0.5 * len(frame)
+    else:
+        assert rejected <= stats.binom.ppf(1 - 1e-4, len(frame), 0.05)

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, widened_tail
+
+RANDOM = np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("groups", [6, 12, 30])
+def test_the_interval_is_scipys_percentile_interval_of_the_clustered_mean(groups):
+    group = np.repeat(np.arange(groups), RANDOM.integers(1, 4, groups))
+    values = RANDOM.normal(0.8, 0.1, (2, len(group))) + RANDOM.normal(0, 0.05, groups)[group]
+    low, high = bootstrap_interval(values, group, groups, 0.95, 20_000, seed=1)
+    for row in range(2):
+        sums = np.bincount(group, values[row])
+        counts = np.bincount(group)
+        reference = stats.bootstrap(
+            (sums, counts),
+            lambda s, n, axis: s.sum(axis=axis) / n.sum(axis=axis),
+            paired=True,
+            vectorized=True,
+            n_resamples=20_000,
+            method="percentile",
+            confidence_level=1 - 2 * widened_tail(0.95, groups),
+            rng=np.random.default_rng(2),
+        )
+        width = reference.confidence_interval.high - reference.confidence_interval.low
+        np.testing.assert_allclose((low[row], high[row]), reference.confidence_interval, atol=0.06 * width)
+
+
+def test_for_normal_means_the_widened_interval_is_students():
+    values = RANDOM.normal(size=(1, 15))
+    low, high = bootstrap_interval(values, np.arange(15), 15, 0.95, 50_000, seed=0)
+    student = stats.t.interval(0.95, 14, values.mean(), stats.sem(values[0]))
+    np.testing.assert_allclose((low[0], high[0]), student, atol=0.08 * (student[1] - student[0]))
+
+
+def test_a_group_counts_once_however_many_cases_it_has():
+    one_case_each = RANDOM.normal(size=(1, 10))
+    copied = np.repeat(one_case_each, 50, axis=1)
+    few = bootstrap_interval(one_case_each, np.arange(10), 10, 0.95, 2000, seed=3)
+    many = bootstrap_interval(copied, np.repeat(np.arange(10), 50), 10, 0.95, 2000, seed=3)
+    np.testing.assert_allclose(few, many)
+
+
+def test_undefined_groups_are_as_if_they_were_not_there():
+    values = RANDOM.normal(size=(3, 12))
+    values[1, 8:] = np.nan
+    values[2, MIN_GROUPS - 1 :] = np.nan
+    low, high = bootstrap_interval(values, np.arange(12), 12, 0.95, 1000, seed=0)
+    alone = bootstrap_interval(values[1:2, :8], np.arange(8), 8, 0.95, 1000, seed=0)
+    assert (low[1], high[1]) == (alone[0][0], alone[1][0])
+    assert np.isnan([low[2], high[2]]).all()
+    assert (low[0] < values[0].mean() < high[0]) and np.isfinite([low[0], high[0]]).all()
+
+
+def test_equal_values_have_an_interval_without_width():
+    low, high = bootstrap_interval(np.full((1, 9), 0.25), np.arange(9), 9, 0.95, 500, seed=0)
+    np.testing.assert_allclose((low[0], high[0]), 0.25)
