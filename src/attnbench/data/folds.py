@@ -1,0 +1,171 @@
+"""Outer test folds and inner validation, split by group, tied by hash to the data they were made for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attnbench.data.store import CaseStore
+from attnbench.errors import DataError
+from attnbench.files import read_json, write_json
+from attnbench.study import FoldsPart
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Case names of one outer fold, each in store order."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Folds:
+    """All outer folds of a dataset; `hash` identifies the split, `data_hash` the store it belongs to."""
+
+    dataset: str
+    data_hash: str
+    seed: int
+    outer: int
+    inner: int
+    folds: tuple[Fold, ...]
+    hash: str
+
+    def fold(self, k: int) -> Fold:
+        """Outer fold `k`, from 0; `DataError` if there is none."""
+        if not 0 <= k < len(self.folds):
+            raise DataError(f"{self.dataset}: no fold {k}; folds are 0 to {len(self.folds) - 1}")
+        return self.folds[k]
+
+
+def write_folds(prepared: Path, part: FoldsPart, path: Path) -> None:
+    """Split the store in `prepared` by group and write the folds to `path`; `DataError` if it has too few groups."""
+    store = CaseStore.open(prepared)
+    content = {
+        "dataset": store.info.name,
+        "data_hash": store.info.content_hash,
+        "seed": part.seed,
+        "outer": part.outer,
+        "inner": part.inner,
+        "folds": make_folds(store.cases, part, store.info.name),
+    }
+    write_json(path, {**content, "hash": _hash(content)})
+
+
+def make_folds(cases: pd.DataFrame, part: FoldsPart, dataset: str) -> list[dict[str, Any]]:
+    """Folds as they stand in the file, from `cases.csv` (columns case, group, shape, voxels_<class>).
+
+    Every group is tested in exactly one of `part.outer` folds; of a fold's other groups one part in `part.inner` is its
+    validation. Both splits spread the cases evenly over which classes they contain and how much foreground they have.
+    """
+    labels, groups, names = _labels(cases), cases["group"].to_numpy(), cases["case"].to_numpy()
+    folds = []
+    for k, test in enumerate(_split(labels, groups, part.outer, part.seed, f"{dataset}: folds.outer")):
+        rest = np.setdiff1d(np.arange(len(cases)), test)
+        where = f"{dataset}: folds.inner: fold {k}"
+        validation = rest[_split(labels[rest], groups[rest], part.inner, part.seed, where)[0]]
+        parts = (np.setdiff1d(rest, validation), validation, test)
+        folds.append({"fold": k} | {key: names[rows].tolist() for key, rows in zip(PARTS, parts, strict=True)})
+    return folds
+
+
+def load_folds(path: Path, store: CaseStore) -> Folds:
+    """The folds in `path`, made for exactly this store.
+
+    Raises `DataError` if the file is unreadable or altered, was made for other data, names unknown cases, leaves cases
+    out, tests one twice, or lets a group cross train, validation and test of a fold.
+    """
+    remedy = "split again (`attnbench folds`)"
+    try:
+        content = read_json(path)
+        stated = content.pop("hash")
+        parts = [Fold(*(tuple(fold[key]) for key in PARTS)) for fold in content["folds"]]
+        folds = Folds(**{**content, "folds": tuple(parts), "hash": stated})
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: not a file of folds: {error!r}; {remedy}") from error
+    if _hash(content) != stated:
+        raise DataError(f"{path}: altered: its content has the hash {_hash(content)}, it states {stated}; {remedy}")
+    if folds.data_hash != store.info.content_hash:
+        raise DataError(
+            f"{path}: made for data with the hash {folds.data_hash}, the store {store.folder} has "
+            f"{store.info.content_hash}; {remedy}"
+        )
+    for problem in _problems(folds, dict(zip(store.cases["case"], store.cases["group"], strict=True))):
+        raise DataError(f"{path}: {problem}; {remedy}")
+    return folds
+
+
+def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the folds of cases whose group is given."""
+    if len(folds.folds) != folds.outer:
+        yield f"{len(folds.folds)} folds where {folds.outer} are stated"
+    for k, fold in enumerate(folds.folds):
+        named = Counter((*fold.train, *fold.validation, *fold.test))
+        if set(named) != set(groups):
+            yield f"fold {k} has unknown or missing cases: {sorted(set(named) ^ set(groups))[:5]}"
+        if twice := sorted(case for case, count in named.items() if count > 1):
+            yield f"fold {k} names cases more than once: {twice[:5]}"
+        if empty := [key for key in PARTS if not getattr(fold, key)]:
+            yield f"fold {k} has no case in {', '.join(empty)}"
+        where: dict[str, set[str]] = {}
+        for key in PARTS:
+            for case in getattr(fold, key):
+                where.setdefault(groups[case], set()).add(key)
+        for group, keys in where.items():
+            if len(keys) > 1:
+                yield f"group {group!r} crosses {' and '.join(sorted(keys))} of fold {k}; a group is never split"
+    tested = Counter(case for fold in folds.folds for case in fold.test)
+    if wrong := sorted(case for case in groups if tested[case] != 1):
+        yield f"cases are not tested exactly once: {wrong[:5]}"
+
+
+def _labels(cases: pd.DataFrame) -> NDArray[np.str_]:
+    """Which classes a case contains, and whether its foreground is above the median of cases with the same ones."""
+    voxels = cases.filter(regex="^voxels_").to_numpy()
+    sizes = np.array([np.prod([int(side) for side in shape.split("x")]) for shape in cases["original_shape"]])
+    present = np.array(["".join("01"[int(count > 0)] for count in row) for row in voxels])
+    share = voxels.sum(axis=1) / sizes
+    medians = {kind: np.median(share[present == kind]) for kind in np.unique(present)}
+    half = [str(int(own > medians[kind])) for own, kind in zip(share, present, strict=True)]
+    return np.char.add(np.char.add(present, "-"), half)
+
+
+def _split(
+    labels: NDArray[np.str_], groups: NDArray[np.object_], parts: int, seed: int, where: str
+) -> list[NDArray[np.intp]]:
+    """Row numbers of every part; no group is in two of them and none is empty."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    count = len(set(groups))
+    if count < parts:
+        raise DataError(f"{where}: {parts} parts need as many groups, there are {count}; ask for at most {count}")
+    common = _merge_rare(labels, parts)
+    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    split = [rows for _, rows in splitter.split(labels, common, groups)]
+    if not all(rows.size for rows in split):
+        split = [rows for _, rows in GroupKFold(parts).split(labels, common, groups)]
+    return split
+
+
+def _merge_rare(labels: NDArray[np.str_], parts: int) -> Sequence[str]:
+    """Labels too rare to be in every part become the most common one: there is nothing to balance."""
+    counts = Counter(labels.tolist())
+    common = counts.most_common(1)[0][0]
+    return [label if counts[label] >= parts else common for label in labels.tolist()]
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,50 @@
+"""`dataset.json`: what holds for all cases of a prepared dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """The fields of `dataset.json`; the last three are known once the store is written.
+
+    classes: name by number. spacing and size: the study's working grid (None: every case's own); resampled: whether
+    there is one. content_hash: SHA-256 of arrays, `cases.csv` and what identifies the preparation.
+    """
+
+    name: str
+    title: str
+    task: str
+    modality: str
+    ndim: int
+    channels: int
+    classes: dict[int, str]
+    spacing_unit: str
+    normalisation: str
+    spacing: tuple[float, ...] | None
+    size: tuple[int, ...] | None
+    resampled: bool
+    has_fov: bool
+    has_observer2: bool
+    groups_inferred: bool
+    licence: str
+    citation: str
+    cases: int = 0
+    groups: int = 0
+    content_hash: str = ""
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> DatasetInfo:
+        """The content of `dataset.json`; `TypeError` if a field is missing or unknown."""
+        lists = {key: tuple(content[key]) if content[key] is not None else None for key in ("spacing", "size")}
+        classes = {int(value): name for value, name in content["classes"].items()}
+        return cls(**{**content, **lists, "classes": classes})
+
+    @property
+    def original_arrays(self) -> tuple[str, ...]:
+        """Which of the store's arrays on the cases' own grids there are."""
+        present = {"references": self.resampled, "fov": self.has_fov, "observer2": self.has_observer2}
+        return tuple(name for name, there in present.items() if there)

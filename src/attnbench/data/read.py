@@ -1,0 +1,53 @@
+"""From verified originals to cases, one at a time, each checked against what the catalog says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from attnbench.catalog import Entry, FileRow
+from attnbench.data.case import RawCase
+from attnbench.data.checks import check_case
+from attnbench.errors import DataError, nearest
+
+
+def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
+    """Yield the dataset's cases in the listing's order, read from the folder `raw`.
+
+    Raises `DataError` with dataset, case and file for a file that is missing or unreadable, image and mask of different
+    shape, classes that the catalog does not declare, NaN or infinite pixels.
+    """
+    if entry.reader.name == "phantom":
+        from attnbench.data.phantom import generate
+
+        for case in generate(entry):
+            check_case(entry, case)
+            yield case
+    else:
+        yield from _read_files(entry, raw)
+
+
+def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
+    from attnbench.data.readers import READERS, CaseFiles
+
+    read = READERS.get(entry.reader.name)
+    if read is None:
+        raise DataError(f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}")
+    rows = entry.files()
+    loose = tuple(row for row in rows if not row.case)
+    for name, own in _by_case(rows).items():
+        groups = sorted({row.group for row in own})
+        files = CaseFiles(entry, raw, name, groups[0], own, loose)
+        if len(groups) > 1 or not groups[0]:
+            raise files.error(f"its files name the groups {groups}; a case is in exactly one group")
+        case = read(files)
+        check_case(entry, case, {row.role: row.path for row in reversed(own)})
+        yield case
+
+
+def _by_case(rows: tuple[FileRow, ...]) -> dict[str, tuple[FileRow, ...]]:
+    cases: dict[str, list[FileRow]] = {}
+    for row in rows:
+        if row.case:
+            cases.setdefault(row.case, []).append(row)
+    return {name: tuple(own) for name, own in cases.items()}

@@ -1,0 +1,29 @@
+"""Pictures with one black and white mask, a field of view and a second observer (retina_drive, retina_chase)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from attnbench.data.case import RawCase
+from attnbench.data.readers.pictures import pixel_spacing, read_binary, read_colours
+from attnbench.data.readers.registry import CaseFiles, reader
+
+
+@reader("binary_mask")
+def read_binary_mask(files: CaseFiles) -> RawCase:
+    """Image, mask as class 1; the roles `fov` and `mask_observer2` are read where the case has them.
+
+    DRIVE keeps its masks as GIF (the first observer's with 0 and 255, the second's with palette indices 0 and 1), CHASE
+    as 1-bit PNG: all are cut by brightness.
+    """
+    fov = files.maybe("fov")
+    second = files.maybe("mask_observer2")
+    return RawCase(
+        case=files.case,
+        group=files.group,
+        image=read_colours(files, files.one("image")),
+        mask=read_binary(files, files.one("mask")).astype(np.uint8),
+        spacing=pixel_spacing(files),
+        fov=read_binary(files, fov) if fov else None,
+        observer2=read_binary(files, second).astype(np.uint8) if second else None,
+    )

@@ -1,0 +1,78 @@
+"""What a reader is, where it is found, and the files of one case that it is given."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from attnbench.catalog import Entry, FileRow
+from attnbench.data.case import RawCase, case_error
+from attnbench.errors import DataError
+
+UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, zlib.error)
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case below `raw`, by role, and the dataset's files that belong to no case."""
+
+    entry: Entry
+    raw: Path
+    case: str
+    group: str
+    rows: tuple[FileRow, ...]
+    loose: tuple[FileRow, ...] = ()
+
+    def paths(self, role: str) -> tuple[str, ...]:
+        """Paths with this role, in the listing's order."""
+        return tuple(row.path for row in self.rows if row.role == role)
+
+    def maybe(self, role: str) -> str | None:
+        """The one path with this role, None if the case has none; `DataError` if there are several."""
+        paths = self.paths(role)
+        if len(paths) > 1:
+            raise self.error(f"{len(paths)} files have the role {role!r}; a case has one", paths[1])
+        return paths[0] if paths else None
+
+    def one(self, role: str) -> str:
+        """The one path with this role; `DataError` if there is none."""
+        path = self.maybe(role)
+        if path is None:
+            roles = ", ".join(sorted({row.role for row in self.rows}))
+            raise self.error(f"no file has the role {role!r}; its files have the roles {roles}")
+        return path
+
+    def error(self, problem: str, path: str | None = None) -> DataError:
+        """A `DataError` that names dataset, case and file."""
+        return case_error(self.entry.name, self.case, problem, path)
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[Path]:
+        """Yield the file's place; what goes wrong while it is read becomes a `DataError` that names it."""
+        try:
+            yield self.raw / path
+        except UNREADABLE as error:
+            raise self.error(
+                f"cannot be read: {error}; remove it and fetch the dataset again "
+                f"(`attnbench fetch --dataset {self.entry.name}`)",
+                path,
+            ) from error
+
+
+Reader = Callable[[CaseFiles], RawCase]
+READERS: dict[str, Reader] = {}
+
+
+def reader(name: str) -> Callable[[Reader], Reader]:
+    """Register a reader under the word that catalog entries use; a second reader of that name is refused."""
+
+    def register(function: Reader) -> Reader:
+        if name in READERS:
+            raise ValueError(f"there is a reader {name!r} already: {READERS[name].__module__}")
+        READERS[name] = function
+        return function
+
+    return register

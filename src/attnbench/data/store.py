@@ -1,0 +1,167 @@
+"""The case store: flat memory-mapped arrays that hold cases of any shape, `cases.csv` and `dataset.json`.
+
+`images.npy` holds every case's image flattened in C order from channel-last layout (*shape, C), one after the other;
+`masks.npy` the masks on the same working grid; `references.npy` (only if the study resamples), `fov.npy` and
+`observer2.npy` (only where the dataset has them) are flat too, on each case's own grid. `cases.csv` says where a case
+begins: `offset` (working grid) and `original_offset` (own grid), in voxels; times C for images.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attnbench.data.case import Spacing
+from attnbench.data.info import DatasetInfo
+from attnbench.data.write import write_store
+from attnbench.errors import DataError
+from attnbench.files import read_json
+
+__all__ = ["CaseStore", "DatasetInfo", "write_store"]
+
+TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing")
+
+
+@dataclass(frozen=True, eq=False)
+class CaseStore:
+    """A prepared dataset, opened without reading its arrays; every array it returns is a read-only view.
+
+    `images` (flat float32) and `masks` (flat uint8) are the memory maps, `offsets` (int64) the first voxel of every
+    case on the working grid.
+    """
+
+    folder: Path
+    info: DatasetInfo
+    cases: pd.DataFrame
+    images: NDArray[np.float32]
+    masks: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def open(cls, folder: Path) -> CaseStore:
+        """Open the store in `folder`; `DataError` if a file is missing or does not fit `cases.csv`."""
+        try:
+            info = DatasetInfo.from_json(read_json(folder / "dataset.json"))
+            cases = pd.read_csv(
+                folder / "cases.csv",
+                dtype=dict.fromkeys(TEXT, "str"),
+                keep_default_na=False,
+                float_precision="round_trip",
+            )
+            offsets = cases["offset"].to_numpy(np.int64)
+            store = cls(folder, info, cases, _map(folder, "images"), _map(folder, "masks"), offsets)
+            store._check()
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{folder}: not a whole case store: {error}; remove the folder and prepare the dataset again "
+                "(`attnbench prepare`)"
+            ) from error
+        return store
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def index(self, case: str) -> int:
+        """Position of a case by name; `DataError` if the store has none of that name."""
+        if case not in self._positions:
+            raise DataError(f"{self.info.name}: no case {case!r} among the {len(self)} cases in {self.folder}")
+        return self._positions[case]
+
+    def image(self, i: int) -> NDArray[np.float32]:
+        """Image (C, *shape), a view whose channels are adjacent in memory."""
+        shape, channels = self.shape(i), self.info.channels
+        start = int(self.offsets[i]) * channels
+        flat = self.images[start : start + math.prod(shape) * channels]
+        return np.moveaxis(flat.reshape(*shape, channels), -1, 0)
+
+    def mask(self, i: int) -> NDArray[np.uint8]:
+        """Mask (*shape) on the working grid."""
+        return _cut_out(self.masks, self.offsets[i], self.shape(i))
+
+    def reference(self, i: int) -> NDArray[np.uint8]:
+        """Reference (*original_shape) on the case's own grid: what predictions are scored against."""
+        return self._original("references", i) if self.info.resampled else self.mask(i)
+
+    def fov(self, i: int) -> NDArray[np.bool_] | None:
+        """Field of view (*original_shape), True where scores count; None if the dataset has none."""
+        return self._original("fov", i).view(np.bool_) if self.info.has_fov else None
+
+    def observer2(self, i: int) -> NDArray[np.uint8] | None:
+        """Second observer's mask (*original_shape); None if the case has none."""
+        if not self.info.has_observer2 or not self._has_observer2[i]:
+            return None
+        return self._original("observer2", i)
+
+    def shape(self, i: int) -> tuple[int, ...]:
+        """Shape on the working grid."""
+        return self._shapes["shape"][i]
+
+    def original_shape(self, i: int) -> tuple[int, ...]:
+        """Shape on the case's own grid."""
+        return self._shapes["original_shape"][i]
+
+    def spacing(self, i: int) -> Spacing:
+        """Spacing on the working grid, in `info.spacing_unit`: `shape(i)` pixels fill the case's box exactly."""
+        return self._spacings["spacing"][i]
+
+    def original_spacing(self, i: int) -> Spacing:
+        """Spacing on the case's own grid, in `info.spacing_unit`."""
+        return self._spacings["original_spacing"][i]
+
+    @cached_property
+    def _shapes(self) -> dict[str, list[tuple[int, ...]]]:
+        columns = ("shape", "original_shape")
+        return {name: [tuple(map(int, row.split("x"))) for row in self.cases[name]] for name in columns}
+
+    @cached_property
+    def _spacings(self) -> dict[str, list[Spacing]]:
+        columns = ("spacing", "original_spacing")
+        return {name: [tuple(map(float, row.split("x"))) for row in self.cases[name]] for name in columns}
+
+    @cached_property
+    def _original_offsets(self) -> NDArray[np.int64]:
+        return self.cases["original_offset"].to_numpy(np.int64)
+
+    @cached_property
+    def _has_observer2(self) -> NDArray[np.bool_]:
+        return self.cases["has_observer2"].to_numpy(np.bool_)
+
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {case: i for i, case in enumerate(self.cases["case"])}
+
+    @cached_property
+    def _originals(self) -> dict[str, NDArray[np.uint8]]:
+        return {name: _map(self.folder, name) for name in self.info.original_arrays}
+
+    def _original(self, name: str, i: int) -> NDArray[np.uint8]:
+        return _cut_out(self._originals[name], self._original_offsets[i], self.original_shape(i))
+
+    def _check(self) -> None:
+        """Lengths of all arrays against the last row of `cases.csv`."""
+        last = len(self) - 1
+        if last < 0 or len(self) != self.info.cases:
+            raise ValueError(f"cases.csv has {len(self)} rows, dataset.json says {self.info.cases} cases")
+        own = int(self._original_offsets[last]) + math.prod(self.original_shape(last))
+        working = int(self.offsets[last]) + math.prod(self.shape(last))
+        expected = {"images": working * self.info.channels, "masks": working}
+        expected |= dict.fromkeys(self.info.original_arrays, own)
+        arrays: dict[str, NDArray[Any]] = {"images": self.images, "masks": self.masks, **self._originals}
+        found = {name: array.size for name, array in arrays.items()}
+        if expected != found:
+            raise ValueError(f"its arrays have the lengths {found}, cases.csv says {expected}")
+
+
+def _map(folder: Path, name: str) -> NDArray[Any]:
+    return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+
+
+def _cut_out(flat: NDArray[Any], offset: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    return flat[int(offset) : int(offset) + math.prod(shape)].reshape(shape)

@@ -1,0 +1,154 @@
+"""Writing a case store as a stream: one case in memory, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import DTypeLike, NDArray
+
+from attnbench.data.case import PreparedCase, case_error
+from attnbench.data.info import DatasetInfo
+from attnbench.errors import DataError
+from attnbench.files import write_csv, write_json
+
+IDENTITY = ("name", "ndim", "channels", "classes", "spacing_unit", "normalisation", "spacing", "size")
+
+
+class _FlatArray:
+    """A growing one-dimensional `.npy` file: numpy leaves room in the header for the final length."""
+
+    def __init__(self, path: Path, dtype: DTypeLike) -> None:
+        self.dtype, self.length, self.digest = np.dtype(dtype), 0, hashlib.sha256()
+        self.stream: IO[bytes] = path.open("wb")
+        self._header()
+
+    def _header(self) -> None:
+        layout = {"descr": self.dtype.str, "fortran_order": False, "shape": (self.length,)}
+        np.lib.format.write_array_header_1_0(self.stream, layout)
+
+    def append(self, array: NDArray[Any]) -> None:
+        data = np.ascontiguousarray(array, dtype=self.dtype).reshape(-1)
+        self.stream.write(data.data)
+        self.digest.update(data.data)
+        self.length += data.size
+
+    def close(self) -> None:
+        self.stream.seek(0)
+        self._header()
+        self.stream.close()
+
+
+def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> DatasetInfo:
+    """Write `cases` to `folder` one at a time (memory for one case) and return `info` completed.
+
+    The store is built in a temporary folder beside `folder` and renamed; an older store is replaced only then. The
+    content hash covers the bytes of all arrays, `cases.csv` and what identifies the preparation. `DataError` if there
+    is no case, a name occurs twice, or a case lacks what `info` promises.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        complete = _write(temporary, cases, info)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return complete
+
+
+def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> DatasetInfo:
+    types = {"images": np.float32, "masks": np.uint8} | dict.fromkeys(info.original_arrays, np.uint8)
+    arrays = {name: _FlatArray(folder / f"{name}.npy", dtype) for name, dtype in types.items()}
+    rows: list[dict[str, Any]] = []
+    names: set[str] = set()
+    try:
+        for case in cases:
+            if case.case in names:
+                raise case_error(info.name, case.case, "occurs twice; every case needs its own name")
+            flat = _flat(case, info)
+            rows.append(_row(case, info, rows[-1] if rows else None))
+            names.add(case.case)
+            for name, array in arrays.items():
+                array.append(flat[name])
+    finally:
+        for array in arrays.values():
+            array.close()
+    if not rows:
+        raise DataError(f"{info.name}: no case was read; a dataset has at least one")
+    table = pd.DataFrame(rows)
+    write_csv(folder / "cases.csv", table)
+    digests = {name: array.digest.hexdigest() for name, array in arrays.items()}
+    content_hash = _content_hash(info, digests, (folder / "cases.csv").read_bytes())
+    groups = table["group"].nunique()
+    complete = replace(info, cases=len(table), groups=groups, content_hash=content_hash)
+    write_json(folder / "dataset.json", asdict(complete))
+    return complete
+
+
+def _flat(case: PreparedCase, info: DatasetInfo) -> dict[str, NDArray[Any]]:
+    """The case's arrays by file, in stored layout; a second observer that is missing is stored as zeros."""
+    own, grid = case.reference.shape, case.mask.shape
+    expected = {"image": (info.channels, *grid), "fov": own, "observer2": own}
+    for name, shape in expected.items():
+        array = getattr(case, name)
+        if array is not None and array.shape != shape:
+            raise case_error(info.name, case.case, f"{name} has shape {array.shape}; {shape} is needed")
+    if (case.fov is not None) != info.has_fov:
+        found = "has a" if case.fov is not None else "has no"
+        raise case_error(info.name, case.case, f"{found} field of view; either all cases have one or none")
+    if case.observer2 is not None and not info.has_observer2:
+        raise case_error(info.name, case.case, "has a second observer; the dataset is described without one")
+    if not info.resampled and own != grid:
+        raise case_error(info.name, case.case, f"is resampled from {own} to {grid}; the store is not")
+    empty = np.zeros(own, dtype=np.uint8)
+    return {
+        "images": np.moveaxis(case.image, 0, -1),
+        "masks": case.mask,
+        "references": case.reference,
+        "fov": empty if case.fov is None else case.fov,
+        "observer2": empty if case.observer2 is None else case.observer2,
+    }
+
+
+def _row(case: PreparedCase, info: DatasetInfo, last: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The case's row of `cases.csv`, its offsets after those of the last row."""
+    counts = np.bincount(case.reference.reshape(-1), minlength=max(info.classes) + 1)
+    return {
+        "case": case.case,
+        "group": case.group,
+        "shape": _joined(case.mask.shape),
+        "original_shape": _joined(case.reference.shape),
+        "spacing": _joined(map(float, case.spacing)),
+        "original_spacing": _joined(map(float, case.original_spacing)),
+        "offset": _end(last, "") if last else 0,
+        "original_offset": _end(last, "original_") if last else 0,
+        "has_observer2": case.observer2 is not None,
+        **{f"voxels_{value}": int(counts[value]) for value in sorted(info.classes)},
+        **case.facts,
+    }
+
+
+def _joined(numbers: Iterable[float]) -> str:
+    return "x".join(map(repr, numbers))
+
+
+def _end(row: Mapping[str, Any], grid: str) -> int:
+    return row[f"{grid}offset"] + math.prod(map(int, row[f"{grid}shape"].split("x")))
+
+
+def _content_hash(info: DatasetInfo, digests: Mapping[str, str], table: bytes) -> str:
+    identity = {key: value for key, value in asdict(info).items() if key in IDENTITY}
+    content = {"arrays": digests, "cases.csv": hashlib.sha256(table).hexdigest(), "preparation": identity}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
