@@ -59,7 +59,7 @@ def train(
     network.train()
     sums, since, started = torch.zeros(2, device=device), 0, time.perf_counter()
     for step, (images, masks) in enumerate(batches, start=1):
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
             logits = network(images)
         losses = torch.stack(dice_and_cross_entropy(logits, masks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from itertools import product
 
@@ -24,8 +25,8 @@ class CasePool:
     """
 
     def __init__(self, store: CaseStore, indices: Sequence[int], device: torch.device, share: float = 0.6) -> None:
-        images = torch.from_numpy(store.images).view(-1, store.info.channels)
-        masks = torch.from_numpy(store.masks)
+        images = _read_only(store.images).view(-1, store.info.channels)
+        masks = _read_only(store.masks)
         home = device if _fits(images.nbytes + masks.nbytes, device, share) else torch.device("cpu")
         self.images, self.masks, self.device = images.to(home), masks.to(home), home
         self.offsets = torch.from_numpy(np.asarray(store.offsets)[list(indices)]).to(home)
@@ -67,6 +68,13 @@ def _patch_offsets(patch: Sequence[int], device: torch.device) -> Tensor:
     """Offsets of a patch's voxels from its centre, (P, ndim)."""
     axes = [torch.arange(side, device=device, dtype=torch.float32) - (side - 1) / 2 for side in patch]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, len(patch))
+
+
+def _read_only(array: np.ndarray) -> Tensor:
+    """A tensor over a read-only memory map; torch warns that it could be written to, which nobody does here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 def _fits(size: int, device: torch.device, share: float) -> bool:

@@ -1,0 +1,77 @@
+"""Sliding-window inference against MONAI's, and the way back to a case's own grid."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from attnbench.inference import predict_case, predict_probabilities, window_starts, window_weight
+
+
+@given(st.integers(1, 300), st.integers(2, 64))
+def test_windows_cover_everything_inside_and_overlap_by_half(side, window):
+    starts = window_starts(side, window)
+    assert starts[0] == 0
+    assert all(start + window <= max(side, window) for start in starts)
+    covered = np.zeros(max(side, window), dtype=bool)
+    for start in starts:
+        covered[start : start + window] = True
+    assert covered.all()
+    assert all(after - before <= window / 2 + 1 for before, after in zip(starts, starts[1:], strict=False))
+
+
+@pytest.mark.parametrize("shape", [(20, 33), (16, 16), (7, 40), (18, 9, 21)])
+def test_window_free_network_gives_the_same_as_one_pass(shape):
+    """A pointwise network does not see windows, so tiling must not change its answer."""
+    torch.manual_seed(0)
+    ndim = len(shape)
+    network = (nn.Conv2d if ndim == 2 else nn.Conv3d)(2, 3, kernel_size=1).eval()
+    image = torch.randn(2, *shape)
+    with torch.no_grad():
+        expected = network(image.unsqueeze(0)).softmax(dim=1)[0]
+    torch.testing.assert_close(predict_probabilities(network, image, (16,) * ndim), expected)
+
+
+def test_equals_monai_where_windows_lie_alike():
+    from monai.inferers import sliding_window_inference
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 3, 5, padding=2)).eval()
+    image = torch.randn(1, 32, 48)
+    ours = predict_probabilities(network, image, (16, 16))
+    with torch.no_grad():
+        monai = sliding_window_inference(
+            image.unsqueeze(0),
+            (16, 16),
+            4,
+            lambda x: network(x).softmax(1),
+            overlap=0.5,
+            mode="gaussian",
+            sigma_scale=0.125,
+        )
+    torch.testing.assert_close(ours, monai[0], atol=2e-3, rtol=0)
+
+
+def test_weight_is_symmetric_and_largest_at_the_centre():
+    weight = window_weight((8, 12), torch.device("cpu"))
+    torch.testing.assert_close(weight, weight.flip(0, 1))
+    assert weight.argmax() == torch.tensor(3 * 12 + 5)
+
+
+class _Threshold(nn.Module):
+    def forward(self, x):
+        return torch.cat([-x, x], dim=1) * 50
+
+
+def test_resampled_case_comes_back_on_its_own_grid():
+    """A half-plane prepared at half the resolution is predicted on the full grid with its border in place."""
+    image = np.full((1, 16, 16), -1.0, dtype=np.float32)
+    image[:, :, 8:] = 1
+    mask = predict_case(_Threshold(), image, (32, 32), (16, 16), torch.device("cpu"))
+    assert mask.shape == (32, 32)
+    assert mask.dtype == np.uint8
+    expected = np.zeros((32, 32), dtype=np.uint8)
+    expected[:, 16:] = 1
+    np.testing.assert_array_equal(mask, expected)

@@ -1,0 +1,134 @@
+"""Whole runs on small data: repeatable to the bit, fair between models, refusing what does not belong together."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from attnbench.data.folds import write_folds
+from attnbench.errors import AttnBenchError, CheckpointError
+from attnbench.inference import predict_run
+from attnbench.layout import Run
+from attnbench.study import FoldsPart, parse_study
+from attnbench.training.loop import HISTORY, make_optimiser, train
+from attnbench.training.run import load_inputs, network_for, train_run
+
+
+@pytest.fixture
+def study(store, tmp_path):
+    name = store.info.name
+    study = parse_study(
+        {
+            "name": "small",
+            "output": str(tmp_path),
+            "datasets": [{"name": name, "patch": [16] * store.info.ndim}],
+            "models": ["unet", "self_attention", "attention_gate"],
+            "network": {"widths": [4, 8, 12], "blocks_per_level": 1},
+            "folds": {"outer": 3, "inner": 2},
+            "training": {"steps": 6, "batch": 2, "validate_every": 3},
+            "compute": {"device": "cpu"},
+        }
+    )
+    store.folder.rename(tmp_path / "moved")
+    target = study.layout.prepared(name)
+    target.parent.mkdir(parents=True)
+    (tmp_path / "moved").rename(target)
+    write_folds(target, FoldsPart(outer=3, inner=2), study.layout.folds(name))
+    return study
+
+
+def run_of(study, model="self_attention", fold=0, seed=0):
+    return Run(study.datasets[0].name, model, fold, seed)
+
+
+def test_same_run_twice_gives_identical_weights_and_another_seed_does_not(study):
+    run = run_of(study)
+    train_run(study, run)
+    facts = json.loads((study.layout.run(run) / "run.json").read_text())
+    first = torch.load(study.layout.run(run) / "model.pt", weights_only=True)["weights"]
+    train_run(study, run)
+    again = torch.load(study.layout.run(run) / "model.pt", weights_only=True)["weights"]
+    assert first.keys() == again.keys()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    train_run(study, run_of(study, seed=1))
+    other = json.loads((study.layout.run(run_of(study, seed=1)) / "run.json").read_text())
+    assert other["weights_sha256"] != facts["weights_sha256"]
+
+
+def test_models_see_the_same_batches_and_start_from_the_same_backbone(study):
+    plain = network_for(study, run_of(study, "unet"), load_inputs(study, run_of(study)).store).state_dict()
+    for model in ("self_attention", "attention_gate"):
+        variant = network_for(study, run_of(study, model), load_inputs(study, run_of(study)).store).state_dict()
+        assert all(torch.equal(plain[name], variant[name]) for name in plain)
+
+
+def test_history_and_predictions_keep_their_contract(study):
+    run = run_of(study, "unet")
+    train_run(study, run)
+    predict_run(study, run)
+    history = pd.read_csv(study.layout.run(run) / "history.csv")
+    assert tuple(history) == HISTORY
+    assert history["step"].is_monotonic_increasing
+    assert history["step"].iloc[-1] == 6
+    assert history["validation_dice"].notna().sum() == 2
+    rates = 1e-3 * (1 - (history["step"] - 1) / 6) ** 0.9
+    np.testing.assert_allclose(history["learning_rate"], rates)
+    inputs = load_inputs(study, run)
+    with np.load(study.layout.run(run) / "predictions.npz") as predictions:
+        assert set(predictions) == set(inputs.fold.test)
+        for case in predictions:
+            assert predictions[case].shape == inputs.store.original_shape(inputs.store.index(case))
+            assert predictions[case].max() <= 2
+
+
+def test_checkpoint_of_another_recipe_is_refused(study):
+    run = run_of(study, "unet")
+    train_run(study, run)
+    training = study.training.model_copy(update={"learning_rate": 0.5})
+    with pytest.raises(CheckpointError, match="another recipe"):
+        predict_run(study.model_copy(update={"training": training}), run)
+
+
+def test_damaged_checkpoint_is_refused_by_name(study):
+    run = run_of(study, "unet")
+    train_run(study, run)
+    path = study.layout.run(run) / "model.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"model\.pt: no readable checkpoint"):
+        predict_run(study, run)
+
+
+def test_training_learns_a_separable_task():
+    torch.manual_seed(0)
+    masks = (torch.rand(4, 16, 16) > 0.5).long()
+    images = masks.unsqueeze(1) + 0.1 * torch.randn(4, 1, 16, 16)
+    study = parse_study(
+        {"name": "s", "datasets": ["d"], "models": ["unet"], "training": {"validate_every": 20, "learning_rate": 0.01}}
+    )
+    network = torch.nn.Conv2d(1, 2, 1)
+    batches = [(images, masks)] * 200
+    rows = list(train(network, batches, batches[:1], study.training, 200, torch.device("cpu"), None))
+    assert rows[-1]["validation_dice"] > 0.99
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert math.isnan(rows[0]["validation_dice"])
+
+
+def test_loss_that_is_not_finite_stops_with_the_step():
+    study = parse_study({"name": "s", "datasets": ["d"], "models": ["unet"]})
+    network = torch.nn.Conv2d(1, 2, 1)
+    batch = (torch.full((1, 1, 4, 4), math.nan), torch.zeros(1, 4, 4, dtype=torch.long))
+    with pytest.raises(AttnBenchError, match="not finite at step 1"):
+        list(train(network, [batch], [batch], study.training, 1, torch.device("cpu"), None))
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_only_kernels_decay(name):
+    study = parse_study({"name": "s", "datasets": ["d"], "models": ["unet"], "training": {"optimiser": name}})
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
+    groups = make_optimiser(network, study.training, torch.device("cpu")).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    for parameter in network.parameters():
+        assert decay[id(parameter)] == (0.01 if parameter.dim() > 1 else 0)
