@@ -87,7 +87,7 @@ def _case_rows(study: Study, run: Run, store: CaseStore, case: str, prediction: 
             store.reference(index),
             store.original_spacing(index),
             store.info.spacing_unit,
-            [int(number) for number in store.info.classes],
+            tuple(store.info.classes),
             study.metrics,
             store.fov(index),
         )
