@@ -1,14 +1,15 @@
-"""What a job of the workflow depends on: the source modules behind its verb, and the part of the study that decides it."""
+"""What a job depends on: the source modules behind its verb, and the part of the study that decides its result."""
 
 from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from attnbench.catalog import ENTRIES, load_entry
 from attnbench.models.names import mechanisms_of
 from attnbench.study import Study
 
@@ -26,19 +27,43 @@ def code(verb: str, study: Study | None = None, model: str | None = None) -> lis
     return [_file(module) for module in sorted(_closure(frozenset(roots)))]
 
 
-def decides(**parts: Any) -> str:
-    """Parts of a study as one line of JSON: a job whose line has changed is run again.
+def catalog_files(dataset: str) -> list[Path]:
+    """Files of the catalog that describe a dataset: its entry, and the list of its files where it has one."""
+    listing = load_entry(dataset).listing
+    return [ENTRIES / f"{dataset}.yaml", *([listing] if listing else [])]
 
-    >>> decides(folds={"outer": 2}, baseline="unet")
-    '{"baseline":"unet","folds":{"outer":2}}'
-    """
-    return json.dumps(parts, sort_keys=True, separators=(",", ":"), default=lambda part: part.model_dump(mode="json"))
+
+def decides(verb: str, study: Study, dataset: str = "", model: str = "") -> str:
+    """The part of the study that decides what a job writes, as one line of JSON: once it changes, the job runs again."""
+    return json.dumps(_PARTS[verb](study, dataset, model), sort_keys=True, separators=(",", ":"))
 
 
 def uses_gpu(study: Study) -> bool:
     """Whether a run of the study will ask for a CUDA device; looks for a driver instead of importing torch."""
     device = study.compute.device
     return device == "cuda" or (device == "auto" and _NVIDIA.exists())
+
+
+def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
+    return study.recipe(dataset, model)
+
+
+def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
+    """What is compared with what, by which metrics and statistics, in the study's order."""
+    names = {key: [part.name for part in getattr(study, key)] for key in ("datasets", "models")}
+    return study.model_dump(mode="json", include={"baseline", "metrics", "analysis"}) | names
+
+
+_PARTS: dict[str, Callable[[Study, str, str], Any]] = {
+    "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(mode="json", include={"spacing", "size"}),
+    "folds": lambda study, *_: study.folds.model_dump(mode="json", exclude={"run"}),
+    "describe": _recipe,
+    "train": _recipe,
+    "score": lambda study, *_: study.metrics,
+    "analyse": _comparison,
+    "figure": _comparison,
+    "tables": lambda study, *_: study.model_dump(mode="json", exclude={"compute", "data", "output"}),
+}
 
 
 @cache

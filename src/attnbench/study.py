@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,12 +18,12 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 
 from attnbench.errors import StudyError, nearest
 from attnbench.layout import Layout, Run
+from attnbench.problems import problems_of
 
 Slot = Literal["encoder", "bottleneck", "skip", "decoder"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
@@ -47,10 +47,16 @@ class Known:
     metrics: Collection[str] = ()
 
 
-def _refuse_unknown(info: ValidationInfo, kind: str, name: str) -> None:
-    known = getattr(info.context, kind) if info.context else ()
-    if known and name not in known:
-        raise ValueError(f"no such {kind[:-1]}; {nearest(name, known)}")
+def _one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator:
+    """A validator that refuses a name which the checked-against `Known` does not have."""
+
+    def refuse_unknown(name: str, info: ValidationInfo) -> str:
+        known = getattr(info.context, kind) if info.context else ()
+        if known and name not in known:
+            raise ValueError(f"no such {kind[:-1]}; {nearest(name, known)}")
+        return name
+
+    return AfterValidator(refuse_unknown)
 
 
 class _Part(BaseModel):
@@ -60,7 +66,9 @@ class _Part(BaseModel):
 class DatasetPart(_Part):
     """One dataset of the study, and how its cases are sampled."""
 
-    name: Word = Field(description="The dataset's name in the catalog (`attnbench datasets`).")
+    name: Annotated[Word, _one_of("datasets")] = Field(
+        description="The dataset's name in the catalog (`attnbench datasets`)."
+    )
     spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None, description="Resample every case to this spacing (the dataset's unit, one value per axis)."
     )
@@ -73,12 +81,6 @@ class DatasetPart(_Part):
     batch: int | None = Field(None, gt=0, description="Patches per step, instead of `training.batch`.")
     steps: int | None = Field(None, gt=0, description="Optimiser steps, instead of `training.steps`.")
 
-    @field_validator("name")
-    @classmethod
-    def _name_is_known(cls, name: str, info: ValidationInfo) -> str:
-        _refuse_unknown(info, "datasets", name)
-        return name
-
     @model_validator(mode="after")
     def _one_way_to_resample(self) -> Self:
         if self.spacing and self.size:
@@ -89,25 +91,19 @@ class DatasetPart(_Part):
 class Placement(_Part):
     """One mechanism at some levels of a slot."""
 
-    name: Word = Field(description="The mechanism's name (`attnbench models`).")
+    name: Annotated[Word, _one_of("mechanisms")] = Field(description="The mechanism's name (`attnbench models`).")
     levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None, description="Levels of the U-Net, 0 = full resolution; default: the paper's placement."
     )
     options: dict[str, Any] = Field(default_factory=dict, description="The mechanism's own arguments.")
 
-    @field_validator("name")
-    @classmethod
-    def _name_is_known(cls, name: str, info: ValidationInfo) -> str:
-        _refuse_unknown(info, "mechanisms", name)
-        return name
-
-
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list | tuple) else [value]
-
 
 def _word_as_mapping(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _as_list(value: Any) -> Any:
+    return [_word_as_mapping(item) for item in (value if isinstance(value, list | tuple) else [value])]
 
 
 class ModelPart(_Part):
@@ -233,18 +229,13 @@ class Study(_Part):
         (0,), min_length=1, description="Seeds: each fixes initial weights, batches and augmentation."
     )
     training: TrainingPart = Field(default_factory=TrainingPart)
-    metrics: tuple[str, ...] = Field(_DEFAULT_METRICS, min_length=1, description="Scores per case and class.")
+    metrics: tuple[Annotated[str, _one_of("metrics")], ...] = Field(
+        _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
+    )
     analysis: AnalysisPart = Field(default_factory=AnalysisPart)
     compute: ComputePart = Field(default_factory=ComputePart)
     data: DataPart = Field(default_factory=DataPart)
     output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")
-
-    @field_validator("metrics")
-    @classmethod
-    def _metrics_are_known(cls, metrics: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        for metric in metrics:
-            _refuse_unknown(info, "metrics", metric)
-        return metrics
 
     @model_validator(mode="after")
     def _parts_fit(self, info: ValidationInfo) -> Self:
@@ -252,7 +243,7 @@ class Study(_Part):
         if info.context:
             problems += self._impossible(info.context.datasets)
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _repeated(self) -> Iterator[str]:
@@ -373,42 +364,10 @@ def parse_study(content: Any, known: Known | None = None, source: str = "study")
     try:
         return Study.model_validate(dict(content), context=known)
     except ValidationError as error:
-        lines = [_problem(item) for item in error.errors()]
+        lines = problems_of(error, Study)
         raise StudyError(f"{source}: {len(lines)} problem(s)\n" + "\n".join(f"  {line}" for line in lines)) from None
 
 
 def schema() -> dict[str, Any]:
     """JSON schema of a study file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
-
-
-def _problem(item: Any) -> str:
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in item["loc"]).lstrip(".")
-    if item["type"] == "extra_forbidden":
-        allowed = _keys_at(item["loc"][:-1])
-        return f"{path}: unknown key; {nearest(str(item['loc'][-1]), allowed)}"
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "missing":
-        return f"{path}: missing; this key is required"
-    found = (
-        "" if isinstance(item["input"], Mapping | BaseModel) else f", found {json.dumps(item['input'], default=str)}"
-    )
-    return f"{path or 'study'}: {message}{found}"
-
-
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    """Names of the keys that the model at `location` of a study allows."""
-    model: type[BaseModel] = Study
-    for step in location:
-        if isinstance(step, str) and step in model.model_fields:
-            inner = _model_in(model.model_fields[step].annotation)
-            model = inner or model
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) is None:
-        return None
-    return next((found for found in map(_model_in, get_args(annotation)) if found), None)
