@@ -9,21 +9,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from attnbench.models.attention._attend import as_map, attend, received, tokens
 from attnbench.models.layers import conv1x1
 from attnbench.models.registry import Paper, mechanism
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(query key^T) value, unscaled, without ever holding the N x N matrix.
-
-    `query` and `key` (B, N, D), `value` (B, N, C) with D <= C; returns (B, N, C). Zero-padding query and key to C
-    leaves every product unchanged and makes the memory-linear kernels of `scaled_dot_product_attention` apply.
-    """
-    missing = value.shape[-1] - query.shape[-1]
-    query, key = (F.pad(x, (0, missing)).unsqueeze(1) for x in (query, key))
-    return F.scaled_dot_product_attention(query, key, value.unsqueeze(1), scale=1.0).squeeze(1)
 
 
 @mechanism(
@@ -51,7 +40,10 @@ class SelfAttention(nn.Module):
         self.value = conv1x1(ndim, channels, channels)
         self.gamma = nn.Parameter(torch.zeros(()))
 
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Attention that each position receives, averaged over all queries; (B, 1, *spatial), sums to 1."""
+        return as_map(received(tokens(self.query(x)), tokens(self.key(x))), x, x)
+
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (layer(x).flatten(2).transpose(1, 2) for layer in (self.query, self.key, self.value))  # (B, N, .)
-        attended = attend(q, k, v).transpose(1, 2).reshape(x.shape)
-        return self.gamma * attended + x
+        attended = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x)))  # (B, N, C)
+        return self.gamma * attended.transpose(1, 2).reshape(x.shape) + x
