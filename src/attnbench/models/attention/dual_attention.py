@@ -1,0 +1,48 @@
+"""Dual attention: every position attends to all positions, every channel to all channels.
+
+Fu et al.: Dual Attention Network for Scene Segmentation. CVPR 2019, arXiv:1809.02983, eq. 1-4. As in the authors'
+code, the energy of two channels is their product subtracted from the largest in its row. Departs from it in that the
+U-Net's own convolutions take the place of those around each branch, and that the input is added once, not per branch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from attnbench.models.attention._attend import as_map, attend, received, tokens
+from attnbench.models.layers import conv1x1
+from attnbench.models.registry import Paper, mechanism
+
+
+@mechanism(
+    title="Dual attention",
+    paper=Paper("Fu et al.", 2019, "Dual Attention Network for Scene Segmentation", "CVPR 2019, arXiv:1809.02983"),
+    default=("bottleneck",),
+)
+class DualAttention(nn.Module):
+    """x + alpha * softmax(q k^T) v + beta * softmax(max - x x^T) x; alpha and beta start at 0.
+
+    The first product goes over channels, the second over positions; q, k have width C/8. Maps (B, C, *spatial) to
+    the same shape; memory is linear in the number of positions.
+    """
+
+    def __init__(self, channels: int, ndim: int, reduction: int = 8) -> None:
+        super().__init__()
+        inner = max(1, channels // reduction)
+        self.query = conv1x1(ndim, channels, inner)
+        self.key = conv1x1(ndim, channels, inner)
+        self.value = conv1x1(ndim, channels, channels)
+        self.alpha = nn.Parameter(torch.zeros(()))
+        self.beta = nn.Parameter(torch.zeros(()))
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Attention that each position receives, averaged over all queries; (B, 1, *spatial), sums to 1."""
+        return as_map(received(tokens(self.query(x)), tokens(self.key(x))), x, x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x))).transpose(1, 2)
+        flat = x.flatten(2)  # (B, C, N)
+        energy = flat @ flat.transpose(1, 2)
+        channels = (energy.amax(2, keepdim=True) - energy).softmax(2) @ flat
+        return x + (self.alpha * positions + self.beta * channels).reshape(x.shape)
