@@ -1,0 +1,82 @@
+"""Axial attention: full attention along one axis after the other.
+
+Ho, Kalchbrenner, Weissenborn, Salimans: Axial Attention in Multidimensional Transformers. arXiv:1912.12180 (2019),
+section 3.1, 8 heads. Departs from it in that positions are not embedded (the U-Net's padded convolutions know them, and
+any size is taken) and that the U-Net's convolutions take the place of the layers between two attentions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnbench.models.attention._channels import check_divisible
+from attnbench.models.registry import Paper, mechanism
+
+
+class AxisAttention(nn.Module):
+    """x + W attention(norm(x)) along one axis, multi-head; x is (B, *spatial, C)."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels, bias=False)
+        self.output = nn.Linear(channels, channels)
+
+    def _split(self, x: Tensor, axis: int) -> tuple[Tensor, torch.Size]:
+        """Queries, keys and values, (3, lines, heads, side, C / heads), and the shape (B, *others, side, 3C)."""
+        lines = self.qkv(self.norm(x)).movedim(axis + 1, -2)
+        heads = lines.reshape(-1, lines.shape[-2], 3, self.heads, x.shape[-1] // self.heads)
+        return heads.permute(2, 0, 3, 1, 4), lines.shape
+
+    def received(self, x: Tensor, axis: int) -> Tensor:
+        """Attention that each position receives in its line, averaged over queries and heads; (B, *spatial)."""
+        (q, k, _), shape = self._split(x, axis)
+        weights = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, dim=-1)
+        return weights.mean((1, 2)).reshape(shape[:-1]).movedim(-1, axis + 1)
+
+    def forward(self, x: Tensor, axis: int) -> Tensor:
+        (q, k, v), shape = self._split(x, axis)
+        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        attended = attended.reshape(*shape[:-1], x.shape[-1]).movedim(-2, axis + 1)
+        return x + self.output(attended)
+
+
+@mechanism(
+    title="Axial attention",
+    paper=Paper(
+        "Ho, Kalchbrenner, Weissenborn, Salimans",
+        2019,
+        "Axial Attention in Multidimensional Transformers",
+        "arXiv:1912.12180",
+    ),
+    default=("encoder", "bottleneck"),
+    deepest=2,
+)
+class AxialAttention(nn.Module):
+    """Multi-head attention along each axis in turn, each with layer normalisation before and a residual around it.
+
+    Maps (B, C, *spatial) to the same shape; C is a multiple of `heads`; memory is linear in the number of positions.
+    """
+
+    def __init__(self, channels: int, ndim: int, heads: int = 8) -> None:
+        super().__init__()
+        check_divisible(channels, heads, f"{heads} heads")
+        self.axes = nn.ModuleList(AxisAttention(channels, heads) for _ in range(ndim))
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Attention that each position receives in its lines, mean over queries, heads and axes, (B, 1, *spatial)."""
+        x, maps = x.movedim(1, -1), []
+        for axis, layer in enumerate(self.axes):
+            assert isinstance(layer, AxisAttention)
+            maps.append(layer.received(x, axis))
+            x = layer(x, axis)
+        return torch.stack(maps).mean(0).unsqueeze(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.movedim(1, -1)
+        for axis, layer in enumerate(self.axes):
+            x = layer(x, axis)
+        return x.movedim(-1, 1)
