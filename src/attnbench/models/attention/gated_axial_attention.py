@@ -1,0 +1,95 @@
+"""Gated axial attention: attention along one axis after the other, with gated relative positions.
+
+Valanarasu, Oza, Hacihaliloglu, Patel: Medical Transformer: Gated Axial-Attention for Medical Image Segmentation.
+MICCAI 2021, arXiv:2102.10662, eq. 3 and fig. 2; 8 heads, gates starting at 0.1 (positions) and 1 (value), batch
+normalisation and initial values as in the authors' code. Departs from it in this: the gates are learned from the first
+step and act behind the normalisation of each term (the code scales before it, which normalising undoes), the width is
+kept, no activation follows the sum with the input, and offsets beyond `span` share the embedding of the farthest one,
+so that any size, larger or smaller than in training, has the same weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnbench.models.attention._channels import check_divisible
+from attnbench.models.layers import BATCH_NORM, conv1x1
+from attnbench.models.registry import Paper, mechanism
+
+
+class GatedAxis(nn.Module):
+    """Attention along one axis of (B, C, *spatial), returned in the same shape.
+
+    Weights are softmax(q k + G_Q q r_q + G_K k r_k), what they weight is G_V1 v + G_V2 r_v, and every term is
+    normalised; r is looked up by the offset of query and key.
+    """
+
+    def __init__(self, channels: int, ndim: int, axis: int, heads: int, span: int) -> None:
+        super().__init__()
+        self.axis, self.heads, self.span = axis, heads, span
+        width = channels // heads
+        self.qkv = nn.Sequential(conv1x1(ndim, channels, 2 * channels, bias=False), BATCH_NORM[ndim](2 * channels))
+        self.relative = nn.Parameter(torch.randn(2 * width, 2 * span - 1) * width**-0.5)
+        self.norm_similarity = nn.BatchNorm2d(3 * heads)
+        self.norm_output = nn.BatchNorm1d(2 * channels)
+        self.gates = nn.Parameter(torch.tensor([0.1, 0.1, 1.0, 0.1]))  # G_Q, G_K, G_V1, G_V2
+        nn.init.normal_(self.qkv.get_parameter("0.weight"), std=channels**-0.5)
+
+    def _embeddings(self, side: int, device: torch.device) -> list[Tensor]:
+        """r_q, r_k (width / 2, side, side) and r_v (width, side, side); rows are queries, columns keys."""
+        steps = torch.arange(side, device=device)
+        offsets = (steps[:, None] - steps).clamp(1 - self.span, self.span - 1) + self.span - 1
+        width = self.relative.shape[0] // 2
+        return list(self.relative[:, offsets].split([width // 2, width // 2, width]))
+
+    def weights(self, q: Tensor, k: Tensor, r_q: Tensor, r_k: Tensor) -> Tensor:
+        """Weights (lines, heads, side, side), rows sum to 1, from q and k (lines, heads, width / 2, side)."""
+        content = q.transpose(-1, -2) @ k
+        query = torch.einsum("lhci,cij->lhij", q, r_q)
+        key = torch.einsum("lhcj,cji->lhij", k, r_k)
+        terms = self.norm_similarity(torch.cat([content, query, key], dim=1)).unflatten(1, (3, self.heads))
+        return (terms[:, 0] + self.gates[0] * terms[:, 1] + self.gates[1] * terms[:, 2]).softmax(-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lines = self.qkv(x).movedim((self.axis + 2, 1), (-1, -2))  # (B, *others, 2C, side)
+        side, width = lines.shape[-1], x.shape[1] // self.heads
+        heads = lines.reshape(-1, self.heads, 2 * width, side)
+        q, k, v = heads.split([width // 2, width // 2, width], dim=2)
+        r_q, r_k, r_v = self._embeddings(side, x.device)
+        weights = self.weights(q, k, r_q, r_k)
+        content = v @ weights.transpose(-1, -2)
+        position = torch.einsum("lhij,cij->lhci", weights, r_v)
+        terms = torch.cat([content.flatten(1, 2), position.flatten(1, 2)], dim=1)
+        content, position = self.norm_output(terms).chunk(2, dim=1)  # (lines, C, side) each
+        attended = self.gates[2] * content + self.gates[3] * position
+        return attended.reshape(*lines.shape[:-2], x.shape[1], side).movedim((-1, -2), (self.axis + 2, 1))
+
+
+@mechanism(
+    title="Gated axial attention",
+    paper=Paper(
+        "Valanarasu, Oza, Hacihaliloglu, Patel",
+        2021,
+        "Medical Transformer: Gated Axial-Attention for Medical Image Segmentation",
+        "MICCAI 2021, arXiv:2102.10662",
+    ),
+    default=("encoder", "bottleneck"),
+    deepest=2,
+)
+class GatedAxialAttention(nn.Module):
+    """x + norm(W2 relu(attention along each axis of relu(norm(W1 x)))); W1 and W2 are 1x1 convolutions.
+
+    Maps (B, C, *spatial) to the same shape; C is a multiple of 2 `heads`; memory is N times the longest side.
+    """
+
+    def __init__(self, channels: int, ndim: int, heads: int = 8, span: int = 64) -> None:
+        super().__init__()
+        check_divisible(channels, 2 * heads, f"{heads} heads with keys of half their width")
+        self.reduce = nn.Sequential(conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels))
+        self.axes = nn.Sequential(*(GatedAxis(channels, ndim, axis, heads, span) for axis in range(ndim)))
+        self.expand = nn.Sequential(conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.expand(F.relu(self.axes(F.relu(self.reduce(x)))))
