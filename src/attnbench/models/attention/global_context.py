@@ -1,0 +1,52 @@
+"""Global context block: one attention map for all queries, then a channel bottleneck, then an addition.
+
+Cao, Xu, Lin, Wei, Hu: GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. ICCV Workshops 2019,
+arXiv:1904.11492, fig. 4d and eq. 6; reduction 16, the last layer starts at 0 as in the authors' code. Departs from it
+in a floor of 8 hidden units, which the paper's widths never meet.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from attnbench.models.attention._channels import channel_weights, hidden_width
+from attnbench.models.layers import conv1x1
+from attnbench.models.registry import Paper, mechanism
+
+
+@mechanism(
+    title="Global context",
+    paper=Paper(
+        "Cao, Xu, Lin, Wei, Hu",
+        2019,
+        "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond",
+        "ICCV Workshops 2019, arXiv:1904.11492",
+    ),
+    default=("encoder", "bottleneck"),
+    deepest=2,
+)
+class GlobalContext(nn.Module):
+    """x + W2 relu(norm(W1 sum_n softmax(key(x))_n x_n)), with layer normalisation; W2 starts at 0.
+
+    Maps (B, C, *spatial) to the same shape.
+    """
+
+    def __init__(self, channels: int, ndim: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = hidden_width(channels, reduction)
+        self.key = conv1x1(ndim, channels, 1)
+        self.transform = nn.Sequential(
+            nn.Linear(channels, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, channels)
+        )
+        for parameter in self.transform[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Weights of the positions, (B, 1, *spatial), which sum to 1."""
+        key = self.key(x)
+        return key.flatten(2).softmax(2).reshape(key.shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.attention_map(x).flatten(2).transpose(1, 2)  # (B, N, 1)
+        context = (x.flatten(2) @ weights).squeeze(2)  # (B, C)
+        return x + channel_weights(self.transform(context), x)
