@@ -1,0 +1,65 @@
+"""What a phantom dataset is made of, and how hard one case is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from attnbench.catalog.entry import Entry
+from attnbench.errors import CatalogError
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One phantom dataset: its seed, its size, and the ranges from which each case's difficulty is drawn."""
+
+    seed: int
+    groups: int
+    cases_per_group: int
+    size: tuple[int, ...]
+    blur: Range
+    contrast: Range
+    clutter: Range
+    lesion_absent: float
+
+    @classmethod
+    def of(cls, entry: Entry) -> Settings:
+        """The settings in the reader part of a catalog entry; `CatalogError` where they do not fit."""
+        raw = dict(entry.reader.settings)
+        allowed = [field.name for field in fields(cls)]
+        if wrong := sorted(set(raw) ^ set(allowed)):
+            raise CatalogError(f"{entry.name}: phantom settings {wrong} are missing or unknown; expected {allowed}")
+        settings = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+        if len(settings.size) != entry.ndim:
+            raise CatalogError(f"{entry.name}: size has {len(settings.size)} values; the entry has ndim {entry.ndim}")
+        return settings
+
+    def rng(self, *key: int) -> np.random.Generator:
+        """The random numbers of one group, case or part of a case, whatever else is drawn."""
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """The known truth about one case.
+
+    blur: standard deviation in pixels of the Gaussian that softens every boundary. contrast: difference between organ
+    and background (the same between vessel and organ) in standard deviations of the background's noise.
+    clutter: 0 to 1, the share of the decoys that show; the last of them is faint by the fraction that remains.
+    """
+
+    blur: float
+    contrast: float
+    clutter: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, settings: Settings) -> Difficulty:
+        """Uniform and independent of each other over the ranges of `settings`."""
+        return cls(*(float(rng.uniform(*bounds)) for bounds in (settings.blur, settings.contrast, settings.clutter)))
+
+    def facts(self) -> dict[str, float]:
+        """As columns of `cases.csv`."""
+        return asdict(self)
