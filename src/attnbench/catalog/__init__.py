@@ -56,10 +56,9 @@ def read_entry(path: Path) -> Entry:
     listing = path.with_suffix(".files.csv")
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-        content["listing"] = listing if listing.is_file() else None
-        entry = Entry.model_validate(content)
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValidationError) as error:
-        raise CatalogError(f"{path}: not a catalog entry: {error!r}") from error
+        entry = Entry.model_validate({**content, "listing": listing if listing.is_file() else None})
+    except (OSError, yaml.YAMLError, TypeError, ValidationError) as error:
+        raise CatalogError(f"{path}: not a catalog entry: {error}") from error
     if entry.name != path.stem:
         raise CatalogError(f"{path}: the entry's name is {entry.name!r}; it is the file's name, {path.stem!r}")
     return entry
@@ -70,8 +69,8 @@ def describe_catalog() -> str:
     header = ("name", "ndim", "cases", "groups", "classes", "title")
     rows = [header, *map(_facts, map(load_entry, catalog_names()))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+    lines = ("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join([*lines, "* groups were inferred, not stated by the authors"])
 
 
 def _facts(entry: Entry) -> tuple[str, ...]:

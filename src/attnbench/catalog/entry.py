@@ -128,9 +128,11 @@ class Entry(_Part):
         """An embedded dataset has as many groups and cases as its reader is set to generate."""
         if not isinstance(content, dict) or content.get("origin") != "embedded":
             return content
-        settings = content["reader"]["settings"]
-        groups = settings["groups"]
-        return {**content, "groups": groups, "cases": groups * settings["cases_per_group"]}
+        reader = content.get("reader")
+        match reader:
+            case {"settings": {"groups": int(groups), "cases_per_group": int(per_group)}}:
+                return {**content, "groups": groups, "cases": groups * per_group}
+        raise ValueError(f"an embedded dataset says in reader.settings: groups, cases_per_group; found {reader!r}")
 
     @model_validator(mode="after")
     def _facts_agree(self) -> Self:

@@ -13,7 +13,7 @@ from attnbench.data.download import STAGING, Download, Failure
 from attnbench.data.progress import show_progress
 from attnbench.data.sources import Source, sources
 from attnbench.data.transfer import Patience
-from attnbench.data.wanted import Wanted, mismatch, has_size, wanted_files
+from attnbench.data.wanted import Wanted, has_size, mismatch, wanted_files
 from attnbench.errors import FetchError
 from attnbench.files import read_json, sha256_of, write_json
 
