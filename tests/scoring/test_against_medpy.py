@@ -9,15 +9,16 @@ from medpy.metric import binary
 from scipy.ndimage import binary_erosion, generate_binary_structure
 
 from attnbench.scoring.case import score_masks
+from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.surface import surface
 
 OVERLAP = {"dice": binary.dc, "iou": binary.jc, "precision": binary.precision, "recall": binary.recall}
 DISTANCE = {"hd": binary.hd, "hd95": binary.hd95, "assd": binary.assd}
 
 
-def _scores(prediction, reference, spacing):
+def _scores(prediction, reference, spacing, metrics=(*OVERLAP, *DISTANCE)):
     masks = prediction.astype(np.uint8), reference.astype(np.uint8)
-    rows = score_masks(*masks, spacing, "mm", [1], [*OVERLAP, *DISTANCE])
+    rows = score_masks(*masks, spacing, "mm", [1], metrics)
     return {row["metric"]: row["value"] for row in rows}
 
 
@@ -46,5 +47,5 @@ def test_background_around_the_masks_changes_no_score(random_pair, seed, margins
     if not prediction.any():
         prediction[:] = True
     pad = margins[: prediction.ndim]
-    padded = _scores(np.pad(prediction, pad), np.pad(reference, pad), spacing)
-    assert padded == _scores(prediction, reference, spacing)
+    padded = _scores(np.pad(prediction, pad), np.pad(reference, pad), spacing, METRICS)
+    assert padded == _scores(prediction, reference, spacing, METRICS)

@@ -86,10 +86,13 @@ def test_region_makes_everything_outside_background():
     assert {row["status"] for row in none} == {"both_empty"}
 
 
+@pytest.mark.parametrize("reference", [EMPTY, BLOCK], ids=["empty", "block"])
+@pytest.mark.parametrize("fill", [0, 1])
 @pytest.mark.parametrize("shape", [(5, 6), (6, 5, 1), (6,), (0, 5)])
-def test_different_shapes_are_refused_by_both_shapes(shape):
-    with pytest.raises(DataError, match=re.escape(f"{shape}") + ".*" + re.escape("(6, 5)")):
-        score_case(np.ones(shape, np.uint8), BLOCK)
+def test_different_shapes_are_refused_by_both_shapes(shape, fill, reference):
+    for metric in METRICS:
+        with pytest.raises(DataError, match=re.escape(f"{shape}") + ".*" + re.escape("(6, 5)")):
+            score_masks(np.full(shape, fill), reference, (1, 1), "px", [1], [metric])
     with pytest.raises(DataError, match="region.*" + re.escape(f"{shape}")):
         score_masks(BLOCK, BLOCK, (1, 1), "px", [1], ["dice"], np.ones(shape, np.uint8))
 
