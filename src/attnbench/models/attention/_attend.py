@@ -17,13 +17,13 @@ def tokens(x: Tensor) -> Tensor:
 def attend(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
     """softmax(scale * query key^T) value, without ever holding the matrix of all pairs.
 
-    `query` (B, N, D), `key` (B, M, D), `value` (B, M, C); returns (B, N, C). Zero-padding all three to one width, a
-    multiple of 8, leaves every product unchanged and makes the memory-linear kernels of
-    `scaled_dot_product_attention` apply, forward and backward.
+    `query` (B, N, D), `key` (B, M, D), `value` (B, M, C); returns (B, N, C). The memory-linear kernels of
+    `scaled_dot_product_attention` apply, forward and backward, only to one width, a multiple of 8, whose elements lie
+    side by side: all three are zero-padded, which leaves every product unchanged, and made contiguous.
     """
     channels = value.shape[-1]
     width = -(-max(channels, query.shape[-1]) // 8) * 8
-    q, k, v = (F.pad(x, (0, width - x.shape[-1])).unsqueeze(1) for x in (query, key, value))
+    q, k, v = (F.pad(x, (0, width - x.shape[-1])).contiguous().unsqueeze(1) for x in (query, key, value))
     return F.scaled_dot_product_attention(q, k, v, scale=scale).squeeze(1)[..., :channels]
 
 
