@@ -1,40 +1,51 @@
 .DEFAULT_GOAL := help
+SHELL := bash
 PYTHON ?= python3
 STUDY ?= config.yaml
-VENV := .venv
-BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+# Rules call `attnbench` by name: the environment comes first in PATH for every recipe.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test lint format clean
+.PHONY: help install run test test-fast lint format schema clean
 
 help:  ## show this help
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[test,lint]'
+	@echo "setting up .venv (a few minutes, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "AttnBench needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,lint]'
 	touch $@
 
 install: $(INSTALLED)  ## set up .venv with the pinned dependencies
 
-run: install  ## run the study (STUDY=config.yaml) and print the comparison
-	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores all --configfile $(STUDY)
+run: $(INSTALLED)  ## run the study (STUDY=config.yaml) and print the comparison
+	snakemake --cores all --configfile $(STUDY)
 
 test: lint  ## lint, then run every test, the workflow's included
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+	pytest
 
-lint: install  ## ruff, snakefmt, mypy, snakemake --lint
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/mypy
+test-fast: $(INSTALLED)  ## run the tests without those of the workflow
+	pytest -m 'not workflow'
 
-format: install  ## rewrite files in the project's format
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow
+lint: $(INSTALLED)  ## ruff, snakefmt, mypy, snakemake --lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	mypy
+	snakemake --lint
 
-clean:  ## remove the environment and all results that are not committed
-	rm -rf $(VENV) results/*/ .snakemake
+format: $(INSTALLED)  ## rewrite files in the project's format
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile workflow
+
+schema: $(INSTALLED)  ## write the schema from which editors complete study files
+	attnbench study schema > workflow/schemas/study.schema.json
+
+clean:  ## remove the environment, caches and all results that are not committed
+	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find results -mindepth 1 -maxdepth 1 -type d ! -name reference -exec rm -rf {} +

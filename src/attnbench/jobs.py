@@ -14,7 +14,6 @@ from attnbench.models.names import mechanisms_of
 from attnbench.study import Study
 
 PACKAGE = Path(__file__).parent
-_NVIDIA = Path("/dev/nvidia0")
 # What a job takes from these reaches it through `decides` or through its files: a new key or path reruns nothing.
 _GLUE = frozenset({"attnbench", *(f"attnbench.{name}" for name in ("check", "errors", "files", "layout", "study"))})
 
@@ -34,14 +33,14 @@ def catalog_files(dataset: str) -> list[Path]:
 
 
 def decides(verb: str, study: Study, dataset: str = "", model: str = "") -> str:
-    """The part of the study that decides what a job writes, as one line of JSON: once it changes, the job runs again."""
+    """The part of the study that decides what a job writes, as one line of JSON; when it changes, it runs again."""
     return json.dumps(_PARTS[verb](study, dataset, model), sort_keys=True, separators=(",", ":"))
 
 
 def uses_gpu(study: Study) -> bool:
-    """Whether a run of the study will ask for a CUDA device; looks for a driver instead of importing torch."""
+    """Whether a run of the study will ask for a CUDA device; looks for NVIDIA devices instead of importing torch."""
     device = study.compute.device
-    return device == "cuda" or (device == "auto" and _NVIDIA.exists())
+    return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:

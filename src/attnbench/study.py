@@ -184,6 +184,9 @@ class AnalysisPart(_Part):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of every interval.")
     bootstrap: int = Field(5000, ge=200, description="Bootstrap resamples over groups.")
     seed: int = Field(0, ge=0, description="Seed of the resampling.")
+    margin: float = Field(
+        0.01, gt=0, description="Differences below this are negligible, for metrics without a unit (Dice and its like)."
+    )
 
 
 class ComputePart(_Part):
@@ -370,4 +373,4 @@ def parse_study(content: Any, known: Known | None = None, source: str = "study")
 
 def schema() -> dict[str, Any]:
     """JSON schema of a study file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Study.model_json_schema()}
+    return Study.model_json_schema()

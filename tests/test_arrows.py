@@ -1,0 +1,91 @@
+"""The rooms of the package stand in one order, and an import only points back."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
+ORDER = (
+    "errors", "files", "layout", "problems", "study", "catalog", "data", "models", "training", "inference", "scoring",
+    "analysis", "reporting", "check", "jobs", "cli",
+)  # fmt: skip
+SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+WITHOUT_TORCH = (
+    "errors", "files", "layout", "problems", "study", "catalog", "scoring", "analysis", "reporting", "check", "jobs",
+    "cli",
+)  # fmt: skip
+by_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file names in an import, wherever in the file it stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}, line {node.lineno}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(path)}
+
+
+@by_file
+def test_a_room_imports_only_rooms_before_it(path: Path):
+    names = (name.split(".") for name in imported(path))
+    rooms = {parts[1] for parts in names if parts[0] == "attnbench" and len(parts) > 1 and parts[1] in ORDER}
+    later = {name for name in rooms - {room(path)} if ORDER.index(name) >= ORDER.index(room(path))}
+    assert later == set()
+
+
+@by_file
+def test_yaml_is_read_by_study_and_catalog_only(path: Path):
+    assert "yaml" not in packages(path) or room(path) in {"study", "catalog"}
+
+
+@by_file
+def test_no_file_imports_snakemake(path: Path):
+    assert "snakemake" not in packages(path)
+
+
+@by_file
+def test_addresses_are_known_to_the_catalog_only(path: Path):
+    addresses = re.findall(r"https?://\w[^\s\"']*", path.read_text(encoding="utf-8"))
+    assert addresses == [] or room(path) == "catalog"
+
+
+def test_rooms_that_do_not_compute_networks_run_without_torch():
+    modules = [
+        ".".join(("attnbench", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        for path in SOURCES
+        if room(path) in WITHOUT_TORCH
+    ]
+    script = (
+        f"import sys, importlib\nfor name in {modules}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("heavy", ["torch", "pandas", "matplotlib", "medpy", "scipy", "numpy"])
+def test_what_the_snakefile_imports_is_light(heavy: str):
+    lines = (PACKAGE.parents[1] / "Snakefile").read_text(encoding="utf-8").splitlines()
+    imports = [line for line in lines if line.startswith("from attnbench")]
+    assert len(imports) > 3
+    study = "check_study({'name': 'x', 'datasets': ['phantom2d'], 'models': ['unet', 'attention_gate']})"
+    script = "\n".join([*imports, f"study = {study}", "jobs.code('train', study, 'attention_gate')", "import sys"])
+    found = subprocess.run(
+        [sys.executable, "-c", f"{script}\nprint({heavy!r} in sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "False"

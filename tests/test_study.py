@@ -1,0 +1,222 @@
+"""A wrong study is refused before any work; every refusal says where, what was found, what is allowed, what is near."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnbench.check import check_study, load_study
+from attnbench.errors import StudyError
+from attnbench.study import DatasetFacts, Known, parse_study, schema
+
+KNOWN = Known(
+    {"plane": DatasetFacts(2, 12), "volume": DatasetFacts(3, 6)},
+    ("attention_gate", "self_attention"),
+    ("dice", "hd95", "assd", "iou", "precision", "recall", "hd"),
+)
+EDITOR = jsonschema.Draft202012Validator(schema())
+ROOT = Path(__file__).parents[1]
+BASE = {"name": "small", "datasets": ["plane"], "models": ["unet", "attention_gate"], "folds": {"outer": 2, "inner": 2}}
+SLOT = {"name": "mine", "slots": {"skip": {"name": "attention_gate"}}}
+
+REFUSED = {
+    "unknown key": ({"modles": ["unet"]}, ["modles", "did you mean 'models'", "datasets, folds"]),
+    "unknown nested key": ({"training": {"stpes": 3}}, ["training.stpes", "did you mean 'steps'", "batch, "]),
+    "wrong type": ({"training": {"steps": "many"}}, ["training.steps", "integer", '"many"']),
+    "out of range": ({"training": {"steps": 0}}, ["training.steps", "greater than 0", "found 0"]),
+    "unknown choice": ({"compute": {"device": "gpu"}}, ["compute.device", '"gpu"', "auto, cpu, cuda, mps"]),
+    "unknown dataset": ({"datasets": ["plnae"]}, ["datasets[0].name", '"plnae"', "did you mean 'plane'", "volume"]),
+    "no dataset": ({"datasets": []}, ["datasets", "at least 1"]),
+    "no list": ({"datasets": "plane"}, ["datasets", "list", '"plane"']),
+    "unknown model": ({"models": ["unet", "atention_gate"]}, ["models[1]", "did you mean 'attention_gate'", "unet"]),
+    "unknown mechanism": (
+        {"models": ["unet", {"name": "mine", "slots": {"skip": "self_atention"}}]},
+        ["models[1].slots.skip[0].name", '"self_atention"', "did you mean 'self_attention'", "attention_gate"],
+    ),
+    "unknown slot": (
+        {"models": ["unet", {"name": "mine", "slots": {"skp": "attention_gate"}}]},
+        ["models[1].slots.skp", "did you mean 'skip'", "bottleneck, decoder, encoder"],
+    ),
+    "level that is not there": (
+        {"models": ["unet", {"name": "mine", "slots": {"skip": {"name": "attention_gate", "levels": [9]}}}]},
+        ["models", "'mine'", "level 9", "levels are 0, 1, 2"],
+    ),
+    "a model twice": ({"models": ["unet", SLOT, SLOT]}, ["models", "'mine'", "more than once"]),
+    "a seed twice": ({"seeds": [3, 3]}, ["seeds", "'3'", "more than once"]),
+    "baseline not a model": ({"baseline": "uned"}, ["baseline", "'uned'", "did you mean 'unet'", "attention_gate"]),
+    "unknown metric": ({"metrics": ["dice", "hd59"]}, ["metrics[1]", '"hd59"', "did you mean 'hd95'", "assd"]),
+    "more folds than groups": ({"folds": {"outer": 13}}, ["folds.outer", "13", "plane has 12"]),
+    "inner folds without groups": ({"folds": {"outer": 2, "inner": 7}}, ["folds.inner", "7", "6 of 12"]),
+    "a fold that does not exist": ({"folds": {"outer": 2, "run": [0, 2]}}, ["folds", "fold 2", "0 to 1"]),
+    "patch that cannot be halved": ({"training": {"patch_2d": [50, 64]}}, ["[50, 64]", "multiple of 8", "[48, 64]"]),
+    "axes of another dataset": (
+        {"datasets": [{"name": "plane", "spacing": [1, 1, 1]}]},
+        ["plane.spacing", "3 values", "2 axes"],
+    ),
+    "two ways to resample": (
+        {"datasets": [{"name": "plane", "spacing": [1, 1], "size": [64, 64]}]},
+        ["datasets[0]", "`spacing` and `size`"],
+    ),
+    "a name that is no folder": ({"name": "My Study"}, ["name", '"My Study"']),
+    "a negative seed": ({"seeds": [0, -1]}, ["seeds[1]", "-1"]),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_refusal_names_path_found_allowed_and_nearest(change, said):
+    with pytest.raises(StudyError) as refusal:
+        parse_study({**BASE, **change}, KNOWN, "my.yaml")
+    message = str(refusal.value)
+    assert message.startswith("my.yaml: 1 problem(s)\n")
+    assert [word for word in said if word not in message] == []
+
+
+def test_all_problems_are_reported_at_once():
+    with pytest.raises(StudyError) as refusal:
+        parse_study({**BASE, "modles": 1, "seeds": [-1], "metrics": ["hd59"]}, KNOWN)
+    assert all(path in str(refusal.value) for path in ("modles:", "seeds[0]:", "metrics[0]:"))
+
+
+@pytest.mark.parametrize("content", [[], "study", None, {}])
+def test_what_is_no_study_is_refused(content):
+    with pytest.raises(StudyError):
+        parse_study(content, KNOWN)
+
+
+def test_a_missing_file_and_broken_yaml_are_refused_by_name(tmp_path: Path):
+    with pytest.raises(StudyError, match=r"absent\.yaml"):
+        load_study(tmp_path / "absent.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("name: x\nmodels: [unet\n")
+    with pytest.raises(StudyError, match=r"broken\.yaml.*\n.*line"):
+        load_study(broken)
+
+
+def test_a_study_is_checked_against_the_real_catalog_mechanisms_and_metrics():
+    study = check_study({"name": "x", "datasets": ["phantom2d", "phantom3d"], "models": ["unet", "attention_gate"]})
+    assert [str(run) for run in study.runs()][:2] == ["phantom2d/unet/fold0-seed0", "phantom2d/unet/fold1-seed0"]
+    assert len(list(study.runs())) == 2 * 2 * 5
+    for key, wrong in (("datasets", ["phantom"]), ("models", ["unets"]), ("metrics", ["dise"])):
+        with pytest.raises(StudyError, match="did you mean"):
+            check_study({"name": "x", "datasets": ["phantom2d"], "models": ["unet"], key: wrong})
+
+
+def test_words_and_mappings_say_the_same():
+    words = parse_study({**BASE, "models": ["unet", {"name": "mine", "slots": {"skip": "attention_gate"}}]}, KNOWN)
+    mappings = parse_study(
+        {**BASE, "models": [{"name": "unet"}, {"name": "mine", "slots": {"skip": [{"name": "attention_gate"}]}}]}, KNOWN
+    )
+    assert words == mappings
+
+
+def test_the_recipe_knows_nothing_of_other_models_folds_or_where_it_runs():
+    study = parse_study(BASE, KNOWN)
+    wider = parse_study(
+        {
+            **BASE,
+            "models": ["unet", "attention_gate", "self_attention"],
+            "seeds": [0, 1],
+            "folds": {"outer": 3, "inner": 2},
+            "metrics": ["dice"],
+            "compute": {"threads": 2, "device": "cpu"},
+        },
+        KNOWN,
+    )
+    assert study.recipe("plane", "unet") == wider.recipe("plane", "unet")
+    assert study.recipe("plane", "unet") != study.recipe("plane", "attention_gate")
+    longer = parse_study({**BASE, "training": {"steps": 7}}, KNOWN)
+    assert study.recipe("plane", "unet") != longer.recipe("plane", "unet")
+
+
+positive = st.floats(1e-6, 1e6)
+datasets = st.lists(
+    st.sampled_from(
+        [
+            "plane",
+            "volume",
+            {"name": "plane", "spacing": [0.5, 0.25], "steps": 3},
+            {"name": "volume", "size": [16, 24, 32], "patch": [8, 16, 8]},
+        ]
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda item: item if isinstance(item, str) else item["name"],
+)
+placements = st.fixed_dictionaries(
+    {"name": st.sampled_from(["attention_gate", "self_attention"])},
+    optional={
+        "levels": st.lists(st.integers(0, 2), max_size=3),
+        "options": st.dictionaries(st.text("ab", min_size=1), st.integers() | st.booleans() | positive, max_size=2),
+    },
+)
+composed = st.fixed_dictionaries(
+    {
+        "name": st.from_regex(r"mine_[a-z0-9_]{1,8}", fullmatch=True),
+        "slots": st.dictionaries(
+            st.sampled_from(["encoder", "skip", "decoder"]), placements | st.lists(placements, max_size=2), min_size=1
+        ),
+    }
+)
+studies = st.fixed_dictionaries(
+    {
+        "name": st.from_regex(r"[a-z0-9][a-z0-9_]{0,9}", fullmatch=True),
+        "datasets": datasets,
+        "models": composed.map(lambda model: ["unet", "attention_gate", model]),
+    },
+    optional={
+        "baseline": st.sampled_from(["unet", "attention_gate"]),
+        "seeds": st.lists(st.integers(0, 2**31), min_size=1, max_size=3, unique=True),
+        "folds": st.fixed_dictionaries({"outer": st.integers(2, 3), "inner": st.integers(2, 3)}),
+        "training": st.fixed_dictionaries(
+            {"learning_rate": positive, "steps": st.integers(1, 10**6)},
+            optional={"augmentation": st.fixed_dictionaries({"noise": positive, "flip": st.booleans()})},
+        ),
+        "network": st.fixed_dictionaries({"norm": st.sampled_from(["instance", "batch", "group"])}),
+        "analysis": st.fixed_dictionaries({"confidence": st.floats(0.6, 0.99)}),
+        "data": st.fixed_dictionaries({"mirror": st.text(min_size=1), "offline": st.booleans()}),
+        "output": st.from_regex(r"[a-z]{1,8}/[a-z]{1,8}", fullmatch=True),
+    },
+).map(lambda study: {"folds": {"outer": 2, "inner": 2}, **study})
+
+
+@given(studies)
+def test_a_resolved_study_is_the_same_study(content):
+    study = parse_study(content, KNOWN)
+    text = study.to_yaml()
+    again = parse_study(yaml.safe_load(text), KNOWN)
+    assert again == study
+    assert again.to_yaml() == text
+
+
+@given(studies)
+def test_the_schema_for_editors_accepts_what_the_study_accepts(content):
+    EDITOR.validate(content)
+    EDITOR.validate(yaml.safe_load(parse_study(content, KNOWN).to_yaml()))
+
+
+@pytest.mark.parametrize("change", [{"modles": 1}, {"seeds": [-1]}, {"training": {"steps": "many"}}, {"datasets": []}])
+def test_the_schema_for_editors_refuses_what_the_study_refuses(change):
+    with pytest.raises(jsonschema.ValidationError):
+        EDITOR.validate({**BASE, **change})
+
+
+def test_every_key_is_described_for_editors():
+    tables = [schema(), *schema()["$defs"].values()]
+    bare = [
+        f"{table.get('title')}.{key}"
+        for table in tables
+        for key, value in table["properties"].items()
+        if "description" not in json.dumps(value) and "$ref" not in json.dumps(value)
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *ROOT.glob("studies/*.yaml")], ids=lambda path: path.name)
+def test_the_studies_of_this_repository_are_valid(path: Path):
+    study = load_study(path)
+    assert study.baseline == "unet"
+    assert path.read_text().splitlines()[0].startswith("# yaml-language-server: $schema=")
