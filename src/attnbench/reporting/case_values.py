@@ -1,0 +1,55 @@
+"""Scores of single cases, as the analysis averages them over classes and seeds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from attnbench.analysis.averages import mean_defined, with_all_classes
+from attnbench.analysis.table import DatasetScores, arrange, read_scores
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+COLUMNS = ("dataset", "model", "case", "group", "fold", "value")
+
+
+def case_values(study: Study, metric: str, seed: int | None = None) -> pd.DataFrame:
+    """One row per dataset, model and case: `metric` averaged over classes, then seeds, as behind `means.csv`.
+
+    With `seed`, the runs of that seed alone.
+
+    Columns `dataset, model, case, group, fold, value`; undefined values are left out. Empty without scores.
+    """
+    blocks = [block for block in _blocks(study) if metric in block.metrics]
+    frames = [_values_of(block, metric, seed) for block in blocks]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _blocks(study: Study) -> list[DatasetScores]:
+    if not study.layout.scores.exists():
+        return []
+    datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
+    return arrange(read_scores(study.layout.scores), datasets, models, study.metrics)
+
+
+def _values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFrame:
+    position = block.metrics.index(metric)
+    per_seed = with_all_classes(block.values[[position]])[0, -1]
+    chosen = [place for place, number in enumerate(block.seeds) if seed in (None, number)]
+    values = mean_defined(per_seed[..., chosen], axis=-1)
+    model, case = (index.ravel() for index in np.indices(values.shape))
+    groups = np.array(block.groups, dtype=object)[block.case_group]
+    frame = pd.DataFrame(
+        {
+            "dataset": block.dataset,
+            "model": np.array(block.models, dtype=object)[model],
+            "case": np.array(block.cases, dtype=object)[case],
+            "group": groups[case],
+            "fold": block.case_fold[case],
+            "value": values.ravel(),
+        }
+    )
+    return frame.dropna(subset="value").reset_index(drop=True)

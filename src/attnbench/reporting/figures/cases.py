@@ -1,0 +1,145 @@
+"""Cases chosen by rule: image, reference and every model's prediction side by side."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
+
+from attnbench.data.store import CaseStore
+from attnbench.layout import Run
+from attnbench.reporting.case_choice import Choice, choose_cases
+from attnbench.reporting.case_values import case_values
+from attnbench.reporting.figures.drawing import Drawn, message_figure
+from attnbench.reporting.format import decimals, number
+from attnbench.reporting.names import display_name, main_metrics
+from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of
+from attnbench.reporting.style import DOUBLE_MM, QUIET, TALLEST_MM, class_colour, new_figure
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from attnbench.study import Study
+
+_MARGIN_MM = 6.0
+_LONGEST_CASE = 16
+_COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice"]
+
+
+def cases(study: Study, dataset: str) -> Drawn:
+    """Rows of cases (median and worst of the baseline, largest gain and loss); predictions of the study's first seed."""
+    metric, seed = main_metrics(study.metrics)[0], study.seeds[0]
+    values = case_values(study, metric, seed)
+    values = values[values["dataset"] == dataset]
+    chosen = choose_cases(values, study.baseline, METRICS[metric].higher_is_better)
+    if not chosen:
+        message = f"{display_name(dataset)}: no case to show, no run of seed {seed} has finished"
+        return message_figure(message, pd.DataFrame(columns=_COLUMNS))
+    store = CaseStore.open(study.layout.prepared(dataset))
+    planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
+    lines, columns, height = _arrangement(2 + len(study.models), planes)
+    figure = new_figure(DOUBLE_MM, height)
+    panels = figure.subplots(len(chosen) * lines, columns, squeeze=False)
+    rows = []
+    for place, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
+        own = panels[place * lines : (place + 1) * lines].ravel().tolist()
+        rows += _case(own, study, store, choice, plane, values[values["case"] == choice.case], metric)
+        own[0].set_ylabel(f"{choice.rule}\n{textwrap.shorten(choice.case, _LONGEST_CASE, placeholder='…') or _cut(choice.case)}")
+    classes = [Patch(color=class_colour(int(key)), label=name) for key, name in store.info.classes.items()]
+    figure.legend(handles=classes, loc="outside lower center", ncols=min(6, len(classes)))
+    figure.suptitle(f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets", x=0.01, ha="left")
+    return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
+
+
+def _cut(case: str) -> str:
+    return case if len(case) <= _LONGEST_CASE else f"{case[: _LONGEST_CASE - 1]}…"
+
+
+def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
+    """Lines per case, columns, and the figure's height in mm: the largest panels that fit one page."""
+    shape = float(np.median([plane.box[1] / plane.box[0] for plane in planes]))
+    options = []
+    for lines in range(1, 7):
+        columns = math.ceil(panels / lines)
+        width = (DOUBLE_MM - _MARGIN_MM) / columns
+        height = len(planes) * lines * (width * shape + 7.0) + 14
+        shrink = min(1.0, TALLEST_MM / height)
+        options.append((width * shrink, lines, columns, min(height, TALLEST_MM)))
+    return max(options)[1:]
+
+
+def _case(
+    panels: list[Axes], study: Study, store: CaseStore, choice: Choice, plane: Plane, values: pd.DataFrame, metric: str
+) -> list[dict[str, object]]:
+    i = store.index(choice.case)
+    image = image_plane(store, i, plane)
+    characters = int(2.2 * DOUBLE_MM / len(panels)) if len(panels) > 4 else 40
+    _show(panels[0], image, None, plane, "Image")
+    _show(panels[1], image, mask_plane(store.reference(i), plane), plane, "Reference")
+    rows = []
+    for axes, model in zip(panels[2:], (part.name for part in study.models), strict=False):
+        found = values[values["model"] == model]
+        label = textwrap.fill(display_name(model), max(10, characters))
+        if found.empty:
+            _show(axes, None, None, plane, f"{label} (–)")
+            continue
+        run = Run(str(found["dataset"].iloc[0]), model, int(found["fold"].iloc[0]), study.seeds[0])
+        prediction = _prediction(study, run, choice.case)
+        value = float(found["value"].iloc[0])
+        shown = f"{label} ({number(value, decimals(METRICS[metric].unit))})"
+        _show(axes, image, None if prediction is None else mask_plane(prediction, plane), plane, shown)
+        rows.append(
+            dict(zip(_COLUMNS, (run.dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed,
+                                metric, value, plane.index), strict=True))
+        )  # fmt: skip
+    for axes in panels[2 + len(study.models) :]:
+        axes.set_axis_off()
+    return rows
+
+
+def _prediction(study: Study, run: Run, case: str) -> NDArray[np.uint8] | None:
+    path = study.layout.run(run) / "predictions.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as predictions:
+        return predictions[case] if case in predictions else None
+
+
+def _show(
+    axes: Axes, image: NDArray[np.float32] | None, mask: NDArray[np.uint8] | None, plane: Plane, title: str
+) -> None:
+    """One panel: the image, and over it each class of the mask tinted and outlined in its colour."""
+    axes.set_title(title, fontsize=6, fontweight="normal", loc="center", pad=2)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    width, height = plane.box
+    axes.set_aspect("equal")
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+    if image is None:
+        axes.text(width / 2, height / 2, "no prediction", ha="center", va="center", color=QUIET)
+        return
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
+    for number_, region in _regions(mask):
+        tint = np.zeros((*region.shape, 4), np.float32)
+        tint[region] = (*to_rgb(class_colour(number_)), 0.3)
+        axes.imshow(tint, extent=(0, width, height, 0), interpolation="nearest")
+        rows, columns = region.shape
+        x = (np.arange(columns) + 0.5) * width / columns
+        y = (np.arange(rows) + 0.5) * height / rows
+        axes.contour(x, y, region, levels=[0.5], colors=class_colour(number_), linewidths=0.6).set_rasterized(True)
+
+
+def _regions(mask: NDArray[np.uint8] | None) -> list[tuple[int, NDArray[np.bool_]]]:
+    """Every foreground class in the plane, and where it is."""
+    if mask is None:
+        return []
+    return [(int(number_), mask == number_) for number_ in np.unique(mask) if number_]

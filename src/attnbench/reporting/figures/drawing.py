@@ -1,0 +1,101 @@
+"""What the figures share: a grid of panels, a legend of models, words where something is missing, and saving."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matplotlib.lines import Line2D
+
+from attnbench.files import whole_file, write_csv
+from attnbench.reporting.style import DOUBLE_MM, QUIET, SINGLE_MM, TALLEST_MM, ModelStyle, new_figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure and the numbers it shows."""
+
+    figure: Figure
+    frame: pd.DataFrame
+
+
+def grid(panels: int, panel_mm: float, extra_mm: float = 0.0, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    """A journal-wide figure (one column wide for a single panel) of equal panels, `panel_mm` high each.
+
+    `extra_mm` is room for a legend; panels shrink where the page would be too short.
+    """
+    columns = min(columns, panels)
+    rows = math.ceil(panels / columns)
+    height = min(TALLEST_MM, rows * panel_mm + extra_mm)
+    figure = new_figure(SINGLE_MM if panels == 1 else DOUBLE_MM, height)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for unused in axes[panels:]:
+        unused.remove()
+    return figure, axes[:panels]
+
+
+def row_mm(rows: int) -> float:
+    """Height of one model's row: generous for few, tight but legible for many."""
+    return 7.0 if rows <= 4 else 5.0 if rows <= 8 else 3.8 if rows <= 20 else 3.2
+
+
+def say(axes: Axes, message: str) -> None:
+    """Leave a panel without axes and with one sentence in it: what is missing."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=QUIET, wrap=True)
+
+
+def message_figure(message: str, frame: pd.DataFrame) -> Drawn:
+    """A small figure that only says what is missing."""
+    figure = new_figure(SINGLE_MM, 25)
+    say(figure.add_subplot(), message)
+    return Drawn(figure, frame)
+
+
+def model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> None:
+    """One row per model, the first on top, names at the left where `labelled`."""
+    axes.set_ylim(len(styles) - 0.45, -0.55)
+    axes.set_yticks(range(len(styles)), [style.label if labelled else "" for style in styles])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+
+
+def model_legend(figure: Figure, styles: Iterable[ModelStyle], lines: bool) -> None:
+    """One legend of all models below the panels."""
+    handles = [
+        Line2D(
+            [], [], color=style.colour, label=style.label, marker=None if lines else style.marker,
+            linestyle=style.dashes if lines else "none", markersize=4,
+        )
+        for style in styles
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(figure, len(handles)))
+
+
+def legend_columns(figure: Figure, entries: int) -> int:
+    """How many legend entries stand beside each other in this figure's width."""
+    return max(1, min(entries, int(figure.get_figwidth() * 25.4 // 34)))
+
+
+def legend_mm(entries: int, width_mm: float = DOUBLE_MM) -> float:
+    """Height of a legend of so many entries."""
+    return 4.0 + 3.6 * math.ceil(entries / max(1, int(width_mm // 34)))
+
+
+def save(drawn: Drawn, folder: Path, name: str) -> None:
+    """Write `name.pdf`, `name.png` and `name.csv`, each whole; same numbers give the same bytes."""
+    with whole_file(folder / f"{name}.pdf") as temporary:
+        drawn.figure.savefig(temporary, metadata={"CreationDate": None})
+    with whole_file(folder / f"{name}.png") as temporary:
+        drawn.figure.savefig(temporary, metadata={"Software": None})
+    write_csv(folder / f"{name}.csv", drawn.frame)

@@ -1,0 +1,73 @@
+"""Forest plot: every model's difference from the baseline, with interval and test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, model_rows, row_mm, say
+from attnbench.reporting.frames import read_frame
+from attnbench.reporting.names import display_name, display_unit, main_metrics
+from attnbench.reporting.style import NEUTRAL, QUIET, model_styles
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from attnbench.study import Study
+
+
+def effects(study: Study) -> Drawn:
+    """One panel per dataset and main metric; filled where Holm's p is below 1 - confidence, open where not."""
+    metrics = main_metrics(study.metrics)
+    frame = read_frame(study, "effects")
+    frame = frame[(frame["class"] == "all") & frame["metric"].isin(metrics)].reset_index(drop=True)
+    names = [part.name for part in study.datasets]
+    variants = [part.name for part in study.models if part.name != study.baseline]
+    if not variants:
+        return message_figure(f"No effects: the study has {display_name(study.baseline)} alone.", frame)
+    columns = len(metrics) if len(names) == 1 else 2 * len(metrics)
+    height = len(variants) * row_mm(len(variants)) + 15
+    figure, panels = grid(len(names) * len(metrics), height, columns=columns)
+    for position, axes in enumerate(panels):
+        name, metric = names[position // len(metrics)], metrics[position % len(metrics)]
+        rows = frame[(frame["dataset"] == name) & (frame["metric"] == metric)]
+        axes.set_title(display_name(name) if position % len(metrics) == 0 else " ")
+        if rows.empty:
+            say(axes, "no effect yet")
+            continue
+        _panel(axes, study, rows, metric, labelled=position % columns == 0)
+    return Drawn(figure, frame)
+
+
+def _panel(axes: Axes, study: Study, rows: pd.DataFrame, metric: str, labelled: bool) -> None:
+    styles = {name: style for name, style in model_styles(study).items() if name != study.baseline}
+    model_rows(axes, list(styles.values()), labelled)
+    axes.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+    for place, (name, style) in enumerate(styles.items()):
+        found = rows[rows["model"] == name]
+        if found.empty:
+            axes.text(0.02, place, "no pair", transform=axes.get_yaxis_transform(), va="center", color=QUIET)
+        for row in found.itertuples():
+            significant = row.p_holm < 1 - study.analysis.confidence
+            axes.plot([row.low, row.high], [place] * 2, color=style.colour, linewidth=1.2, solid_capstyle="butt")
+            axes.plot(
+                row.difference, place, marker=style.marker, markersize=4.5, markeredgewidth=1,
+                color=style.colour, markerfacecolor=style.colour if significant else "white",
+            )  # fmt: skip
+    axes.margins(x=0.08)
+    _shade_better(axes, METRICS[metric].higher_is_better)
+    unit = display_unit(str(rows["unit"].iloc[0]))
+    axes.set_xlabel(f"Δ {METRICS[metric].label}{f' ({unit})' if unit else ''}")
+    axes.locator_params(axis="x", nbins=4)
+
+
+def _shade_better(axes: Axes, higher_is_better: bool) -> None:
+    """Tint the side of zero on which a model is better than the baseline."""
+    low, high = axes.get_xlim()
+    low, high = min(low, -0.05 * high), max(high, -0.05 * low)
+    axes.axvspan(*((0, high) if higher_is_better else (low, 0)), color="#eef4ee", zorder=0, linewidth=0)
+    axes.set_xlim(low, high)
+    place, side = (1.0, "right") if higher_is_better else (0.0, "left")
+    axes.text(place, 1.0, "better", transform=axes.transAxes, ha=side, va="bottom", color="#3d6b3d", fontsize=6)

@@ -1,0 +1,92 @@
+"""Differences from the baseline at a glance: by class, and by metric."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import TwoSlopeNorm
+
+from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, row_mm, say
+from attnbench.reporting.format import NOTHING, decimals, number
+from attnbench.reporting.frames import read_frame
+from attnbench.reporting.names import display_name, display_unit, main_metrics
+from attnbench.reporting.style import model_styles
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from attnbench.study import Study
+
+_COLOURS = "PuOr"
+
+
+def heatmap_classes(study: Study) -> Drawn:
+    """One panel per dataset: difference of the first metric by model and class; bold where significant."""
+    metric = main_metrics(study.metrics)[0]
+    frame = read_frame(study, "effects")
+    frame = frame[frame["metric"] == metric].reset_index(drop=True)
+    drawn = frame.assign(column=frame["class_name"].where(frame["class"] != "all", "all classes"))
+    return _heatmap(study, frame, drawn, f"Δ {METRICS[metric].label}", columns=3)
+
+
+def heatmap_metrics(study: Study) -> Drawn:
+    """One panel per dataset: difference by model and metric, mean over classes; bold where significant."""
+    frame = read_frame(study, "effects")
+    frame = frame[(frame["class"] == "all") & frame["metric"].isin(study.metrics)].reset_index(drop=True)
+    order = frame["metric"].map({name: place for place, name in enumerate(study.metrics)})
+    frame = frame.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
+    units = [display_unit(unit) for unit in frame["unit"]]
+    labels = [METRICS[name].label for name in frame["metric"]]
+    words = [f"{label}\n({unit})" if unit else label for label, unit in zip(labels, units, strict=True)]
+    drawn = frame.assign(column=np.array(words, dtype=object))
+    return _heatmap(study, frame, drawn, "Δ of every metric", columns=2 if len(study.metrics) > 4 else 3)
+
+
+def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str, columns: int) -> Drawn:
+    if frame.empty:
+        return message_figure("No effects to show: nothing to compare with the baseline yet.", frame)
+    models = [part.name for part in study.models if part.name != study.baseline]
+    names = [part.name for part in study.datasets]
+    figure, panels = grid(len(names), len(models) * row_mm(len(models)) + 17, extra_mm=6, columns=columns)
+    for position, (axes, name) in enumerate(zip(panels, names, strict=True)):
+        axes.set_title(display_name(name))
+        rows = drawn[drawn["dataset"] == name]
+        if rows.empty:
+            say(axes, "no effect yet")
+            continue
+        _panel(axes, rows, models, 1 - study.analysis.confidence)
+        first = position % columns == 0 or not panels[position - 1].axison
+        styles = model_styles(study)
+        axes.set_yticks(range(len(models)), [styles[model].label if first else "" for model in models])
+    figure.suptitle(f"{title} against {display_name(study.baseline)} (purple: better, orange: worse)", x=0.01, ha="left")
+    return Drawn(figure, frame)
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], level: float) -> None:
+    """Cells coloured by benefit, each column scaled to its own largest difference, and the difference in words."""
+    headings = list(dict.fromkeys(rows["column"]))
+    colours = np.full((len(models), len(headings)), np.nan)
+    size = 6.0 if len(models) <= 20 and len(headings) <= 8 else 5.0
+    for row in rows.itertuples():
+        place = models.index(row.model), headings.index(row.column)
+        sign = 1 if METRICS[row.metric].higher_is_better else -1
+        colours[place] = sign * row.difference
+        axes.text(
+            place[1], place[0], number(row.difference, decimals(row.unit), sign=True), ha="center", va="center",
+            fontsize=size, fontweight="bold" if row.p_holm < level else "normal",
+        )  # fmt: skip
+    largest = np.nanmax(np.abs(colours), axis=0, initial=1e-9)
+    for model, column in zip(*np.nonzero(np.isnan(colours)), strict=True):
+        axes.text(column, model, NOTHING, ha="center", va="center", fontsize=size)
+    shown = np.ma.masked_invalid(colours / np.where(largest > 0, largest, 1))
+    axes.imshow(shown, cmap=_COLOURS, norm=TwoSlopeNorm(0, -1.8, 1.8), aspect="auto", interpolation="nearest")
+    turned = max(len(word) for word in headings) * len(headings) > 36
+    axes.set_xticks(range(len(headings)), headings, rotation=35 if turned else 0, ha="right" if turned else "center")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_ylim(len(models) - 0.5, -0.5)

@@ -1,0 +1,81 @@
+"""Learning curves: loss and inner-validation Dice over the optimiser steps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from attnbench.reporting.figures.drawing import Drawn, legend_mm, model_legend, say
+from attnbench.reporting.frames import read_frame
+from attnbench.reporting.names import display_name
+from attnbench.reporting.style import DOUBLE_MM, SINGLE_MM, TALLEST_MM, ModelStyle, model_styles, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from attnbench.study import Study
+
+_CURVES = {"loss": "Training loss", "validation_dice": "Validation Dice"}
+_BANDS_UP_TO = 6
+
+
+def learning(study: Study) -> Drawn:
+    """Per dataset the loss above the inner-validation Dice: mean over folds and seeds; band from lowest to highest run."""
+    curves = curve_frame(read_frame(study, "learning"))
+    styles = model_styles(study)
+    names = [part.name for part in study.datasets]
+    columns = min(3, len(names))
+    rows = math.ceil(len(names) / columns)
+    width = SINGLE_MM if len(names) == 1 else DOUBLE_MM
+    legend = legend_mm(len(styles), width)
+    figure = new_figure(width, min(TALLEST_MM, rows * 75 + legend))
+    panels = figure.subplots(2 * rows, columns, squeeze=False)
+    for position in range(rows * columns):
+        pair = [panels[2 * (position // columns) + half, position % columns] for half in (0, 1)]
+        if position >= len(names):
+            for axes in pair:
+                axes.remove()
+            continue
+        _pair(pair, names[position], curves[curves["dataset"] == names[position]], styles, position % columns == 0)
+    model_legend(figure, styles.values(), lines=True)
+    return Drawn(figure, curves)
+
+
+def curve_frame(history: pd.DataFrame) -> pd.DataFrame:
+    """Mean, lowest and highest run at every step, long: `dataset, model, curve, step, mean, low, high, runs`."""
+    keys = ["dataset", "model", "curve", "step"]
+    long = history.melt(["dataset", "model", "step"], list(_CURVES), "curve").dropna(subset="value")
+    long["value"] = long["value"].astype(float)
+    grouped = long.groupby(keys, sort=False)["value"]
+    return grouped.agg(mean="mean", low="min", high="max", runs="count").reset_index()
+
+
+def _pair(
+    pair: list[Axes], dataset: str, curves: pd.DataFrame, styles: dict[str, ModelStyle], labelled: bool
+) -> None:
+    pair[0].set_title(display_name(dataset))
+    if curves.empty:
+        say(pair[0], "no finished run")
+        pair[1].set_axis_off()
+        return
+    for axes, (curve, label) in zip(pair, _CURVES.items(), strict=True):
+        _panel(axes, curves[curves["curve"] == curve], styles)
+        if labelled:
+            axes.set_ylabel(label)
+    pair[0].sharex(pair[1])
+    pair[0].tick_params(labelbottom=False)
+    pair[1].set_xlabel("Optimiser step")
+
+
+def _panel(axes: Axes, curves: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
+    axes.grid(axis="y")
+    for name, style in styles.items():
+        rows = curves[curves["model"] == name].sort_values("step")
+        axes.plot(rows["step"], rows["mean"], color=style.colour, linestyle=style.dashes, label=style.label)
+        if len(styles) <= _BANDS_UP_TO:
+            axes.fill_between(
+                rows["step"].to_numpy(), rows["low"].to_numpy(), rows["high"].to_numpy(), color=style.colour, alpha=0.15,
+                linewidth=0,
+            )  # fmt: skip

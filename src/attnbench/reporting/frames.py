@@ -1,0 +1,74 @@
+"""The data frames that reporting reads, and what to say where one is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from attnbench.errors import DataError
+from attnbench.reporting.names import display_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from attnbench.study import Study
+
+_CELL = ("dataset", "class", "class_name", "metric", "unit", "model")
+_COUNTS = ("cases", "groups", "folds", "seeds")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "means": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
+    "effects": (
+        *_CELL, "baseline", "difference", "low", "high", "p", "p_holm", *_COUNTS, "dropped", "better", "worse",
+    ),
+    "cost": (
+        "dataset", "model", "parameters", "flops", "device", "train_seconds", "images_per_second", "peak_memory_bytes",
+        "energy_j",
+    ),
+    "missing": ("dataset", "model", "fold", "seed", "next_step"),
+    "learning": ("dataset", "model", "fold", "seed", "step", "loss", "validation_dice"),
+}  # fmt: skip
+_TEXT = {
+    name: "str"
+    for name in ("dataset", "model", "class", "class_name", "metric", "unit", "baseline")
+}
+
+
+def _path(study: Study, name: str) -> Path:
+    return study.layout.analysis / f"{name}.csv"
+
+
+def read_frame(study: Study, name: str) -> pd.DataFrame:
+    """The data frame `name` of a study; empty, with its columns, where the file does not exist yet.
+
+    Rows of datasets and models that the study no longer has are left out. Raises `DataError` when columns lack.
+    """
+    path = _path(study, name)
+    if not path.exists():
+        return pd.DataFrame(columns=list(COLUMNS[name]))
+    frame = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values=[""])
+    lacking = [column for column in COLUMNS[name] if column not in frame.columns]
+    if lacking:
+        raise DataError(
+            f"{path}: columns {', '.join(lacking)} are missing, found {', '.join(frame.columns)}; "
+            "write it again with `attnbench analyse`"
+        )
+    datasets = [part.name for part in study.datasets]
+    models = [part.name for part in study.models]
+    return frame[frame["dataset"].isin(datasets) & frame["model"].isin(models)].reset_index(drop=True)
+
+
+def absent_runs(study: Study) -> list[str]:
+    """What the analysis lacks, one sentence per dataset: models without any run, and how many runs of others."""
+    if not _path(study, "means").exists():
+        return ["No run of this study has been scored and analysed yet."]
+    missing = read_frame(study, "missing")
+    runs = len(study.folds_to_run()) * len(study.seeds)
+    notes = []
+    for dataset, rows in missing.groupby("dataset", sort=False):
+        counts = rows["model"].value_counts(sort=False)
+        parts = [f"{display_name(str(model))} ({lack} of {runs})" for model, lack in counts.items()]
+        whole = len(parts) == len(study.models) and bool((counts == runs).all())
+        lacking = "all" if whole else ", ".join(parts)
+        notes.append(f"{display_name(str(dataset))}: runs not finished and left out: {lacking}")
+    return notes

@@ -1,0 +1,67 @@
+"""Words for a reader: display names of models and datasets, units, and the names of all tables and figures.
+
+Imports neither pandas nor matplotlib: the Snakefile calls `figure_names`, `TABLES` and `TABLE_FORMATS`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attnbench.catalog import load_entry
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+TABLES = ("comparison", "effects", "per_class", "cost", "datasets", "protocol")
+TABLE_FORMATS = ("csv", "md", "tex")
+FIGURE_FORMATS = ("pdf", "png", "csv")
+
+_FIGURES = ("scores", "effects", "heatmap_classes", "heatmap_metrics", "pareto", "learning")
+CASES = "cases_"
+
+_WORDS = {
+    "unet": "U-Net",
+    "attention_gate": "Attention gate",
+    "self_attention": "Self-attention",
+    "squeeze_excitation": "Squeeze-and-excitation",
+    "cbam": "CBAM",
+    "eca": "ECA",
+    "scse": "scSE",
+    "non_local": "Non-local",
+    "criss_cross": "Criss-cross",
+    "axon_sem": "Axon SEM",
+    "hippocampus": "Hippocampus",
+    "nuclei_dsb2018": "Nuclei DSB 2018",
+    "phantom2d": "Phantom 2-D",
+    "phantom3d": "Phantom 3-D",
+    "retina_chase": "Retina CHASE",
+    "retina_drive": "Retina DRIVE",
+    "us_usgra": "Ultrasound USGRA",
+}
+_UNITS = {"um": "µm", "1": ""}
+
+
+def display_name(word: str) -> str:
+    """What a reader sees for a model's, dataset's or class's word.
+
+    >>> display_name("unet"), display_name("gated_axial")
+    ('U-Net', 'Gated axial')
+    """
+    return _WORDS.get(word) or word.replace("_", " ").capitalize()
+
+
+def display_unit(unit: str) -> str:
+    """A unit as it is printed; empty for plain numbers."""
+    return _UNITS.get(unit, unit)
+
+
+def figure_names(study: Study) -> list[str]:
+    """Every figure of a study: the fixed ones, `difficulty` where phantoms know it, and one of cases per dataset."""
+    names = [part.name for part in study.datasets]
+    difficulty = ["difficulty"] if any(load_entry(name).origin.kind == "embedded" for name in names) else []
+    return [*_FIGURES, *difficulty, *(f"{CASES}{name}" for name in names)]
+
+
+def main_metrics(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics shown first: Dice and HD95 where the study has them, else its first metric."""
+    return tuple(name for name in ("dice", "hd95") if name in metrics) or metrics[:1]

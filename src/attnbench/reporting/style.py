@@ -1,0 +1,83 @@
+"""One look for every figure: journal widths, and one colour, marker and dash per model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from attnbench.reporting.names import display_name
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+SINGLE_MM = 88.0
+DOUBLE_MM = 180.0
+TALLEST_MM = 230.0
+STYLE_FILE = Path(__file__).parent / "attnbench.mplstyle"
+
+NEUTRAL = "#4d4d4d"
+QUIET = "#767676"
+# Okabe and Ito (2008) without black and yellow, then Tol's muted set: told apart with every common colour blindness.
+_MODEL_COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288", "#999933", "#44AA99",
+)  # fmt: skip
+_MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p")
+_DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
+    (0, (4, 1.2)),
+    (0, (1.2, 1)),
+    (0, (5, 1, 1.2, 1)),
+    (0, ()),
+)
+_CLASS_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")
+
+
+@dataclass(frozen=True)
+class ModelStyle:
+    """How one model looks in every figure."""
+
+    label: str
+    colour: str
+    marker: str
+    dashes: tuple[float, tuple[float, ...]]
+
+
+def model_styles(study: Study) -> dict[str, ModelStyle]:
+    """The look of every model, from its position in the study's list; the baseline is dark grey with circles.
+
+    Ten colours and nine markers give ninety models a pair of their own.
+    """
+    variants = [part.name for part in study.models if part.name != study.baseline]
+    styles = {study.baseline: ModelStyle(display_name(study.baseline), NEUTRAL, "o", (0, ()))}
+    for position, name in enumerate(variants):
+        styles[name] = ModelStyle(
+            display_name(name),
+            _MODEL_COLOURS[position % len(_MODEL_COLOURS)],
+            _MARKERS[position % len(_MARKERS)],
+            _DASHES[position % len(_DASHES)],
+        )
+    return {part.name: styles[part.name] for part in study.models}
+
+
+def class_colour(number: int) -> str:
+    """Colour of class `number` (1 is the first foreground class) over an image."""
+    return _CLASS_COLOURS[(number - 1) % len(_CLASS_COLOURS)]
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save inside this: matplotlib's defaults and the project's style, nothing of the user's own settings."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rc_file(STYLE_FILE, use_default_template=False)
+        yield
+
+
+def new_figure(width_mm: float, height_mm: float) -> Figure:
+    """An empty figure of exactly this printed size, laid out so that labels do not overlap."""
+    return Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")

@@ -1,0 +1,36 @@
+"""Tables for a paper, each as CSV (every digit), Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from attnbench.files import write_csv, write_text
+from attnbench.reporting.tables.comparison import comparison
+from attnbench.reporting.tables.cost import cost
+from attnbench.reporting.tables.effects import effects
+from attnbench.reporting.tables.facts import datasets, protocol
+from attnbench.reporting.tables.per_class import per_class
+from attnbench.reporting.tables.render import Table, render_md, render_tex
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+_BUILDERS: dict[str, Callable[[Study], Table]] = {
+    "comparison": comparison,
+    "effects": effects,
+    "per_class": per_class,
+    "cost": cost,
+    "datasets": datasets,
+    "protocol": protocol,
+}
+
+
+def write_tables(study: Study) -> None:
+    """Write `tables/<name>.{csv,md,tex}` for every table; what is missing is said in the table's notes."""
+    for name, build in _BUILDERS.items():
+        table = build(study)
+        path = study.layout.tables / name
+        write_csv(path.with_suffix(".csv"), table.frame)
+        write_text(path.with_suffix(".md"), render_md(table))
+        write_text(path.with_suffix(".tex"), render_tex(table))

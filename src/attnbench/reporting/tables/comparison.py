@@ -1,0 +1,160 @@
+"""The main result: every model's score on every dataset, and its difference from the baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import pandas as pd
+
+from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
+from attnbench.reporting.frames import absent_runs, read_frame
+from attnbench.reporting.names import display_name, display_unit, main_metrics
+from attnbench.reporting.tables.render import Block, Bold, Table
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+ALL = "all"
+_KEYS = ["dataset", "class", "class_name", "metric", "model"]
+_EFFECT = ["difference", "difference_low", "difference_high", "p_holm"]
+VERDICTS = {"better": "⁺", "worse": "⁻"}
+
+
+def comparison_frame(study: Study) -> pd.DataFrame:
+    """Means of every dataset, class, metric and model beside the difference from the baseline.
+
+    Columns: those of `means.csv`, then `difference, difference_low, difference_high, p_holm`, `best` (the best mean
+    of its dataset, class and metric) and `against_baseline`: `better` or `worse` where the Holm-corrected p is below
+    1 - confidence, `undecided` where it is not, `baseline`, or empty without an effect.
+    """
+    means = read_frame(study, "means")
+    effects = read_frame(study, "effects").rename(columns={"low": "difference_low", "high": "difference_high"})
+    frame = means.merge(effects[[*_KEYS, *_EFFECT]], on=_KEYS, how="left")
+    frame["best"] = _is_best(frame)
+    frame["against_baseline"] = verdicts(study, frame)
+    order = {name: place for place, name in enumerate([*(p.name for p in study.datasets), *(p.name for p in study.models)])}
+    keys = [frame[key].map(order) for key in ("dataset", "model")]
+    metric = frame["metric"].map({name: place for place, name in enumerate(study.metrics)})
+    return frame.iloc[np.lexsort((keys[1], frame["class"].to_numpy(dtype=object).astype(str), metric, keys[0]))].reset_index(
+        drop=True
+    )
+
+
+def _is_best(frame: pd.DataFrame) -> pd.Series:
+    """Whether a row has the best mean of its dataset, class and metric; with ties all, with one model none."""
+    sign = frame["metric"].map(lambda name: 1.0 if METRICS[name].higher_is_better else -1.0).astype(float)
+    signed = frame["mean"].astype(float) * sign
+    keys = [frame[key] for key in ("dataset", "class", "metric")]
+    several = frame["mean"].notna().groupby(keys).transform("sum") > 1
+    return (signed == signed.groupby(keys).transform("max")) & several
+
+
+def verdicts(study: Study, frame: pd.DataFrame) -> pd.Series:
+    """What each row's `difference` and `p_holm` say against the baseline, as in `comparison_frame`."""
+    sign = frame["metric"].map(lambda name: 1.0 if METRICS[name].higher_is_better else -1.0).astype(float)
+    gain = frame["difference"].astype(float) * sign
+    p = frame["p_holm"].astype(float)
+    words = pd.Series("", index=frame.index, dtype="str")
+    words[p.notna()] = "undecided"
+    significant = p < 1 - study.analysis.confidence
+    words[significant & (gain > 0)] = "better"
+    words[significant & (gain < 0)] = "worse"
+    words[frame["model"] == study.baseline] = "baseline"
+    return words
+
+
+def comparison(study: Study) -> Table:
+    """Mean and interval of the main metrics over all classes, with the difference from the baseline."""
+    frame = comparison_frame(study)
+    frame = frame[frame["class"] == ALL].reset_index(drop=True)
+    metrics = main_metrics(study.metrics)
+    head = ["Model"]
+    for metric in metrics:
+        head += [heading(metric), f"Δ {METRICS[metric].label}", "p"]
+    return Table(
+        name="comparison",
+        caption=(
+            f"Comparison with {display_name(study.baseline)} by {_joined(metrics)}, mean over classes, with "
+            f"{study.analysis.confidence:.0%} intervals"
+        ),
+        head=(*head, "Cases", "Groups"),
+        align=("l", *("r",) * (3 * len(metrics) + 2)),
+        blocks=tuple(
+            Block(_title(frame, part.name, metrics), tuple(_rows(study, frame, part.name, metrics)))
+            for part in study.datasets
+        ),
+        notes=(*legend(study), *_undefined(frame, metrics), *absent_runs(study)),
+        frame=frame,
+    )
+
+
+def heading(metric: str) -> str:
+    """A metric's label with an arrow in the direction in which it is better."""
+    return f"{METRICS[metric].label} {'↑' if METRICS[metric].higher_is_better else '↓'}"
+
+
+def _joined(metrics: tuple[str, ...]) -> str:
+    return " and ".join(METRICS[metric].label for metric in metrics)
+
+
+def unit_of(frame: pd.DataFrame, dataset: str, metric: str) -> str:
+    """The unit of a metric on a dataset as it stands in `frame`; `1` where there is none."""
+    units = frame.loc[(frame["dataset"] == dataset) & (frame["metric"] == metric), "unit"]
+    return str(units.iloc[0]) if len(units) else "1"
+
+
+def _title(frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]) -> str:
+    units = {metric: display_unit(unit_of(frame, dataset, metric)) for metric in metrics}
+    stated = ", ".join(f"{METRICS[metric].label} in {unit}" for metric, unit in units.items() if unit)
+    return f"{display_name(dataset)} ({stated})" if stated else display_name(dataset)
+
+
+def _rows(study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]) -> list[tuple[str, ...]]:
+    rows = []
+    for model in (part.name for part in study.models):
+        cells: list[str] = [display_name(model)]
+        found = frame[(frame["dataset"] == dataset) & (frame["model"] == model)].set_index("metric")
+        for metric in metrics:
+            cells += _cells(study, found, metric)
+        first = found.iloc[0] if len(found) else pd.Series({"cases": float("nan"), "groups": float("nan")})
+        rows.append((*cells, count(first["cases"]), count(first["groups"])))
+    return rows
+
+
+def _cells(study: Study, found: pd.DataFrame, metric: str) -> tuple[str, str, str]:
+    """Mean, difference and p of one model and metric; dashes where there is none."""
+    if metric not in found.index:
+        return NOTHING, NOTHING, NOTHING
+    row = cast(pd.Series, found.loc[metric])
+    digits = decimals(row["unit"])
+    mean = interval(row["mean"], row["low"], row["high"], digits)
+    value = Bold(mean) if row["best"] else mean
+    if row["against_baseline"] == "baseline":
+        return value, "baseline", NOTHING
+    difference = interval(row["difference"], row["difference_low"], row["difference_high"], digits, sign=True)
+    return value, difference, p_value(row["p_holm"]) + VERDICTS.get(row["against_baseline"], "")
+
+
+def legend(study: Study) -> tuple[str, ...]:
+    """How to read bold, arrows, marks and intervals."""
+    level = 1 - study.analysis.confidence
+    return (
+        "Bold: best mean. ↑ higher is better, ↓ lower is better. Δ: paired difference from the baseline "
+        f"{display_name(study.baseline)}.",
+        f"[ ]: {study.analysis.confidence:.0%} bootstrap interval over groups. p: Wilcoxon signed-rank test over groups, "
+        "corrected by Holm.",
+        f"⁺ better and ⁻ worse than the baseline with p < {level:.2g}; without a mark the model is not "
+        "distinguishable from the baseline.",
+    )
+
+
+def _undefined(frame: pd.DataFrame, metrics: tuple[str, ...]) -> list[str]:
+    """One sentence per dataset, model and metric with values that are undefined and therefore not in the mean."""
+    rows = frame[frame["metric"].isin(metrics) & (frame["undefined"] > 0)]
+    return [
+        f"{display_name(row.dataset)}, {display_name(row.model)}: {METRICS[row.metric].label} undefined "
+        f"{int(row.undefined)} times (an empty mask)"
+        for row in rows.itertuples()
+    ]

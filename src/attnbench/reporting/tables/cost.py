@@ -1,0 +1,71 @@
+"""What a model costs: size, operations, time, memory and energy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from attnbench.reporting.format import NOTHING, duration, number, scaled
+from attnbench.reporting.frames import read_frame
+from attnbench.reporting.names import display_name
+from attnbench.reporting.tables.render import Block, Table
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+_HEAD = ("Model", "Parameters", "FLOPs", "Training", "Images/s", "Peak memory (MiB)", "Energy (kJ)")
+
+
+def cost(study: Study) -> Table:
+    """Parameters, FLOPs of one forward pass, training time and speed, each per dataset and model."""
+    frame = read_frame(study, "cost")
+    return Table(
+        name="cost",
+        caption="Cost of every model",
+        head=_HEAD,
+        align=("l", *("r",) * (len(_HEAD) - 1)),
+        blocks=tuple(
+            Block(display_name(part.name), tuple(_row(study, frame, part.name, model.name) for model in study.models))
+            for part in study.datasets
+        ),
+        notes=(
+            "FLOPs: one forward pass of one patch. Training, images/s, memory and energy: median over the trained runs; a "
+            "dash where the machine does not measure it.",
+            *_machines(frame),
+            *_absent(study, frame),
+        ),
+        frame=frame,
+    )
+
+
+def _row(study: Study, frame: pd.DataFrame, dataset: str, model: str) -> tuple[str, ...]:
+    found = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
+    if found.empty:
+        return (display_name(model), *(NOTHING,) * (len(_HEAD) - 1))
+    row = found.iloc[0]
+    return (
+        display_name(model),
+        scaled(row["parameters"]),
+        scaled(row["flops"]),
+        duration(row["train_seconds"]),
+        number(row["images_per_second"], 1),
+        number(row["peak_memory_bytes"] / 2**20, 0),
+        number(row["energy_j"] / 1000, 1),
+    )
+
+
+def _machines(frame: pd.DataFrame) -> list[str]:
+    devices = sorted(set(frame["device"].dropna().astype(str)))
+    return [f"Measured on: {'; '.join(devices)}."] if devices else []
+
+
+def _absent(study: Study, frame: pd.DataFrame) -> list[str]:
+    measured = frame[frame["parameters"].notna() | frame["train_seconds"].notna()]
+    known = set(zip(measured["dataset"], measured["model"], strict=True))
+    return [
+        f"{display_name(part.name)}, {display_name(model.name)}: no cost recorded yet"
+        for part in study.datasets
+        for model in study.models
+        if (part.name, model.name) not in known
+    ]

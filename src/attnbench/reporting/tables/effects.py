@@ -1,0 +1,87 @@
+"""Every paired difference from the baseline, with its test and what stands behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
+from attnbench.reporting.frames import read_frame
+from attnbench.reporting.names import display_name, display_unit, main_metrics
+from attnbench.reporting.tables.comparison import ALL, VERDICTS, legend, unit_of, verdicts
+from attnbench.reporting.tables.render import Block, Table
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+_HEAD = ("Model", "Δ", "p", "p (Holm)", "Tests", "Better", "Worse", "Cases", "Groups")
+
+
+def effects(study: Study) -> Table:
+    """Differences from the baseline in the main metrics; the CSV has every metric and class."""
+    frame = read_frame(study, "effects")
+    frame["against_baseline"] = verdicts(study, frame)
+    return Table(
+        name="effects",
+        caption=f"Paired differences from {display_name(study.baseline)}, mean over classes",
+        head=_HEAD,
+        align=("l", *("r",) * (len(_HEAD) - 1)),
+        blocks=tuple(
+            Block(_title(frame, part.name, metric), tuple(_rows(study, frame, part.name, metric)))
+            for part in study.datasets
+            for metric in main_metrics(study.metrics)
+        ),
+        notes=(
+            *legend(study),
+            "Tests: size of the family that Holm's correction counts. Better, Worse: cases in which the model is "
+            "better or worse than the baseline.",
+            "The CSV beside this table has every metric and every class.",
+            *_notes(study, frame),
+        ),
+        frame=frame,
+    )
+
+
+def _title(frame: pd.DataFrame, dataset: str, metric: str) -> str:
+    unit = display_unit(unit_of(frame, dataset, metric))
+    arrow = "↑" if METRICS[metric].higher_is_better else "↓"
+    return f"{display_name(dataset)}: {METRICS[metric].label}{f' in {unit}' if unit else ''} {arrow}"
+
+
+def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[tuple[str, ...]]:
+    rows = []
+    chosen = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & (frame["class"] == ALL)]
+    found = chosen.set_index("model")
+    for model in (part.name for part in study.models if part.name != study.baseline):
+        if model not in found.index:
+            rows.append((display_name(model), *(NOTHING,) * (len(_HEAD) - 1)))
+            continue
+        row = found.loc[model]
+        rows.append(
+            (
+                display_name(model),
+                interval(row["difference"], row["low"], row["high"], decimals(row["unit"]), sign=True),
+                p_value(row["p"]),
+                p_value(row["p_holm"]) + VERDICTS.get(row["against_baseline"], ""),
+                count(row["family_size"]),
+                count(row["better"]),
+                count(row["worse"]),
+                count(row["cases"]),
+                count(row["groups"]),
+            )
+        )
+    return rows
+
+
+def _notes(study: Study, frame: pd.DataFrame) -> list[str]:
+    notes = [
+        f"{display_name(row.dataset)}, {display_name(row.model)}, {METRICS[row.metric].label}: {int(row.dropped)} cases "
+        "left out of the pairs (undefined for one of the two)"
+        for row in frame[(frame["class"] == ALL) & (frame["dropped"] > 0)].itertuples()
+        if row.metric in main_metrics(study.metrics)
+    ]
+    if len(study.models) == 1:
+        return ["The study has the baseline alone: there is nothing to compare.", *notes]
+    return ["No effect has been computed yet.", *notes] if frame.empty else notes

@@ -1,0 +1,147 @@
+"""What was compared on what, and how: the datasets and the protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from attnbench.catalog import load_entry
+from attnbench.files import read_json
+from attnbench.reporting.format import NOTHING, count
+from attnbench.reporting.names import display_name, display_unit
+from attnbench.reporting.tables.render import Block, Table
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+_DATASET_COLUMNS = (
+    "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups", "groups_inferred",
+    "spacing", "size", "spacing_unit", "licence", "citation", "content_hash",
+)  # fmt: skip
+
+
+def datasets(study: Study) -> Table:
+    """Every dataset with classes, cases, groups, grid and licence; citations in the notes."""
+    facts = [_facts(study, part.name) for part in study.datasets]
+    frame = pd.DataFrame(facts, columns=list(_DATASET_COLUMNS))
+    return Table(
+        name="datasets",
+        caption="Datasets",
+        head=("Dataset", "Modality", "Classes", "Cases", "Groups", "Grid", "Licence"),
+        align=(
+            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.14, 0.15)), "r", "r",
+            *(rf"p{{{share}\linewidth}}" for share in (0.14, 0.25)),
+        ),
+        blocks=(Block("", tuple(_dataset_row(row) for row in facts)),),
+        notes=(
+            "Groups (patients, animals, slides) are never split across folds; * inferred from the images, not stated "
+            "by the authors.",
+            *(f"{display_name(row['dataset'])}: {row['citation']}" for row in facts),
+            *(
+                f"{display_name(row['dataset'])}: not prepared yet, cases are not counted"
+                for row in facts
+                if not row["cases"]
+            ),
+        ),
+        frame=frame,
+    )  # fmt: skip
+
+
+def _facts(study: Study, dataset: str) -> dict[str, Any]:
+    """What is known of a dataset: from its prepared store, before that from its catalog entry."""
+    path = study.layout.prepared(dataset) / "dataset.json"
+    if path.exists():
+        known = read_json(path)
+    else:
+        entry = load_entry(dataset)
+        known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
+    classes = ", ".join(str(name) for name in known["classes"].values())
+    lists = {key: "x".join(f"{side:g}" for side in known.get(key) or ()) for key in ("spacing", "size")}
+    return {**{key: known.get(key) for key in _DATASET_COLUMNS}, "dataset": dataset, "classes": classes, **lists}
+
+
+def _dataset_row(row: dict[str, Any]) -> tuple[str, ...]:
+    unit = display_unit(row["spacing_unit"] or "")
+    grid = f"{row['spacing'].replace('x', ' × ')} {unit}" if row["spacing"] else "as acquired"
+    if row["size"]:
+        grid = f"{row['size'].replace('x', ' × ')} pixels"
+    return (
+        display_name(row["dataset"]),
+        f"{row['modality']}, {row['ndim']}-D",
+        row["classes"],
+        count(row["cases"]) if row["cases"] else NOTHING,
+        (count(row["groups"]) if row["groups"] else NOTHING) + ("*" if row["groups_inferred"] else ""),
+        grid,
+        row["licence"],
+    )
+
+
+def protocol(study: Study) -> Table:
+    """The recipe that all models share, the folds, the metrics' rules and the statistics."""
+    rows = tuple(_protocol(study))
+    return Table(
+        name="protocol",
+        caption="Protocol, the same for every model",
+        head=("Setting", "Value"),
+        align=(r"p{0.24\linewidth}", r"p{0.72\linewidth}"),
+        blocks=(Block("", rows),),
+        notes=(),
+        frame=pd.DataFrame(rows, columns=["setting", "value"]),
+    )
+
+
+def _protocol(study: Study) -> list[tuple[str, str]]:
+    training, folds = study.training, study.folds
+    optimisers = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
+    changes = ", ".join(
+        f"{key} {value:g}" if not isinstance(value, bool) else key
+        for key, value in training.augmentation.model_dump().items()
+        if value
+    )
+    return [
+        ("Models", ", ".join(display_name(part.name) for part in study.models)),
+        ("Baseline", display_name(study.baseline)),
+        ("Network", f"widths {_list(study.network.widths)}; {study.network.blocks_per_level} convolutions per level; "
+                    f"{study.network.norm} norm"),
+        ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; 1/{folds.inner} of the "
+                  f"training groups for inner validation; split seed {folds.seed}"),
+        ("Seeds", _list(study.seeds)),
+        ("Steps", f"{training.steps} optimiser steps of {training.batch} patches{_exceptions(study)}"),
+        ("Patch", f"{' × '.join(map(str, training.patch_2d))} (2-D), {' × '.join(map(str, training.patch_3d))} (3-D)"),
+        ("Sampling", f"{training.foreground:.0%} of the patches centred on a foreground voxel"),
+        ("Loss", "Dice + cross-entropy, equal weights"),
+        ("Optimiser", f"{optimisers[training.optimiser]}, learning rate {training.learning_rate:g} decaying with power "
+                      f"{training.power:g}, weight decay {training.weight_decay:g}"),
+        ("Augmentation", changes or "none"),
+        ("Precision", f"{study.compute.precision} on {study.compute.device}"),
+        *((f"Metric: {METRICS[name].label}", METRICS[name].rule + _empty(name)) for name in study.metrics),
+        ("Statistics", f"{study.analysis.confidence:.0%} intervals from {study.analysis.bootstrap} bootstrap resamples over "
+                       "groups; Wilcoxon signed-rank test over groups; Holm's correction"),
+    ]  # fmt: skip
+
+
+def _list(values: tuple[int, ...]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _exceptions(study: Study) -> str:
+    other = [
+        f"{display_name(part.name)}: {part.steps or study.training.steps} of {part.batch or study.training.batch}"
+        for part in study.datasets
+        if part.steps or part.batch
+    ]
+    return f" ({'; '.join(other)})" if other else ""
+
+
+def _empty(metric: str) -> str:
+    """What a metric is worth when a mask has no voxel of the class."""
+    known = METRICS[metric]
+    worth = {
+        "both masks empty": known.both_empty,
+        "only the prediction empty": known.prediction_empty,
+        "only the reference empty": known.reference_empty,
+    }
+    stated = (f"{case}: {'undefined' if value != value else f'{value:g}'}" for case, value in worth.items())
+    return f" {'; '.join(stated)}."

@@ -1,0 +1,149 @@
+"""A finished study in a temporary folder: synthetic cases, predictions and scores, analysed by the project's own analysis."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from attnbench.analysis.run import analyse_study
+from attnbench.catalog import load_entry
+from attnbench.data.case import PreparedCase
+from attnbench.data.store import DatasetInfo, write_store
+from attnbench.files import write_csv, write_json
+from attnbench.layout import Run
+from attnbench.scoring.definitions import METRICS
+from attnbench.study import Study, parse_study
+
+WriteStudy = Callable[..., Study]
+SHAPES = {2: (56, 72), 3: (30, 26, 18)}
+
+
+@pytest.fixture
+def write_study(tmp_path: Path) -> WriteStudy:
+    """`write_study(datasets, models, ...)` writes a finished study below a fresh folder."""
+    return lambda *args, **settings: finished_study(tmp_path / "study", *args, **settings)
+
+
+def finished_study(
+    output: Path,
+    datasets: Sequence[str] = ("retina_drive", "phantom3d"),
+    models: Sequence[str] = ("unet", "attention_gate", "self_attention"),
+    failed: Sequence[tuple[str, str, int]] = (),
+    cases: int = 10,
+    seeds: Sequence[int] = (0, 1),
+    analysed: bool = True,
+    metrics: Sequence[str] = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd"),
+) -> Study:
+    """A study whose runs have all finished except `failed` (dataset, model, fold); models get better down the list."""
+    study = parse_study(
+        {
+            "name": "synthetic",
+            "datasets": list(datasets),
+            "models": [{"name": name, "slots": {}} for name in models],
+            "folds": {"outer": 2, "inner": 2},
+            "seeds": list(seeds),
+            "metrics": list(metrics),
+            "analysis": {"bootstrap": 200},
+            "output": str(output),
+        }
+    )
+    rows: list[dict[str, object]] = []
+    for dataset in datasets:
+        prepared = list(_cases(dataset, cases))
+        write_store(study.layout.prepared(dataset), prepared, _info(dataset))
+        for run in (run for run in study.runs() if run.dataset == dataset):
+            if (run.dataset, run.model, run.fold) not in failed:
+                rows += _write_run(study, run, [case for k, case in enumerate(prepared) if k % 4 // 2 == run.fold])
+        for place, model in enumerate(models):
+            facts = {"dataset": dataset, "model": model, "parameters": 480_000 + 31_000 * place, "flops": 10**9 + place * 10**8}
+            write_json(study.layout.model(dataset, model), {**facts, "input": [1, 32, 32]})
+    if rows:
+        write_csv(study.layout.scores, pd.DataFrame(rows))
+    if analysed:
+        analyse_study(study)
+    return study
+
+
+def _random(*words: object) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32("/".join(map(str, words)).encode()))
+
+
+def _info(dataset: str) -> DatasetInfo:
+    entry = load_entry(dataset)
+    same = ("name", "title", "task", "modality", "ndim", "channels", "classes", "spacing_unit", "groups_inferred")
+    return DatasetInfo(
+        **{key: getattr(entry, key) for key in (*same, "licence", "citation")},
+        normalisation="zscore", spacing=None, size=None, resampled=False, has_fov=False, has_observer2=False,
+    )  # fmt: skip
+
+
+def _cases(dataset: str, number: int) -> Iterator[PreparedCase]:
+    """Blobs of every class on a noisy image; two cases per group."""
+    entry = load_entry(dataset)
+    shape = SHAPES[entry.ndim]
+    for k in range(number):
+        mask = np.zeros(shape, np.uint8)
+        for value in entry.classes:
+            field = gaussian_filter(_random(dataset, k, value).normal(size=shape), 4)
+            mask[field > np.quantile(field, 0.93)] = value
+        noise = _random(dataset, k).normal(size=(entry.channels, *shape)) * 0.5
+        image = (gaussian_filter(mask.astype(float), 1)[None] + noise).astype(np.float32)
+        spacing = (1.0,) * entry.ndim
+        facts = {"blur": k / number, "contrast": 1 - k / number, "clutter": (k * 3 % number) / number}
+        yield PreparedCase(
+            f"case_{k:02d}", f"group_{k // 2:02d}", image, mask, mask, spacing, spacing,
+            facts=facts if dataset.startswith("phantom") else {},
+        )  # fmt: skip
+
+
+def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[dict[str, object]]:
+    """Predictions, history and facts of one run; returns its score rows."""
+    folder = study.layout.run(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    place = [part.name for part in study.models].index(run.model)
+    masks = {case.case: _prediction(run, case, max(0.2, 1.2 - 0.08 * place)) for case in tested}
+    np.savez_compressed(folder / "predictions.npz", **masks)
+    step = np.arange(0, 1001, 50)
+    noise = _random(run).normal(size=len(step)) * 0.02
+    history = pd.DataFrame({"step": step, "loss": 1.2 * np.exp(-step / 300) + 0.2 - 0.01 * place + noise})
+    history["validation_dice"] = np.where(step % 100 == 0, 0.85 + 0.005 * place - 0.7 * np.exp(-step / 250) + noise, np.nan)
+    write_csv(folder / "history.csv", history)
+    facts = {"train_seconds": 60.0 + 5 * place, "images_per_second": 120.0 - 3 * place, "device": "cpu", "precision": "float32"}
+    hashes = {"data_hash": "d", "folds_hash": "f", "recipe_hash": "r"}
+    memory = {"peak_memory_bytes": 3 * 2**28, "energy_j": None, "parameters": 480_000, "steps": 1000}
+    write_json(folder / "run.json", {**hashes, **facts, **memory, **run.__dict__})
+    rows = [row for case in tested for row in _score_rows(study, run, case, masks[case.case])]
+    write_csv(folder / "scores.csv", pd.DataFrame(rows))
+    return rows
+
+
+def _prediction(run: Run, case: PreparedCase, roughness: float) -> np.ndarray:
+    """The reference with a boundary that is off by noise."""
+    result = np.zeros_like(case.mask)
+    for value in np.unique(case.mask[case.mask > 0]):
+        soft = gaussian_filter((case.mask == value).astype(float), 1)
+        noise = gaussian_filter(_random(run, case.case, value).normal(size=soft.shape), 1.5)
+        result[soft + 0.8 * roughness * noise > 0.5] = value
+    return result
+
+
+def _score_rows(study: Study, run: Run, case: PreparedCase, prediction: np.ndarray) -> Iterator[dict[str, object]]:
+    entry = load_entry(run.dataset)
+    for value in entry.classes:
+        found, wanted = prediction == value, case.mask == value
+        empty = not found.any()
+        dice = 2.0 * (found & wanted).sum() / (found.sum() + wanted.sum())
+        for metric in study.metrics:
+            overlap = METRICS[metric].unit == "1"
+            yield {
+                **run.__dict__, "case": case.case, "group": case.group, "class": value, "metric": metric,
+                "value": dice if metric == "dice" else dice**2 if overlap else np.nan if empty else 12 * (1 - dice),
+                "unit": "1" if overlap else entry.spacing_unit,
+                "status": "prediction_empty" if empty else "ok",
+            }  # fmt: skip
