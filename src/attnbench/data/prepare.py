@@ -18,8 +18,8 @@ from attnbench.study import DatasetPart
 
 PERCENTILES = (0.5, 99.5)
 NORMALISATION = (
-    "per case and channel, inside the field of view where there is one: clipped to the 0.5 and 99.5 percentiles, "
-    "then shifted and scaled to mean 0 and standard deviation 1; after resampling nothing is rescaled"
+    "per case and channel, on the working grid, inside the field of view where there is one: clipped to the 0.5 and "
+    "99.5 percentiles widened on both sides by their distance, then shifted and scaled to mean 0 and standard deviation 1"
 )
 
 
@@ -67,13 +67,14 @@ def describe(entry: Entry, part: DatasetPart) -> DatasetInfo:
 
 
 def prepare_case(case: RawCase, part: DatasetPart) -> PreparedCase:
-    """Normalise a case on its own grid and take image and mask to the working grid of `part`."""
+    """Take image and mask of a case to the working grid of `part`, and normalise the image there."""
     own = case.mask.shape
     shape = part.size or (shape_at_spacing(own, case.spacing, part.spacing) if part.spacing else own)
+    fov = None if case.fov is None else resample_mask(case.fov.astype(np.uint8), shape) > 0
     return PreparedCase(
         case=case.case,
         group=case.group,
-        image=resample_image(normalise(case.image, case.fov), shape),
+        image=normalise(resample_image(case.image, shape), fov),
         mask=resample_mask(case.mask, shape),
         reference=case.mask,
         spacing=spacing_of_shape(own, case.spacing, shape),
@@ -85,18 +86,23 @@ def prepare_case(case: RawCase, part: DatasetPart) -> PreparedCase:
 
 
 def normalise(image: NDArray[np.generic], fov: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-    """`image` (C, *spatial) as float32, every channel clipped to its percentiles, then z-scored.
+    """`image` (C, *spatial) as float32, every channel freed of outliers, then z-scored.
 
     Percentiles, mean and standard deviation are those inside `fov` (*spatial), everywhere without one; what lies
-    outside is clipped and scaled alike. A constant channel becomes zero.
+    outside is clipped and scaled alike. The clipping range is three times as wide as the percentiles are apart, because
+    an object may fill less than 0.5 % of an image (some nuclei do) and must not be cut down to the noise around it. A
+    constant channel becomes zero.
     """
     return np.stack([_normalise_channel(channel, fov) for channel in image])
 
 
 def _normalise_channel(channel: NDArray[np.generic], fov: NDArray[np.bool_] | None) -> NDArray[np.float32]:
     values = channel.astype(np.float64)
-    low, high = np.percentile(values if fov is None else values[fov], PERCENTILES)
-    np.clip(values, low, high, out=values)
     inside = values if fov is None else values[fov]
+    low, high = np.percentile(inside, PERCENTILES)
+    if high == low:
+        low, high = inside.min(), inside.max()
+    limits = (2 * low - high, 2 * high - low)
+    inside = np.clip(inside, *limits)
     deviation = inside.std() if high > low else 1.0
-    return ((values - inside.mean()) / deviation).astype(np.float32)
+    return ((np.clip(values, *limits) - inside.mean()) / deviation).astype(np.float32)

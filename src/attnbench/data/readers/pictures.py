@@ -39,10 +39,11 @@ def read_indices(files: CaseFiles, path: str) -> NDArray[np.uint8]:
 
 def _open(files: CaseFiles, path: str) -> Image.Image:
     with files.reading(path) as place, Image.open(place) as picture:
+        frames = getattr(picture, "n_frames", 1)
         picture.load()
     if picture.mode not in EIGHT_BIT:
         raise files.error(f"pixel mode {picture.mode!r}; pictures have 8 bits: {', '.join(EIGHT_BIT)}", path)
-    if (frames := getattr(picture, "n_frames", 1)) > 1:
+    if frames > 1:
         raise files.error(f"{frames} frames in one file; a case is one picture", path)
     return picture
 
