@@ -72,8 +72,10 @@ def _download(
 
 
 def _report(name: str, missing: Sequence[Wanted], failures: Sequence[Failure], kept: int) -> str:
+    """What a person needs to know; a dead source is named once, not for every file."""
     paths = {item.path for item in missing}
-    relevant = [failure for failure in failures if failure.item.path in paths] or list(failures)
+    by_cause = {failure.error.found if failure.error.dead else str(failure): failure for failure in failures}
+    relevant = [failure for failure in by_cause.values() if failure.item.path in paths] or list(failures)
     shown = "\n  ".join(map(str, relevant[:SHOWN_FAILURES]))
     return (
         f"{name}: {len(missing)} of {len(missing) + kept} files could not be fetched, among them\n  {shown}\n"
