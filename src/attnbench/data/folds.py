@@ -65,17 +65,26 @@ def write_folds(prepared: Path, part: FoldsPart, path: Path) -> None:
 
 
 def make_folds(cases: pd.DataFrame, part: FoldsPart, dataset: str) -> list[dict[str, Any]]:
-    """Folds as they stand in the file, from `cases.csv` (columns case, group, shape, voxels_<class>).
+    """Folds as they stand in the file, from `cases.csv` (case, group, original_shape, voxels_<class>).
 
     Every group is tested in exactly one of `part.outer` folds; of a fold's other groups one part in `part.inner` is its
-    validation. Both splits spread the cases evenly over which classes they contain and how much foreground they have.
+    validation, a single group where there are fewer groups than that. Both splits spread the cases evenly over which
+    classes they contain and how much foreground they have. `DataError` if there are fewer groups than outer folds, or
+    fewer than two to train and validate on.
     """
     labels, groups, names = _labels(cases), cases["group"].to_numpy(), cases["case"].to_numpy()
     folds = []
-    for k, test in enumerate(_split(labels, groups, part.outer, part.seed, f"{dataset}: folds.outer")):
+    count = len(set(groups))
+    if count < part.outer:
+        raise DataError(f"{dataset}: folds.outer: {part.outer} folds need as many groups, there are {count}")
+    for k, test in enumerate(_split(labels, groups, part.outer, part.seed)):
         rest = np.setdiff1d(np.arange(len(cases)), test)
-        where = f"{dataset}: folds.inner: fold {k}"
-        validation = rest[_split(labels[rest], groups[rest], part.inner, part.seed, where)[0]]
+        left = len(set(groups[rest]))
+        if left < 2:
+            raise DataError(
+                f"{dataset}: fold {k} leaves {left} of {count} groups; training and validation need one each"
+            )
+        validation = rest[_split(labels[rest], groups[rest], min(part.inner, left), part.seed)[0]]
         parts = (np.setdiff1d(rest, validation), validation, test)
         folds.append({"fold": k} | {key: names[rows].tolist() for key, rows in zip(PARTS, parts, strict=True)})
     return folds
@@ -142,15 +151,10 @@ def _labels(cases: pd.DataFrame) -> NDArray[np.str_]:
     return np.char.add(np.char.add(present, "-"), half)
 
 
-def _split(
-    labels: NDArray[np.str_], groups: NDArray[np.object_], parts: int, seed: int, where: str
-) -> list[NDArray[np.intp]]:
+def _split(labels: NDArray[np.str_], groups: NDArray[np.object_], parts: int, seed: int) -> list[NDArray[np.intp]]:
     """Row numbers of every part; no group is in two of them and none is empty."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    count = len(set(groups))
-    if count < parts:
-        raise DataError(f"{where}: {parts} parts need as many groups, there are {count}; ask for at most {count}")
     common = _merge_rare(labels, parts)
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     split = [rows for _, rows in splitter.split(labels, common, groups)]

@@ -19,7 +19,7 @@ from attnbench.study import DatasetPart
 PERCENTILES = (0.5, 99.5)
 NORMALISATION = (
     "per case and channel, on the working grid, inside the field of view where there is one: clipped to the 0.5 and "
-    "99.5 percentiles widened on both sides by their distance, then shifted and scaled to mean 0 and standard deviation 1"
+    "99.5 percentiles widened on both sides by their distance, then z-scored"
 )
 
 

@@ -53,7 +53,6 @@ class CaseStore:
                 folder / "cases.csv",
                 dtype=dict.fromkeys(TEXT, "str"),
                 keep_default_na=False,
-                float_precision="round_trip",
             )
             offsets = cases["offset"].to_numpy(np.int64)
             store = cls(folder, info, cases, _map(folder, "images"), _map(folder, "masks"), offsets)

@@ -1,0 +1,237 @@
+"""Folds: groups never cross, every case is tested once, and a file that says otherwise is refused."""
+
+import hashlib
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from attnbench.data.case import PreparedCase
+from attnbench.data.folds import load_folds, make_folds, write_folds
+from attnbench.data.store import CaseStore, DatasetInfo, write_store
+from attnbench.errors import DataError
+from attnbench.study import FoldsPart
+
+PARTS = ("train", "validation", "test")
+
+
+def make_store(folder, groups, seed=0):
+    info = DatasetInfo(
+        name="toy", title="Toy", task="one thing", modality="none", ndim=2, channels=1, classes={1: "thing"},
+        spacing_unit="px", normalisation="none", spacing=None, size=None, resampled=False, has_fov=False,
+        has_observer2=False, groups_inferred=False, licence="MIT", citation="nobody",
+    )  # fmt: skip
+    rng = np.random.default_rng(seed)
+    cases = []
+    for i, group in enumerate(groups):
+        mask = rng.integers(0, 2, (3, 3)).astype(np.uint8)
+        image = rng.normal(size=(1, 3, 3)).astype(np.float32)
+        cases.append(PreparedCase(f"c{i:02d}", group, image, mask, mask, (1.0, 1.0), (1.0, 1.0)))
+    write_store(folder, cases, info)
+    return CaseStore.open(folder)
+
+
+@pytest.fixture
+def split(tmp_path):
+    """A store of eight pairs, its folds, and a way to rewrite the folds with a hash that fits."""
+    store = make_store(tmp_path / "toy", [f"g{i // 2}" for i in range(16)])
+    path = tmp_path / "toy.json"
+    write_folds(tmp_path / "toy", FoldsPart(outer=4, inner=3), path)
+
+    def forge(change):
+        content = json.loads(path.read_text())
+        del content["hash"]
+        change(content)
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+        path.write_text(json.dumps({**content, "hash": hashlib.sha256(canonical).hexdigest()}))
+
+    return store, path, forge
+
+
+@st.composite
+def tables(draw):
+    """`cases.csv` of a dataset with groups of uneven size and classes that are often absent."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    outer, inner = draw(st.integers(2, 6)), draw(st.integers(2, 4))
+    sizes = draw(st.lists(st.integers(1, 9), min_size=outer, max_size=25))
+    groups = rng.permutation([f"g{i}" for i, size in enumerate(sizes) for _ in range(size)])
+    voxels = rng.integers(1, 50, (2, len(groups))) * (rng.random((2, len(groups))) < draw(st.floats(0, 1)))
+    columns = {"case": [f"c{i}" for i in range(len(groups))], "group": groups, "original_shape": "10x10"}
+    return pd.DataFrame({**columns, "voxels_1": voxels[0], "voxels_2": voxels[1]}), FoldsPart(
+        outer=outer, inner=inner, seed=draw(st.integers(0, 99))
+    )
+
+
+@given(tables())
+@settings(max_examples=40, deadline=None)
+def test_groups_never_cross_and_every_case_is_tested_once(dataset):
+    table, part = dataset
+    group_of = dict(zip(table["case"], table["group"], strict=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            folds = make_folds(table, part, "toy")
+        except DataError as error:
+            assume("leaves 1 of" not in str(error))
+            raise
+    assert len(folds) == part.outer
+    assert sorted(case for fold in folds for case in fold["test"]) == sorted(table["case"])
+    for fold in folds:
+        assert sorted(fold["train"] + fold["validation"] + fold["test"]) == sorted(table["case"])
+        sets = [{group_of[case] for case in fold[part]} for part in PARTS]
+        assert all(sets)
+        assert len(set.union(*sets)) == sum(map(len, sets))
+    assert make_folds(table, part, "toy") == folds
+
+
+def test_a_rare_class_is_spread_over_the_folds():
+    count = 60
+    rare = np.where(np.arange(count) % 6 == 0, 5, 0)
+    table = pd.DataFrame(
+        {
+            "case": [f"c{i}" for i in range(count)],
+            "group": [f"g{i}" for i in range(count)],
+            "original_shape": "10x10",
+            "voxels_1": np.arange(count) + 1,
+            "voxels_2": rare,
+        }
+    )
+    for seed in range(5):
+        folds = make_folds(table, FoldsPart(outer=5, inner=2, seed=seed), "toy")
+        present = [table.set_index("case").loc[fold["test"], "voxels_2"].gt(0).sum() for fold in folds]
+        assert present == [2] * 5
+        assert [len(fold["test"]) for fold in folds] == [12] * 5
+
+
+def test_another_seed_splits_otherwise():
+    table = pd.DataFrame({"case": [f"c{i}" for i in range(40)], "original_shape": "10x10", "voxels_1": range(40)})
+    table["group"] = table["case"]
+    tests = [make_folds(table, FoldsPart(seed=seed), "toy")[0]["test"] for seed in (0, 1)]
+    assert tests[0] != tests[1]
+
+
+def test_written_folds_are_loaded(split):
+    store, path, _ = split
+    folds = load_folds(path, store)
+    content = json.loads(path.read_text())
+    assert (folds.dataset, folds.data_hash, folds.hash) == ("toy", store.info.content_hash, content["hash"])
+    for k, fold in enumerate(content["folds"]):
+        assert [list(getattr(folds.fold(k), part)) for part in PARTS] == [fold[part] for part in PARTS]
+    with pytest.raises(DataError, match="no fold 4; folds are 0 to 3"):
+        folds.fold(4)
+
+
+@pytest.mark.parametrize(("source", "target"), [("train", "validation"), ("train", "test"), ("validation", "test")])
+def test_a_group_that_crosses_is_refused(split, source, target):
+    store, path, forge = split
+
+    def cross(content):
+        fold = content["folds"][1]
+        case = fold[source].pop()
+        fold[target].append(case)
+        if target == "test":  # keep every case tested once: the crossing is all that is wrong
+            other = next(other for other in content["folds"] if other is not fold and case in other["test"])
+            other["test"].remove(case)
+            other["train"].append(case)
+
+    forge(cross)
+    with pytest.raises(DataError, match=r"toy\.json: group 'g\d' crosses .* of fold \d; a group is never split"):
+        load_folds(path, store)
+
+
+def test_an_altered_file_is_refused(split):
+    store, path, _ = split
+    content = json.loads(path.read_text())
+    first, second = content["folds"][0], content["folds"][1]
+    first["test"], second["test"] = second["test"], first["test"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match="altered"):
+        load_folds(path, store)
+
+
+def test_folds_of_other_data_are_refused(split, tmp_path):
+    _, path, _ = split
+    other = make_store(tmp_path / "other", [f"g{i // 2}" for i in range(16)], seed=1)
+    with pytest.raises(DataError, match=r"made for data with the hash .*attnbench folds"):
+        load_folds(path, other)
+
+
+def unknown_case(content):
+    content["folds"][0]["train"][0] = "stranger"
+
+
+def left_out(content):
+    content["folds"][0]["train"].pop()
+
+
+def named_twice(content):
+    content["folds"][2]["train"].append(content["folds"][2]["train"][0])
+
+
+def one_fold_less(content):
+    content["folds"].pop()
+
+
+def no_validation(content):
+    fold = content["folds"][0]
+    fold["train"] += fold.pop("validation")
+    fold["validation"] = []
+
+
+def repeat_fold(content):
+    content["folds"][1] = {**content["folds"][0], "fold": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (unknown_case, "unknown or missing cases.*stranger"),
+        (left_out, "unknown or missing cases"),
+        (named_twice, "more than once"),
+        (one_fold_less, "3 folds where 4 are stated"),
+        (no_validation, "no case in validation"),
+        (repeat_fold, "not tested exactly once"),
+    ],
+)
+def test_folds_that_contradict_the_store_are_refused(split, change, message):
+    store, path, forge = split
+    forge(change)
+    with pytest.raises(DataError, match=message):
+        load_folds(path, store)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"folds": 3, "hash": "x"}'])
+def test_a_file_without_folds_is_refused(split, text):
+    store, path, _ = split
+    path.write_text(text)
+    with pytest.raises(DataError, match="not a file of folds"):
+        load_folds(path, store)
+
+
+@pytest.mark.parametrize(
+    ("groups", "outer", "message"),
+    [
+        ("aabbc", 4, r"toy: folds\.outer: 4 folds need as many groups, there are 3"),
+        ("aabb", 2, r"toy: fold 0 leaves 1 of 2 groups; training and validation need one each"),
+    ],
+)
+def test_fewer_groups_than_folds_are_refused(tmp_path, groups, outer, message):
+    make_store(tmp_path / "toy", groups)
+    with pytest.raises(DataError, match=message):
+        write_folds(tmp_path / "toy", FoldsPart(outer=outer), tmp_path / "toy.json")
+    assert not (tmp_path / "toy.json").exists()
+
+
+def test_few_groups_leave_one_for_validation(tmp_path):
+    store = make_store(tmp_path / "toy", "aabbc")
+    write_folds(tmp_path / "toy", FoldsPart(outer=3, inner=4), tmp_path / "toy.json")
+    folds = load_folds(tmp_path / "toy.json", store)
+    for fold in folds.folds:
+        assert [
+            store.cases.set_index("case").loc[list(part), "group"].nunique()
+            for part in (fold.train, fold.validation, fold.test)
+        ] == [1, 1, 1]
