@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,21 @@ def group_totals(values: Floats, case_group: Integers, groups: int) -> tuple[Flo
     sums[:, present] = np.add.reduceat(np.where(defined, ordered, 0.0), starts, axis=1)
     counts[:, present] = np.add.reduceat(defined.astype(np.float64), starts, axis=1)
     return sums, counts
+
+
+def by_defined_groups(counts: Floats, most: int = 512) -> Iterator[tuple[Integers, Integers]]:
+    """Blocks of at most `most` rows that share their groups with a positive count, as (rows, groups) indices.
+
+    Blocks with equally many groups follow each other; rows without any group are left out.
+    """
+    patterns, pattern_of = np.unique(counts > 0, axis=0, return_inverse=True)
+    ordered = np.argsort(pattern_of.reshape(-1), kind="stable")
+    bounds = np.searchsorted(pattern_of.reshape(-1)[ordered], np.arange(len(patterns) + 1))
+    for index in np.argsort(patterns.sum(axis=1), kind="stable"):
+        kept = np.flatnonzero(patterns[index])
+        if kept.size:
+            rows = ordered[bounds[index] : bounds[index + 1]]
+            yield from ((rows[start : start + most], kept) for start in range(0, len(rows), most))
 
 
 def group_means(values: Floats, case_group: Integers, groups: int) -> Floats:

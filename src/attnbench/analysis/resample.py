@@ -8,14 +8,12 @@ from math import sqrt
 import numpy as np
 from scipy import stats
 
-from attnbench.analysis.averages import group_totals
+from attnbench.analysis.averages import by_defined_groups, group_totals
 from attnbench.analysis.table import Floats, Integers
 
 MIN_GROUPS = 5
 """Fewer groups give no interval: resampling cannot reach beyond the range of the data, and the range of n independent
 values misses their median with probability 2^(1 - n), which is 12.5 % for four groups."""
-
-_BLOCK = 512
 
 
 def widened_tail(confidence: float, groups: int) -> float:
@@ -57,17 +55,10 @@ def bootstrap_interval(
     """
     sums, counts = group_totals(values, case_group, groups)
     low, high = np.full((2, len(values)), np.nan)
-    patterns, pattern_of = np.unique(counts > 0, axis=0, return_inverse=True)
-    by_pattern = np.argsort(pattern_of, kind="stable")
-    bounds = np.searchsorted(pattern_of[by_pattern], np.arange(len(patterns) + 1))
-    for index in sorted(range(len(patterns)), key=lambda i: int(patterns[i].sum())):
-        kept = np.flatnonzero(patterns[index])
-        if kept.size < MIN_GROUPS:
-            continue
-        tail = widened_tail(confidence, kept.size)
-        rows = by_pattern[bounds[index] : bounds[index + 1]]
-        for block in (rows[start : start + _BLOCK] for start in range(0, len(rows), _BLOCK)):
-            cells = np.ix_(block, kept)
+    for rows, kept in by_defined_groups(counts):
+        if kept.size >= MIN_GROUPS:
+            cells = np.ix_(rows, kept)
             means = bootstrap_means(sums[cells], counts[cells], resamples, seed)
-            low[block], high[block] = np.quantile(means, (tail, 1 - tail), axis=0)
+            tail = widened_tail(confidence, kept.size)
+            low[rows], high[rows] = np.quantile(means, (tail, 1 - tail), axis=0)
     return low, high

@@ -6,9 +6,12 @@ import logging
 
 import pandas as pd
 
+from attnbench.analysis.across import across
 from attnbench.analysis.cost import cost
 from attnbench.analysis.effects import effects
 from attnbench.analysis.means import means
+from attnbench.analysis.rank_tests import agreement_table, friedman_table, nemenyi_table
+from attnbench.analysis.ranks import rank_table, rankings
 from attnbench.analysis.runs import learning, missing_runs, read_object, refuse_mixed_data, study_runs
 from attnbench.analysis.table import arrange, read_scores
 from attnbench.files import write_csv
@@ -36,11 +39,18 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
     blocks = arrange(scores, datasets, models, study.metrics)
     names = {name: read_object(layout.prepared(name) / "dataset.json").get("classes", {}) for name in datasets}
     descriptions = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
+    ranked, level = rankings(blocks), 1 - study.analysis.confidence
+    averages = means(blocks, study.analysis, names)
     return {
-        "means": means(blocks, study.analysis, names),
+        "means": averages,
         "effects": effects(blocks, study.baseline, study.analysis, names),
         "cost": cost(descriptions, runs, study.baseline),
         "learning": learning(layout, runs),
         "runs": runs,
         "missing": missing,
+        "ranks": rank_table(blocks, ranked, study.analysis),
+        "rank_tests": friedman_table(ranked, level),
+        "rank_pairs": nemenyi_table(ranked, level),
+        "agreement": agreement_table(averages),
+        "across": across(blocks, study.baseline, study.analysis),
     }

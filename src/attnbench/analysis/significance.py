@@ -7,9 +7,11 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
+from attnbench.analysis.averages import by_defined_groups
 from attnbench.analysis.table import Floats, Integers
 
 EXACT_UP_TO = 50
+EXACT_FLIPS = 14
 
 
 def signed_rank_p(differences: Floats) -> Floats:
@@ -52,6 +54,40 @@ def _null_cumulative(doubled_ranks: tuple[int, ...]) -> Floats:
         shifted[rank:] = probability[: probability.size - rank]
         probability = (probability + shifted) / 2
     return np.cumsum(probability)
+
+
+def attainable_level(groups: int, level: float) -> float:
+    """Largest p up to `level` that the signed-rank test of `groups` groups can take; 0 where it can take none."""
+    if groups > EXACT_UP_TO:
+        return level
+    possible = 2 * _null_cumulative(tuple(range(2, 2 * groups + 1, 2)))
+    return float(possible[possible <= level].max(initial=0.0))
+
+
+def sign_flip_p(sums: Floats, counts: Floats, flips: int, seed: int) -> Floats:
+    """Two-sided permutation p of the mean over cases, the signs of whole groups flipped: (rows, groups) to (rows,).
+
+    `sums` and `counts` are the totals of `group_totals`. All 2^n sign patterns up to 14 groups, else `flips` random
+    ones and the observed. NaN without groups. Good, Permutation, parametric and bootstrap tests of hypotheses, 2005.
+    """
+    result = np.full(len(sums), np.nan)
+    for rows, kept in by_defined_groups(counts):
+        signs = _signs(kept.size, flips, seed)
+        observed = sums[np.ix_(rows, kept)]
+        tolerance = 1e-9 * np.abs(observed).sum(axis=1)
+        extreme = np.abs(signs @ observed.T) >= np.abs(observed.sum(axis=1)) - tolerance
+        result[rows] = extreme.mean(axis=0)
+    return result
+
+
+@lru_cache(maxsize=4)
+def _signs(groups: int, flips: int, seed: int) -> Floats:
+    """Sign patterns, (patterns, groups); the first sign is fixed where all are listed (the test is two-sided)."""
+    if groups <= EXACT_FLIPS:
+        bits = np.arange(2 ** (groups - 1))[:, None] >> np.arange(groups) & 1
+        return np.asarray(1.0 - 2.0 * bits, np.float64)
+    random = np.random.default_rng([seed, groups])
+    return np.concatenate([np.ones((1, groups)), random.choice([-1.0, 1.0], (flips, groups))])
 
 
 def holm(p: Floats) -> Floats:

@@ -1,0 +1,113 @@
+"""Whether ranks differ by more than chance, which pairs do, and whether metrics agree on the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from attnbench.analysis.ranks import Ranking
+from attnbench.analysis.table import ALL_CLASSES, Floats
+from attnbench.scoring.definitions import METRICS
+
+TEST_COLUMNS = (
+    "dataset", "class", "metric", "models", "blocks", "dropped", "chi2", "p", "f", "p_f", "critical_difference",
+)  # fmt: skip
+PAIR_COLUMNS = ("dataset", "class", "metric", "model_a", "model_b", "rank_difference", "p", "critical_difference")
+AGREEMENT_COLUMNS = ("dataset", "metric_a", "metric_b", "models", "tau", "p", "winner_a", "winner_b", "same_winner")
+
+
+def friedman_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
+    """One row per ranking: Friedman's test with tie correction, its F form, and Nemenyi's critical difference.
+
+    Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A 9, 1980. Empty with fewer than three
+    models or two blocks; p is 1 where every block is one tie.
+    """
+    rows = []
+    for ranking in ranked:
+        blocks, models = ranking.ranks.shape
+        chi2, p, f, p_f = friedman(ranking.ranks)
+        difference = critical_difference(models, blocks, level)
+        sizes = {"models": models, "blocks": blocks, "dropped": ranking.dropped}
+        tests = {"chi2": chi2, "p": p, "f": f, "p_f": p_f, "critical_difference": difference}
+        rows.append({**ranking.labels, **sizes, **tests})
+    return pd.DataFrame(rows, columns=list(TEST_COLUMNS))
+
+
+def friedman(ranks: Floats) -> tuple[float, float, float, float]:
+    """Chi-square and its p, F and its p, of (blocks, models) ranks."""
+    blocks, models = ranks.shape
+    if models < 3 or blocks < 2:
+        return (np.nan,) * 4
+    centred = ranks - (models + 1) / 2
+    spread = (centred**2).sum() / (models - 1)
+    if spread == 0:
+        return 0.0, 1.0, 0.0, 1.0
+    chi2 = float((centred.sum(axis=0) ** 2).sum() / spread)
+    left = blocks * (models - 1) - chi2
+    f = (blocks - 1) * chi2 / left if left > 1e-9 else np.inf
+    free = models - 1
+    return chi2, float(stats.chi2.sf(chi2, free)), float(f), float(stats.f.sf(f, free, free * (blocks - 1)))
+
+
+def critical_difference(models: int, blocks: int, level: float) -> float:
+    """Mean ranks further apart than this differ at `level` (Nemenyi, 1963)."""
+    return float(stats.studentized_range.isf(level, models, np.inf) * _rank_error(models, blocks))
+
+
+def _rank_error(models: int, blocks: int) -> float:
+    return float(np.sqrt(models * (models + 1) / (12 * blocks)))
+
+
+def nemenyi_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
+    """One row per pair of models of every ranking over `all` classes: Nemenyi's p of their mean ranks' difference."""
+    frames = [_pairs(ranking, level) for ranking in ranked if ranking.class_ == ALL_CLASSES]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(PAIR_COLUMNS))
+
+
+def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
+    blocks, models = ranking.ranks.shape
+    mean = ranking.ranks.mean(axis=0)
+    first, second = np.triu_indices(models, 1)
+    difference = mean[first] - mean[second]
+    distance = np.abs(difference) / _rank_error(models, blocks)
+    names = np.array(ranking.models, dtype=object)
+    return pd.DataFrame({**ranking.labels, "model_a": names[first], "model_b": names[second]}).assign(
+        rank_difference=difference,
+        p=np.clip(stats.studentized_range.sf(distance, models, np.inf), 0, 1),
+        critical_difference=critical_difference(models, blocks, level),
+    )
+
+
+def agreement_table(means: pd.DataFrame) -> pd.DataFrame:
+    """One row per dataset and pair of metrics: Kendall's tau-b between their orders of the models, and the winners.
+
+    `means` is the table of means; `all` classes are compared, models that both metrics have a mean for. Several
+    winners are joined by `+`. Kendall, Biometrika 30, 1938.
+    """
+    rows = []
+    for dataset, part in means[means["class"] == ALL_CLASSES].groupby("dataset", sort=False):
+        wide = part.pivot_table(index="model", columns="metric", values="mean", sort=False)
+        for a, b in combinations(wide.columns, 2):
+            both = wide[[a, b]].dropna()
+            if len(both) > 1:
+                rows.append({"dataset": dataset, "metric_a": a, "metric_b": b, **_agreement(both)})
+    return pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))
+
+
+def _agreement(both: pd.DataFrame) -> dict[str, object]:
+    good = both * [1 if METRICS[name].higher_is_better else -1 for name in both.columns]
+    first, second = good.iloc[:, 0], good.iloc[:, 1]
+    tau = stats.kendalltau(first, second)
+    winners = ["+".join(good.index[column == column.max()]) for column in (first, second)]
+    return {
+        "models": len(both),
+        "tau": tau.statistic,
+        "p": tau.pvalue,
+        "winner_a": winners[0],
+        "winner_b": winners[1],
+        "same_winner": winners[0] == winners[1],
+    }
