@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from attnbench.catalog import Entry, FileRow
+from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
 from attnbench.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from attnbench.data.readers import CaseFiles
 
 
 def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
@@ -28,11 +32,24 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
 
 
 def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
-    from attnbench.data.readers import READERS, CaseFiles
+    from attnbench.data.readers import READERS, unpacked_cases
 
     read = READERS.get(entry.reader.name)
     if read is None:
         raise DataError(f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}")
+    if isinstance(entry.origin, ArchiveOrigin):
+        cases = unpacked_cases(entry, raw / entry.origin.filename)
+    else:
+        cases = _listed_cases(entry, raw)
+    for files in cases:
+        case = read(files)
+        check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
+        yield case
+
+
+def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:
+    from attnbench.data.readers import CaseFiles
+
     rows = entry.files()
     loose = tuple(row for row in rows if not row.case)
     for name, own in _by_case(rows).items():
@@ -40,9 +57,7 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
         files = CaseFiles(entry, raw, name, groups[0], own, loose)
         if len(groups) > 1 or not groups[0]:
             raise files.error(f"its files name the groups {groups}; a case is in exactly one group")
-        case = read(files)
-        check_case(entry, case, {row.role: row.path for row in reversed(own)})
-        yield case
+        yield files
 
 
 def _by_case(rows: tuple[FileRow, ...]) -> dict[str, tuple[FileRow, ...]]:

@@ -1,6 +1,7 @@
 """One reader per layout of files; importing this package registers them all."""
 
 from attnbench.data.readers import binary_mask, class_masks, index_mask, instance_masks, nifti
+from attnbench.data.readers.packed import unpacked_cases
 from attnbench.data.readers.registry import READERS, CaseFiles, Reader, reader
 
 __all__ = [
@@ -13,4 +14,5 @@ __all__ = [
     "instance_masks",
     "nifti",
     "reader",
+    "unpacked_cases",
 ]
