@@ -67,7 +67,7 @@ def tables(draw):
 
 
 @given(tables())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_groups_never_cross_and_every_case_is_tested_once(dataset):
     table, part = dataset
     group_of = dict(zip(table["case"], table["group"], strict=True))
