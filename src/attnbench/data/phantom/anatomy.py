@@ -1,4 +1,4 @@
-"""What is there: a group's organ and vessels, a case's lesions, and decoys that look like them but are not annotated."""
+"""What is there: a group's organ, a case's vessels and lesions, and decoys that look like them, not annotated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attnbench.data.phantom.settings import Settings
 from attnbench.data.phantom.shapes import Blob, Floats, Mask, Tube, draw_tubes, unit
 
 ORGAN, LESION, VESSEL = 1, 2, 3
-DECOYS = 10
+DECOYS = 12
 _MARGIN = 2.0
 
 
@@ -70,10 +70,14 @@ def _vessel_tree(rng: np.random.Generator, body: Body, organ: Blob) -> list[Tube
 
 
 def _lesion(rng: np.random.Generator, body: Body, inside: Mask) -> Mask:
-    radius = max(2.2, body.radius * rng.uniform(0.16, 0.34))
+    radius = _lesion_radius(rng, body)
     depth = ndimage.distance_transform_edt(inside)
     centre = _pick(rng, depth >= min(0.8 * radius, float(depth.max())))
     return Blob.draw(rng, centre, radius, roughness=0.08).inside(body.size)
+
+
+def _lesion_radius(rng: np.random.Generator, body: Body) -> float:
+    return max(2.8, body.radius * rng.uniform(0.15, 0.32))
 
 
 def draw_decoys(rng: np.random.Generator, body: Body, mask: NDArray[np.uint8]) -> list[Decoy]:
@@ -87,28 +91,31 @@ def draw_decoys(rng: np.random.Generator, body: Body, mask: NDArray[np.uint8]) -
 def _gland(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
     """Like a small organ."""
     radius = body.radius * rng.uniform(0.25, 0.6)
-    centre = _pick(rng, distance >= min(0.7 * radius, float(distance.max())))
+    centre = _pick_beside(rng, body, distance, 0.8 * radius)
     return Decoy(Blob.draw(rng, centre, radius, 0.1).inside(body.size) & (distance > _MARGIN), 1.0)
 
 
 def _cyst(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
     """As dark against the tissue as a lesion is against the organ, and as large."""
-    radius = max(2.2, body.radius * rng.uniform(0.16, 0.34))
-    centre = _pick(rng, distance >= min(radius, float(distance.max())))
+    radius = _lesion_radius(rng, body)
+    centre = _pick_beside(rng, body, distance, radius)
     return Decoy(Blob.draw(rng, centre, radius, 0.08).inside(body.size) & (distance > _MARGIN), -1.5)
 
 
 def _strand(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
     """As bright and thin as a vessel, but it never reaches the organ."""
-    centre = _pick(rng, distance > 2 * _MARGIN)
-    heading = rng.normal(size=len(centre))
+    centre = _pick_beside(rng, body, distance, 2 * _MARGIN)
+    heading = unit(rng.normal(size=len(centre)))
     tube = Tube.grow(rng, centre, heading, body.radius * rng.uniform(0.7, 1.6), body.vessel_radius)
-    return Decoy(draw_tubes([tube], body.size) & (distance > 2 * _MARGIN), 2.0)
+    return Decoy(draw_tubes([tube], body.size) & (distance > 2 * _MARGIN), 2.5)
+
+
+def _pick_beside(rng: np.random.Generator, body: Body, distance: Floats, gap: float) -> Floats:
+    """A pixel more than `gap` away from everything annotated, but not much more."""
+    return _pick(rng, (distance > gap) & (distance <= gap + 0.7 * body.radius))
 
 
 def _pick(rng: np.random.Generator, allowed: Mask) -> Floats:
-    """A pixel drawn from those allowed; the middle of the grid when none is."""
+    """A pixel drawn from those allowed; the grid's corner when none is."""
     places = np.argwhere(allowed)
-    if not len(places):
-        return np.array(allowed.shape, float) / 2
-    return places[rng.integers(len(places))].astype(float)
+    return places[rng.integers(len(places))].astype(float) if len(places) else np.zeros(allowed.ndim)

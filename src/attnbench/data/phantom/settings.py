@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 import numpy as np
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
 
 from attnbench.catalog.entry import Entry
 from attnbench.errors import CatalogError
@@ -12,7 +14,7 @@ from attnbench.errors import CatalogError
 Range = tuple[float, float]
 
 
-@dataclass(frozen=True)
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Settings:
     """One phantom dataset: its seed, its size, and the ranges from which each case's difficulty is drawn."""
 
@@ -28,11 +30,10 @@ class Settings:
     @classmethod
     def of(cls, entry: Entry) -> Settings:
         """The settings in the reader part of a catalog entry; `CatalogError` where they do not fit."""
-        raw = dict(entry.reader.settings)
-        allowed = [field.name for field in fields(cls)]
-        if wrong := sorted(set(raw) ^ set(allowed)):
-            raise CatalogError(f"{entry.name}: phantom settings {wrong} are missing or unknown; expected {allowed}")
-        settings = cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()})
+        try:
+            settings = cls(**entry.reader.settings)
+        except ValidationError as error:
+            raise CatalogError(f"{entry.name}: settings of the phantom reader: {error}") from None
         if len(settings.size) != entry.ndim:
             raise CatalogError(f"{entry.name}: size has {len(settings.size)} values; the entry has ndim {entry.ndim}")
         return settings

@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _STEP = 0.5
-_THINNEST = 0.75
+_THINNEST = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Waves:
 
 @dataclass(frozen=True)
 class Blob:
-    """An ellipsoid whose surface is moved in and out by waves: relative radius 1 + waves(direction in its own frame)."""
+    """An ellipsoid whose surface waves move in and out: its relative radius is 1 + waves(direction)."""
 
     centre: Floats
     axes: Floats
@@ -101,7 +101,7 @@ class Tube:
             side = unit(side - side @ along * along)
             length = len(self.points) * _STEP * rng.uniform(0.4, 0.8)
             heading = along + side * rng.uniform(0.6, 1.4)
-            tubes.append(Tube.grow(rng, self.points[place], heading, length, self.radius * rng.uniform(0.7, 0.9)))
+            tubes.append(Tube.grow(rng, self.points[place], heading, length, self.radius * rng.uniform(0.75, 0.95)))
         return tubes
 
 
