@@ -209,6 +209,18 @@ def test_a_receipt_does_not_hide_a_lost_file(serve, tmp_path):
     assert there(raw) == FILES
 
 
+def test_wrong_file_loses_its_name_even_when_it_cannot_be_fetched_again(serve, tmp_path):
+    origin, raw = serve(FILES), tmp_path / "raw"
+    entry = files_entry(tmp_path, origin)
+    fetch_dataset(entry, raw)
+    (raw / "LICENSE").write_bytes(b"cut")
+    del origin.content["LICENSE"]
+    with pytest.raises(FetchError, match="LICENSE"):
+        fetch_dataset(entry, raw, patience=HASTY)
+    assert there(raw) == {path: data for path, data in FILES.items() if path != "LICENSE"}
+    assert not (raw / "receipt.json").exists()
+
+
 def test_embedded_dataset_has_a_receipt_and_no_files(tmp_path):
     fetch_dataset(load_entry("phantom2d"), tmp_path, offline=True)
     assert receipt_of(tmp_path) == {"dataset": "phantom2d", "source": "embedded", "files": []}
