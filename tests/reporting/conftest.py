@@ -1,4 +1,4 @@
-"""A finished study in a temporary folder: synthetic cases, predictions and scores, analysed by the project's own analysis."""
+"""A finished study in a temporary folder: synthetic cases, predictions and scores, then the project's own analysis."""
 
 from __future__ import annotations
 
@@ -61,7 +61,12 @@ def finished_study(
             if (run.dataset, run.model, run.fold) not in failed:
                 rows += _write_run(study, run, [case for k, case in enumerate(prepared) if k % 4 // 2 == run.fold])
         for place, model in enumerate(models):
-            facts = {"dataset": dataset, "model": model, "parameters": 480_000 + 31_000 * place, "flops": 10**9 + place * 10**8}
+            facts = {
+                "dataset": dataset,
+                "model": model,
+                "parameters": 480_000 + 31_000 * place,
+                "flops": 10**9 + place * 10**8,
+            }
             write_json(study.layout.model(dataset, model), {**facts, "input": [1, 32, 32]})
     if rows:
         write_csv(study.layout.scores, pd.DataFrame(rows))
@@ -112,9 +117,16 @@ def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[d
     step = np.arange(0, 1001, 50)
     noise = _random(run).normal(size=len(step)) * 0.02
     history = pd.DataFrame({"step": step, "loss": 1.2 * np.exp(-step / 300) + 0.2 - 0.01 * place + noise})
-    history["validation_dice"] = np.where(step % 100 == 0, 0.85 + 0.005 * place - 0.7 * np.exp(-step / 250) + noise, np.nan)
+    history["validation_dice"] = np.where(
+        step % 100 == 0, 0.85 + 0.005 * place - 0.7 * np.exp(-step / 250) + noise, np.nan
+    )
     write_csv(folder / "history.csv", history)
-    facts = {"train_seconds": 60.0 + 5 * place, "images_per_second": 120.0 - 3 * place, "device": "cpu", "precision": "float32"}
+    facts = {
+        "train_seconds": 60.0 + 5 * place,
+        "images_per_second": 120.0 - 3 * place,
+        "device": "cpu",
+        "precision": "float32",
+    }
     hashes = {"data_hash": "d", "folds_hash": "f", "recipe_hash": "r"}
     memory = {"peak_memory_bytes": 3 * 2**28, "energy_j": None, "parameters": 480_000, "steps": 1000}
     write_json(folder / "run.json", {**hashes, **facts, **memory, **run.__dict__})

@@ -23,7 +23,7 @@ def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) ->
     alone, the best case replaces gain and loss. A case that an earlier rule took goes to no later one: the next in
     that rule's order does.
     """
-    table = values.pivot(index="case", columns="model", values="value").sort_index()
+    table = values.pivot_table(index="case", columns="model", values="value", aggfunc="first")
     if table.empty:
         return []
     anchor = baseline if baseline in table else str(values["model"].iloc[0])
@@ -32,18 +32,23 @@ def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) ->
     middle = (len(ranked) - 1) // 2
     by_distance = sorted(range(len(ranked)), key=lambda place: (abs(place - middle), place))
     orders = {"Median": [Choice("Median", str(ranked.index[place])) for place in by_distance]}
-    gains = goodness.drop(columns=anchor).sub(goodness[anchor], axis=0).stack().dropna().sort_values(kind="stable")
-    if len(gains):
-        orders["Largest gain"] = _with_models("Largest gain", gains[gains > 0].iloc[::-1])
-        orders["Largest loss"] = _with_models("Largest loss", gains[gains < 0])
+    gains = _gains(goodness, anchor)
+    if gains:
+        orders["Largest gain"] = [Choice("Largest gain", case, model) for gain, case, model in gains[::-1] if gain > 0]
+        orders["Largest loss"] = [Choice("Largest loss", case, model) for gain, case, model in gains if gain < 0]
     else:
         orders["Best"] = [Choice("Best", str(case)) for case in ranked.index[::-1]]
     orders["Worst"] = [Choice("Worst", str(case)) for case in ranked.index]
     return _all_different(list(orders.values()))
 
 
-def _with_models(rule: str, gains: pd.Series) -> list[Choice]:
-    return [Choice(rule, str(case), str(model)) for case, model in gains.index]
+def _gains(goodness: pd.DataFrame, anchor: str) -> list[tuple[float, str, str]]:
+    """Every defined difference from the anchor with its case and model, the largest loss first."""
+    gains = goodness.drop(columns=anchor).sub(goodness[anchor], axis=0)
+    found = [
+        (float(gain), str(case), str(model)) for model in gains.columns for case, gain in gains[model].dropna().items()
+    ]
+    return sorted(found)
 
 
 def _all_different(orders: list[list[Choice]]) -> list[Choice]:

@@ -33,7 +33,7 @@ def interval(value: float, low: float, high: float, digits: int, sign: bool = Fa
     middle = number(value, digits, sign)
     if middle == NOTHING or math.isnan(low) or math.isnan(high):
         return middle
-    return f"{middle} [{number(low, digits, sign)}, {number(high, digits, sign)}]"
+    return f"{middle} [{number(low, digits)}, {number(high, digits)}]"
 
 
 def p_value(value: float) -> str:
@@ -65,7 +65,7 @@ def scaled(value: float) -> str:
 
 
 def _three(value: float) -> str:
-    digits = max(0, 2 - int(math.floor(math.log10(abs(value))))) if value else 0
+    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:.{digits}f}"
 
 

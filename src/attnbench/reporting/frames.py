@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -28,10 +28,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "missing": ("dataset", "model", "fold", "seed", "next_step"),
     "learning": ("dataset", "model", "fold", "seed", "step", "loss", "validation_dice"),
 }  # fmt: skip
-_TEXT = {
-    name: "str"
-    for name in ("dataset", "model", "class", "class_name", "metric", "unit", "baseline")
-}
+_TEXT = dict.fromkeys(("dataset", "model", "class", "class_name", "metric", "unit", "baseline"), "str")
 
 
 def _path(study: Study, name: str) -> Path:
@@ -56,6 +53,16 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
     datasets = [part.name for part in study.datasets]
     models = [part.name for part in study.models]
     return frame[frame["dataset"].isin(datasets) & frame["model"].isin(models)].reset_index(drop=True)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def keyed(frame: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
+    """The rows by the word in `column`, which names each once."""
+    return {row[column]: row for row in records(frame)}
 
 
 def absent_runs(study: Study) -> list[str]:

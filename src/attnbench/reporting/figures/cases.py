@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     from attnbench.study import Study
 
 _MARGIN_MM = 6.0
+_CHARACTER_MM = 1.25
+_TITLE_MM = 3.0
 _LONGEST_CASE = 16
 _COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice"]
 
 
 def cases(study: Study, dataset: str) -> Drawn:
-    """Rows of cases (median and worst of the baseline, largest gain and loss); predictions of the study's first seed."""
+    """Rows of cases: median and worst of the baseline, largest gain and loss; predicted by the first seed's runs."""
     metric, seed = main_metrics(study.metrics)[0], study.seeds[0]
     values = case_values(study, metric, seed)
     values = values[values["dataset"] == dataset]
@@ -51,11 +53,19 @@ def cases(study: Study, dataset: str) -> Drawn:
     for place, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
         own = panels[place * lines : (place + 1) * lines].ravel().tolist()
         rows += _case(own, study, store, choice, plane, values[values["case"] == choice.case], metric)
-        own[0].set_ylabel(f"{choice.rule}\n{textwrap.shorten(choice.case, _LONGEST_CASE, placeholder='…') or _cut(choice.case)}")
+        own[0].set_ylabel(f"{choice.rule}\n{_cut(choice.case)}")
+    _wrap_titles(panels.ravel().tolist(), (DOUBLE_MM - _MARGIN_MM) / columns)
     classes = [Patch(color=class_colour(int(key)), label=name) for key, name in store.info.classes.items()]
     figure.legend(handles=classes, loc="outside lower center", ncols=min(6, len(classes)))
-    figure.suptitle(f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets", x=0.01, ha="left")
+    heading = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
+
+
+def _wrap_titles(panels: list[Axes], width_mm: float) -> None:
+    """Break titles that are wider than their panel."""
+    for axes in panels:
+        axes.title.set_text(textwrap.fill(axes.title.get_text(), max(8, int(width_mm / _CHARACTER_MM))))
 
 
 def _cut(case: str) -> str:
@@ -69,7 +79,8 @@ def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
     for lines in range(1, 7):
         columns = math.ceil(panels / lines)
         width = (DOUBLE_MM - _MARGIN_MM) / columns
-        height = len(planes) * lines * (width * shape + 7.0) + 14
+        titles = _TITLE_MM * (1 if width > 30 else 2 if width > 18 else 3)
+        height = len(planes) * lines * (width * shape + titles + 1.0) + 14
         shrink = min(1.0, TALLEST_MM / height)
         options.append((width * shrink, lines, columns, min(height, TALLEST_MM)))
     return max(options)[1:]
@@ -77,28 +88,25 @@ def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
 
 def _case(
     panels: list[Axes], study: Study, store: CaseStore, choice: Choice, plane: Plane, values: pd.DataFrame, metric: str
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     i = store.index(choice.case)
     image = image_plane(store, i, plane)
-    characters = int(2.2 * DOUBLE_MM / len(panels)) if len(panels) > 4 else 40
     _show(panels[0], image, None, plane, "Image")
     _show(panels[1], image, mask_plane(store.reference(i), plane), plane, "Reference")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for axes, model in zip(panels[2:], (part.name for part in study.models), strict=False):
         found = values[values["model"] == model]
-        label = textwrap.fill(display_name(model), max(10, characters))
         if found.empty:
-            _show(axes, None, None, plane, f"{label} (–)")
+            _show(axes, None, None, plane, display_name(model))
             continue
         run = Run(str(found["dataset"].iloc[0]), model, int(found["fold"].iloc[0]), study.seeds[0])
         prediction = _prediction(study, run, choice.case)
         value = float(found["value"].iloc[0])
-        shown = f"{label} ({number(value, decimals(METRICS[metric].unit))})"
+        shown = f"{display_name(model)} ({number(value, decimals(METRICS[metric].unit))})"
         _show(axes, image, None if prediction is None else mask_plane(prediction, plane), plane, shown)
-        rows.append(
-            dict(zip(_COLUMNS, (run.dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed,
-                                metric, value, plane.index), strict=True))
-        )  # fmt: skip
+        axes.title.set_fontweight("bold" if model == choice.model else "normal")
+        facts = (run.dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed, metric, value)
+        rows.append(dict(zip(_COLUMNS, (*facts, plane.index), strict=True)))
     for axes in panels[2 + len(study.models) :]:
         axes.set_axis_off()
     return rows
@@ -109,14 +117,14 @@ def _prediction(study: Study, run: Run, case: str) -> NDArray[np.uint8] | None:
     if not path.exists():
         return None
     with np.load(path) as predictions:
-        return predictions[case] if case in predictions else None
+        return predictions.get(case)
 
 
 def _show(
     axes: Axes, image: NDArray[np.float32] | None, mask: NDArray[np.uint8] | None, plane: Plane, title: str
 ) -> None:
     """One panel: the image, and over it each class of the mask tinted and outlined in its colour."""
-    axes.set_title(title, fontsize=6, fontweight="normal", loc="center", pad=2)
+    axes.set_title(title, loc="center", fontsize=6, fontweight="normal", pad=2)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

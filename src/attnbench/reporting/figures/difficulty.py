@@ -42,7 +42,9 @@ def difficulty(study: Study) -> Drawn:
             own = rows[rows["model"] == model]
             axes.scatter(own[truth], own["gain"], s=9, marker=style.marker, color=style.colour, alpha=0.6, linewidth=0)
         axes.set_xlabel(TRUTHS[truth])
+        axes.locator_params(nbins=5)
         axes.set_ylabel(f"Gain in {METRICS[metric].label}" if position % len(truths) == 0 else "")
+    figure.align_ylabels()
     model_legend(figure, styles.values(), lines=False)
     return Drawn(figure, frame)
 

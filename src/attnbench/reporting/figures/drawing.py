@@ -96,6 +96,7 @@ def save(drawn: Drawn, folder: Path, name: str) -> None:
     """Write `name.pdf`, `name.png` and `name.csv`, each whole; same numbers give the same bytes."""
     with whole_file(folder / f"{name}.pdf") as temporary:
         drawn.figure.savefig(temporary, metadata={"CreationDate": None})
+    drawn.figure.set_layout_engine("none")
     with whole_file(folder / f"{name}.png") as temporary:
         drawn.figure.savefig(temporary, metadata={"Software": None})
     write_csv(folder / f"{name}.csv", drawn.frame)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, model_rows, row_mm, say
-from attnbench.reporting.frames import read_frame
+from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.style import NEUTRAL, QUIET, model_styles
 from attnbench.scoring.definitions import METRICS
@@ -49,18 +49,18 @@ def _panel(axes: Axes, study: Study, rows: pd.DataFrame, metric: str, labelled: 
         found = rows[rows["model"] == name]
         if found.empty:
             axes.text(0.02, place, "no pair", transform=axes.get_yaxis_transform(), va="center", color=QUIET)
-        for row in found.itertuples():
-            significant = row.p_holm < 1 - study.analysis.confidence
-            axes.plot([row.low, row.high], [place] * 2, color=style.colour, linewidth=1.2, solid_capstyle="butt")
+        for row in records(found):
+            filled = style.colour if row["p_holm"] < 1 - study.analysis.confidence else "white"
+            axes.plot([row["low"], row["high"]], [place] * 2, color=style.colour, linewidth=1.2, solid_capstyle="butt")
             axes.plot(
-                row.difference, place, marker=style.marker, markersize=4.5, markeredgewidth=1,
-                color=style.colour, markerfacecolor=style.colour if significant else "white",
+                row["difference"], place, marker=style.marker, color=style.colour, markerfacecolor=filled,
+                markersize=4.5, markeredgewidth=1,
             )  # fmt: skip
     axes.margins(x=0.08)
     _shade_better(axes, METRICS[metric].higher_is_better)
     unit = display_unit(str(rows["unit"].iloc[0]))
     axes.set_xlabel(f"Δ {METRICS[metric].label}{f' ({unit})' if unit else ''}")
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=3)
 
 
 def _shade_better(axes: Axes, higher_is_better: bool) -> None:

@@ -10,7 +10,7 @@ from matplotlib.colors import TwoSlopeNorm
 
 from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, row_mm, say
 from attnbench.reporting.format import NOTHING, decimals, number
-from attnbench.reporting.frames import read_frame
+from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.style import model_styles
 from attnbench.scoring.definitions import METRICS
@@ -30,7 +30,9 @@ def heatmap_classes(study: Study) -> Drawn:
     metric = main_metrics(study.metrics)[0]
     frame = read_frame(study, "effects")
     frame = frame[frame["metric"] == metric].reset_index(drop=True)
-    drawn = frame.assign(column=frame["class_name"].where(frame["class"] != "all", "all classes"))
+    single = frame.groupby("dataset")["class"].transform("nunique") == 2
+    drawn = frame[~(single & (frame["class"] == "all"))]
+    drawn = drawn.assign(column=drawn["class_name"].where(drawn["class"] != "all", "all classes"))
     return _heatmap(study, frame, drawn, f"Δ {METRICS[metric].label}", columns=3)
 
 
@@ -42,7 +44,7 @@ def heatmap_metrics(study: Study) -> Drawn:
     frame = frame.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
     units = [display_unit(unit) for unit in frame["unit"]]
     labels = [METRICS[name].label for name in frame["metric"]]
-    words = [f"{label}\n({unit})" if unit else label for label, unit in zip(labels, units, strict=True)]
+    words = [f"{label} ({unit})" if unit else label for label, unit in zip(labels, units, strict=True)]
     drawn = frame.assign(column=np.array(words, dtype=object))
     return _heatmap(study, frame, drawn, "Δ of every metric", columns=2 if len(study.metrics) > 4 else 3)
 
@@ -63,7 +65,9 @@ def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str,
         first = position % columns == 0 or not panels[position - 1].axison
         styles = model_styles(study)
         axes.set_yticks(range(len(models)), [styles[model].label if first else "" for model in models])
-    figure.suptitle(f"{title} against {display_name(study.baseline)} (purple: better, orange: worse)", x=0.01, ha="left")
+    level = 1 - study.analysis.confidence
+    heading = f"{title} against {display_name(study.baseline)} (purple: better, orange: worse, bold: p < {level:.2g})"
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
     return Drawn(figure, frame)
 
 
@@ -72,14 +76,13 @@ def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], level: float) 
     headings = list(dict.fromkeys(rows["column"]))
     colours = np.full((len(models), len(headings)), np.nan)
     size = 6.0 if len(models) <= 20 and len(headings) <= 8 else 5.0
-    for row in rows.itertuples():
-        place = models.index(row.model), headings.index(row.column)
-        sign = 1 if METRICS[row.metric].higher_is_better else -1
-        colours[place] = sign * row.difference
-        axes.text(
-            place[1], place[0], number(row.difference, decimals(row.unit), sign=True), ha="center", va="center",
-            fontsize=size, fontweight="bold" if row.p_holm < level else "normal",
-        )  # fmt: skip
+    for row in records(rows):
+        place = models.index(row["model"]), headings.index(row["column"])
+        sign = 1 if METRICS[row["metric"]].higher_is_better else -1
+        colours[place] = sign * row["difference"]
+        text = number(row["difference"], decimals(row["unit"]), sign=True)
+        weight = "bold" if row["p_holm"] < level else "normal"
+        axes.text(place[1], place[0], text, ha="center", va="center", fontsize=size, fontweight=weight)
     largest = np.nanmax(np.abs(colours), axis=0, initial=1e-9)
     for model, column in zip(*np.nonzero(np.isnan(colours)), strict=True):
         axes.text(column, model, NOTHING, ha="center", va="center", fontsize=size)

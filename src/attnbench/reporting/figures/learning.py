@@ -22,7 +22,7 @@ _BANDS_UP_TO = 6
 
 
 def learning(study: Study) -> Drawn:
-    """Per dataset the loss above the inner-validation Dice: mean over folds and seeds; band from lowest to highest run."""
+    """Per dataset loss above inner-validation Dice: mean over folds and seeds, band from lowest to highest run."""
     curves = curve_frame(read_frame(study, "learning"))
     styles = model_styles(study)
     names = [part.name for part in study.datasets]
@@ -39,6 +39,7 @@ def learning(study: Study) -> Drawn:
                 axes.remove()
             continue
         _pair(pair, names[position], curves[curves["dataset"] == names[position]], styles, position % columns == 0)
+    figure.align_ylabels()
     model_legend(figure, styles.values(), lines=True)
     return Drawn(figure, curves)
 
@@ -52,9 +53,7 @@ def curve_frame(history: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(mean="mean", low="min", high="max", runs="count").reset_index()
 
 
-def _pair(
-    pair: list[Axes], dataset: str, curves: pd.DataFrame, styles: dict[str, ModelStyle], labelled: bool
-) -> None:
+def _pair(pair: list[Axes], dataset: str, curves: pd.DataFrame, styles: dict[str, ModelStyle], labelled: bool) -> None:
     pair[0].set_title(display_name(dataset))
     if curves.empty:
         say(pair[0], "no finished run")
@@ -71,11 +70,10 @@ def _pair(
 
 def _panel(axes: Axes, curves: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
     axes.grid(axis="y")
+    axes.locator_params(axis="x", nbins=5)
     for name, style in styles.items():
         rows = curves[curves["model"] == name].sort_values("step")
         axes.plot(rows["step"], rows["mean"], color=style.colour, linestyle=style.dashes, label=style.label)
         if len(styles) <= _BANDS_UP_TO:
-            axes.fill_between(
-                rows["step"].to_numpy(), rows["low"].to_numpy(), rows["high"].to_numpy(), color=style.colour, alpha=0.15,
-                linewidth=0,
-            )  # fmt: skip
+            low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
+            axes.fill_between(rows["step"].to_numpy(), low, high, color=style.colour, alpha=0.15, linewidth=0)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from attnbench.reporting.case_values import case_values
 from attnbench.reporting.figures.drawing import Drawn, grid, model_rows, row_mm, say
-from attnbench.reporting.frames import read_frame
+from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.style import NEUTRAL, QUIET, ModelStyle, model_styles
 from attnbench.scoring.definitions import METRICS
@@ -40,6 +40,7 @@ def scores(study: Study) -> Drawn:
             continue
         model_rows(axes, list(styles.values()), labelled=position % 3 == 0 or not panels[position - 1].axison)
         _panel(axes, rows, means[means["dataset"] == name], styles, study.baseline)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(_label(metric, means[means["dataset"] == name], rows))
     return Drawn(figure, _frame(values, means, metric))
 
@@ -51,10 +52,9 @@ def _label(metric: str, means: pd.DataFrame, rows: pd.DataFrame) -> str:
     return f"{METRICS[metric].label}{f' ({unit})' if unit else ''} of each case; {counts}"
 
 
-def _panel(
-    axes: Axes, rows: pd.DataFrame, means: pd.DataFrame, styles: dict[str, ModelStyle], baseline: str
-) -> None:
-    by_case = rows.pivot_table(index="case", columns="model", values="value", aggfunc="first").reindex(columns=list(styles))
+def _panel(axes: Axes, rows: pd.DataFrame, means: pd.DataFrame, styles: dict[str, ModelStyle], baseline: str) -> None:
+    table = rows.pivot_table(index="case", columns="model", values="value", aggfunc="first")
+    by_case = table.reindex(columns=list(styles))
     heights = -0.3 + 0.4 * ((np.arange(len(by_case)) * _GOLDEN) % 1)
     if len(styles) <= _PAIRED_UP_TO:
         across = heights[:, None] + np.arange(len(styles))[None]
@@ -68,19 +68,24 @@ def _panel(
             found, place + heights, s=5, marker=style.marker, color=style.colour, alpha=0.5, linewidth=0,
             rasterized=len(by_case) > 300,
         )  # fmt: skip
-        for row in means[means["model"] == name].itertuples():
-            axes.plot([row.low, row.high], [place + 0.3] * 2, color="black", linewidth=1.1, solid_capstyle="butt", zorder=4)
-            axes.plot(
-                row.mean, place + 0.3, marker=style.marker, color=style.colour, markeredgecolor="black", markersize=4, zorder=5
-            )
-    for row in means[means["model"] == baseline].itertuples():
-        axes.axvline(row.mean, color=NEUTRAL, linewidth=0.6, linestyle=(0, (3, 2)), zorder=1)
+        for row in records(means[means["model"] == name]):
+            _mean(axes, row, place + 0.3, style)
+    for row in records(means[means["model"] == baseline]):
+        axes.axvline(row["mean"], color=NEUTRAL, linewidth=0.6, linestyle=(0, (3, 2)), zorder=1)
+
+
+def _mean(axes: Axes, row: dict[str, Any], height: float, style: ModelStyle) -> None:
+    """A mean as a marker with a black edge on its interval."""
+    axes.plot([row["low"], row["high"]], [height, height], color="black", solid_capstyle="butt", zorder=4)
+    axes.plot(
+        row["mean"], height, marker=style.marker, color=style.colour, markeredgecolor="black", markersize=4, zorder=5
+    )
 
 
 def _frame(values: pd.DataFrame, means: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The points (`shown` is `case`) and the means with their intervals (`shown` is `mean`)."""
     cases = values.assign(shown="case")
-    averages = means.rename(columns={"mean": "value"})[["dataset", "model", "value", "low", "high"]].assign(shown="mean")
+    averages = means.rename(columns={"mean": "value"}).assign(shown="mean")
     columns = ["dataset", "model", "metric", "shown", "case", "group", "fold", "value", "low", "high"]
     joined = [frame for frame in (cases, averages) if len(frame)]
     frame = pd.concat(joined, ignore_index=True) if joined else cases

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from math import nan
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
-from attnbench.reporting.frames import absent_runs, read_frame
+from attnbench.reporting.frames import absent_runs, keyed, read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.tables.render import Block, Bold, Table
 from attnbench.scoring.definitions import METRICS
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ALL = "all"
 _KEYS = ["dataset", "class", "class_name", "metric", "model"]
 _EFFECT = ["difference", "difference_low", "difference_high", "p_holm"]
+BOLD = "Bold: best mean."
 VERDICTS = {"better": "⁺", "worse": "⁻"}
 
 
@@ -34,12 +35,7 @@ def comparison_frame(study: Study) -> pd.DataFrame:
     frame = means.merge(effects[[*_KEYS, *_EFFECT]], on=_KEYS, how="left")
     frame["best"] = _is_best(frame)
     frame["against_baseline"] = verdicts(study, frame)
-    order = {name: place for place, name in enumerate([*(p.name for p in study.datasets), *(p.name for p in study.models)])}
-    keys = [frame[key].map(order) for key in ("dataset", "model")]
-    metric = frame["metric"].map({name: place for place, name in enumerate(study.metrics)})
-    return frame.iloc[np.lexsort((keys[1], frame["class"].to_numpy(dtype=object).astype(str), metric, keys[0]))].reset_index(
-        drop=True
-    )
+    return frame
 
 
 def _is_best(frame: pd.DataFrame) -> pd.Series:
@@ -85,7 +81,7 @@ def comparison(study: Study) -> Table:
             Block(_title(frame, part.name, metrics), tuple(_rows(study, frame, part.name, metrics)))
             for part in study.datasets
         ),
-        notes=(*legend(study), *_undefined(frame, metrics), *absent_runs(study)),
+        notes=(BOLD, *legend(study), *_undefined(frame, metrics), *absent_runs(study)),
         frame=frame,
     )
 
@@ -115,19 +111,19 @@ def _rows(study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str, .
     rows = []
     for model in (part.name for part in study.models):
         cells: list[str] = [display_name(model)]
-        found = frame[(frame["dataset"] == dataset) & (frame["model"] == model)].set_index("metric")
+        found = keyed(frame[(frame["dataset"] == dataset) & (frame["model"] == model)], "metric")
         for metric in metrics:
             cells += _cells(study, found, metric)
-        first = found.iloc[0] if len(found) else pd.Series({"cases": float("nan"), "groups": float("nan")})
-        rows.append((*cells, count(first["cases"]), count(first["groups"])))
+        behind = max(found.values(), key=lambda row: row["cases"], default={"cases": nan, "groups": nan})
+        rows.append((*cells, count(behind["cases"]), count(behind["groups"])))
     return rows
 
 
-def _cells(study: Study, found: pd.DataFrame, metric: str) -> tuple[str, str, str]:
+def _cells(study: Study, found: dict[str, dict[str, Any]], metric: str) -> tuple[str, str, str]:
     """Mean, difference and p of one model and metric; dashes where there is none."""
-    if metric not in found.index:
+    if metric not in found:
         return NOTHING, NOTHING, NOTHING
-    row = cast(pd.Series, found.loc[metric])
+    row = found[metric]
     digits = decimals(row["unit"])
     mean = interval(row["mean"], row["low"], row["high"], digits)
     value = Bold(mean) if row["best"] else mean
@@ -138,15 +134,16 @@ def _cells(study: Study, found: pd.DataFrame, metric: str) -> tuple[str, str, st
 
 
 def legend(study: Study) -> tuple[str, ...]:
-    """How to read bold, arrows, marks and intervals."""
-    level = 1 - study.analysis.confidence
+    """How to read arrows, intervals and marks."""
+    arrows = "↑ higher is better, ↓ lower is better."
+    brackets = f"[ ]: {study.analysis.confidence:.0%} bootstrap interval over groups."
+    if len(study.models) == 1:
+        return arrows, brackets
     return (
-        "Bold: best mean. ↑ higher is better, ↓ lower is better. Δ: paired difference from the baseline "
-        f"{display_name(study.baseline)}.",
-        f"[ ]: {study.analysis.confidence:.0%} bootstrap interval over groups. p: Wilcoxon signed-rank test over groups, "
-        "corrected by Holm.",
-        f"⁺ better and ⁻ worse than the baseline with p < {level:.2g}; without a mark the model is not "
-        "distinguishable from the baseline.",
+        f"{arrows} Δ: paired difference from the baseline {display_name(study.baseline)}.",
+        f"{brackets} p: Wilcoxon signed-rank test over groups, corrected by Holm.",
+        f"⁺ better and ⁻ worse than the baseline with p < {1 - study.analysis.confidence:.2g}; without a mark the "
+        "model is not distinguishable from the baseline.",
     )
 
 
@@ -154,7 +151,7 @@ def _undefined(frame: pd.DataFrame, metrics: tuple[str, ...]) -> list[str]:
     """One sentence per dataset, model and metric with values that are undefined and therefore not in the mean."""
     rows = frame[frame["metric"].isin(metrics) & (frame["undefined"] > 0)]
     return [
-        f"{display_name(row.dataset)}, {display_name(row.model)}: {METRICS[row.metric].label} undefined "
-        f"{int(row.undefined)} times (an empty mask)"
-        for row in rows.itertuples()
+        f"{display_name(row['dataset'])}, {display_name(row['model'])}: {METRICS[row['metric']].label} undefined "
+        f"{row['undefined']:.0f} times (an empty mask)"
+        for row in records(rows)
     ]

@@ -30,8 +30,8 @@ def cost(study: Study) -> Table:
             for part in study.datasets
         ),
         notes=(
-            "FLOPs: one forward pass of one patch. Training, images/s, memory and energy: median over the trained runs; a "
-            "dash where the machine does not measure it.",
+            "FLOPs: one forward pass of one patch. Training, images/s, memory and energy: median over the trained "
+            "runs; a dash where the machine does not measure it.",
             *_machines(frame),
             *_absent(study, frame),
         ),

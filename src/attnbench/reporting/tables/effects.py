@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
-from attnbench.reporting.frames import read_frame
+from attnbench.reporting.frames import keyed, read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.tables.comparison import ALL, VERDICTS, legend, unit_of, verdicts
 from attnbench.reporting.tables.render import Block, Table
@@ -53,12 +53,12 @@ def _title(frame: pd.DataFrame, dataset: str, metric: str) -> str:
 def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[tuple[str, ...]]:
     rows = []
     chosen = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & (frame["class"] == ALL)]
-    found = chosen.set_index("model")
+    found = keyed(chosen, "model")
     for model in (part.name for part in study.models if part.name != study.baseline):
-        if model not in found.index:
+        if model not in found:
             rows.append((display_name(model), *(NOTHING,) * (len(_HEAD) - 1)))
             continue
-        row = found.loc[model]
+        row = found[model]
         rows.append(
             (
                 display_name(model),
@@ -76,11 +76,11 @@ def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[
 
 
 def _notes(study: Study, frame: pd.DataFrame) -> list[str]:
+    dropped = frame[(frame["class"] == ALL) & (frame["dropped"] > 0)]
     notes = [
-        f"{display_name(row.dataset)}, {display_name(row.model)}, {METRICS[row.metric].label}: {int(row.dropped)} cases "
-        "left out of the pairs (undefined for one of the two)"
-        for row in frame[(frame["class"] == ALL) & (frame["dropped"] > 0)].itertuples()
-        if row.metric in main_metrics(study.metrics)
+        f"{display_name(row['dataset'])}, {display_name(row['model'])}, {METRICS[row['metric']].label}: "
+        f"{row['dropped']:.0f} cases left out of the pairs (undefined for one of the two)"
+        for row in records(dropped[dropped["metric"].isin(main_metrics(study.metrics))])
     ]
     if len(study.models) == 1:
         return ["The study has the baseline alone: there is nothing to compare.", *notes]

@@ -105,8 +105,8 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
         ("Baseline", display_name(study.baseline)),
         ("Network", f"widths {_list(study.network.widths)}; {study.network.blocks_per_level} convolutions per level; "
                     f"{study.network.norm} norm"),
-        ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; 1/{folds.inner} of the "
-                  f"training groups for inner validation; split seed {folds.seed}"),
+        ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; 1/{folds.inner} of "
+                  f"the training groups for inner validation; split seed {folds.seed}"),
         ("Seeds", _list(study.seeds)),
         ("Steps", f"{training.steps} optimiser steps of {training.batch} patches{_exceptions(study)}"),
         ("Patch", f"{' × '.join(map(str, training.patch_2d))} (2-D), {' × '.join(map(str, training.patch_3d))} (3-D)"),
@@ -115,10 +115,11 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
         ("Optimiser", f"{optimisers[training.optimiser]}, learning rate {training.learning_rate:g} decaying with power "
                       f"{training.power:g}, weight decay {training.weight_decay:g}"),
         ("Augmentation", changes or "none"),
-        ("Precision", f"{study.compute.precision} on {study.compute.device}"),
+        ("Precision", "bfloat16 autocast on CUDA, float32 elsewhere" if study.compute.precision == "auto" else
+                      study.compute.precision),
         *((f"Metric: {METRICS[name].label}", METRICS[name].rule + _empty(name)) for name in study.metrics),
-        ("Statistics", f"{study.analysis.confidence:.0%} intervals from {study.analysis.bootstrap} bootstrap resamples over "
-                       "groups; Wilcoxon signed-rank test over groups; Holm's correction"),
+        ("Statistics", f"{study.analysis.confidence:.0%} intervals from {study.analysis.bootstrap} bootstrap resamples "
+                       "over groups; Wilcoxon signed-rank test over groups; Holm's correction"),
     ]  # fmt: skip
 
 
@@ -139,7 +140,7 @@ def _empty(metric: str) -> str:
     """What a metric is worth when a mask has no voxel of the class."""
     known = METRICS[metric]
     worth = {
-        "both masks empty": known.both_empty,
+        "Both masks empty": known.both_empty,
         "only the prediction empty": known.prediction_empty,
         "only the reference empty": known.reference_empty,
     }

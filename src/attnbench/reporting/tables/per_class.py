@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval, number
-from attnbench.reporting.frames import absent_runs
+from attnbench.reporting.frames import absent_runs, keyed
 from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.tables.comparison import ALL, comparison_frame, heading, legend, unit_of
+from attnbench.reporting.tables.comparison import ALL, BOLD, comparison_frame, heading, legend, unit_of
 from attnbench.reporting.tables.render import Block, Bold, Table
 
 if TYPE_CHECKING:
@@ -27,10 +27,9 @@ def per_class(study: Study) -> Table:
         caption="Scores per class",
         head=("Model", *(heading(metric) for metric in metrics), "Cases", "Undefined"),
         align=("l", *("r",) * (len(metrics) + 2)),
-        blocks=tuple(
-            block for part in study.datasets for block in _blocks(study, frame, part.name, metrics)
-        ),
+        blocks=tuple(block for part in study.datasets for block in _blocks(study, frame, part.name, metrics)),
         notes=(
+            BOLD,
             *legend(study)[:2],
             "Undefined: values that have no meaning because a mask has no voxel of the class, summed over the metrics.",
             *absent_runs(study),
@@ -53,17 +52,18 @@ def _blocks(study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str,
 
 
 def _row(rows: pd.DataFrame, model: str, study: Study, metrics: tuple[str, ...]) -> tuple[str, ...]:
-    found = rows[rows["model"] == model].set_index("metric")
+    found = keyed(rows[rows["model"] == model], "metric")
     cells: list[str] = [display_name(model)]
     for metric in metrics:
-        if metric not in found.index:
+        if metric not in found:
             cells.append(NOTHING)
             continue
-        row = found.loc[metric]
+        row = found[metric]
         digits = decimals(row["unit"])
         shown = metric in main_metrics(study.metrics)
         text = interval(row["mean"], row["low"], row["high"], digits) if shown else number(row["mean"], digits)
         cells.append(Bold(text) if row["best"] else text)
-    if found.empty:
+    if not found:
         return (*cells, NOTHING, NOTHING)
-    return (*cells, count(found["cases"].max()), count(found["undefined"].sum()))
+    behind = found.values()
+    return (*cells, count(max(row["cases"] for row in behind)), count(sum(row["undefined"] for row in behind)))
