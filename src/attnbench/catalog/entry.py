@@ -61,7 +61,7 @@ class TarballOrigin(_Part):
 
 
 class ArchiveOrigin(_Part):
-    """One file (.npz, .tar) that stays packed: its publisher gives an MD5 and no list of what is inside."""
+    """One .tar that stays packed: its publisher gives an MD5 and no list of what is inside."""
 
     kind: Literal["archive"]
     url: Address
