@@ -19,7 +19,7 @@ from attnbench.study import DatasetPart
 PERCENTILES = (0.5, 99.5)
 NORMALISATION = (
     "per case and channel, on the working grid, inside the field of view where there is one: clipped to the 0.5 and "
-    "99.5 percentiles widened on both sides by their distance, then z-scored"
+    "99.5 percentiles widened on both sides by their distance, then z-scored; zero outside"
 )
 
 
@@ -89,20 +89,20 @@ def normalise(image: NDArray[np.generic], fov: NDArray[np.bool_] | None = None) 
     """`image` (C, *spatial) as float32, every channel freed of outliers, then z-scored.
 
     Percentiles, mean and standard deviation are those inside `fov` (*spatial), everywhere without one; what lies
-    outside is clipped and scaled alike. The clipping range is three times as wide as the percentiles are apart, because
-    an object may fill less than 0.5 % of an image (some nuclei do) and must not be cut down to the noise around it. A
+    outside becomes zero, the mean. The clipping range is three times as wide as the percentiles are apart, because an
+    object may fill less than 0.5 % of an image (some nuclei do) and must not be cut down to the noise around it. A
     constant channel becomes zero.
     """
     return np.stack([_normalise_channel(channel, fov) for channel in image])
 
 
 def _normalise_channel(channel: NDArray[np.generic], fov: NDArray[np.bool_] | None) -> NDArray[np.float32]:
-    values = channel.astype(np.float64)
-    inside = values if fov is None else values[fov]
-    low, high = np.percentile(inside, PERCENTILES)
+    inside = np.ones(channel.shape, dtype=bool) if fov is None else fov
+    values = channel[inside].astype(np.float64)
+    low, high = np.percentile(values, PERCENTILES)
     if high == low:
-        low, high = inside.min(), inside.max()
-    limits = (2 * low - high, 2 * high - low)
-    inside = np.clip(inside, *limits)
-    deviation = inside.std() if high > low else 1.0
-    return ((np.clip(values, *limits) - inside.mean()) / deviation).astype(np.float32)
+        low, high = values.min(), values.max()
+    np.clip(values, 2 * low - high, 2 * high - low, out=values)
+    result = np.zeros(channel.shape, dtype=np.float32)
+    result[inside] = (values - values.mean()) / (values.std() if high > low else 1.0)
+    return result
