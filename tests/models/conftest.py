@@ -19,6 +19,20 @@ def _randomise(module: nn.Module, seed: int = 0) -> nn.Module:
     return module
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    """Tensors of a few hundred values gain nothing from threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def randomise():
     """A function that gives a module arbitrary weights and running statistics, and returns it."""

@@ -170,6 +170,14 @@ def test_channels_last_gives_the_same_output(name, ndim, randomise):
         torch.testing.assert_close(y, exact, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_survives_export(name):
+    module, arguments = build(name, 2).eval(), inputs(name, ODD[2])
+    exported = torch.export.export(module, arguments).module()
+    for y, expected in zip(run(exported, arguments), run(module, arguments), strict=True):
+        torch.testing.assert_close(y, expected)
+
+
 class LargestTensor(TorchDispatchMode):
     """Records the number of elements of the largest tensor that any operation returns."""
 

@@ -44,27 +44,33 @@ class GatedAxis(nn.Module):
         width = self.relative.shape[0] // 2
         return list(self.relative[:, offsets].split([width // 2, width // 2, width]))
 
-    def weights(self, q: Tensor, k: Tensor, r_q: Tensor, r_k: Tensor) -> Tensor:
-        """Weights (lines, heads, side, side), rows sum to 1, from q and k (lines, heads, width / 2, side)."""
-        content = q.transpose(-1, -2) @ k
-        query = torch.einsum("lhci,cij->lhij", q, r_q)
-        key = torch.einsum("lhcj,cji->lhij", k, r_k)
-        terms = self.norm_similarity(torch.cat([content, query, key], dim=1)).unflatten(1, (3, self.heads))
-        return (terms[:, 0] + self.gates[0] * terms[:, 1] + self.gates[1] * terms[:, 2]).softmax(-1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        lines = self.qkv(x).movedim((self.axis + 2, 1), (-1, -2))  # (B, *others, 2C, side)
+    def _attend(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, torch.Size]:
+        """Weights (lines, heads, side, side), rows sum to 1; values and r_v; the shape (B, *others, 2C, side)."""
+        lines = self.qkv(x).movedim((self.axis + 2, 1), (-1, -2))
         side, width = lines.shape[-1], x.shape[1] // self.heads
         heads = lines.reshape(-1, self.heads, 2 * width, side)
         q, k, v = heads.split([width // 2, width // 2, width], dim=2)
         r_q, r_k, r_v = self._embeddings(side, x.device)
-        weights = self.weights(q, k, r_q, r_k)
+        content = q.transpose(-1, -2) @ k
+        query = torch.einsum("lhci,cij->lhij", q, r_q)
+        key = torch.einsum("lhcj,cji->lhij", k, r_k)
+        terms = self.norm_similarity(torch.cat([content, query, key], dim=1)).unflatten(1, (3, self.heads))
+        weights = (terms[:, 0] + self.gates[0] * terms[:, 1] + self.gates[1] * terms[:, 2]).softmax(-1)
+        return weights, v, r_v, lines.shape
+
+    def received(self, x: Tensor) -> Tensor:
+        """Attention that each position receives in its line, averaged over queries and heads; (B, *spatial)."""
+        weights, _, _, shape = self._attend(x)
+        return weights.mean((1, 2)).reshape(*shape[:-2], shape[-1]).movedim(-1, self.axis + 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights, v, r_v, shape = self._attend(x)
         content = v @ weights.transpose(-1, -2)
         position = torch.einsum("lhij,cij->lhci", weights, r_v)
         terms = torch.cat([content.flatten(1, 2), position.flatten(1, 2)], dim=1)
         content, position = self.norm_output(terms).chunk(2, dim=1)  # (lines, C, side) each
         attended = self.gates[2] * content + self.gates[3] * position
-        return attended.reshape(*lines.shape[:-2], x.shape[1], side).movedim((-1, -2), (self.axis + 2, 1))
+        return attended.reshape(*shape[:-2], x.shape[1], shape[-1]).movedim((-1, -2), (self.axis + 2, 1))
 
 
 @mechanism(
@@ -90,6 +96,15 @@ class GatedAxialAttention(nn.Module):
         self.reduce = nn.Sequential(conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels))
         self.axes = nn.Sequential(*(GatedAxis(channels, ndim, axis, heads, span) for axis in range(ndim)))
         self.expand = nn.Sequential(conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels))
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Attention that each position receives in its lines, mean over queries, heads and axes, (B, 1, *spatial)."""
+        x, maps = F.relu(self.reduce(x)), []
+        for axis in self.axes:
+            assert isinstance(axis, GatedAxis)
+            maps.append(axis.received(x))
+            x = axis(x)
+        return torch.stack(maps).mean(0).unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.expand(F.relu(self.axes(F.relu(self.reduce(x)))))

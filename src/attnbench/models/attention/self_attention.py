@@ -46,4 +46,4 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         attended = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x)))  # (B, N, C)
-        return self.gamma * attended.transpose(1, 2).reshape(x.shape) + x
+        return x + self.gamma * attended.transpose(1, 2).reshape(x.shape)

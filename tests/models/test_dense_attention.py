@@ -1,0 +1,120 @@
+"""Attention over all positions equals the explicit softmax form, forward and backward; its sizes are closed."""
+
+import pytest
+import torch
+
+from attnbench.models import create_mechanism
+from attnbench.models.describe import count_parameters
+
+C = 16
+SIZES = {2: (5, 6), 3: (3, 4, 5)}
+both = pytest.mark.parametrize("ndim", [2, 3])
+
+
+def case(name, ndim, randomise, channels=C):
+    module = randomise(create_mechanism(name, channels, ndim)).double().eval()
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(2, channels, *SIZES[ndim], generator=generator, dtype=torch.float64, requires_grad=True)
+    return module, x
+
+
+def linear(layer, x):
+    """A 1x1 convolution on (B, C, N)."""
+    return torch.einsum("oc,bcn->bon", layer.weight.flatten(1), x) + layer.bias[:, None]
+
+
+def softmax(energy):
+    """Over the last axis, from its definition."""
+    weights = torch.exp(energy - energy.max(-1, keepdim=True).values)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def close(actual, expected, tolerance=1e-9):
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+def gradients(y, module, x):
+    """Gradients of a fixed function of y with respect to the input and every parameter."""
+    wave = torch.cos(torch.arange(y.numel(), dtype=y.dtype)).reshape(y.shape)
+    return torch.autograd.grad((wave * y).sum(), [x, *module.parameters()])
+
+
+def explicit_self_attention(module, x):
+    flat = x.flatten(2)
+    q, k, v = (linear(layer, flat) for layer in (module.query, module.key, module.value))
+    weights = softmax(torch.einsum("bcn,bcm->bnm", q, k))
+    return module.gamma * torch.einsum("bnm,bcm->bcn", weights, v).reshape(x.shape) + x, weights
+
+
+@both
+@pytest.mark.parametrize("channels", [C, 13])
+def test_self_attention_equals_the_explicit_form_with_gradients(ndim, channels, randomise):
+    module, x = case("self_attention", ndim, randomise, channels)
+    expected, weights = explicit_self_attention(module, x)
+    y = module(x)
+    close(y, expected, 1e-10)
+    for actual, exact in zip(gradients(y, module, x), gradients(expected, module, x), strict=True):
+        close(actual, exact, 1e-10)
+    close(module.attention_map(x).flatten(1), weights.mean(1))
+
+
+def test_self_attention_gradients_are_those_of_finite_differences(randomise):
+    module = randomise(create_mechanism("self_attention", 8, 2)).double()
+    assert torch.autograd.gradcheck(module, torch.randn(1, 8, 3, 4, dtype=torch.float64, requires_grad=True))
+
+
+@pytest.mark.parametrize("name", ["self_attention", "dual_attention"])
+def test_map_over_more_positions_than_one_block_sums_to_one(name):
+    module = create_mechanism(name, 8, 2).double()
+    weights = module.attention_map(torch.randn(2, 8, 36, 40, dtype=torch.float64))
+    close(weights.sum((1, 2, 3)), torch.ones(2, dtype=torch.float64))
+
+
+@both
+def test_non_local_equals_the_explicit_form_with_gradients(ndim, randomise):
+    module, x = case("non_local", ndim, randomise)
+    pool = {2: torch.nn.functional.max_pool2d, 3: torch.nn.functional.max_pool3d}[ndim]
+
+    def pooled(layer):
+        full = linear(layer, x.flatten(2)).reshape(2, C // 2, *SIZES[ndim])
+        odd = [side % 2 for side in SIZES[ndim]]
+        padding = [amount for side in reversed(odd) for amount in (0, side)]
+        return pool(torch.nn.functional.pad(full, padding, value=float("-inf")), 2).flatten(2)
+
+    theta = linear(module.theta, x.flatten(2))
+    weights = softmax(torch.einsum("bcn,bcm->bnm", theta, pooled(module.phi)) / (C // 2) ** 0.5)
+    y = linear(module.output[0], torch.einsum("bnm,bcm->bcn", weights, pooled(module.g)))
+    norm = module.output[1]
+    y = (y - norm.running_mean[:, None]) / (norm.running_var[:, None] + norm.eps).sqrt()
+    expected = x + (y * norm.weight[:, None] + norm.bias[:, None]).reshape(x.shape)
+    close(module(x), expected)
+    for actual, exact in zip(gradients(module(x), module, x), gradients(expected, module, x), strict=True):
+        close(actual, exact)
+
+
+@both
+def test_dual_attention_equals_the_explicit_form_with_gradients(ndim, randomise):
+    module, x = case("dual_attention", ndim, randomise)
+    flat = x.flatten(2)
+    q, k, v = (linear(layer, flat) for layer in (module.query, module.key, module.value))
+    positions = torch.einsum("bnm,bcm->bcn", softmax(torch.einsum("bcn,bcm->bnm", q, k)), v)
+    energy = torch.einsum("bcn,bdn->bcd", flat, flat)
+    weights = softmax(energy.max(2, keepdim=True).values - energy)
+    channels = torch.einsum("bcd,bdn->bcn", weights, flat)
+    expected = x + (module.alpha * positions + module.beta * channels).reshape(x.shape)
+    close(module(x), expected)
+    for actual, exact in zip(gradients(module(x), module, x), gradients(expected, module, x), strict=True):
+        close(actual, exact)
+
+
+@both
+@pytest.mark.parametrize("c", [4, 16, 64])
+def test_parameters_are_those_of_the_formulas(ndim, c):
+    k = max(1, c // 8)
+    projections = 2 * (c * k + k) + (c * c + c)
+    expected = {
+        "self_attention": projections + 1,
+        "dual_attention": projections + 2,
+        "non_local": 3 * (c * c // 2 + c // 2) + (c * c // 2 + c) + 2 * c,
+    }
+    assert {name: count_parameters(create_mechanism(name, c, ndim)) for name in expected} == expected

@@ -1,0 +1,86 @@
+"""Both attention gates equal their formulas, written out position by position."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from attnbench.models import create_mechanism
+from attnbench.models.describe import count_parameters
+
+CHANNELS, GATE = 6, 10
+SIZES = {2: (6, 8), 3: (4, 6, 2)}
+
+
+def linear(layer, x):
+    """A 1x1 convolution as a matrix product over channels."""
+    y = torch.einsum("oc,bc...->bo...", layer.weight.flatten(1), x)
+    return y if layer.bias is None else y + layer.bias.reshape(1, -1, *[1] * (x.dim() - 2))
+
+
+def normalise(norm, x):
+    """Batch normalisation with the running statistics, written out."""
+    shape = (1, -1, *[1] * (x.dim() - 2))
+    mean, variance, weight, bias = (
+        t.reshape(shape) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    return (x - mean) / (variance + norm.eps).sqrt() * weight + bias
+
+
+def strided_blocks(weight, x, ndim):
+    """A convolution whose kernel and stride are 2: a sum over the corners of each block."""
+    total = 0
+    for corner in range(2**ndim):
+        offsets = [(corner >> axis) & 1 for axis in range(ndim)]
+        picked = x[(..., *(slice(offset, None, 2) for offset in offsets))]
+        total = total + torch.einsum("oc,bc...->bo...", weight[(..., *offsets)], picked)
+    return total
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_attention_gate_equals_the_papers_formula(ndim, randomise):
+    gate = randomise(create_mechanism("attention_gate", CHANNELS, ndim, gate_channels=GATE)).double().eval()
+    x = torch.randn(2, CHANNELS, *SIZES[ndim], dtype=torch.float64)
+    signal = torch.randn(2, GATE, *(side // 2 for side in SIZES[ndim]), dtype=torch.float64)
+
+    additive = torch.relu(strided_blocks(gate.theta.weight, x, ndim) + linear(gate.phi, signal))
+    coarse = 1 / (1 + torch.exp(-linear(gate.psi, additive)))
+    alpha = F.interpolate(coarse, SIZES[ndim], mode={2: "bilinear", 3: "trilinear"}[ndim])
+    expected = normalise(gate.output[1], linear(gate.output[0], x * alpha))
+
+    torch.testing.assert_close(gate(x, signal), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(gate.attention_map(x, signal), alpha, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_upsampled_gate_equals_its_formula(ndim, randomise):
+    gate = randomise(create_mechanism("attention_gate_upsampled", CHANNELS, ndim, gate_channels=GATE)).double().eval()
+    x = torch.randn(2, CHANNELS, *SIZES[ndim], dtype=torch.float64)
+    signal = torch.randn(2, GATE, *SIZES[ndim], dtype=torch.float64)
+
+    parts = [normalise(norm, linear(layer, y)) for (layer, norm), y in ((gate.theta, x), (gate.phi, signal))]
+    layer, norm = gate.psi
+    alpha = 1 / (1 + torch.exp(-normalise(norm, linear(layer, (parts[0] + parts[1]).clamp(min=0)))))
+
+    torch.testing.assert_close(gate(x, signal), x * alpha, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(gate.attention_map(x, signal), alpha, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_parameters_are_those_of_the_formulas(ndim):
+    c, g = CHANNELS, GATE
+    paper = 2**ndim * c * c + (g * c + c) + (c + 1) + (c * c + c) + 2 * c
+    assert count_parameters(create_mechanism("attention_gate", c, ndim, gate_channels=g)) == paper
+    inner = c // 2
+    dialect = (c * inner + 3 * inner) + (g * inner + 3 * inner) + (inner + 1 + 2)
+    assert count_parameters(create_mechanism("attention_gate_upsampled", c, ndim, gate_channels=g)) == dialect
+
+
+def test_a_closed_gate_blocks_the_skip_and_an_open_one_passes_it():
+    gate = create_mechanism("attention_gate_upsampled", CHANNELS, 2, gate_channels=GATE).eval()
+    x, signal = torch.randn(1, CHANNELS, 4, 4), torch.randn(1, GATE, 4, 4)
+    for bias, expected in ((-100.0, torch.zeros_like(x)), (100.0, x)):
+        torch.nn.init.constant_(gate.psi[1].bias, bias)
+        torch.testing.assert_close(gate(x, signal), expected)
+    assert math.isclose(gate.attention_map(x, signal).mean().item(), 1.0)
