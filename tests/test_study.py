@@ -175,7 +175,7 @@ studies = st.fixed_dictionaries(
             {"learning_rate": positive, "steps": st.integers(1, 10**6)},
             optional={"augmentation": st.fixed_dictionaries({"noise": positive, "flip": st.booleans()})},
         ),
-        "network": st.fixed_dictionaries({"norm": st.sampled_from(["instance", "batch", "group"])}),
+        "backbone": st.fixed_dictionaries({"norm": st.sampled_from(["instance", "batch", "group"])}),
         "analysis": st.fixed_dictionaries({"confidence": st.floats(0.6, 0.99)}),
         "data": st.fixed_dictionaries({"mirror": st.text(min_size=1), "offline": st.booleans()}),
         "output": st.from_regex(r"[a-z]{1,8}/[a-z]{1,8}", fullmatch=True),

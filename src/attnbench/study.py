@@ -124,7 +124,7 @@ class ModelPart(_Part):
         return self
 
 
-class NetworkPart(_Part):
+class BackbonePart(_Part):
     """The one backbone that all models share."""
 
     widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(
@@ -226,7 +226,7 @@ class Study(_Part):
         Annotated[ModelPart, BeforeValidator(_word_as_mapping, json_schema_input_type=str | ModelPart)], ...
     ] = Field(min_length=1, description="Models: a word (`attnbench models`), or a mapping that composes one.")
     baseline: Word = Field("unet", description="The model every other one is compared with.")
-    network: NetworkPart = Field(default_factory=NetworkPart)
+    backbone: BackbonePart = Field(default_factory=BackbonePart)
     folds: FoldsPart = Field(default_factory=FoldsPart)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0,), min_length=1, description="Seeds: each fixes initial weights, batches and augmentation."
@@ -266,11 +266,11 @@ class Study(_Part):
                     if level not in allowed:
                         yield (
                             f"models: {model.name!r} asks for level {level} of slot {slot!r}; "
-                            f"with {len(self.network.widths)} widths its levels are {', '.join(map(str, allowed))}"
+                            f"with {len(self.backbone.widths)} widths its levels are {', '.join(map(str, allowed))}"
                         )
 
     def _impossible(self, facts: Mapping[str, DatasetFacts]) -> Iterator[str]:
-        divisor = 2 ** (len(self.network.widths) - 1)
+        divisor = 2 ** (len(self.backbone.widths) - 1)
         for part in self.datasets:
             known = facts[part.name]
             for key in ("spacing", "size", "patch"):
@@ -281,7 +281,7 @@ class Study(_Part):
             if any(side % divisor for side in patch):
                 near = [max(divisor, round(side / divisor) * divisor) for side in patch]
                 yield (
-                    f"datasets: {part.name} has patch {list(patch)}; with {len(self.network.widths)} levels every side "
+                    f"datasets: {part.name} has patch {list(patch)}; with {divisor.bit_length()} levels every side "
                     f"is a multiple of {divisor}, nearest: {near}"
                 )
             left = known.groups - math.ceil(known.groups / self.folds.outer)
@@ -295,7 +295,7 @@ class Study(_Part):
 
     def levels(self, slot: Slot) -> tuple[int, ...]:
         """Levels at which `slot` exists in this study's network, 0 = full resolution."""
-        depth = len(self.network.widths)
+        depth = len(self.backbone.widths)
         return (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
 
     def dataset(self, name: str) -> DatasetPart:
@@ -333,7 +333,7 @@ class Study(_Part):
         return {
             "dataset": self.dataset(dataset).model_dump(mode="json"),
             "model": self.model(model).model_dump(mode="json"),
-            "network": self.network.model_dump(mode="json"),
+            "backbone": self.backbone.model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
             "precision": self.compute.precision,
         }

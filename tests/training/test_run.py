@@ -26,7 +26,7 @@ def study(store, tmp_path):
             "output": str(tmp_path),
             "datasets": [{"name": name, "patch": [16] * store.info.ndim}],
             "models": ["unet", "self_attention", "attention_gate"],
-            "network": {"widths": [4, 8, 12], "blocks_per_level": 1},
+            "backbone": {"widths": [4, 8, 12], "blocks_per_level": 1},
             "folds": {"outer": 3, "inner": 2},
             "training": {"steps": 6, "batch": 2, "validate_every": 3},
             "compute": {"device": "cpu"},

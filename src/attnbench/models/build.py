@@ -9,7 +9,7 @@ from torch import nn
 
 from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet
-from attnbench.study import ModelPart, NetworkPart, Placement, Slot
+from attnbench.study import BackbonePart, ModelPart, Placement, Slot
 
 
 def slots_of(model: ModelPart) -> dict[Slot, tuple[Placement, ...]]:
@@ -19,9 +19,9 @@ def slots_of(model: ModelPart) -> dict[Slot, tuple[Placement, ...]]:
     return {slot: (Placement(name=model.name),) for slot in get_mechanism(model.name).default}
 
 
-def build_network(model: ModelPart, network: NetworkPart, ndim: int, in_channels: int, classes: int) -> nn.Module:
+def build_network(model: ModelPart, backbone: BackbonePart, ndim: int, in_channels: int, classes: int) -> nn.Module:
     """The network of one model of a study; `classes` counts the background."""
-    return UNet(ndim, in_channels, classes, network.widths, network.blocks_per_level, network.norm, slots_of(model))
+    return UNet(ndim, in_channels, classes, backbone.widths, backbone.blocks_per_level, backbone.norm, slots_of(model))
 
 
 def build_model(
@@ -30,11 +30,13 @@ def build_model(
     in_channels: int,
     classes: int,
     widths: Sequence[int] = (16, 32, 64, 128),
-    **network: Any,
+    **backbone: Any,
 ) -> nn.Module:
     """Build a model by its word, e.g. `build_model("self_attention", ndim=2, in_channels=1, classes=3)`.
 
-    `classes` counts the background; further arguments are those of the study's `network`. Raises `ModelError` for an
+    `classes` counts the background; further arguments are those of the study's `backbone`. Raises `ModelError` for an
     unknown name.
     """
-    return build_network(ModelPart(name=name), NetworkPart(widths=tuple(widths), **network), ndim, in_channels, classes)
+    return build_network(
+        ModelPart(name=name), BackbonePart(widths=tuple(widths), **backbone), ndim, in_channels, classes
+    )

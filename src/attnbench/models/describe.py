@@ -34,7 +34,7 @@ def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
 def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
     """Build one model for one dataset, write and return its size and cost per training patch."""
     info = CaseStore.open(study.layout.prepared(dataset)).info
-    network = build_network(study.model(model), study.network, info.ndim, info.channels, len(info.classes) + 1)
+    network = build_network(study.model(model), study.backbone, info.ndim, info.channels, len(info.classes) + 1)
     shape = (info.channels, *study.patch(dataset, info.ndim))
     facts = {
         "dataset": dataset,

@@ -61,7 +61,7 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
     """The untrained network of a run; its initial weights depend on the seed alone."""
     torch.manual_seed(run.seed)
     info = store.info
-    return build_network(study.model(run.model), study.network, info.ndim, info.channels, len(info.classes) + 1)
+    return build_network(study.model(run.model), study.backbone, info.ndim, info.channels, len(info.classes) + 1)
 
 
 def train_run(study: Study, run: Run) -> None:

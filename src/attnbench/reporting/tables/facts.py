@@ -103,8 +103,8 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
     return [
         ("Models", ", ".join(display_name(part.name) for part in study.models)),
         ("Baseline", display_name(study.baseline)),
-        ("Network", f"widths {_list(study.network.widths)}; {study.network.blocks_per_level} convolutions per level; "
-                    f"{study.network.norm} norm"),
+        ("Backbone", f"widths {_list(study.backbone.widths)}; {study.backbone.blocks_per_level} convolutions per level; "
+                    f"{study.backbone.norm} norm"),
         ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; 1/{folds.inner} of "
                   f"the training groups for inner validation; split seed {folds.seed}"),
         ("Seeds", _list(study.seeds)),
