@@ -34,6 +34,9 @@ wildcard_constraints:
     seed=r"\d+",
 
 
+report: "workflow/report/workflow.rst"
+
+
 localrules:
     all,
 
@@ -63,8 +66,10 @@ onstart:
 
 onsuccess:
     if all(map(os.path.exists, rules.all.input)):
+        log_of_report = layout.log("report")
         shell(
             "{sys.executable} -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {layout.study:q} "
-            "--cores 1 --nolock --quiet all --report {layout.report:q}"
+            "--workflow-profile none --cores 1 --nolock --report {layout.report:q} > {log_of_report:q} 2>&1"
+            " || {{ cat {log_of_report:q}; exit 1; }}"
         )
         shell("attnbench show --study {layout.study:q}")

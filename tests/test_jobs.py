@@ -28,7 +28,7 @@ def study(**changes):
 
 
 def words(paths: list[Path]) -> set[str]:
-    return {str(path.relative_to(jobs.PACKAGE)) for path in paths}
+    return {str(path.absolute().relative_to(jobs.PACKAGE)) for path in paths}
 
 
 def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, str]:

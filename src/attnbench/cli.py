@@ -50,7 +50,8 @@ def _start(study: Path, log: Path | None) -> Study:
     if log:
         log.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=handlers, force=True)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
+    logging.getLogger("attnbench").setLevel(logging.INFO)
     logging.captureWarnings(True)
     return load_study(study)
 

@@ -23,13 +23,13 @@ def code(verb: str, study: Study | None = None, model: str | None = None) -> lis
     roots = set(_imports_of_verb(verb))
     if study and model:
         roots |= {f"attnbench.models.attention.{name}" for name in mechanisms_of(study.model(model))}
-    return [_file(module) for module in sorted(_closure(frozenset(roots)))]
+    return [_here(_file(module)) for module in sorted(_closure(frozenset(roots)))]
 
 
 def catalog_files(dataset: str) -> list[Path]:
     """Files of the catalog that describe a dataset: its entry, and the list of its files where it has one."""
     listing = load_entry(dataset).listing
-    return [ENTRIES / f"{dataset}.yaml", *([listing] if listing else [])]
+    return [_here(path) for path in (ENTRIES / f"{dataset}.yaml", listing) if path]
 
 
 def decides(verb: str, study: Study, dataset: str = "", model: str = "") -> str:
@@ -104,6 +104,11 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield from filter(_is_ours, (alias.name for alias in node.names))
     for child in ast.iter_child_nodes(node):
         yield from _imported(child)
+
+
+def _here(path: Path) -> Path:
+    """`path` from the working directory where it lies below it, so that a checkout may be moved."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _is_ours(name: str) -> bool:

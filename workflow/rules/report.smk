@@ -10,7 +10,7 @@ rule tables:
         *[
             report(
                 layout.tables / f"{name}.csv",
-                caption="../report/tables.rst",
+                caption=f"../report/tables/{name}.rst",
                 category="Tables",
                 labels={"table": name},
             )
