@@ -79,7 +79,7 @@ def test_is_registered_with_a_title_a_paper_and_slots_it_can_take(name):
     assert found.module.__module__ == f"attnbench.models.attention.{name}"
     assert found.title and found.paper.authors and found.paper.title
     assert 2014 <= found.paper.year <= 2026
-    assert any(word in found.paper.source for word in ("arXiv:", "doi:"))
+    assert any(word in found.paper.source for word in ("arXiv:", "doi:", "PMLR"))
     assert found.default and set(found.default) <= set(found.slots) <= set(SLOTS)
     assert found.gate is None or found.slots == ("skip",)
     assert set(found.ndims) <= {2, 3} and 2 in found.ndims
@@ -152,7 +152,7 @@ def test_mixed_precision_is_near_single_precision(name, ndim):
     expected = run(module, arguments)
     module = build(name, ndim)
     with torch.autocast("cpu", torch.bfloat16):
-        results = run(module, arguments)
+        results = run(module, apply(torch.Tensor.requires_grad_, arguments))
         sum(y.float().square().sum() for y in results).backward()
     for y, exact in zip(results, expected, strict=True):
         assert (y.float() - exact).abs().max() < 0.05 * exact.abs().max()
@@ -193,7 +193,8 @@ class LargestTensor(TorchDispatchMode):
 
 
 def largest_tensor(name, side):
-    module, arguments = build(name, 2), inputs(name, (side, side), batch=1)
+    module = build(name, 2)
+    arguments = apply(torch.Tensor.requires_grad_, inputs(name, (side, side), batch=1))
     with LargestTensor() as largest:
         sum(y.sum() for y in run(module, arguments)).backward()
     return largest.elements
