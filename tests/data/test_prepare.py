@@ -107,6 +107,15 @@ def test_the_working_grid_is_the_studys_and_the_originals_stay(part, shape, spac
     assert np.corrcoef(case.image.ravel(), smaller.ravel())[0, 1] > 0.999
 
 
+def test_on_the_working_grid_the_field_of_view_still_counts_alone():
+    fov = np.zeros((20, 30), bool)
+    fov[:, 12:] = True
+    case = prepare_case(raw_case(fov=fov), DatasetPart(name="toy", size=(10, 15)))
+    assert (case.image[..., :6] == 0).all()
+    assert case.image[..., 6:].mean() == pytest.approx(0, abs=1e-6)
+    assert case.image[..., 6:].std() == pytest.approx(1, abs=1e-6)
+
+
 @pytest.fixture
 def originals(tmp_path):
     """Three ragged pictures with mask, field of view and, for one of them, a second observer."""
