@@ -45,7 +45,7 @@ def draw_body(rng: np.random.Generator, settings: Settings) -> Body:
     radius = rng.uniform(0.24, 0.32) * float(np.prod(size) ** (1 / len(size)))
     organ = Blob.draw(rng, size * rng.uniform(0.42, 0.58, len(size)), radius, roughness=0.10)
     hilum = unit(rng.normal(size=len(size)))
-    return Body(organ, hilum, rng.uniform(1.2, 1.5), settings.size)
+    return Body(organ, hilum, rng.uniform(1.3, 1.5), settings.size)
 
 
 def draw_mask(rng: np.random.Generator, body: Body, lesion_absent: float) -> NDArray[np.uint8]:
@@ -107,7 +107,7 @@ def _strand(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
     centre = _pick_beside(rng, body, distance, 2 * _MARGIN)
     heading = unit(rng.normal(size=len(centre)))
     tube = Tube.grow(rng, centre, heading, body.radius * rng.uniform(0.7, 1.6), body.vessel_radius)
-    return Decoy(draw_tubes([tube], body.size) & (distance > 2 * _MARGIN), 2.5)
+    return Decoy(draw_tubes([tube], body.size) & (distance > 2 * _MARGIN), 3.0)
 
 
 def _pick_beside(rng: np.random.Generator, body: Body, distance: Floats, gap: float) -> Floats:

@@ -13,7 +13,7 @@ from attnbench.data.phantom.anatomy import LESION, ORGAN, VESSEL, Decoy
 from attnbench.data.phantom.settings import Difficulty
 from attnbench.data.phantom.shapes import Floats, Waves
 
-LEVELS = {ORGAN: 1.0, VESSEL: 2.5, LESION: -0.5}
+LEVELS = {ORGAN: 1.0, VESSEL: 3.0, LESION: -0.5}
 
 
 @dataclass(frozen=True)
