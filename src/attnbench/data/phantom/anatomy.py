@@ -62,8 +62,9 @@ def draw_mask(rng: np.random.Generator, body: Body, lesion_absent: float) -> NDA
 
 def _vessel_tree(rng: np.random.Generator, body: Body, organ: Blob) -> list[Tube]:
     entry = unit(body.hilum + 0.2 * rng.normal(size=len(body.hilum)))
-    start = organ.centre + entry * body.radius * rng.uniform(1.3, 1.5)
-    trunk = Tube.grow(rng, start, -entry, body.radius * rng.uniform(1.6, 2.1), body.vessel_radius)
+    start = organ.centre - entry * body.radius * rng.uniform(0.2, 0.5)
+    outward = Tube.grow(rng, start, entry, body.radius * rng.uniform(1.6, 2.1), body.vessel_radius)
+    trunk = Tube(outward.points[::-1], outward.radius)
     branches = trunk.branches(rng, int(rng.integers(2, 5)))
     twigs = [twig for branch in branches for twig in branch.branches(rng, int(rng.integers(0, 2)))]
     return [trunk, *branches, *twigs]
