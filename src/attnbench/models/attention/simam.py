@@ -1,7 +1,7 @@
 """SimAM: every value weighted by how far it stands out of its channel, without parameters.
 
 Yang, Zhang, Li, Xie: SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks. ICML 2021,
-PMLR 139:11863-11874, https://proceedings.mlr.press/v139/yang21o.html, eq. 5-6 and the code of its fig. 3.
+PMLR 139:11863-11874, eq. 5-6 and the code of its fig. 3.
 """
 
 from __future__ import annotations
