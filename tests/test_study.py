@@ -17,6 +17,7 @@ KNOWN = Known(
     {"plane": DatasetFacts(2, 12), "volume": DatasetFacts(3, 6)},
     ("attention_gate", "self_attention"),
     ("dice", "hd95", "assd", "iou", "precision", "recall", "hd"),
+    ("unet", "attention_gate", "self_attention", "u_transformer"),
 )
 EDITOR = jsonschema.Draft202012Validator(schema())
 ROOT = Path(__file__).parents[1]
@@ -98,6 +99,7 @@ def test_a_missing_file_and_broken_yaml_are_refused_by_name(tmp_path: Path):
 
 def test_a_study_is_checked_against_the_real_catalog_mechanisms_and_metrics():
     study = check_study({"name": "x", "datasets": ["phantom2d", "phantom3d"], "models": ["unet", "attention_gate"]})
+    assert check_study({"name": "x", "datasets": ["phantom2d"], "models": ["unet", "u_transformer"]})
     assert [str(run) for run in study.runs()][:2] == ["phantom2d/unet/fold0-seed0", "phantom2d/unet/fold1-seed0"]
     assert len(list(study.runs())) == 2 * 2 * 5
     for key, wrong in (("datasets", ["phantom"]), ("models", ["unets"]), ("metrics", ["dise"])):

@@ -45,6 +45,7 @@ class Known:
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
     mechanisms: Collection[str] = ()
     metrics: Collection[str] = ()
+    models: Collection[str] = ()
 
 
 def _one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator:
@@ -112,15 +113,14 @@ class ModelPart(_Part):
     name: Word = Field(description="The model's word in the study, its paths and its tables.")
     slots: dict[Slot, Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)]] = Field(
         default_factory=dict,
-        description="Mechanisms by slot; when absent, the name is a mechanism in its paper's slot, or `unet`.",
+        description="Mechanisms by slot; when absent, the name is a model's word (`attnbench models`), or `unet`.",
     )
 
     @model_validator(mode="after")
     def _word_means_something(self, info: ValidationInfo) -> Self:
-        if not self.slots and self.name != "unet" and info.context and info.context.mechanisms:
-            words = {"unet", *info.context.mechanisms}
-            if self.name not in words:
-                raise ValueError(f"no such model, and no `slots` that would define one; {nearest(self.name, words)}")
+        words = info.context.models if info.context else ()
+        if not self.slots and words and self.name not in words:
+            raise ValueError(f"no such model, and no `slots` that would define one; {nearest(self.name, words)}")
         return self
 
 

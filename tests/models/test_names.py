@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 import attnbench.models
-from attnbench.models.names import mechanism_names, mechanisms_of
+from attnbench.models import build_model
+from attnbench.models.build import slots_of
+from attnbench.models.names import mechanism_names, mechanisms_of, model_words
+from attnbench.models.presets import PRESETS
 from attnbench.models.registry import get_mechanism
 from attnbench.study import ModelPart
 
@@ -28,9 +33,7 @@ def test_names_are_sorted_words_of_a_study():
 
 
 def test_names_are_known_without_torch():
-    code = (
-        "import sys; from attnbench.models.names import mechanism_names as n; assert n() and 'torch' not in sys.modules"
-    )
+    code = "import sys; from attnbench.models.names import model_words as n; assert n() and 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -39,6 +42,7 @@ def test_names_are_known_without_torch():
     [
         ({"name": "unet"}, ()),
         ({"name": "cbam"}, ("cbam",)),
+        ({"name": "u_transformer"}, ("cross_attention", "multi_head_self_attention")),
         (
             {"name": "mine", "slots": {"skip": ["scse", "attention_gate"], "decoder": "scse"}},
             ("attention_gate", "scse"),
@@ -47,3 +51,25 @@ def test_names_are_known_without_torch():
 )
 def test_mechanisms_of_a_model_are_those_it_places(model, used):
     assert mechanisms_of(ModelPart.model_validate(model)) == used
+
+
+def test_words_of_models_are_unet_the_mechanisms_and_the_presets():
+    assert model_words()[0] == "unet"
+    assert set(model_words()) == {"unet", *mechanism_names(), *PRESETS}
+    assert not set(PRESETS) & {"unet", *mechanism_names()}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_a_preset_builds_like_the_study_that_writes_it_out(name, ndim):
+    written_out = ModelPart(name="mine", slots=PRESETS[name])
+    assert slots_of(ModelPart(name=name)) == written_out.slots
+    assert mechanisms_of(ModelPart(name=name)) == mechanisms_of(written_out)
+    network = build_model(name, ndim, in_channels=1, classes=3, widths=(16, 32, 64))
+    assert network(torch.randn(1, 1, *(9, 14, 10)[:ndim])).shape == (1, 3, *(9, 14, 10)[:ndim])
+
+
+def test_u_transformer_has_self_attention_at_the_bottleneck_and_cross_attention_at_every_skip():
+    network = build_model("u_transformer", 2, 1, 3, widths=(16, 32, 64))
+    kinds = Counter(type(module).__name__ for module in network.modules())
+    assert (kinds["MultiHeadSelfAttention"], kinds["CrossAttention"]) == (1, 2)

@@ -7,15 +7,18 @@ from typing import Any
 
 from torch import nn
 
+from attnbench.models.presets import PRESETS
 from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet
 from attnbench.study import BackbonePart, ModelPart, Placement, Slot
 
 
 def slots_of(model: ModelPart) -> dict[Slot, tuple[Placement, ...]]:
-    """Placements of a model: those the study names, else its word's mechanism in the slots of its paper."""
+    """Placements of a model: those the study names, else those of its word, a preset or a mechanism."""
     if model.slots or model.name == "unet":
         return dict(model.slots)
+    if model.name in PRESETS:
+        return dict(PRESETS[model.name])
     return {slot: (Placement(name=model.name),) for slot in get_mechanism(model.name).default}
 
 
