@@ -206,11 +206,11 @@ def test_never_holds_a_value_per_pair_of_positions(name):
     assert largest_tensor(name, 48) <= 8 * largest_tensor(name, 24)
 
 
-@every_form
+@pytest.mark.parametrize(
+    ("name", "ndim"), [form for form in FORMS if hasattr(get_mechanism(form[0]).module, "attention_map")]
+)
 def test_attention_map_is_a_weight_per_position_or_per_channel(name, ndim, randomise):
     module = randomise(build(name, ndim)).eval()
-    if not hasattr(module, "attention_map"):
-        pytest.skip("has no map")
     for size in (EVEN[ndim], ODD[ndim]):
         arguments = inputs(name, size)
         weights = module.attention_map(*arguments)
@@ -242,10 +242,12 @@ def test_refuses_an_option_it_does_not_have(name):
         create_mechanism(name, CHANNELS, 2, gate_channels=GATE_CHANNELS, colour="red")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if 3 not in get_mechanism(name).ndims])
-def test_refuses_a_volume_where_it_has_no_form_for_it(name):
-    with pytest.raises(ModelError, match=r"has no 3-D form; allowed: 2-D"):
-        create_mechanism(name, CHANNELS, 3, gate_channels=GATE_CHANNELS)
+@pytest.mark.parametrize("name", NAMES)
+def test_refuses_a_number_of_axes_it_has_no_form_for(name):
+    ndims = get_mechanism(name).ndims
+    for ndim in {2, 3, 4}.difference(ndims):
+        with pytest.raises(ModelError, match=f"has no {ndim}-D form; allowed: 2-D{', 3-D' if 3 in ndims else ''}$"):
+            create_mechanism(name, CHANNELS, ndim, gate_channels=GATE_CHANNELS)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if get_mechanism(name).gate])
@@ -258,7 +260,7 @@ def test_refuses_to_be_built_without_its_gate(name):
 def test_refuses_channels_that_do_not_split_into_heads_and_names_the_nearest(name):
     channels = (CHANNELS + 1, 2 * CHANNELS + 1) if get_mechanism(name).joint else CHANNELS + 1
     with pytest.raises(ModelError, match=rf"{CHANNELS + 1}.*nearest.* \d+"):
-        create_mechanism(name, channels, 2, heads=8)
+        create_mechanism(name, channels, 2, gate_channels=GATE_CHANNELS, heads=8)
 
 
 def test_an_unknown_mechanism_is_refused_with_the_nearest_name():
