@@ -85,7 +85,8 @@ def test_no_pair_at_all_is_a_row_that_says_so(score_table):
     values = RANDOM.uniform(size=(2, 6, 1))
     values[1] = np.nan
     row = of(table_of(score_table(values, range(6), metric="hd95")), metric="hd95")
-    assert row[["difference", "low", "high", "benefit", "p", "p_holm"]].isna().all()
+    assert row[["difference", "low", "high", "benefit", "p", "p_holm", "dz", "superiority"]].isna().all()
+    assert row["verdict"] == "undefined"
     assert row[["cases", "groups", "dropped", "better", "worse"]].tolist() == [0, 0, 6, 0, 0]
 
 
@@ -114,6 +115,41 @@ def test_the_family_is_all_models_and_datasets_of_a_metric_and_level(score_table
     assert one["p_holm"].iloc[0] == pytest.approx(min(1, one["family_size"].iloc[0] * one["p"].iloc[0]))
 
 
+def planted(score_table, shift, metric="dice", groups=30):
+    noise = np.stack([np.zeros(groups), RANDOM.normal(shift, 0.004, groups)])[..., None]
+    return of(table_of(score_table(0.5 + noise, range(groups), metric=metric)), metric=metric)
+
+
+@pytest.mark.parametrize(
+    ("shift", "metric", "verdict", "equivalent"),
+    [
+        (0.05, "dice", "better", False),
+        (-0.05, "dice", "worse", False),
+        (-0.05, "hd95", "better", False),
+        (0.004, "dice", "better", True),
+        (0.0, "dice", "equivalent", True),
+        (0.0, "hd95", "undecided", False),
+    ],
+)
+def test_the_verdict_is_what_the_corrected_tests_support(score_table, shift, metric, verdict, equivalent):
+    row = planted(score_table, shift, metric)
+    if not shift:
+        row = of(table_of(score_table(np.full((2, 30, 1), 0.5), range(30), metric=metric)), metric=metric)
+    assert (row["verdict"], row["equivalent"]) == (verdict, equivalent)
+    assert np.isnan(row["margin"]) == np.isnan(row["p_equivalence"]) == (metric == "hd95")
+
+
+def test_few_groups_support_no_verdict_and_say_that_none_was_possible(score_table):
+    row = planted(score_table, 0.5, groups=5)
+    assert row["verdict"] == "undecided" and row["minimum_effect"] == np.inf
+    assert row["superiority"] == 1 and row["dz"] > 10
+
+
+def test_the_minimum_effect_of_a_family_is_larger(score_table):
+    row = of(table_of(score_table(RANDOM.normal(0.5, 0.1, (3, 20, 1)), range(20))))
+    assert row["group_sd"] / 4 < row["minimum_effect"] < row["minimum_effect_holm"] < 2 * row["group_sd"]
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), groups=st.integers(5, 9), data=st.data())
 def test_names_and_order_of_models_cases_and_groups_change_nothing(score_table, seed, groups, data):
@@ -126,7 +162,21 @@ def test_names_and_order_of_models_cases_and_groups_change_nothing(score_table, 
     other = table_of(
         score_table(values[:, case], np.array(label)[group[case]]).sample(frac=1, random_state=1), ["m2", "unet", "m1"]
     )
-    exact = ["difference", "benefit", "p", "p_holm", "cases", "groups", "better", "worse", "dropped"]
+    exact = [
+        "difference",
+        "benefit",
+        "p",
+        "p_permutation",
+        "dz",
+        "superiority",
+        "minimum_effect",
+        "p_holm",
+        "cases",
+        "groups",
+        "better",
+        "worse",
+        "dropped",
+    ]
     for model in ("m1", "m2"):
         before, after = of(frame, model), of(other, model)
         np.testing.assert_allclose(before[exact].tolist(), after[exact].tolist(), atol=1e-12)

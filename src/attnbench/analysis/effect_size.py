@@ -9,6 +9,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from attnbench.analysis.averages import mean_defined, sd_defined
+from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.significance import attainable_level
 from attnbench.analysis.table import Floats, Integers
 
@@ -35,15 +36,15 @@ def superiority(benefits: Floats) -> Floats:
 def equivalence_p(groups: Floats, margin: Floats) -> Floats:
     """p of two one-sided t tests (TOST) that the mean over groups lies within +-`margin`, (rows, groups) to (rows,).
 
-    `margin` is (rows,), NaN where the metric has none. NaN for fewer than two groups; without any variation 0 inside
-    the margin and 1 outside. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
+    `margin` is (rows,), NaN where the metric has none. NaN below `MIN_GROUPS` groups, where equal
+    values by chance would pass for proof; without any variation 0 inside the margin and 1 outside. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
     """
     count = (~np.isnan(groups)).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = sd_defined(groups) / np.sqrt(count)
         room = margin - np.abs(mean_defined(groups, 1))
         t = np.where((error == 0) & (room == 0), 0.0, room / error)
-        return np.where(np.isnan(t), np.nan, stats.t.sf(t, np.maximum(count - 1, 1)))
+        return np.where(np.isnan(t) | (count < MIN_GROUPS), np.nan, stats.t.sf(t, np.maximum(count - 1, 1)))
 
 
 def minimum_effect(sd: Floats, groups: Integers, level: Floats) -> Floats:

@@ -1,0 +1,192 @@
+"""What the intervals and tests of the analysis really do, on simulated studies whose truth is known.
+
+Every study has groups of unequally many correlated cases, models that share the difficulty of the cases and the errors
+of the baseline, and two seeds. The table says what was promised, what was found and whether that is acceptable; a row
+that ends with `shown` is a shortfall that the docs state, not one that passes. Ends with status 1 if any row fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from time import process_time
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from attnbench.analysis.across import across
+from attnbench.analysis.effect_size import minimum_effect
+from attnbench.analysis.effects import effects
+from attnbench.analysis.rank_tests import friedman_table
+from attnbench.analysis.ranks import rankings
+from attnbench.analysis.table import DatasetScores
+from attnbench.study import AnalysisPart
+
+PART = AnalysisPart(bootstrap=1000)
+STUDIES, INTERVALS = 2000, 4000
+GROUP_SD, CASE_SD, SEED_SD = 0.03, 0.02, 0.01
+Row = tuple[str, str, str, bool | None]
+
+
+def simulate(random, groups, models=3, effect=0.0, alone=False, skewed=False, folds=5, run_sd=0.0, name="simulated"):
+    """Scores of a baseline and `models` models whose true mean differs from it by `effect`, on one dataset.
+
+    `alone`: the baseline is constant and nothing is shared, so that the models are independent replicates.
+    `run_sd`: what all cases of one fold and seed share because they were predicted by one training.
+    """
+    case_group = np.repeat(np.arange(groups), random.integers(1, 5, groups))
+    case_fold, seeds = case_group % folds, 2
+    shape = (models + 1, len(case_group), seeds)
+
+    def noise(sd, *size):
+        return sd * (random.exponential(size=size) - 1 if skewed else random.normal(size=size))
+
+    values = noise(GROUP_SD, models + 1, groups)[:, case_group, None] + noise(CASE_SD, *shape[:2], 1)
+    values = values + noise(SEED_SD, *shape) + noise(run_sd, models + 1, folds, seeds)[:, case_fold]
+    values[0] *= not alone
+    values += 0 if alone else random.normal(0, 0.1, groups)[case_group][:, None]
+    values[1:] += effect
+    return DatasetScores(
+        dataset=name,
+        metrics=("dice",),
+        units=("1",),
+        classes=(1,),
+        models=("unet", *(f"m{i}" for i in range(models))),
+        cases=tuple(map(str, range(len(case_group)))),
+        seeds=tuple(range(seeds)),
+        groups=tuple(map(str, range(groups))),
+        case_group=case_group,
+        case_fold=case_fold,
+        values=values[None, None],
+        status=np.zeros((1, 1, *shape), np.int8),
+    )
+
+
+def effects_of(block):
+    frame = effects([block], "unet", PART, {})
+    return frame[frame["class"] == "all"]
+
+
+def at_most(count, level, trials):
+    """Whether `count` of `trials` is below the upper end of the binomial interval of `level`."""
+    return bool(count <= stats.binom.ppf(0.975, trials, level))
+
+
+def percent(rate):
+    return f"{100 * rate:.1f} %"
+
+
+def false_positives() -> Iterator[Row]:
+    """Studies of three models in which no model differs from any other."""
+    for groups in (8, 20):
+        random = np.random.default_rng(groups)
+        counts: dict[str, int] = {}
+        for _ in range(STUDIES):
+            block = simulate(random, groups)
+            frame = effects_of(block)
+            one = frame.iloc[0]
+            for name, wrong in {
+                "Wilcoxon": one["p"] <= 0.05,
+                "permutation": one["p_permutation"] <= 0.05,
+                "interval without 0": not one["low"] <= 0 <= one["high"],
+                "verdict (Holm), any of 3 models": frame["verdict"].isin(["better", "worse"]).any(),
+                "Friedman": friedman_table(rankings([block])[-1:], 0.05)["p_f"].iloc[0] <= 0.05,
+            }.items():
+                counts[name] = counts.get(name, 0) + bool(wrong)
+        for name, count in counts.items():
+            judged = None if "interval" in name else at_most(count, 0.05, STUDIES)
+            yield f"false positives, {groups} groups: {name}", "<= 5 %", percent(count / STUDIES), judged
+
+
+def coverage() -> Iterator[Row]:
+    """Does the interval hold the planted difference of 0.01?"""
+    for skewed in (False, True):
+        for groups in (5, 8, 10, 14, 20, 40):
+            random = np.random.default_rng(groups)
+            blocks = (simulate(random, groups, 100, 0.01, alone=True, skewed=skewed) for _ in range(INTERVALS // 100))
+            frame = pd.concat([effects_of(block) for block in blocks])
+            rate = ((frame["low"] <= 0.01) & (frame["high"] >= 0.01)).mean()
+            judged = bool(0.93 <= rate <= 0.97) if groups >= 20 and not skewed else None
+            yield (
+                f"coverage, {groups} groups: {'skewed' if skewed else 'normal'} differences",
+                "95 %",
+                percent(rate),
+                judged,
+            )
+
+
+def power() -> Iterator[Row]:
+    """Are effects of the promised minimum size found in 80 % of studies?"""
+    for groups in (8, 10, 20, 40):
+        random = np.random.default_rng(groups)
+        null = pd.concat([effects_of(simulate(random, groups, 100, alone=True)) for _ in range(20)])
+        sd = float(np.sqrt((null["group_sd"] ** 2).mean()))
+        promised = minimum_effect(np.array([sd]), np.array([groups]), np.array([0.05]))[0]
+        found = pd.concat([effects_of(simulate(random, groups, 100, promised, alone=True)) for _ in range(20)])
+        rate = (found["p"] <= 0.05).mean()
+        yield f"power, {groups} groups: effect of minimum_effect", "80 %", percent(rate), bool(0.75 <= rate <= 0.87)
+        typical = null["minimum_effect"].median() / promised
+        yield (
+            f"minimum_effect, {groups} groups: median of studies / truth",
+            "1",
+            f"{typical:.2f}",
+            bool(0.8 < typical < 1.1),
+        )
+
+
+def equivalence() -> Iterator[Row]:
+    """How often a study says `equivalent` when the truth is the margin itself, and when it is nothing."""
+    for groups, effect, promise in ((20, PART.margin, "<= 5 %"), (40, PART.margin, "<= 5 %"), (200, 0.0, "often")):
+        random = np.random.default_rng(groups)
+        frame = pd.concat(
+            [effects_of(simulate(random, groups, 100, effect, alone=True)) for _ in range(STUDIES // 100)]
+        )
+        count = int((frame["p_equivalence"] <= 0.05).sum())
+        judged = at_most(count, 0.05, STUDIES) if effect else bool(count > 0.8 * STUDIES)
+        yield f"TOST, {groups} groups: true difference {effect:g}", promise, percent(count / STUDIES), judged
+
+
+def retraining() -> Iterator[Row]:
+    """False positives when every training has luck of its own (sd 0.01) that all its test cases share."""
+    studies, groups = 60, 20
+    random = np.random.default_rng(1)
+    names = ("Wilcoxon over groups", "mixed model, one dataset", "mixed model, six datasets", "t over six datasets")
+    counts = dict.fromkeys(names, 0)
+    fitted = dict.fromkeys(names, 0)
+    for _ in range(studies):
+        blocks = [simulate(random, groups, models=1, run_sd=0.01, name=f"d{i}") for i in range(6)]
+        rows = across(blocks, "unet", PART)
+        together = rows[rows["dataset"] == "all"].set_index("method")
+        p = (
+            effects_of(blocks[0])["p"].iloc[0],
+            rows["p"].iloc[0],
+            together.loc["mixed", "p"],
+            together.loc["datasets", "p"],
+        )
+        for name, value in zip(names, p, strict=True):
+            fitted[name] += bool(np.isfinite(value))
+            counts[name] += bool(value <= 0.05)
+    for name in names:
+        judged = at_most(counts[name], 0.05, fitted[name]) if name.startswith("t over") else None
+        words = f"{percent(counts[name] / fitted[name])} of {fitted[name]}"
+        yield f"false positives, lucky trainings: {name}", "5 %", words, judged
+
+
+def main() -> int:
+    failed = 0
+    print(f"{'what':72} {'promised':>9} {'found':>14}")
+    for part in (false_positives, coverage, power, equivalence, retraining):
+        start = process_time()
+        for what, promised, found, judged in part():
+            failed += judged is False
+            print(
+                f"{what:72} {promised:>9} {found:>14}  {'shown' if judged is None else 'ok' if judged else 'FAILED'}",
+                flush=True,
+            )
+        print(f"  ({process_time() - start:.0f} s) {part.__doc__}")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

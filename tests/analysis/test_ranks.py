@@ -1,0 +1,120 @@
+import numpy as np
+import pandas as pd
+import pytest
+import scikit_posthocs
+from scipy import stats
+
+from attnbench.analysis.means import means
+from attnbench.analysis.rank_tests import agreement_table, critical_difference, friedman, friedman_table, nemenyi_table
+from attnbench.analysis.ranks import RANK_COLUMNS, rank_table, rankings
+from attnbench.analysis.table import arrange
+from attnbench.study import AnalysisPart
+
+PART = AnalysisPart(bootstrap=400)
+RANDOM = np.random.default_rng(31)
+MODELS = ["unet", "m1", "m2", "m3"]
+
+
+def blocks_of(*tables):
+    table = pd.concat(tables)
+    return arrange(table, sorted(set(table["dataset"])), MODELS, ["dice", "hd95"])
+
+
+def ranked(score_table, values, **labels):
+    """The ranking over all classes of one dataset with a case per group."""
+    return rankings(blocks_of(score_table(values, range(values.shape[1]), **labels)))[-1]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_friedman_and_nemenyi_are_those_of_scipy_and_scikit_posthocs(score_table, ties):
+    values = RANDOM.uniform(size=(4, 15, 1)) + np.arange(4)[:, None, None] * 0.1
+    values = values.round(1) if ties else values
+    ranking = ranked(score_table, values)
+    row = friedman_table([ranking], 0.05).iloc[0]
+    expected = stats.friedmanchisquare(*values[..., 0])
+    assert (row["chi2"], row["p"]) == pytest.approx((expected.statistic, expected.pvalue))
+    pairs = nemenyi_table([ranking], 0.05)
+    posthoc = scikit_posthocs.posthoc_nemenyi_friedman(values[..., 0].T).to_numpy()
+    np.testing.assert_allclose(pairs["p"], posthoc[np.triu_indices(4, 1)], atol=1e-6)
+    assert (pairs["p"] <= 0.05).equals(pairs["rank_difference"].abs() >= pairs["critical_difference"])
+
+
+def test_critical_difference_of_demsars_example():
+    assert critical_difference(4, 14, 0.05) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), rel=1e-3)
+
+
+def test_iman_davenport_by_hand():
+    ranks = np.array([[1.0, 2, 3], [1, 2, 3], [1, 3, 2], [2, 1, 3]])
+    chi2 = 12 / (4 * 3 * 4) * (np.array([5, 8, 11]) ** 2).sum() - 3 * 4 * 4
+    f = 3 * chi2 / (4 * 2 - chi2)
+    assert friedman(ranks) == pytest.approx((chi2, stats.chi2.sf(chi2, 2), f, stats.f.sf(f, 2, 6)))
+
+
+@pytest.mark.parametrize(("metric", "best"), [("dice", "m3"), ("hd95", "unet")])
+def test_the_best_is_first_in_the_metrics_direction(score_table, metric, best):
+    values = np.arange(4.0)[:, None, None] + RANDOM.uniform(0, 0.5, (4, 8, 2))
+    blocks = blocks_of(score_table(values, range(8), metric=metric))
+    table = rank_table(blocks, rankings(blocks), PART).set_index("model")
+    first = table[table["class"] == "all"].loc[best]
+    assert first[["mean_rank", "position", "position_low", "position_high", "first"]].tolist() == [1, 1, 1, 1, 1]
+
+
+def test_equal_models_share_first_place(score_table):
+    values = np.repeat(RANDOM.uniform(size=(1, 8, 1)), 4, axis=0)
+    blocks = blocks_of(score_table(values, range(8)))
+    table = rank_table(blocks, rankings(blocks), PART)
+    assert (table["mean_rank"] == 2.5).all() and (table["position"] == 1).all()
+    np.testing.assert_allclose(table["first"], 0.25)
+    assert (friedman_table(rankings(blocks), 0.05)[["p", "p_f"]] == 1).all().all()
+
+
+def test_groups_that_miss_a_model_are_dropped_and_counted(score_table):
+    values = RANDOM.uniform(size=(3, 9, 1))
+    values[2, :4] = np.nan
+    ranking = ranked(score_table, values, metric="hd95")
+    assert ranking.ranks.shape == (5, 3) and ranking.dropped == 4
+    np.testing.assert_array_equal(ranking.ranks, stats.rankdata(values[:, 4:, 0].T, axis=1))
+
+
+def test_first_is_the_share_of_resampled_groups_that_the_model_wins(score_table):
+    values = np.zeros((2, 10, 1))
+    values[1] = np.where(np.arange(10) < 6, 1, -1)[:, None]
+    blocks = blocks_of(score_table(values, range(10)))
+    table = rank_table(blocks, rankings(blocks), AnalysisPart(bootstrap=20_000)).set_index(["class", "model"])
+    wins = stats.binom(10, 0.6)
+    assert table.loc[("all", "m1"), "first"] == pytest.approx(wins.sf(5) + wins.pmf(5) / 2, abs=0.015)
+
+
+def test_datasets_are_blocks_of_the_whole_study(score_table):
+    tables = [
+        score_table(np.arange(3.0)[:, None, None] + RANDOM.uniform(0, 0.1, (3, 7, 1)), range(7), dataset=f"d{i}")
+        for i in range(6)
+    ]
+    tables[5] = tables[5][tables[5]["model"] != "m2"]
+    blocks = blocks_of(*tables)
+    table = rank_table(blocks, rankings(blocks), PART)
+    whole = table[table["dataset"] == "all"].set_index(["resampled", "model"])
+    assert whole.loc[("datasets", "m2"), ["mean_rank", "first", "blocks", "dropped"]].tolist() == [1, 1, 5, 1]
+    assert whole.loc[("groups", "m2"), ["mean_rank", "first", "blocks", "dropped"]].tolist() == [1, 1, 5, 1]
+    assert set(table.loc[table["dataset"] == "d5", "model"]) == {"unet", "m1"}
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 1), (3, 1, 1), (3, 6, 1)])
+def test_nothing_to_rank_is_a_table_without_rows_or_stability(score_table, shape):
+    values = np.full(shape, np.nan) if shape == (3, 6, 1) else RANDOM.uniform(size=shape)
+    blocks = blocks_of(score_table(values, range(shape[1])))
+    table = rank_table(blocks, rankings(blocks), PART)
+    assert list(table.columns) == list(RANK_COLUMNS)
+    assert table["first"].isna().all() and len(table) == (6 if shape == (3, 1, 1) else 0)
+    assert friedman_table(rankings(blocks), 0.05)["p"].isna().all()
+    assert len(nemenyi_table(rankings(blocks), 0.05)) == (3 if shape == (3, 1, 1) else 0)
+
+
+def test_metrics_agree_as_much_as_kendall_says(score_table):
+    dice = np.array([0.7, 0.8, 0.9, 0.85])[:, None, None] + np.zeros((4, 6, 1))
+    distance = np.array([9.0, 5.0, 7.0, 6.0])[:, None, None] + np.zeros((4, 6, 1))
+    blocks = blocks_of(score_table(dice, range(6)), score_table(distance, range(6), metric="hd95", unit="mm"))
+    (row,) = agreement_table(means(blocks, PART, {})).to_dict("records")
+    expected = stats.kendalltau(dice[:, 0, 0], -distance[:, 0, 0])
+    assert (row["tau"], row["p"]) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (row["winner_a"], row["winner_b"], row["same_winner"], row["models"]) == ("m2", "m1", False, 4)
