@@ -107,6 +107,17 @@ def test_dual_attention_equals_the_explicit_form_with_gradients(ndim, randomise)
         close(actual, exact)
 
 
+def test_channel_energies_of_dual_attention_keep_single_precision_under_autocast(randomise):
+    """Over 4096 positions half precision would round energies to steps of 16 and pick other channels."""
+    module = randomise(create_mechanism("dual_attention", C, 2))
+    module.alpha.data.zero_()
+    x = torch.randn(1, C, 64, 64).relu()
+    expected = module(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = module(x)
+    assert (y.float() - expected).abs().max() < 0.02 * expected.abs().max()
+
+
 @both
 @pytest.mark.parametrize("c", [4, 16, 64])
 def test_parameters_are_those_of_the_formulas(ndim, c):

@@ -159,6 +159,16 @@ def test_gated_axial_attention_equals_the_explicit_form_within_and_beyond_its_sp
     close(module(x), x + normalise(module.expand[1], linear(module.expand[0], y.clamp(min=0))))
 
 
+@both
+@pytest.mark.parametrize("name", ["axial_attention", "gated_axial_attention"])
+def test_map_gives_every_line_the_same_total(name, ndim, randomise):
+    """The positions of a line share a total of 1; so the map's total is the mean number of lines over the axes."""
+    module, x = case(name, ndim, randomise)
+    lines = [math.prod(SIZES[ndim]) / side for side in SIZES[ndim]]
+    total = torch.full((2,), sum(lines) / ndim, dtype=torch.float64)
+    close(module.attention_map(x).sum(tuple(range(1, ndim + 2))), total)
+
+
 def test_gates_of_gated_axial_attention_learn():
     """Behind the normalisation a gate changes the output; before it, training would not see the gate."""
     module = create_mechanism("gated_axial_attention", 16, 2).double()

@@ -36,6 +36,14 @@ class DualAttention(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(()))
         self.beta = nn.Parameter(torch.zeros(()))
 
+    @staticmethod
+    def _channel_weights(flat: Tensor) -> Tensor:
+        """Weights (B, C, C), rows sum to 1; a sum over N positions is too coarse in half precision."""
+        with torch.autocast(flat.device.type, enabled=False):
+            flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
+            energy = flat @ flat.transpose(1, 2)
+        return (energy.amax(2, keepdim=True) - energy).softmax(2)
+
     def attention_map(self, x: Tensor) -> Tensor:
         """Attention that each position receives, averaged over all queries; (B, 1, *spatial), sums to 1."""
         return as_map(received(tokens(self.query(x)), tokens(self.key(x))), x, x)
@@ -43,6 +51,5 @@ class DualAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         positions = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x))).transpose(1, 2)
         flat = x.flatten(2)  # (B, C, N)
-        energy = flat @ flat.transpose(1, 2)
-        channels = (energy.amax(2, keepdim=True) - energy).softmax(2) @ flat
+        channels = self._channel_weights(flat) @ flat
         return x + (self.alpha * positions + self.beta * channels).reshape(x.shape)
