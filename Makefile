@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 # Rules call `attnbench` by name: the environment comes first in PATH for every recipe.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test test-fast lint format schema clean
+.PHONY: help install run test test-fast trust lint format schema clean
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ test: lint  ## lint, then run every test, the workflow's included
 
 test-fast: $(INSTALLED)  ## run the tests without those of the workflow
 	pytest -m 'not workflow'
+
+trust: $(INSTALLED)  ## simulate studies with known truth; print what the statistics promise and do (3 minutes)
+	python benchmarks/trust.py
 
 lint: $(INSTALLED)  ## ruff, snakefmt, mypy, snakemake --lint
 	ruff check .

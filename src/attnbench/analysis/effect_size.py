@@ -37,7 +37,8 @@ def equivalence_p(groups: Floats, margin: Floats) -> Floats:
     """p of two one-sided t tests (TOST) that the mean over groups lies within +-`margin`, (rows, groups) to (rows,).
 
     `margin` is (rows,), NaN where the metric has none. NaN below `MIN_GROUPS` groups, where equal
-    values by chance would pass for proof; without any variation 0 inside the margin and 1 outside. Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
+    values by chance would pass for proof; without any variation 0 inside the margin and 1 outside.
+    Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
     """
     count = (~np.isnan(groups)).sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
