@@ -48,6 +48,8 @@ class Mechanism:
     ndims: tuple[int, ...]
     gate: Gate | None
     joint: bool
+    scale: tuple[str, ...]
+    logits: tuple[str, ...]
 
     def default_levels(self, levels: Sequence[int]) -> tuple[int, ...]:
         """Of the `levels` of a slot, those the mechanism takes when the study names none."""
@@ -72,6 +74,8 @@ def mechanism(
     ndims: tuple[int, ...] = (2, 3),
     gate: Gate | None = None,
     joint: bool = False,
+    scale: tuple[str, ...] = (),
+    logits: tuple[str, ...] = (),
 ) -> Callable[[ModuleType], ModuleType]:
     """Register the decorated module under the name of its file; a second one of that name raises `ModelError`."""
 
@@ -79,7 +83,8 @@ def mechanism(
         name = module.__module__.rpartition(".")[2]
         if name in _MECHANISMS:
             raise ModelError(f"mechanism {name!r} is registered twice")
-        _MECHANISMS[name] = Mechanism(name, title, module, paper, slots, default, deepest, ndims, gate, joint)
+        entry = Mechanism(name, title, module, paper, slots, default, deepest, ndims, gate, joint, scale, logits)
+        _MECHANISMS[name] = entry
         return module
 
     return register

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -39,6 +40,7 @@ class Slots(nn.Module):
     def __init__(self, ndim: int, widths: Sequence[int], slots: Mapping[Slot, Sequence[Placement]]) -> None:
         super().__init__()
         self.ndim, self.widths = ndim, tuple(widths)
+        self.untrained = False
         self.joint = nn.ModuleList()
         self.joint_levels: list[tuple[int, ...]] = []
         chains: dict[str, Chain] = {}
@@ -73,6 +75,10 @@ class Slots(nn.Module):
                 f"{found.name}: slot {slot!r} has no level {min(wrong)}; allowed: {', '.join(map(str, available))}"
             )
         return found.default_levels(available) if placement.levels is None else placement.levels
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; slots that are `untrained` (a control) stay in evaluation, so that no statistics run along."""
+        return super().train(mode and not self.untrained)
 
     def forward(self, slot: Slot, level: int, x: Tensor, **signals: Tensor) -> Tensor:
         """Pass the features of one level, (B, C, *spatial), through the mechanisms of a slot."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnbench.models.blocks import plain_block
+from attnbench.models.blocks import BLOCKS
 from attnbench.models.layers import MAX_POOL, UPCONV, conv1x1
 from attnbench.models.slots import Slots
 from attnbench.study import Placement, Slot
@@ -26,6 +27,9 @@ class UNet(nn.Module):
     the background. `slots` places mechanisms: `encoder` and `decoder` behind the block of a level, `bottleneck` behind
     the deepest block, `skip` on the way from encoder to decoder. The backbone is created before the mechanisms, so for
     one seed its initial weights are the same whatever the slots hold. Raises `ModelError` for an impossible placement.
+
+    With `deep_supervision`, forward in training returns a tuple of logits: those of full resolution, then those of
+    every deeper decoder level but the deepest two resolutions of the network, each at its own resolution (nnU-Net).
     """
 
     def __init__(
@@ -37,22 +41,26 @@ class UNet(nn.Module):
         blocks_per_level: int = 2,
         norm: str = "instance",
         slots: Mapping[Slot, Sequence[Placement]] | None = None,
+        block: str = "plain",
+        deep_supervision: bool = False,
     ) -> None:
         super().__init__()
         inputs = (in_channels, *widths[:-1])
         pairs = list(itertools.pairwise(widths))  # (fine, coarse)
         self.stride = 2 ** len(pairs)
+        encode, decode = BLOCKS[block]
         self.encoder = nn.ModuleList(
-            plain_block(ndim, before, after, blocks_per_level, norm)
-            for before, after in zip(inputs, widths, strict=True)
+            encode(ndim, before, after, blocks_per_level, norm) for before, after in zip(inputs, widths, strict=True)
         )
         self.pool = MAX_POOL[ndim](2)
         self.up = nn.ModuleList(UPCONV[ndim](coarse, fine, kernel_size=2, stride=2) for fine, coarse in pairs)
-        self.decoder = nn.ModuleList(plain_block(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs)
+        self.decoder = nn.ModuleList(decode(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs)
         self.head = conv1x1(ndim, widths[0], classes)
+        supervised = widths[1 : len(widths) - 2] if deep_supervision else ()
+        self.deep_heads = nn.ModuleList(conv1x1(ndim, width, classes) for width in supervised)
         self.slots = Slots(ndim, widths, slots or {})
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         size = x.shape[2:]
         x = pad_to_multiple(x, self.stride)
         *fine_blocks, deepest_block = self.encoder
@@ -63,14 +71,24 @@ class UNet(nn.Module):
             x = self.pool(x)
         x = self.slots("bottleneck", len(skips), deepest_block(x))
         skips = self.slots.mix_skips(skips)
+        deep: list[Tensor] = []
         for level in reversed(range(len(skips))):
             upsampled = self.up[level](x)
             skip = self.slots("skip", level, skips[level], coarse=x, upsampled=upsampled)
             x = self.slots("decoder", level, self.decoder[level](torch.cat([skip, upsampled], dim=1)))
-        return self.head(x)[..., *(slice(side) for side in size)]
+            if self.training and 0 < level <= len(self.deep_heads):
+                deep.insert(0, crop(self.deep_heads[level - 1](x), [-(-side // 2**level) for side in size]))
+        logits = crop(self.head(x), size)
+        return (logits, *deep) if self.training and self.deep_heads else logits
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """(B, C, *spatial) zero-padded at the far ends so that every side is a multiple of `multiple`."""
     missing = [-side % multiple for side in x.shape[2:]]
     return F.pad(x, [amount for side in reversed(missing) for amount in (0, side)]) if any(missing) else x
+
+
+def crop(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, *spatial) cut at the far ends to `size`."""
+    inside: tuple[Any, ...] = (..., *map(slice, size))
+    return x[inside]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attnbench.errors import AttnBenchError
 from attnbench.study import TrainingPart
-from attnbench.training.loss import dice_and_cross_entropy, pooled_dice
+from attnbench.training.loss import losses_of, pooled_dice
 
 LARGEST_GRADIENT = 12.0
 HISTORY = (
@@ -61,8 +61,8 @@ def train(
     for step, (images, masks) in enumerate(batches, start=1):
         rate = float(schedule.get_last_lr()[0])
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            logits = network(images)
-        losses = torch.stack(dice_and_cross_entropy(logits, masks))
+            outputs = network(images)
+        losses = losses_of(outputs, masks)
         losses.sum().backward()
         nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
         optimiser.step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -24,6 +26,25 @@ def dice_loss(logits: Tensor, masks: Tensor, smooth: float = 1e-5) -> Tensor:
 def dice_and_cross_entropy(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """(Dice loss, cross-entropy), to be added; both averages over the batch, in natural units."""
     return dice_loss(logits, masks), F.cross_entropy(logits.float(), masks)
+
+
+def losses_of(outputs: Tensor | Sequence[Tensor], masks: Tensor) -> Tensor:
+    """(Dice loss, cross-entropy) as one tensor (2,) of a network's outputs in training.
+
+    Logits, or with deep supervision a sequence of them from fine to coarse: their losses weigh 1, 1/2, 1/4, ... (in
+    sum 1), against masks (B, *spatial) brought to their resolution by the nearest voxel (nnU-Net).
+    """
+    levels = [outputs] if isinstance(outputs, Tensor) else outputs
+    weights = [0.5**level for level in range(len(levels))]
+    losses = [torch.stack(dice_and_cross_entropy(logits, nearest_mask(masks, logits.shape[2:]))) for logits in levels]
+    return torch.stack([weight / sum(weights) * loss for weight, loss in zip(weights, losses, strict=True)]).sum(0)
+
+
+def nearest_mask(masks: Tensor, size: Sequence[int]) -> Tensor:
+    """Masks (B, *spatial) at `size`, each voxel the class of the nearest one."""
+    if tuple(masks.shape[1:]) == tuple(size):
+        return masks
+    return F.interpolate(masks.unsqueeze(1).float(), tuple(size), mode="nearest").squeeze(1).to(masks.dtype)
 
 
 def pooled_dice(logits: Tensor, masks: Tensor) -> Tensor:
