@@ -1,0 +1,120 @@
+"""The Swin block: attention inside windows, plain or shifted by half a window.
+
+Liu et al.: Swin Transformer: Hierarchical Vision Transformer using Shifted Windows. ICCV 2021, arXiv:2103.14030,
+eq. 1-4. Sizes that are no multiple of the window are padded, and padded positions are masked.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnbench.models.attention._channels import check_divisible
+from attnbench.models.attention._heads import feed_forward
+from attnbench.models.attention._relative import RelativeBias
+
+
+def partition(x: Tensor, window: int) -> Tensor:
+    """(B, *sides, C), sides multiples of `window`, as windows (B * windows, window^n, C)."""
+    ndim = x.dim() - 2
+    split = x.reshape(x.shape[0], *(part for side in x.shape[1:-1] for part in (side // window, window)), x.shape[-1])
+    outer, inner = range(1, 2 * ndim, 2), range(2, 2 * ndim + 1, 2)
+    return split.permute(0, *outer, *inner, 2 * ndim + 1).reshape(-1, window**ndim, x.shape[-1])
+
+
+def merge(windows: Tensor, window: int, sides: tuple[int, ...]) -> Tensor:
+    """The inverse of `partition`: (B * windows, window^n, C) as (B, *sides, C)."""
+    ndim = len(sides)
+    split = windows.reshape(-1, *(side // window for side in sides), *[window] * ndim, windows.shape[-1])
+    order = [axis for pair in zip(range(1, ndim + 1), range(ndim + 1, 2 * ndim + 1), strict=True) for axis in pair]
+    return split.permute(0, *order, 2 * ndim + 1).reshape(-1, *sides, windows.shape[-1])
+
+
+class WindowBlock(nn.Module):
+    """y = x + attention(norm(x)), then y + mlp(norm(y)), on features (B, *spatial, C).
+
+    Attention is multi-head, inside windows of `window` positions along each axis, with a bias by relative position.
+    When `shifted`, windows begin half a window later along each axis that has more than one, the last wraps round,
+    and positions attend only to those they adjoin in the image.
+    """
+
+    def __init__(self, channels: int, ndim: int, window: int, head_width: int, shifted: bool) -> None:
+        super().__init__()
+        self.heads = max(1, channels // head_width)
+        check_divisible(channels, self.heads, f"{self.heads} heads of at least {head_width}")
+        self.window, self.shifted, self.scale = window, shifted, (channels // self.heads) ** -0.5
+        self.attention_norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.bias = RelativeBias(window, ndim, self.heads)
+        self.output = nn.Linear(channels, channels)
+        self.mlp_norm = nn.LayerNorm(channels)
+        self.mlp = feed_forward(channels)
+        for layer in (self.qkv, self.output, self.mlp[0], self.mlp[2]):
+            nn.init.trunc_normal_(layer.get_parameter("weight"), std=0.02)
+            nn.init.zeros_(layer.get_parameter("bias"))
+
+    def _layout(self, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Padded sides and shifts along each axis."""
+        sides = tuple(-(-side // self.window) * self.window for side in x.shape[1:-1])
+        return sides, tuple(self.window // 2 if self.shifted and side > self.window else 0 for side in sides)
+
+    def _windows(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor:
+        """Features (B, *spatial, C) padded to `sides`, shifted and cut into windows."""
+        missing = [side - given for side, given in zip(sides, x.shape[1:-1], strict=True)]
+        if any(missing):
+            x = F.pad(x, [0, 0, *(amount for side in reversed(missing) for amount in (0, side))])
+        if any(shifts):
+            x = torch.roll(x, [-shift for shift in shifts], list(range(1, len(shifts) + 1)))
+        return partition(x, self.window)
+
+    def _mask(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor | None:
+        """Which pairs of a window lie apart in the image or in the padding, (windows, cells, cells); None: no pair."""
+        given = x.shape[1:-1]
+        if sides == tuple(given) and not any(shifts):
+            return None
+        region = torch.zeros((), dtype=torch.long, device=x.device)
+        for side, stop, shift in zip(sides, given, shifts, strict=True):
+            position = torch.arange(side, device=x.device)
+            region = region[..., None] * 4 + (position < shift) + 2 * (position >= stop)
+        region = self._windows(region[None, ..., None], sides, shifts).squeeze(-1)
+        return region[:, :, None] != region[:, None, :]
+
+    def _scores_bias(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor:
+        """Bias of the scores, (1 or B * windows, heads, cells, cells)."""
+        bias, mask = self.bias().unsqueeze(0), self._mask(x, sides, shifts)
+        if mask is None:
+            return bias
+        return bias.masked_fill(mask.unsqueeze(1), float("-inf")).repeat(x.shape[0], 1, 1, 1)
+
+    def _heads(self, windows: Tensor) -> Tensor:
+        """Queries, keys and values, (3, B * windows, heads, cells, C / heads)."""
+        return self.qkv(windows).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+
+    def received(self, x: Tensor) -> Tensor:
+        """Attention that each position receives in its window, mean over queries and heads; (B, *spatial)."""
+        sides, shifts = self._layout(x)
+        query, key, _ = self._heads(self._windows(self.attention_norm(x), sides, shifts))
+        scores = self.scale * query @ key.transpose(-1, -2) + self._scores_bias(x, sides, shifts)
+        weights = scores.softmax(-1).mean((1, 2))
+        return self._whole(weights.unsqueeze(-1), x, sides, shifts).squeeze(-1)
+
+    def _whole(self, windows: Tensor, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor:
+        """The inverse of `_windows`: (B * windows, cells, C) as features on the positions of `x`."""
+        whole = merge(windows, self.window, sides)
+        if any(shifts):
+            whole = torch.roll(whole, list(shifts), list(range(1, len(shifts) + 1)))
+        return whole[(slice(None), *(slice(side) for side in x.shape[1:-1]))]
+
+    def forward(self, x: Tensor) -> Tensor:
+        sides, shifts = self._layout(x)
+        query, key, value = self._heads(self._windows(self.attention_norm(x), sides, shifts))
+        bias = self._scores_bias(x, sides, shifts).to(query.dtype)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
+        x = x + self._whole(self.output(attended.transpose(1, 2).flatten(2)), x, sides, shifts)
+        return x + self.mlp(self.mlp_norm(x))
+
+
+def default_window(ndim: int) -> int:
+    """7 as in the paper; in volumes 4, which is as many positions per window."""
+    return {2: 7, 3: 4}[ndim]
