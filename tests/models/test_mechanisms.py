@@ -148,7 +148,7 @@ def test_saved_and_loaded_weights_give_the_same_output(name, ndim, randomise):
 @every_form
 def test_mixed_precision_is_near_single_precision(name, ndim):
     module = build(name, ndim)
-    # Joint mechanisms see patches: of a smaller input there would be one, and batch normalisation blows up its rounding.
+    # A joint mechanism sees patches: were there only one, batch normalisation would blow up its rounding.
     arguments = inputs(name, tuple((3 if get_mechanism(name).joint else 1) * side for side in EVEN[ndim]))
     expected = run(module, arguments)
     module = build(name, ndim)
