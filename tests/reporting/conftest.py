@@ -11,7 +11,11 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from attnbench.analysis.run import analyse_study
+from attnbench.analysis.cost import cost
+from attnbench.analysis.effects import effects
+from attnbench.analysis.means import means
+from attnbench.analysis.runs import learning, missing_runs, read_object, study_runs
+from attnbench.analysis.table import arrange, read_scores
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
 from attnbench.data.store import DatasetInfo, write_store
@@ -71,8 +75,28 @@ def finished_study(
     if rows:
         write_csv(study.layout.scores, pd.DataFrame(rows))
     if analysed:
-        analyse_study(study)
+        _analyse(study)
     return study
+
+
+def _analyse(study: Study) -> None:
+    """The frames of the analysis that reporting reads, at the cost of those alone."""
+    layout = study.layout
+    scores = read_scores(layout.scores)
+    datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
+    blocks = arrange(scores, datasets, models, study.metrics)
+    names = {name: {str(key): word for key, word in load_entry(name).classes.items()} for name in datasets}
+    described = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
+    runs = study_runs(layout, study.runs(), scores)
+    frames = {
+        "means": means(blocks, study.analysis, names),
+        "effects": effects(blocks, study.baseline, study.analysis, names),
+        "cost": cost(described, runs, study.baseline),
+        "learning": learning(layout, runs),
+        "missing": missing_runs(runs),
+    }
+    for name, frame in frames.items():
+        write_csv(layout.analysis / f"{name}.csv", frame)
 
 
 def _random(*words: object) -> np.random.Generator:

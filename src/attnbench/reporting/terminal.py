@@ -45,9 +45,9 @@ def show_comparison(study: Study) -> None:
 
 def _table(block: Block, head: tuple[str, ...], kept: list[int]) -> Table:
     title = f"{block.title}: {_counts(block)}"
-    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place in kept:
-        shown.add_column(head[place], justify="right" if place else "left", overflow="fold", no_wrap=not place)
+        shown.add_column(head[place], justify="right" if place else "left", no_wrap=bool(place))
     for row in block.rows:
         shown.add_row(*(_cell(row, head, place) for place in kept))
     return shown

@@ -48,6 +48,7 @@ def cases(study: Study, dataset: str) -> Drawn:
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
     lines, columns, height = _arrangement(2 + len(study.models), planes)
     figure = new_figure(DOUBLE_MM, height)
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
     panels = figure.subplots(len(chosen) * lines, columns, squeeze=False)
     rows = []
     for place, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):

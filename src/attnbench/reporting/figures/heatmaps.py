@@ -52,6 +52,7 @@ def heatmap_metrics(study: Study) -> Drawn:
 def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str, columns: int) -> Drawn:
     if frame.empty:
         return message_figure("No effects to show: nothing to compare with the baseline yet.", frame)
+    drawn = drawn.assign(strength=_strength(drawn))
     models = [part.name for part in study.models if part.name != study.baseline]
     names = [part.name for part in study.datasets]
     figure, panels = grid(len(names), len(models) * row_mm(len(models)) + 17, extra_mm=6, columns=columns)
@@ -71,23 +72,34 @@ def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str,
     return Drawn(figure, frame)
 
 
+def _strength(effects: pd.DataFrame) -> pd.Series:
+    """Benefit of every row from -1 to 1: 1 is the figure's largest difference in that metric and unit."""
+    higher = effects["metric"].map(lambda name: METRICS[name].higher_is_better)
+    benefit = effects["difference"].astype(float).where(higher, -effects["difference"])
+    largest = benefit.abs().groupby([effects["metric"], effects["unit"]]).transform("max")
+    return benefit / largest.where(largest > 0, 1.0)
+
+
 def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], level: float) -> None:
-    """Cells coloured by benefit, each column scaled to its own largest difference, and the difference in words."""
+    """Cells coloured by benefit, with the difference in words."""
     headings = list(dict.fromkeys(rows["column"]))
     colours = np.full((len(models), len(headings)), np.nan)
     size = 6.0 if len(models) <= 20 and len(headings) <= 8 else 5.0
     for row in records(rows):
         place = models.index(row["model"]), headings.index(row["column"])
-        sign = 1 if METRICS[row["metric"]].higher_is_better else -1
-        colours[place] = sign * row["difference"]
+        colours[place] = row["strength"]
         text = number(row["difference"], decimals(row["unit"]), sign=True)
         weight = "bold" if row["p_holm"] < level else "normal"
         axes.text(place[1], place[0], text, ha="center", va="center", fontsize=size, fontweight=weight)
-    largest = np.nanmax(np.abs(colours), axis=0, initial=1e-9)
     for model, column in zip(*np.nonzero(np.isnan(colours)), strict=True):
         axes.text(column, model, NOTHING, ha="center", va="center", fontsize=size)
-    shown = np.ma.masked_invalid(colours / np.where(largest > 0, largest, 1))
-    axes.imshow(shown, cmap=_COLOURS, norm=TwoSlopeNorm(0, -1.8, 1.8), aspect="auto", interpolation="nearest")
+    axes.imshow(
+        np.ma.masked_invalid(colours),
+        cmap=_COLOURS,
+        norm=TwoSlopeNorm(0, -1.8, 1.8),
+        aspect="auto",
+        interpolation="nearest",
+    )
     turned = max(len(word) for word in headings) * len(headings) > 36
     axes.set_xticks(range(len(headings)), headings, rotation=35 if turned else 0, ha="right" if turned else "center")
     axes.tick_params(length=0)

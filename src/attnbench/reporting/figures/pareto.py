@@ -62,6 +62,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, cost: str, higher_is_better: bool, st
         style, place = styles[row["model"]], row[cost]
         axes.plot([place] * 2, [row["low"], row["high"]], color=style.colour, linewidth=0.7, alpha=0.6, zorder=2)
         axes.plot(place, row["mean"], marker=style.marker, color=style.colour, markersize=4.5, zorder=3)
+    axes.margins(x=0.08)
     axes.locator_params(axis="x", nbins=4)
     if cost != "train_seconds":
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scaled(value)))

@@ -31,8 +31,8 @@ def datasets(study: Study) -> Table:
         caption="Datasets",
         head=("Dataset", "Modality", "Classes", "Cases", "Groups", "Grid", "Licence"),
         align=(
-            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.14, 0.15)), "r", "r",
-            *(rf"p{{{share}\linewidth}}" for share in (0.14, 0.25)),
+            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.13, 0.13)), "r", "r",
+            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.24)),
         ),
         blocks=(Block("", tuple(_dataset_row(row) for row in facts)),),
         notes=(
@@ -103,8 +103,8 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
     return [
         ("Models", ", ".join(display_name(part.name) for part in study.models)),
         ("Baseline", display_name(study.baseline)),
-        ("Backbone", f"widths {_list(study.backbone.widths)}; {study.backbone.blocks_per_level} convolutions per level; "
-                    f"{study.backbone.norm} norm"),
+        ("Backbone", f"widths {_list(study.backbone.widths)}; {study.backbone.blocks_per_level} convolutions per "
+                     f"level; {study.backbone.norm} norm"),
         ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; 1/{folds.inner} of "
                   f"the training groups for inner validation; split seed {folds.seed}"),
         ("Seeds", _list(study.seeds)),

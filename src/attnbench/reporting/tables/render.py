@@ -31,6 +31,7 @@ _TEX = {
     "−": "$-$",
     "–": "--",
     "×": r"$\times$",
+    "/": r"/\allowbreak{}",
     "µ": r"$\mu$",
     "Δ": r"$\Delta$",
     "↑": r"$\uparrow$",
@@ -72,6 +73,12 @@ class Table:
     def wraps(self) -> bool:
         """Whether a column wraps its text, so that the table is as wide as the page by itself."""
         return any(side.startswith("p") for side in self.align)
+
+    @property
+    def columns(self) -> str:
+        """The LaTeX column specification."""
+        ragged = r">{\raggedright\arraybackslash}"
+        return "".join(ragged + side if side.startswith("p") else side for side in self.align)
 
 
 def to_tex(text: str) -> str:

@@ -1,0 +1,46 @@
+"""Captions of the report: every figure and table has one, and it is valid reStructuredText."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from docutils.core import publish_parts
+from jinja2 import Environment, StrictUndefined
+
+from attnbench.reporting.names import TABLES, figure_names
+from attnbench.study import parse_study
+
+CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
+FIGURES = figure_names(parse_study({"name": "s", "datasets": ["phantom2d"], "models": ["unet"]}))
+
+
+def rendered(path: Path, **snakemake: object) -> str:
+    """The caption's HTML body; any warning of docutils is an error."""
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    text = environment.from_string(path.read_text(encoding="utf-8")).render(snakemake=SimpleNamespace(**snakemake))
+    strict = {"halt_level": 2, "report_level": 2}
+    return publish_parts(text, writer="html5", settings_overrides=strict)["body"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_a_caption_of_its_own(name):
+    body = rendered(CAPTIONS / "figures.rst", wildcards=SimpleNamespace(name=name))
+    assert body.startswith("<p><strong>") and body.count("<p>") >= 3
+
+
+@pytest.mark.parametrize("name", ["scores", "effects", "pareto"])
+def test_captions_say_what_the_intervals_are(name):
+    body = rendered(CAPTIONS / "figures.rst", wildcards=SimpleNamespace(name=name))
+    assert "interval over groups" in " ".join(body.split())
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_has_a_caption(name):
+    assert "<strong>" in rendered(CAPTIONS / "tables" / f"{name}.rst")
+
+
+def test_the_report_opens_with_the_study_and_its_limits():
+    body = rendered(CAPTIONS / "workflow.rst", config={"name": "my_study"})
+    assert "my_study" in body and "does not show" in body

@@ -1,0 +1,180 @@
+"""Tables: the numbers of the analysis, readable and complete, in three formats."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnbench.reporting.format import decimals, number
+from attnbench.reporting.names import TABLE_FORMATS, TABLES, display_name
+from attnbench.reporting.tables import write_tables
+from attnbench.reporting.tables.render import Block, pages, to_md, to_tex
+
+ZOO = ("unet", *(f"mechanism_{k:02d}" for k in range(15)))
+REAL = ("retina_drive", "retina_chase", "hippocampus", "us_usgra", "nuclei_dsb2018", "axon_sem")
+
+
+def markdown_rows(path: Path) -> dict[str, list[list[str]]]:
+    """Cells of a Markdown file's body rows, by the section they stand in."""
+    sections: dict[str, list[list[str]]] = {}
+    title = ""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            title = line[3:]
+        if line.startswith("|"):
+            sections.setdefault(title, []).append([cell.strip().strip("*") for cell in line[1:-1].split(" | ")])
+    return {title: rows[2:] for title, rows in sections.items()}
+
+
+def test_every_table_comes_in_every_format(write_study):
+    study = write_study()
+    write_tables(study)
+    expected = {f"{name}.{ending}" for name in TABLES for ending in TABLE_FORMATS}
+    assert {path.name for path in study.layout.tables.iterdir()} == expected
+
+
+def test_comparison_shows_the_numbers_of_the_analysis(write_study):
+    study = write_study()
+    write_tables(study)
+    means = pd.read_csv(study.layout.analysis / "means.csv").query("`class` == 'all'")
+    effects = pd.read_csv(study.layout.analysis / "effects.csv").query("`class` == 'all'")
+    sections = markdown_rows(study.layout.tables / "comparison.md")
+    assert len(sections) == len(study.datasets)
+    for part, rows in zip(study.datasets, sections.values(), strict=True):
+        for model, cells in zip(study.models, rows, strict=True):
+            assert cells[0] == display_name(model.name)
+            for column, metric in ((1, "dice"), (4, "hd95")):
+                where = f"dataset == '{part.name}' and model == '{model.name}' and metric == '{metric}'"
+                mean, effect = means.query(where).iloc[0], effects.query(where)
+                digits = decimals(str(mean["unit"]))
+                limits = f"[{number(mean['low'], digits)}, {number(mean['high'], digits)}]"
+                assert cells[column] == f"{mean['mean']:.{digits}f} {limits}"
+                if model.name == study.baseline:
+                    assert cells[column + 1 : column + 3] == ["baseline", "–"]
+                else:
+                    shown = float(cells[column + 1].split(" [")[0].replace("−", "-"))
+                    assert shown == pytest.approx(effect["difference"].iloc[0], abs=0.5001 * 10**-digits)
+                assert cells[-2:] == [str(mean["cases"]), str(mean["groups"])]
+
+
+def test_csv_keeps_every_digit(write_study):
+    study = write_study()
+    write_tables(study)
+    keys = ["dataset", "class", "metric", "model"]
+    for name, source, columns in (
+        ("comparison", "means", ["mean", "low", "high", "cases", "groups"]),
+        ("per_class", "means", ["mean", "low", "high", "undefined"]),
+        ("effects", "effects", ["difference", "low", "high", "p", "p_holm", "better", "worse"]),
+    ):
+        table = pd.read_csv(study.layout.tables / f"{name}.csv", dtype={"class": "str"})
+        analysed = pd.read_csv(study.layout.analysis / f"{source}.csv", dtype={"class": "str"})
+        both = table.merge(analysed, on=keys, suffixes=("", "_analysed"))
+        assert len(both) == len(table) > 0
+        for column in columns:
+            pd.testing.assert_series_equal(both[column], both[f"{column}_analysed"], check_names=False)
+
+
+def test_best_and_significance_are_marked_from_the_analysis(write_study):
+    study = write_study(datasets=["retina_drive"], cases=24)
+    write_tables(study)
+    table = pd.read_csv(study.layout.tables / "comparison.csv")
+    means = table.pivot_table(index="model", columns="metric", values="mean")
+    best = table[table["best"]].groupby("metric")["model"].agg(list)
+    assert best["dice"] == [means["dice"].idxmax()]
+    assert best["hd95"] == [means["hd95"].idxmin()]
+    variants = table[table["model"] != study.baseline]
+    assert set(table.loc[table["model"] == study.baseline, "against_baseline"]) == {"baseline"}
+    assert set(variants.loc[variants["p_holm"] >= 0.05, "against_baseline"]) <= {"undecided"}
+    significant = variants[variants["p_holm"] < 0.05]
+    assert len(significant)
+    gains = significant["difference"] * significant["metric"].map({"hd": -1, "hd95": -1, "assd": -1}).fillna(1)
+    assert (significant["against_baseline"] == gains.map(lambda gain: "better" if gain > 0 else "worse")).all()
+
+
+def test_missing_runs_are_named_and_leave_dashes(write_study):
+    failed = [("phantom3d", "self_attention", 0), ("phantom3d", "self_attention", 1), ("retina_drive", "unet", 1)]
+    study = write_study(failed=failed)
+    write_tables(study)
+    text = (study.layout.tables / "comparison.md").read_text(encoding="utf-8")
+    assert "Phantom 3-D: runs not finished and left out: Self-attention (4 of 4)" in text
+    assert "Retina DRIVE: runs not finished and left out: U-Net (2 of 4)" in text
+    rows = markdown_rows(study.layout.tables / "comparison.md")
+    assert next(rows for title, rows in rows.items() if "3-D" in title)[2] == ["Self-attention", *"–" * 8]
+
+
+def test_a_study_without_results_says_so(write_study):
+    every = [("phantom2d", "unet", fold) for fold in (0, 1)]
+    study = write_study(datasets=["phantom2d"], models=["unet"], failed=every, analysed=False)
+    write_tables(study)
+    assert "No run of this study has been scored" in (study.layout.tables / "comparison.md").read_text(encoding="utf-8")
+    assert "baseline alone" in (study.layout.tables / "effects.md").read_text(encoding="utf-8")
+
+
+def test_datasets_table_gives_licences_and_citations(write_study):
+    study = write_study(datasets=["retina_drive", "axon_sem"], models=["unet"])
+    write_tables(study)
+    text = (study.layout.tables / "datasets.md").read_text(encoding="utf-8")
+    assert "Staal" in text and "Zaimi" in text
+    assert "CC BY 4.0" in text and "MIT" in text
+    table = pd.read_csv(study.layout.tables / "datasets.csv")
+    assert table["cases"].tolist() == [10, 10] and table["groups"].tolist() == [5, 5]
+
+
+SPECIAL = st.text(st.sampled_from("abc _%&#$~^{}\\<>[]|*−µΔé"), max_size=30)
+
+
+@given(SPECIAL)
+def test_latex_text_has_no_bare_special_character(text):
+    escaped = to_tex(text)
+    commands = re.sub(r"\\[%&#$_{}]|\\text[a-z]+\{\}|\\allowbreak\{\}|\$[^$]*\$|\{[\[\]]\}", "", escaped)
+    assert not re.search(r"[%&#$_~^{}\\<>\[\]]", commands)
+
+
+@given(SPECIAL)
+def test_markdown_cells_stay_one_cell(text):
+    assert not re.search(r"(?<!\\)(?:\\\\)*\|", to_md(text))
+
+
+@given(st.lists(st.integers(0, 90), min_size=1, max_size=8), st.integers(5, 50))
+def test_pages_keep_every_row_in_order_and_fit(sizes, limit):
+    blocks = tuple(Block(f"b{k}", tuple((f"{k}", f"{row}") for row in range(size))) for k, size in enumerate(sizes))
+    laid = pages(blocks, limit)
+    assert [row for page in laid for block in page for row in block.rows] == [row for b in blocks for row in b.rows]
+    assert all(sum(len(block.rows) + 1 for block in page) <= limit for page in laid)
+
+
+def test_latex_environments_are_balanced(write_study):
+    study = write_study(datasets=["retina_drive"])
+    write_tables(study)
+    for name in TABLES:
+        text = (study.layout.tables / f"{name}.tex").read_text(encoding="utf-8")
+        opened = re.findall(r"\\begin\{([a-z*]+)\}", text)
+        assert sorted(opened) == sorted(re.findall(r"\\end\{([a-z*]+)\}", text))
+        assert "table*" in opened
+        plain = re.sub(r"\\[{}]", "", text)
+        assert plain.count("{") == plain.count("}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX installed")
+def test_latex_compiles_without_overflow_at_16_models_and_6_datasets(write_study, tmp_path):
+    study = write_study(datasets=REAL, models=ZOO, cases=10, seeds=(0,), metrics=("dice", "hd95"))
+    write_tables(study)
+    inputs = "\n".join(rf"\input{{{(study.layout.tables / name).as_posix()}.tex}}" for name in TABLES)
+    document = tmp_path / "paper.tex"
+    document.write_text(
+        "\\documentclass[twocolumn]{article}\n\\usepackage{array,booktabs,graphicx}\n\\begin{document}\n"
+        f"{inputs}\nText.\n\\end{{document}}\n",
+        encoding="utf-8",
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", document.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Overfull \\hbox" not in done.stdout
+    assert "Float too large" not in done.stdout
