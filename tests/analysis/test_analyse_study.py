@@ -126,3 +126,47 @@ def test_a_broken_run_file_is_named(finished):
     path.write_text("{")
     with pytest.raises(DataError, match=r"run\.json: not valid JSON"):
         analysis(finished)
+
+
+EMPTY = np.full((2, GROUPS, 2), np.nan)
+UNEQUAL = RANDOM.uniform(size=(2, GROUPS, 2))
+
+
+@pytest.mark.parametrize(
+    ("values", "groups"),
+    [
+        (UNEQUAL[:, :1], [0]),
+        (UNEQUAL, [0] * GROUPS),
+        (UNEQUAL[:1], range(GROUPS)),
+        (UNEQUAL[1:] * 0 + 0.5, range(GROUPS)),
+        (np.repeat(UNEQUAL[:1], 2, axis=0), range(GROUPS)),
+        (EMPTY, range(GROUPS)),
+        (np.stack([UNEQUAL[0], EMPTY[0]]), range(GROUPS)),
+        (UNEQUAL, np.arange(GROUPS) % 4),
+    ],
+    ids=[
+        "one case",
+        "one group",
+        "only the baseline",
+        "constant",
+        "equal models",
+        "all empty",
+        "one model empty",
+        "four groups",
+    ],
+)
+def test_degenerate_scores_give_tables_in_which_every_gap_has_its_reason(study, score_table, values, groups):
+    folds = np.arange(values.shape[1]) % 3 if len(set(groups)) > 3 else None
+    write_csv(study.layout.scores, score_table(values, groups, folds))
+    analyse_study(study)
+    tables = {path.stem: pd.read_csv(path) for path in study.layout.analysis.glob("*.csv")}
+    means, effects, across = tables["means"], tables["effects"], tables["across"]
+    assert (means["mean"].isna() == (means["cases"] == 0)).all()
+    assert (means["low"].isna() == (means["groups"] < 5)).all()
+    assert (effects["difference"].isna() == (effects["cases"] == 0)).all()
+    assert (effects["p"].isna() == (effects["groups"] == 0)).all()
+    assert (effects["low"].isna() == (effects["groups"] < 5)).all()
+    assert ((effects["verdict"] == "undefined") == (effects["cases"] == 0)).all()
+    assert not effects["verdict"].isin(["better", "worse"]).any() or np.array_equal(values, UNEQUAL)
+    assert (across["low"].notna() | across["note"].fillna("").ne("")).all()
+    assert (tables["ranks"]["first"].isna() == (tables["ranks"]["blocks"] < 5)).all()

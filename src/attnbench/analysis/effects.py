@@ -11,6 +11,7 @@ from attnbench.analysis.averages import group_totals, mean_defined, sd_defined, 
 from attnbench.analysis.effect_size import equivalence_p, minimum_effect, standardised, superiority
 from attnbench.analysis.means import ClassNames, row_labels
 from attnbench.analysis.resample import bootstrap_interval
+from attnbench.analysis.retraining import retrained
 from attnbench.analysis.significance import holm_by_family, sign_flip_p, signed_rank_p
 from attnbench.analysis.table import ALL_CLASSES, DatasetScores, Floats
 from attnbench.scoring.definitions import METRICS
@@ -21,6 +22,7 @@ COLUMNS = (
     "difference", "low", "high", "higher_is_better", "benefit",
     "p", "p_holm", "p_permutation", "family", "family_size",
     "cases", "groups", "folds", "seeds", "dropped", "better", "worse", "seed_sd", "group_sd",
+    "retrained_low", "retrained_high", "p_retrained",
     "dz", "superiority", "margin", "p_equivalence", "p_equivalence_holm", "equivalent",
     "minimum_effect", "minimum_effect_holm", "verdict",
 )  # fmt: skip
@@ -80,6 +82,7 @@ def _statistics(
     higher = labels["metric"].map(lambda word: METRICS[word].higher_is_better).to_numpy(dtype=bool)
     margin = np.where(labels["metric"].map(lambda word: METRICS[word].unit) == "1", part.margin, np.nan)
     sign = np.where(higher, 1.0, -1.0)
+    retrained_low, retrained_high, p_retrained = retrained(per_seed, block.case_group, block.case_fold, part.confidence)
     difference = mean_defined(per_case, 1)
     return {
         "difference": difference,
@@ -98,6 +101,9 @@ def _statistics(
         "worse": (sign[:, None] * per_case < 0).sum(axis=1),
         "seed_sd": sd_defined(mean_defined(per_seed, 1)),
         "group_sd": sd_defined(groups),
+        "retrained_low": retrained_low,
+        "retrained_high": retrained_high,
+        "p_retrained": p_retrained,
         "dz": sign * standardised(groups),
         "superiority": superiority(sign[:, None] * groups),
         "margin": margin,

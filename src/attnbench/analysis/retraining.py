@@ -1,0 +1,53 @@
+"""The uncertainty of a difference when the models are trained again, not only tested on other patients."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from attnbench.analysis.averages import group_totals, mean_defined
+from attnbench.analysis.table import Floats, Integers
+
+
+def retrained(
+    per_seed: Floats, case_group: Integers, case_fold: Integers, confidence: float
+) -> tuple[Floats, Floats, Floats]:
+    """Interval and two-sided p of the mean over cases, clustered by group and by training at once.
+
+    `per_seed` is (rows, cases, seeds), NaN where undefined; a training is a fold and a seed, and what it does well or
+    badly it does on all its test cases. The variance is that of groups plus that of trainings less that of their
+    intersection, never below either; t has as many degrees of freedom as there are groups or trainings, the fewer, less
+    one. Three (rows,) arrays, NaN with fewer than two groups or trainings.
+    Cameron, Gelbach and Miller, Robust inference with multiway clustering, J. Business & Economic Statistics 29, 2011.
+    """
+    rows, cases, seeds = per_seed.shape
+    mean = mean_defined(mean_defined(per_seed, 2), 1)
+    seed = np.tile(np.arange(seeds), cases)
+    group, fold = np.repeat(case_group, seeds), np.repeat(case_fold, seeds)
+    shares = _shares(per_seed, mean).reshape(rows, -1)
+    by_group, groups = _variance(shares, group)
+    by_run, runs = _variance(shares, fold * seeds + seed)
+    by_both, _ = _variance(shares, group * seeds + seed)
+    variance = np.maximum(by_group + by_run - by_both, np.maximum(by_group, by_run))
+    free = np.minimum(groups, runs) - 1
+    usable = free >= 1
+    error = np.where(usable, np.sqrt(variance), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where((mean == 0) & (error == 0), 0.0, np.abs(mean) / error)
+    half = stats.t.ppf((1 + confidence) / 2, np.maximum(free, 1)) * error
+    return mean - half, mean + half, 2 * stats.t.sf(t, np.maximum(free, 1))
+
+
+def _shares(per_seed: Floats, mean: Floats) -> Floats:
+    """What every case and seed adds to the deviation of the mean, NaN where undefined."""
+    count = (~np.isnan(per_seed)).sum(axis=2, keepdims=True)
+    cases = (count > 0).sum(axis=1, keepdims=True)
+    return (per_seed - mean[:, None, None]) / np.maximum(count * cases, 1)
+
+
+def _variance(shares: Floats, label: Integers) -> tuple[Floats, Integers]:
+    """Variance of the mean with independent clusters, and the number of clusters, (rows,) each."""
+    _, codes = np.unique(label, return_inverse=True)
+    sums, counts = group_totals(shares, codes, int(codes.max(initial=-1)) + 1)
+    clusters = (counts > 0).sum(axis=1)
+    return (sums**2).sum(axis=1) * clusters / np.maximum(clusters - 1, 1), clusters
