@@ -1,5 +1,7 @@
 """Sliding-window inference against MONAI's, and the way back to a case's own grid."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ def test_windows_cover_everything_inside_and_overlap_by_half(side, window):
     for start in starts:
         covered[start : start + window] = True
     assert covered.all()
-    assert all(after - before <= window / 2 + 1 for before, after in zip(starts, starts[1:], strict=False))
+    assert all(after - before <= window / 2 + 1 for before, after in itertools.pairwise(starts))
 
 
 @pytest.mark.parametrize("shape", [(20, 33), (16, 16), (7, 40), (18, 9, 21)])

@@ -72,9 +72,10 @@ def predict_probabilities(
         if not total.dim():
             total = torch.zeros((logits.shape[1], *image.shape[1:]), device=image.device)
         for place, window_logits in zip(now, logits.float(), strict=True):
-            total[..., *place] += window_logits.softmax(dim=0) * weight
-            weights[..., *place] += weight
-    return (total / weights)[..., *inside]
+            total[(slice(None), *place)] += window_logits.softmax(dim=0) * weight
+            weights[place] += weight
+    mean = total / weights
+    return mean[(slice(None), *inside)]
 
 
 def _pad_to(image: Tensor, window: Sequence[int], before: Sequence[int]) -> Tensor:
