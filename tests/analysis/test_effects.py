@@ -139,6 +139,16 @@ def test_the_verdict_is_what_the_corrected_tests_support(score_table, shift, met
     assert np.isnan(row["margin"]) == np.isnan(row["p_equivalence"]) == (metric == "hd95")
 
 
+def test_luck_of_few_trainings_is_no_verdict_about_retrained_models(score_table):
+    fold = np.arange(40) % 4
+    luck = np.stack([np.zeros(40), np.array([0.05, 0.0, 0.06, 0.001])[fold] + RANDOM.normal(0, 0.005, 40)])
+    sure = np.stack([np.zeros(40), 0.05 + RANDOM.normal(0, 0.005, 40)])
+    by_luck, surely = (of(table_of(score_table(v[..., None], range(40), fold))) for v in (luck, sure))
+    assert (by_luck["verdict"], by_luck["verdict_retrained"]) == ("better", "undecided")
+    assert (surely["verdict"], surely["verdict_retrained"]) == ("better", "better")
+    assert by_luck["retrained_low"] < 0 < by_luck["low"]
+
+
 def test_few_groups_support_no_verdict_and_say_that_none_was_possible(score_table):
     row = planted(score_table, 0.5, groups=5)
     assert row["verdict"] == "undecided" and row["minimum_effect"] == np.inf

@@ -22,9 +22,9 @@ COLUMNS = (
     "difference", "low", "high", "higher_is_better", "benefit",
     "p", "p_holm", "p_permutation", "family", "family_size",
     "cases", "groups", "folds", "seeds", "dropped", "better", "worse", "seed_sd", "group_sd",
-    "retrained_low", "retrained_high", "p_retrained",
+    "retrained_low", "retrained_high", "p_retrained", "p_retrained_holm",
     "dz", "superiority", "margin", "p_equivalence", "p_equivalence_holm", "equivalent",
-    "minimum_effect", "minimum_effect_holm", "verdict",
+    "minimum_effect", "minimum_effect_holm", "verdict", "verdict_retrained",
 )  # fmt: skip
 
 
@@ -125,6 +125,7 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
         p_holm=corrected,
         family=np.array(words, dtype=object)[code],
         family_size=size,
+        p_retrained_holm=holm_by_family(frame["p_retrained"].to_numpy(), code)[0],
         p_equivalence_holm=holm_by_family(frame["p_equivalence"].to_numpy(), code)[0],
     )
 
@@ -132,16 +133,17 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
 def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     """Add what the corrected tests say at `level` in one word, and the smallest effect they could have found."""
     sd, groups = frame["group_sd"].to_numpy(), frame["groups"].to_numpy()
-    found = frame["p_holm"] <= level
     equivalent = frame["p_equivalence_holm"] <= level
-    words = np.select(
-        [frame["p"].isna(), found & (frame["benefit"] > 0), found & (frame["benefit"] < 0), equivalent],
-        ["undefined", "better", "worse", "equivalent"],
-        "undecided",
-    )
     return frame.assign(
         equivalent=equivalent,
         minimum_effect=minimum_effect(sd, groups, np.full(len(frame), level)),
         minimum_effect_holm=minimum_effect(sd, groups, level / np.maximum(frame["family_size"].to_numpy(), 1)),
-        verdict=words.astype(object),
+        verdict=_verdict(frame["p_holm"], frame["benefit"], level, equivalent),
+        verdict_retrained=_verdict(frame["p_retrained_holm"], frame["benefit"], level),
     )
+
+
+def _verdict(p: pd.Series, benefit: pd.Series, level: float, equivalent: pd.Series | bool = False) -> np.ndarray:
+    found = p <= level
+    conditions = [p.isna(), found & (benefit > 0), found & (benefit < 0), equivalent & p.notna()]
+    return np.select(conditions, ["undefined", "better", "worse", "equivalent"], "undecided").astype(object)
