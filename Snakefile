@@ -29,7 +29,7 @@ any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 
 wildcard_constraints:
     dataset="[a-z0-9_]+",
-    model="[a-z0-9_]+",
+    model="[a-z0-9_-]+",
     fold=r"\d+",
     seed=r"\d+",
 
