@@ -109,6 +109,15 @@ def test_missing_runs_are_named_and_leave_dashes(write_study):
     assert next(rows for title, rows in rows.items() if "3-D" in title)[2] == ["Self-attention", *"–" * 8]
 
 
+def test_values_without_interval_say_why(write_study):
+    study = write_study(datasets=["axon_sem"], models=["unet", "attention_gate"], cases=6)
+    write_tables(study)
+    means = pd.read_csv(study.layout.analysis / "means.csv")
+    assert means["low"].isna().all() and means["groups"].max() == 3
+    for name in ("comparison", "effects", "per_class"):
+        assert "fewer than 5 groups" in (study.layout.tables / f"{name}.md").read_text(encoding="utf-8")
+
+
 def test_a_study_without_results_says_so(write_study):
     every = [("phantom2d", "unet", fold) for fold in (0, 1)]
     study = write_study(datasets=["phantom2d"], models=["unet"], failed=every, analysed=False)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from attnbench.reporting.format import NOTHING
 from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, TABLES, figure_names
 from attnbench.reporting.tables.comparison import comparison
 from attnbench.reporting.tables.render import Block, Bold
@@ -57,7 +58,7 @@ def _counts(block: Block) -> str:
     """Cases and groups behind the block's rows, as ranges where they differ."""
     words = []
     for place, unit in ((-2, "cases"), (-1, "groups")):
-        found = list(dict.fromkeys(row[place] for row in block.rows))
+        found = list(dict.fromkeys(row[place] for row in block.rows if row[place] != NOTHING)) or ["no"]
         words.append(f"{' or '.join(found)} {unit}")
     return ", ".join(words)
 

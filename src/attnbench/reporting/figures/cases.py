@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _MARGIN_MM = 6.0
 _CHARACTER_MM = 1.25
 _TITLE_MM = 3.0
+_READABLE_MM = 17.0
 _LONGEST_CASE = 16
 _COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice"]
 
@@ -74,7 +75,10 @@ def _cut(case: str) -> str:
 
 
 def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
-    """Lines per case, columns, and the figure's height in mm: the largest panels that fit one page."""
+    """Lines per case, columns, and the figure's height in mm.
+
+    As few lines as keep panels wide enough to read; where none does, the widest panels that fit one page.
+    """
     shape = float(np.median([plane.box[1] / plane.box[0] for plane in planes]))
     options = []
     for lines in range(1, 7):
@@ -84,7 +88,8 @@ def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
         height = len(planes) * lines * (width * shape + titles + 1.0) + 14
         shrink = min(1.0, TALLEST_MM / height)
         options.append((width * shrink, lines, columns, min(height, TALLEST_MM)))
-    return max(options)[1:]
+    wide = [option for option in options if option[0] >= _READABLE_MM]
+    return (wide[0] if wide else max(options))[1:]
 
 
 def _case(

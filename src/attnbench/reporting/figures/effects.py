@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from attnbench.study import Study
 
 
+_PLATE = {"facecolor": "#eef4ee", "edgecolor": "none", "pad": 1}
+
+
 def effects(study: Study) -> Drawn:
     """One panel per dataset and main metric; filled where Holm's p is below 1 - confidence, open where not."""
     metrics = main_metrics(study.metrics)
@@ -48,7 +51,9 @@ def _panel(axes: Axes, study: Study, rows: pd.DataFrame, metric: str, labelled: 
     for place, (name, style) in enumerate(styles.items()):
         found = rows[rows["model"] == name]
         if found.empty:
-            axes.text(0.02, place, "no pair", transform=axes.get_yaxis_transform(), va="center", color=QUIET)
+            axes.text(
+                0.02, place, "no pair", transform=axes.get_yaxis_transform(), va="center", color=QUIET, bbox=_PLATE
+            )
         for row in records(found):
             filled = style.colour if row["p_holm"] < 1 - study.analysis.confidence else "white"
             axes.plot([row["low"], row["high"]], [place] * 2, color=style.colour, linewidth=1.2, solid_capstyle="butt")

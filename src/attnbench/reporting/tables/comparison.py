@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
 from attnbench.reporting.frames import absent_runs, keyed, read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
@@ -81,7 +82,13 @@ def comparison(study: Study) -> Table:
             Block(_title(frame, part.name, metrics), tuple(_rows(study, frame, part.name, metrics)))
             for part in study.datasets
         ),
-        notes=(BOLD, *legend(study), *_undefined(frame, metrics), *absent_runs(study)),
+        notes=(
+            BOLD,
+            *legend(study),
+            *few_groups(frame["mean"], frame["low"]),
+            *_undefined(frame, metrics),
+            *absent_runs(study),
+        ),
         frame=frame,
     )
 
@@ -145,6 +152,12 @@ def legend(study: Study) -> tuple[str, ...]:
         f"⁺ better and ⁻ worse than the baseline with p < {1 - study.analysis.confidence:.2g}; without a mark the "
         "model is not distinguishable from the baseline.",
     )
+
+
+def few_groups(values: pd.Series, low: pd.Series) -> list[str]:
+    """Why some of `values` have no interval, if any has none."""
+    lacking = values.notna() & low.isna()
+    return [f"A value without interval rests on fewer than {MIN_GROUPS} groups."] if lacking.any() else []
 
 
 def _undefined(frame: pd.DataFrame, metrics: tuple[str, ...]) -> list[str]:

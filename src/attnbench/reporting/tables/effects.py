@@ -9,7 +9,7 @@ import pandas as pd
 from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
 from attnbench.reporting.frames import keyed, read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.tables.comparison import ALL, VERDICTS, legend, unit_of, verdicts
+from attnbench.reporting.tables.comparison import ALL, VERDICTS, few_groups, legend, unit_of, verdicts
 from attnbench.reporting.tables.render import Block, Table
 from attnbench.scoring.definitions import METRICS
 
@@ -38,6 +38,7 @@ def effects(study: Study) -> Table:
             "Tests: size of the family that Holm's correction counts. Better, Worse: cases in which the model is "
             "better or worse than the baseline.",
             "The CSV beside this table has every metric and every class.",
+            *few_groups(frame["difference"], frame["low"]),
             *_notes(study, frame),
         ),
         frame=frame,

@@ -9,7 +9,7 @@ import pandas as pd
 from attnbench.reporting.format import NOTHING, count, decimals, interval, number
 from attnbench.reporting.frames import absent_runs, keyed
 from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.tables.comparison import ALL, BOLD, comparison_frame, heading, legend, unit_of
+from attnbench.reporting.tables.comparison import ALL, BOLD, comparison_frame, few_groups, heading, legend, unit_of
 from attnbench.reporting.tables.render import Block, Bold, Table
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def per_class(study: Study) -> Table:
             BOLD,
             *legend(study)[:2],
             "Undefined: values that have no meaning because a mask has no voxel of the class, summed over the metrics.",
+            *few_groups(frame["mean"], frame["low"]),
             *absent_runs(study),
         ),
         frame=frame,
