@@ -11,6 +11,7 @@ from PIL import Image
 
 from attnbench.catalog import Entry
 from attnbench.data.case import RawCase
+from attnbench.data.difficulty import COLUMNS
 from attnbench.data.prepare import normalise, prepare_case, prepare_dataset
 from attnbench.data.resample import resample_image
 from attnbench.data.store import CaseStore
@@ -101,7 +102,7 @@ def test_the_working_grid_is_the_studys_and_the_originals_stay(part, shape, spac
     np.testing.assert_array_equal(case.reference, raw.mask)
     np.testing.assert_array_equal(case.fov, raw.fov)
     np.testing.assert_array_equal(case.observer2, raw.observer2)
-    assert case.facts == {"blur": 0.5}
+    assert case.facts["blur"] == 0.5 and set(case.facts) == {"blur", *COLUMNS}
     assert case.image.std() == pytest.approx(1, abs=1e-5)
     smaller = resample_image(raw.image, shape)
     assert np.corrcoef(case.image.ravel(), smaller.ravel())[0, 1] > 0.999

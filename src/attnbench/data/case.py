@@ -39,7 +39,8 @@ class PreparedCase:
     """A case as the store keeps it.
 
     image: (C, *shape) float32 and mask: (*shape) uint8 on the working grid with `spacing`; reference, fov and
-    observer2: (*original_shape) on the case's own grid with `original_spacing`.
+    observer2: (*original_shape) on the case's own grid with `original_spacing`. facts: further columns of `cases.csv`,
+    known truths and measured difficulty.
     """
 
     case: str

@@ -1,4 +1,4 @@
-"""From originals to the case store: checked, resampled to the working grid, normalised per case."""
+"""From originals to the case store: checked, resampled to the working grid, normalised and measured per case."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
 from attnbench.data.case import PreparedCase, RawCase
+from attnbench.data.difficulty import measure_difficulty
 from attnbench.data.read import read_cases
 from attnbench.data.resample import resample_image, resample_mask, shape_at_spacing, spacing_of_shape
 from attnbench.data.store import DatasetInfo, write_store
@@ -67,21 +68,24 @@ def describe(entry: Entry, part: DatasetPart) -> DatasetInfo:
 
 
 def prepare_case(case: RawCase, part: DatasetPart) -> PreparedCase:
-    """Take image and mask of a case to the working grid of `part`, and normalise the image there."""
+    """Take image and mask of a case to the working grid of `part`, normalise the image and measure difficulty there."""
     own = case.mask.shape
     shape = part.size or (shape_at_spacing(own, case.spacing, part.spacing) if part.spacing else own)
     fov = None if case.fov is None else resample_mask(case.fov.astype(np.uint8), shape) > 0
+    image = normalise(resample_image(case.image, shape), fov)
+    mask = resample_mask(case.mask, shape)
+    spacing = spacing_of_shape(own, case.spacing, shape)
     return PreparedCase(
         case=case.case,
         group=case.group,
-        image=normalise(resample_image(case.image, shape), fov),
-        mask=resample_mask(case.mask, shape),
+        image=image,
+        mask=mask,
         reference=case.mask,
-        spacing=spacing_of_shape(own, case.spacing, shape),
+        spacing=spacing,
         original_spacing=case.spacing,
         fov=case.fov,
         observer2=case.observer2,
-        facts=case.facts,
+        facts={**case.facts, **measure_difficulty(image, mask, spacing, fov)},
     )
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attnbench.data.case import Spacing
+from attnbench.data.difficulty import COLUMNS
 from attnbench.data.info import DatasetInfo
 from attnbench.data.write import write_store
 from attnbench.errors import DataError
@@ -53,6 +54,7 @@ class CaseStore:
                 folder / "cases.csv",
                 dtype=dict.fromkeys(TEXT, "str"),
                 keep_default_na=False,
+                na_values={name: [""] for name in COLUMNS},
             )
             offsets = cases["offset"].to_numpy(np.int64)
             store = cls(folder, info, cases, _map(folder, "images"), _map(folder, "masks"), offsets)
