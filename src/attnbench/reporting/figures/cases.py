@@ -32,6 +32,7 @@ _MARGIN_MM = 6.0
 _CHARACTER_MM = 1.25
 _TITLE_MM = 3.0
 _READABLE_MM = 17.0
+_LONGEST_OUTLINE = 15.0
 _LONGEST_CASE = 16
 _COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice"]
 
@@ -71,7 +72,8 @@ def _wrap_titles(panels: list[Axes], width_mm: float) -> None:
 
 
 def _cut(case: str) -> str:
-    return case if len(case) <= _LONGEST_CASE else f"{case[: _LONGEST_CASE - 1]}…"
+    half = _LONGEST_CASE // 2
+    return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
 
 
 def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
@@ -98,7 +100,7 @@ def _case(
     i = store.index(choice.case)
     image = image_plane(store, i, plane)
     _show(panels[0], image, None, plane, "Image")
-    _show(panels[1], image, mask_plane(store.reference(i), plane), plane, "Reference")
+    _show(panels[1], image, mask_plane(store.reference(i), store, i, plane), plane, "Reference")
     rows: list[dict[str, Any]] = []
     for axes, model in zip(panels[2:], (part.name for part in study.models), strict=False):
         found = values[values["model"] == model]
@@ -109,7 +111,7 @@ def _case(
         prediction = _prediction(study, run, choice.case)
         value = float(found["value"].iloc[0])
         shown = f"{display_name(model)} ({number(value, decimals(METRICS[metric].unit))})"
-        _show(axes, image, None if prediction is None else mask_plane(prediction, plane), plane, shown)
+        _show(axes, image, None if prediction is None else mask_plane(prediction, store, i, plane), plane, shown)
         axes.title.set_fontweight("bold" if model == choice.model else "normal")
         facts = (run.dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed, metric, value)
         rows.append(dict(zip(_COLUMNS, (*facts, plane.index), strict=True)))
@@ -129,7 +131,10 @@ def _prediction(study: Study, run: Run, case: str) -> NDArray[np.uint8] | None:
 def _show(
     axes: Axes, image: NDArray[np.float32] | None, mask: NDArray[np.uint8] | None, plane: Plane, title: str
 ) -> None:
-    """One panel: the image, and over it each class of the mask tinted and outlined in its colour."""
+    """One panel: the image, and over it each class of the mask tinted and outlined in its colour.
+
+    Where outlines would cover what they enclose (vessels, many small cells), a deeper tint stands alone.
+    """
     axes.set_title(title, loc="center", fontsize=6, fontweight="normal", pad=2)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -143,13 +148,24 @@ def _show(
         return
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
     for number_, region in _regions(mask):
+        fine = _outline(region) > _LONGEST_OUTLINE
         tint = np.zeros((*region.shape, 4), np.float32)
-        tint[region] = (*to_rgb(class_colour(number_)), 0.3)
+        tint[region] = (*to_rgb(class_colour(number_)), 0.55 if fine else 0.3)
         axes.imshow(tint, extent=(0, width, height, 0), interpolation="nearest")
-        rows, columns = region.shape
-        x = (np.arange(columns) + 0.5) * width / columns
-        y = (np.arange(rows) + 0.5) * height / rows
-        axes.contour(x, y, region, levels=[0.5], colors=class_colour(number_), linewidths=0.6).set_rasterized(True)
+        if not fine:
+            x, y = (_centres(side, cells) for side, cells in zip(plane.box, region.shape[::-1], strict=True))
+            lines = axes.contour(x, y, region, levels=[0.5], colors=class_colour(number_), linewidths=0.6)
+            lines.set_rasterized(True)
+
+
+def _centres(side: float, cells: int) -> NDArray[np.float64]:
+    return (np.arange(cells) + 0.5) * side / cells
+
+
+def _outline(region: NDArray[np.bool_]) -> float:
+    """Length of a region's outline, in sides of the picture."""
+    steps = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(region[:, 1:] != region[:, :-1])
+    return steps / max(region.shape)
 
 
 def _regions(mask: NDArray[np.uint8] | None) -> list[tuple[int, NDArray[np.bool_]]]:
