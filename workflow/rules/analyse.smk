@@ -1,4 +1,4 @@
-# Scores in; means, effects and cost out.
+# Scores in; means, effects, interactions with difficulty and cost out.
 
 
 rule analyse:
@@ -6,10 +6,14 @@ rule analyse:
         scores=layout.scores,
         histories=[layout.run(run) / "history.csv" for run in study.runs()],
         facts=[layout.run(run) / "run.json" for run in study.runs()],
+        cases=[layout.prepared(data.name) / "cases.csv" for data in study.datasets],
         descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
         code=jobs.code("analyse"),
     output:
-        expand(layout.analysis / "{name}.csv", name=["means", "effects", "cost", "learning", "runs", "missing"]),
+        expand(
+            layout.analysis / "{name}.csv",
+            name=["means", "effects", "cost", "difficulty", "difficulty_strata", "learning", "runs", "missing"],
+        ),
     log:
         layout.log("analyse"),
     benchmark:

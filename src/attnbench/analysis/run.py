@@ -8,6 +8,7 @@ import pandas as pd
 
 from attnbench.analysis.across import across
 from attnbench.analysis.cost import cost
+from attnbench.analysis.difficulty import interactions, read_difficulty, strata
 from attnbench.analysis.effects import effects
 from attnbench.analysis.means import means
 from attnbench.analysis.rank_tests import agreement_table, friedman_table, nemenyi_table
@@ -41,6 +42,7 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
     descriptions = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
     ranked, level = rankings(blocks), 1 - study.analysis.confidence
     averages = means(blocks, study.analysis, names)
+    hard = read_difficulty(layout, datasets)
     return {
         "means": averages,
         "effects": effects(blocks, study.baseline, study.analysis, names),
@@ -53,4 +55,6 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
         "rank_pairs": nemenyi_table(ranked, level),
         "agreement": agreement_table(averages),
         "across": across(blocks, study.baseline, study.analysis),
+        "difficulty": interactions(blocks, study.baseline, study.analysis, hard),
+        "difficulty_strata": strata(blocks, study.baseline, study.analysis, hard),
     }
