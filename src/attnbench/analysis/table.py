@@ -21,7 +21,7 @@ STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty")
 ALL_CLASSES = "all"
 
 _TEXT = ("dataset", "model", "case", "group", "metric", "unit", "status")
-_DTYPES = {**dict.fromkeys(_TEXT, "category"), **dict.fromkeys(("fold", "seed", "class"), "int32"), "value": "float64"}
+_DTYPES = {**dict.fromkeys(_TEXT, "str"), **dict.fromkeys(("fold", "seed", "class"), "int32"), "value": "float64"}
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,15 @@ class DatasetScores:
 
 
 def read_scores(path: Path) -> pd.DataFrame:
-    """The study's `scores.csv`, texts as categories; `DataError` when it is missing or lacks a column."""
+    """The study's `scores.csv`, texts as categories; `DataError` when it is missing or lacks a column.
+
+    Texts are read as text first: categories read directly turn a case `01` into the number 1.
+    """
     try:
-        return pd.read_csv(
+        scores = pd.read_csv(
             path, usecols=list(SCORE_COLUMNS), dtype=_DTYPES, keep_default_na=False, na_values={"value": [""]}
         )
+        return scores.astype(dict.fromkeys(_TEXT, "category"))
     except FileNotFoundError:
         raise DataError(
             f"{path}: no scores to analyse; score at least one run and gather (`attnbench gather`)"
