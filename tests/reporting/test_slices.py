@@ -64,5 +64,5 @@ def test_colour_stays_colour_and_large_pictures_are_thinned(store_of):
     mask = np.zeros((1200, 700), np.uint8)
     store = store_of(PreparedCase("c", "g", image, mask, mask, (1.0, 1.0), (1.0, 1.0)), channels=3)
     picture = image_plane(store, 0, plane_of(store, 0))
-    assert picture.shape[2] == 3 and max(picture.shape[:2]) <= 512
+    assert picture.shape[2] == 3 and max(picture.shape[:2]) <= 640
     assert picture.shape[0] / picture.shape[1] == pytest.approx(1200 / 700, rel=0.01)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from attnbench.data.store import CaseStore
 
-_LARGEST_SIDE = 512
+_LARGEST_SIDE = 640
 
 
 @dataclass(frozen=True)

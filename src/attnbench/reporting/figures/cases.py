@@ -150,7 +150,7 @@ def _show(
     for number_, region in _regions(mask):
         fine = _outline(region) > _LONGEST_OUTLINE
         tint = np.zeros((*region.shape, 4), np.float32)
-        tint[region] = (*to_rgb(class_colour(number_)), 0.55 if fine else 0.3)
+        tint[region] = (*to_rgb(class_colour(number_)), 0.75 if fine else 0.3)
         axes.imshow(tint, extent=(0, width, height, 0), interpolation="nearest")
         if not fine:
             x, y = (_centres(side, cells) for side, cells in zip(plane.box, region.shape[::-1], strict=True))
