@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from attnbench.inference import predict_case, predict_probabilities, window_starts, window_weight
+from attnbench.inference import on_own_grid, predict_probabilities, window_starts, window_weight
 
 
 @given(st.integers(1, 300), st.integers(2, 64))
@@ -33,7 +33,7 @@ def test_window_free_network_gives_the_same_as_one_pass(shape):
     image = torch.randn(2, *shape)
     with torch.no_grad():
         expected = network(image.unsqueeze(0)).softmax(dim=1)[0]
-    torch.testing.assert_close(predict_probabilities(network, image, (16,) * ndim), expected)
+    torch.testing.assert_close(next(predict_probabilities(network, [image], (16,) * ndim)), expected)
 
 
 def test_equals_monai_where_windows_lie_alike():
@@ -42,7 +42,7 @@ def test_equals_monai_where_windows_lie_alike():
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 3, 5, padding=2)).eval()
     image = torch.randn(1, 32, 48)
-    ours = predict_probabilities(network, image, (16, 16))
+    (ours,) = predict_probabilities(network, [image], (16, 16))
     with torch.no_grad():
         monai = sliding_window_inference(
             image.unsqueeze(0),
@@ -62,17 +62,25 @@ def test_weight_is_symmetric_and_largest_at_the_centre():
     assert weight.argmax() == torch.tensor(3 * 12 + 5)
 
 
-class _Threshold(nn.Module):
-    def forward(self, x):
-        return torch.cat([-x, x], dim=1) * 50
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_images_predicted_together_equal_each_alone(ndim):
+    """Batches of windows reach across images of different size; order and values stay."""
+    torch.manual_seed(0)
+    network = (nn.Conv2d if ndim == 2 else nn.Conv3d)(1, 2, kernel_size=3, padding=1).eval()
+    images = [torch.randn(1, *shape[:ndim]) for shape in [(9, 30, 8), (8, 8, 8), (40, 12, 9), (3, 8, 17), (8, 9, 8)]]
+    together = list(predict_probabilities(network, images, (8,) * ndim))
+    assert len(together) == len(images)
+    for image, probabilities in zip(images, together, strict=True):
+        (alone,) = predict_probabilities(network, [image], (8,) * ndim)
+        torch.testing.assert_close(probabilities, alone)
+        torch.testing.assert_close(probabilities.sum(dim=0), torch.ones(image.shape[1:]))
 
 
 def test_resampled_case_comes_back_on_its_own_grid():
     """A half-plane prepared at half the resolution is predicted on the full grid with its border in place."""
-    image = np.full((1, 16, 16), -1.0, dtype=np.float32)
-    image[:, :, 8:] = 1
-    mask = predict_case(_Threshold(), image, (32, 32), (16, 16), torch.device("cpu"))
-    assert mask.shape == (32, 32)
+    inside = torch.zeros(16, 16)
+    inside[:, 8:] = 1
+    mask = on_own_grid(torch.stack([1 - inside, inside]), (32, 32))
     assert mask.dtype == np.uint8
     expected = np.zeros((32, 32), dtype=np.uint8)
     expected[:, 16:] = 1

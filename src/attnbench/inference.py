@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,35 +47,34 @@ def window_weight(window: Sequence[int], device: torch.device) -> Tensor:
     return weight.clamp(min=1e-3)
 
 
-@torch.no_grad()
-def predict_probabilities(
-    network: nn.Module, image: Tensor, window: Sequence[int], autocast: torch.dtype | None = None
-) -> Tensor:
-    """Class probabilities (K, *spatial), summing to 1, of one image (C, *spatial) on the image's device.
+class Canvas:
+    """One image (C, *spatial), zero-padded to at least a window, and the weighted sum of its windows' probabilities."""
 
-    The image is covered by overlapping windows of the training patch's size, zero-padded where it is smaller;
-    windows are averaged with `window_weight`.
-    """
-    before = [max(0, side - length) // 2 for side, length in zip(window, image.shape[1:], strict=True)]
-    inside = [slice(start, start + length) for start, length in zip(before, image.shape[1:], strict=True)]
-    image = _pad_to(image, window, before)
-    places: list[tuple[Any, ...]] = [
-        tuple(slice(start, start + side) for start, side in zip(corner, window, strict=True))
-        for corner in itertools.product(*map(window_starts, image.shape[1:], window))
-    ]
-    weight = window_weight(window, image.device)
-    total, weights = torch.zeros((), device=image.device), torch.zeros(image.shape[1:], device=image.device)
-    for first in range(0, len(places), _WINDOWS_AT_ONCE):
-        now = places[first : first + _WINDOWS_AT_ONCE]
-        with torch.autocast(image.device.type, autocast, enabled=autocast is not None):
-            logits = network(torch.stack([image[..., *place] for place in now]))
-        if not total.dim():
-            total = torch.zeros((logits.shape[1], *image.shape[1:]), device=image.device)
-        for place, window_logits in zip(now, logits.float(), strict=True):
-            total[(slice(None), *place)] += window_logits.softmax(dim=0) * weight
-            weights[place] += weight
-    mean = total / weights
-    return mean[(slice(None), *inside)]
+    def __init__(self, image: Tensor, window: Sequence[int]) -> None:
+        before = [max(0, side - length) // 2 for side, length in zip(window, image.shape[1:], strict=True)]
+        self.inside = [slice(start, start + length) for start, length in zip(before, image.shape[1:], strict=True)]
+        self.image = _pad_to(image, window, before)
+        self.places: list[tuple[Any, ...]] = [
+            tuple(slice(start, start + side) for start, side in zip(corner, window, strict=True))
+            for corner in itertools.product(*map(window_starts, self.image.shape[1:], window))
+        ]
+        self.weight = window_weight(window, image.device)
+        self.weights = torch.zeros(self.image.shape[1:], device=image.device)
+        self.total: Tensor | None = None
+        self.missing = len(self.places)
+
+    def add(self, place: tuple[Any, ...], probabilities: Tensor) -> None:
+        """Add the probabilities (K, *window) of the window at `place`."""
+        if self.total is None:
+            self.total = self.weights.new_zeros((len(probabilities), *self.weights.shape))
+        self.total[(slice(None), *place)] += probabilities * self.weight
+        self.weights[place] += self.weight
+        self.missing -= 1
+
+    def mean(self) -> Tensor:
+        """Probabilities (K, *spatial) on the image's grid, once every window is there."""
+        assert self.total is not None
+        return (self.total / self.weights)[(slice(None), *self.inside)]
 
 
 def _pad_to(image: Tensor, window: Sequence[int], before: Sequence[int]) -> Tensor:
@@ -85,22 +84,34 @@ def _pad_to(image: Tensor, window: Sequence[int], before: Sequence[int]) -> Tens
     return F.pad(image, amounts)
 
 
-def predict_case(
-    network: nn.Module,
-    image: np.ndarray,
-    original_shape: Sequence[int],
-    window: Sequence[int],
-    device: torch.device,
-    autocast: torch.dtype | None = None,
-) -> np.ndarray:
-    """The predicted mask (*original_shape) uint8 of a prepared image (C, *spatial).
+@torch.no_grad()
+def predict_probabilities(
+    network: nn.Module, images: Iterable[Tensor], window: Sequence[int], autocast: torch.dtype | None = None
+) -> Iterator[Tensor]:
+    """Class probabilities (K, *spatial), summing to 1, of each image (C, *spatial), in order, on its device.
 
-    Probabilities, not classes, are taken back to the case's own grid, linearly (pixel-area convention).
+    An image is covered by overlapping windows of the training patch's size, zero-padded where it is smaller, and
+    averaged with `window_weight`. Windows of several small images go through the network together.
     """
-    tensor = torch.from_numpy(np.array(image)).to(device)
-    probabilities = predict_probabilities(network, tensor, window, autocast)
-    own_grid = resize(probabilities.unsqueeze(0), tuple(original_shape))
-    return own_grid.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
+    canvases = (Canvas(image, window) for image in images)
+    waiting = ((canvas, place) for canvas in canvases for place in canvas.places)
+    while chunk := list(itertools.islice(waiting, _WINDOWS_AT_ONCE)):
+        batch = torch.stack([canvas.image[(slice(None), *place)] for canvas, place in chunk])
+        with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
+            logits = network(batch)
+        for (canvas, place), probabilities in zip(chunk, logits.float().softmax(dim=1), strict=True):
+            canvas.add(place, probabilities)
+            if not canvas.missing:
+                yield canvas.mean()
+
+
+def on_own_grid(probabilities: Tensor, original_shape: Sequence[int]) -> np.ndarray:
+    """The mask (*original_shape) uint8 of the most probable class.
+
+    Probabilities (K, *spatial), not classes, are taken back to the case's own grid, linearly (pixel-area convention).
+    """
+    resized = resize(probabilities.unsqueeze(0), tuple(original_shape))
+    return resized.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
 
 
 def predict_run(study: Study, run: Run) -> None:
@@ -113,12 +124,13 @@ def predict_run(study: Study, run: Run) -> None:
         load_checkpoint(folder / "model.pt", network, inputs.hashes)
         network.to(device).eval()
         autocast = autocast_type(study.compute.precision, device)
-        predictions: dict[str, Any] = {}
-        for case in inputs.fold.test:
-            index = store.index(case)
-            predictions[case] = predict_case(
-                network, store.image(index), store.original_shape(index), inputs.patch, device, autocast
-            )
+        indices = {case: store.index(case) for case in inputs.fold.test}
+        images = (torch.from_numpy(np.array(store.image(index))).to(device) for index in indices.values())
+        predicted = predict_probabilities(network, images, inputs.patch, autocast)
+        predictions: dict[str, Any] = {
+            case: on_own_grid(probabilities, store.original_shape(index))
+            for (case, index), probabilities in zip(indices.items(), predicted, strict=True)
+        }
     with whole_file(folder / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)
     log.info("%s  predicted %d cases", run, len(predictions))
