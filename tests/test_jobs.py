@@ -57,7 +57,9 @@ def test_code_is_what_python_imports(verb: str):
     )
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     loaded = words([Path(line) for line in shown.splitlines()])
-    glue = {f"{name}.py" for name in ("check", "errors", "files", "layout", "problems", "study", "__init__")}
+    glue = {
+        f"{name}.py" for name in ("check", "errors", "files", "layout", "model_part", "problems", "study", "__init__")
+    }
     assert {file for file in loaded - glue - files if not file.endswith("/__init__.py")} == set()
 
 
@@ -71,7 +73,7 @@ def test_a_run_depends_on_the_mechanisms_of_its_model_only():
 def test_rooms_after_training_are_no_code_of_training():
     rooms = {file.split("/")[0] for file in words(jobs.code("train", study(), "both"))}
     assert {"models", "training", "data"} <= rooms
-    assert rooms & {"scoring", "analysis", "reporting", "inference.py", "cli.py", "study.py"} == set()
+    assert rooms & {"scoring", "analysis", "reporting", "inference.py", "cli.py", "study.py", "model_part.py"} == set()
 
 
 def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import catalog_names, load_entry
-from attnbench.models.names import mechanism_names, model_words
+from attnbench.models.names import lacks, mechanism_names, model_words
 from attnbench.scoring.definitions import METRICS
 from attnbench.study import DatasetFacts, Known, Study, parse_study, read_yaml
 
@@ -33,4 +33,4 @@ def _known(content: Any) -> Known:
     for name in catalog_names():
         entry = load_entry(name) if name in words else None
         datasets[name] = DatasetFacts(entry.ndim, entry.count_groups()) if entry else DatasetFacts(0, 0)
-    return Known(datasets, mechanism_names(), tuple(METRICS), model_words())
+    return Known(datasets, mechanism_names(), tuple(METRICS), model_words(), lacks())

@@ -15,7 +15,9 @@ from attnbench.study import Study
 
 PACKAGE = Path(__file__).parent
 # What a job takes from these reaches it through `decides` or through its files: a new key or path reruns nothing.
-_GLUE = frozenset({"attnbench", *(f"attnbench.{name}" for name in ("check", "errors", "files", "layout", "study"))})
+_GLUE = frozenset(
+    {"attnbench", *(f"attnbench.{name}" for name in ("check", "errors", "files", "layout", "model_part", "study"))}
+)
 
 
 def code(verb: str, study: Study | None = None, model: str | None = None) -> list[Path]:

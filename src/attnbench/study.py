@@ -6,28 +6,28 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from attnbench.errors import StudyError, nearest
 from attnbench.layout import Layout, Run
+from attnbench.model_part import SLOTS as SLOTS
+from attnbench.model_part import (
+    BackbonePart,
+    Control,
+    ModelPart,
+    ModelWord,
+    Part,
+    Word,
+    one_of,
+    with_controls,
+    word_as_mapping,
+)
+from attnbench.model_part import Placement as Placement
+from attnbench.model_part import Slot as Slot
 from attnbench.problems import problems_of
-
-Slot = Literal["encoder", "bottleneck", "skip", "decoder"]
-SLOTS: tuple[Slot, ...] = get_args(Slot)
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
 
 @dataclass(frozen=True)
@@ -40,34 +40,19 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class Known:
-    """The names that exist: what a study is checked against."""
+    """The names that exist: what a study is checked against; `lacks` has the controls that a mechanism cannot have."""
 
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
     mechanisms: Collection[str] = ()
     metrics: Collection[str] = ()
     models: Collection[str] = ()
+    lacks: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
-def _one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator:
-    """A validator that refuses a name which the checked-against `Known` does not have."""
-
-    def refuse_unknown(name: str, info: ValidationInfo) -> str:
-        known = getattr(info.context, kind) if info.context else ()
-        if known and name not in known:
-            raise ValueError(f"no such {kind[:-1]}; {nearest(name, known)}")
-        return name
-
-    return AfterValidator(refuse_unknown)
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DatasetPart(_Part):
+class DatasetPart(Part):
     """One dataset of the study, and how its cases are sampled."""
 
-    name: Annotated[Word, _one_of("datasets")] = Field(
+    name: Annotated[Word, one_of("datasets")] = Field(
         description="The dataset's name in the catalog (`attnbench datasets`)."
     )
     spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
@@ -89,52 +74,7 @@ class DatasetPart(_Part):
         return self
 
 
-class Placement(_Part):
-    """One mechanism at some levels of a slot."""
-
-    name: Annotated[Word, _one_of("mechanisms")] = Field(description="The mechanism's name (`attnbench models`).")
-    levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        None, description="Levels of the U-Net, 0 = full resolution; default: the paper's placement."
-    )
-    options: dict[str, Any] = Field(default_factory=dict, description="The mechanism's own arguments.")
-
-
-def _word_as_mapping(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _as_list(value: Any) -> Any:
-    return [_word_as_mapping(item) for item in (value if isinstance(value, list | tuple) else [value])]
-
-
-class ModelPart(_Part):
-    """One named network: the plain U-Net with mechanisms in its slots."""
-
-    name: Word = Field(description="The model's word in the study, its paths and its tables.")
-    slots: dict[Slot, Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)]] = Field(
-        default_factory=dict,
-        description="Mechanisms by slot; when absent, the name is a model's word (`attnbench models`), or `unet`.",
-    )
-
-    @model_validator(mode="after")
-    def _word_means_something(self, info: ValidationInfo) -> Self:
-        words = info.context.models if info.context else ()
-        if not self.slots and words and self.name not in words:
-            raise ValueError(f"no such model, and no `slots` that would define one; {nearest(self.name, words)}")
-        return self
-
-
-class BackbonePart(_Part):
-    """The one backbone that all models share."""
-
-    widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(
-        (16, 32, 64, 128), min_length=2, description="Channels per level, full resolution first."
-    )
-    blocks_per_level: int = Field(2, gt=0, description="Convolutions per level and side.")
-    norm: Literal["instance", "batch", "group"] = Field("instance", description="Normalisation layer.")
-
-
-class FoldsPart(_Part):
+class FoldsPart(Part):
     """Outer test folds and inner validation, both by group."""
 
     outer: int = Field(5, ge=2, description="Number of outer folds: every group is tested once.")
@@ -150,7 +90,7 @@ class FoldsPart(_Part):
         return self
 
 
-class AugmentationPart(_Part):
+class AugmentationPart(Part):
     """Random changes of a training patch, drawn anew per patch; zero switches one off."""
 
     rotation: float = Field(15, ge=0, le=180, description="Largest rotation in degrees, about every axis.")
@@ -162,7 +102,7 @@ class AugmentationPart(_Part):
     noise: float = Field(0.1, ge=0, description="Largest standard deviation of added Gaussian noise.")
 
 
-class TrainingPart(_Part):
+class TrainingPart(Part):
     """The one recipe and budget that all models share."""
 
     steps: int = Field(1000, gt=0, description="Optimiser steps, the same for every model.")
@@ -178,7 +118,7 @@ class TrainingPart(_Part):
     augmentation: AugmentationPart = Field(default_factory=AugmentationPart)
 
 
-class AnalysisPart(_Part):
+class AnalysisPart(Part):
     """How scores become effects."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of every interval.")
@@ -189,7 +129,7 @@ class AnalysisPart(_Part):
     )
 
 
-class ComputePart(_Part):
+class ComputePart(Part):
     """What the runs compute on."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else CPU.")
@@ -202,7 +142,7 @@ class ComputePart(_Part):
     minutes: int = Field(240, gt=0, description="Time that one run asks a cluster for.")
 
 
-class DataPart(_Part):
+class DataPart(Part):
     """Where originals come from and where they are kept."""
 
     mirror: str | None = Field(None, description="URL or folder tried first; also ATTNBENCH_MIRROR.")
@@ -215,30 +155,44 @@ class DataPart(_Part):
 _DEFAULT_METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd")
 
 
-class Study(_Part):
+class Study(Part):
     """One study file."""
 
     name: Word = Field(description="The study's name; its output goes to `results/<name>`.")
     datasets: tuple[
-        Annotated[DatasetPart, BeforeValidator(_word_as_mapping, json_schema_input_type=str | DatasetPart)], ...
+        Annotated[DatasetPart, BeforeValidator(word_as_mapping, json_schema_input_type=str | DatasetPart)], ...
     ] = Field(min_length=1, description="Datasets: a catalog name, or a mapping with settings.")
+    controls: tuple[Control, ...] = Field(
+        (), description="Controls that every variant gets, as models `<variant>-<control>`; those it cannot have, not."
+    )
     models: tuple[
-        Annotated[ModelPart, BeforeValidator(_word_as_mapping, json_schema_input_type=str | ModelPart)], ...
-    ] = Field(min_length=1, description="Models: a word (`attnbench models`), or a mapping that composes one.")
-    baseline: Word = Field("unet", description="The model every other one is compared with.")
-    backbone: BackbonePart = Field(default_factory=BackbonePart)
+        Annotated[ModelPart, BeforeValidator(word_as_mapping, json_schema_input_type=str | ModelPart)], ...
+    ] = Field(
+        min_length=1,
+        description="Models: a word (`attnbench models`), `<variant>-<control>`, or a mapping that composes one.",
+    )
+    baseline: ModelWord = Field("unet", description="The model every other one is compared with.")
+    backbone: BackbonePart = Field(
+        default_factory=BackbonePart, description="The one backbone that all models share; a model may have its own."
+    )
     folds: FoldsPart = Field(default_factory=FoldsPart)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0,), min_length=1, description="Seeds: each fixes initial weights, batches and augmentation."
     )
     training: TrainingPart = Field(default_factory=TrainingPart)
-    metrics: tuple[Annotated[str, _one_of("metrics")], ...] = Field(
+    metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
         _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
     )
     analysis: AnalysisPart = Field(default_factory=AnalysisPart)
     compute: ComputePart = Field(default_factory=ComputePart)
     data: DataPart = Field(default_factory=DataPart)
     output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _add_controls(cls, models: tuple[ModelPart, ...], info: ValidationInfo) -> tuple[ModelPart, ...]:
+        known = info.context or Known()
+        return with_controls(models, info.data.get("controls", ()), known.models, known.lacks)
 
     @model_validator(mode="after")
     def _parts_fit(self, info: ValidationInfo) -> Self:
@@ -260,17 +214,19 @@ class Study(_Part):
         if self.baseline not in names:
             yield f"baseline: {self.baseline!r} is not among the models; {nearest(self.baseline, names)}"
         for model in self.models:
+            depth = len(self.backbone_of(model.name).widths)
             for slot, placements in model.slots.items():
-                allowed = self.levels(slot)
+                allowed = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
                 for level in (level for placement in placements for level in placement.levels or ()):
                     if level not in allowed:
                         yield (
                             f"models: {model.name!r} asks for level {level} of slot {slot!r}; "
-                            f"with {len(self.backbone.widths)} widths its levels are {', '.join(map(str, allowed))}"
+                            f"with {depth} widths its levels are {', '.join(map(str, allowed))}"
                         )
 
     def _impossible(self, facts: Mapping[str, DatasetFacts]) -> Iterator[str]:
-        divisor = 2 ** (len(self.backbone.widths) - 1)
+        depth = max(len(self.backbone_of(model.name).widths) for model in self.models)
+        divisor = 2 ** (depth - 1)
         for part in self.datasets:
             known = facts[part.name]
             for key in ("spacing", "size", "patch"):
@@ -281,7 +237,7 @@ class Study(_Part):
             if any(side % divisor for side in patch):
                 near = [max(divisor, round(side / divisor) * divisor) for side in patch]
                 yield (
-                    f"datasets: {part.name} has patch {list(patch)}; with {divisor.bit_length()} levels every side "
+                    f"datasets: {part.name} has patch {list(patch)}; with {depth} levels every side "
                     f"is a multiple of {divisor}, nearest: {near}"
                 )
             left = known.groups - math.ceil(known.groups / self.folds.outer)
@@ -293,11 +249,6 @@ class Study(_Part):
                     f"{part.name} keeps {left} of {known.groups} in a fold"
                 )
 
-    def levels(self, slot: Slot) -> tuple[int, ...]:
-        """Levels at which `slot` exists in this study's network, 0 = full resolution."""
-        depth = len(self.backbone.widths)
-        return (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
-
     def dataset(self, name: str) -> DatasetPart:
         """The part of the study about one dataset; `StudyError` names the others."""
         return _named(self.datasets, name, "dataset")
@@ -305,6 +256,10 @@ class Study(_Part):
     def model(self, name: str) -> ModelPart:
         """The part of the study about one model; `StudyError` names the others."""
         return _named(self.models, name, "model")
+
+    def backbone_of(self, model: str) -> BackbonePart:
+        """The backbone of one model: its own, else the study's."""
+        return self.model(model).backbone or self.backbone
 
     def patch(self, dataset: str, ndim: int) -> tuple[int, ...]:
         """Pixels per axis of a training patch of `dataset`."""
@@ -333,7 +288,7 @@ class Study(_Part):
         return {
             "dataset": self.dataset(dataset).model_dump(mode="json"),
             "model": self.model(model).model_dump(mode="json"),
-            "backbone": self.backbone.model_dump(mode="json"),
+            "backbone": self.backbone_of(model).model_dump(mode="json"),
             "training": self.training.model_dump(mode="json"),
             "precision": self.compute.precision,
         }

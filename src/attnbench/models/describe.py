@@ -1,47 +1,61 @@
-"""Size and cost of a network, found without computing: on the meta device."""
+"""What a model of a study is on one dataset: its size, its cost, its widths, and what a control was matched to."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from attnbench.data.store import CaseStore
 from attnbench.files import write_json
-from attnbench.models.build import build_network
+from attnbench.models.build import build_network, find_match
+from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
+from attnbench.models.unet import UNet
 from attnbench.study import Study
 
-
-def count_parameters(network: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
-
-
-def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """Floating-point operations of one forward pass on an input of `shape` (B, C, *spatial).
-
-    A multiplication and an addition count as two. Convolutions, matrix products and attention are counted;
-    normalisation, activation and interpolation are not (torch.utils.flop_counter).
-    """
-    counter = FlopCounterMode(display=False)
-    with torch.device("meta"), torch.no_grad(), counter:
-        network.to("meta").eval()(torch.empty(shape))
-    return counter.get_total_flops()
+log = logging.getLogger("attnbench")
 
 
 def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
     """Build one model for one dataset, write and return its size and cost per training patch."""
     info = CaseStore.open(study.layout.prepared(dataset)).info
-    network = build_network(study.model(model), study.backbone, info.ndim, info.channels, len(info.classes) + 1)
-    shape = (info.channels, *study.patch(dataset, info.ndim))
-    facts = {
+    patch = study.patch(dataset, info.ndim)
+    found = (info.ndim, info.channels, len(info.classes) + 1, patch)
+    part, backbone = study.model(model), study.backbone_of(model)
+    network = build_network(part, backbone, *found)
+    facts: dict[str, Any] = {
         "dataset": dataset,
         "model": model,
         "parameters": count_parameters(network),
-        "flops": count_flops(network, (1, *shape)),
-        "input": list(shape),
+        "frozen_parameters": _size(network) - count_parameters(network),
+        "activation_bytes": count_activation_bytes(network, (1, info.channels, *patch)),
+        "flops": count_flops(network, (1, info.channels, *patch)),
+        "input": [info.channels, *patch],
     }
+    if isinstance(network, UNet):
+        facts["widths"] = network.widths
+    if part.control in ("parameters", "flops"):
+        match = find_match(part, backbone, *found)
+        assert match
+        facts |= {"target": match.target, "difference": match.difference}
+    if part.control == "conv1x1":
+        variant = part.model_copy(update={"name": part.variant, "control": None})
+        target = count_parameters(build_network(variant, backbone, *found))
+        facts |= {"target": target, "difference": facts["parameters"] / target - 1}
     write_json(study.layout.model(dataset, model), facts)
+    log.info("%s on %s: %s", model, dataset, _line(facts))
     return facts
+
+
+def _size(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _line(facts: dict[str, Any]) -> str:
+    line = f"{facts['parameters']:,} parameters, {facts['flops'] / 1e9:.3g} GFLOPs"
+    if "widths" in facts:
+        line += f", widths {list(facts['widths'])}"
+    if "target" in facts:
+        line += f", matched to {facts['target']:,} ({facts['difference']:+.2%})"
+    return line

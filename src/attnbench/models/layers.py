@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,6 +35,11 @@ def normalisation(kind: str, ndim: int, channels: int) -> nn.Module:
         return BATCH_NORM[ndim](channels)
     groups = max(count for count in (8, 4, 2, 1) if channels % count == 0)
     return nn.GroupNorm(groups, channels)
+
+
+def single_precision(x: Tensor) -> AbstractContextManager[object]:
+    """A context in which automatic mixed precision is off on the device of `x`."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

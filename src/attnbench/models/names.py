@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +12,13 @@ from attnbench.models.presets import PRESETS
 if TYPE_CHECKING:
     from attnbench.study import ModelPart
 
+_ATTENTION = Path(__file__).parent / "attention"
+_CONTROL_OF = {"scale": "gamma0", "logits": "uniform"}
+
 
 def mechanism_names() -> tuple[str, ...]:
     """Every mechanism's name, sorted; `attention/<name>.py` registers the mechanism of that name."""
-    files = (Path(__file__).parent / "attention").glob("[!_]*.py")
+    files = _ATTENTION.glob("[!_]*.py")
     return tuple(sorted(file.stem for file in files))
 
 
@@ -23,8 +28,35 @@ def model_words() -> tuple[str, ...]:
 
 
 def mechanisms_of(model: ModelPart) -> tuple[str, ...]:
-    """Names of the mechanisms that a model of a study uses, sorted; the plain U-Net uses none."""
-    slots = model.slots or PRESETS.get(model.name, {})
-    if slots or model.name == "unet":
+    """Names of the mechanisms that decide a model of a study, sorted; the plain U-Net and identities have none."""
+    slots = model.slots or PRESETS.get(model.variant, {})
+    if model.control == "identity":
+        return ()
+    if slots or model.variant not in model_words() or model.variant == "unet":
         return tuple(sorted({placement.name for placements in slots.values() for placement in placements}))
-    return (model.name,)
+    return (model.variant,)
+
+
+@cache
+def lacks() -> dict[str, tuple[str, ...]]:
+    """For every mechanism and preset the controls it cannot have: `gamma0` without a scale that starts at zero,
+    `uniform` without a softmax over positions.
+    """
+    mechanisms = {
+        name: tuple(_CONTROL_OF[key] for key in _CONTROL_OF if key not in _declared(name)) for name in mechanism_names()
+    }
+    presets = {
+        word: {placement.name for placements in slots.values() for placement in placements}
+        for word, slots in PRESETS.items()
+    }
+    return mechanisms | {
+        word: tuple(sorted({control for name in names for control in mechanisms[name]}))
+        for word, names in presets.items()
+    }
+
+
+def _declared(mechanism: str) -> set[str]:
+    """Keywords of the `@mechanism(...)` that registers it, read from its file."""
+    tree = ast.parse((_ATTENTION / f"{mechanism}.py").read_text(encoding="utf-8"))
+    calls = (item for node in tree.body if isinstance(node, ast.ClassDef) for item in node.decorator_list)
+    return {keyword.arg for call in calls if isinstance(call, ast.Call) for keyword in call.keywords if keyword.arg}

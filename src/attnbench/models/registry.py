@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib import import_module
 from typing import Any, Literal, TypeVar
 
@@ -54,6 +55,10 @@ class Mechanism:
     def default_levels(self, levels: Sequence[int]) -> tuple[int, ...]:
         """Of the `levels` of a slot, those the mechanism takes when the study names none."""
         return tuple(levels if self.deepest is None else levels[-self.deepest :])
+
+    def makes_logits(self, name: str) -> bool:
+        """Whether a module, parameter or number of this name is among `logits`."""
+        return any(fnmatch(name, pattern) for pattern in self.logits)
 
     def options(self) -> tuple[str, ...]:
         """Names of the arguments that a study may set."""

@@ -47,6 +47,7 @@ class UNet(nn.Module):
         super().__init__()
         inputs = (in_channels, *widths[:-1])
         pairs = list(itertools.pairwise(widths))  # (fine, coarse)
+        self.widths = tuple(widths)
         self.stride = 2 ** len(pairs)
         encode, decode = BLOCKS[block]
         self.encoder = nn.ModuleList(

@@ -22,7 +22,7 @@ from attnbench.data.store import CaseStore
 from attnbench.files import write_csv, write_json
 from attnbench.layout import Run
 from attnbench.models.build import build_network
-from attnbench.models.describe import count_parameters
+from attnbench.models.cost import count_parameters
 from attnbench.study import AugmentationPart, Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
 from attnbench.training.device import autocast_type, claim_device
@@ -61,7 +61,8 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
     """The untrained network of a run; its initial weights depend on the seed alone."""
     torch.manual_seed(run.seed)
     info = store.info
-    return build_network(study.model(run.model), study.backbone, info.ndim, info.channels, len(info.classes) + 1)
+    part, patch = study.model(run.model), study.patch(run.dataset, info.ndim)
+    return build_network(part, study.backbone, info.ndim, info.channels, len(info.classes) + 1, patch)
 
 
 def train_run(study: Study, run: Run) -> None:

@@ -20,7 +20,7 @@ class AxisAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.scale = heads, (channels // heads) ** -0.5
         self.norm = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels, bias=False)
         self.output = nn.Linear(channels, channels)
@@ -34,12 +34,12 @@ class AxisAttention(nn.Module):
     def received(self, x: Tensor, axis: int) -> Tensor:
         """Attention that each position receives in its line, averaged over queries and heads; (B, *spatial)."""
         (q, k, _), shape = self._split(x, axis)
-        weights = torch.softmax(q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5, dim=-1)
+        weights = torch.softmax(self.scale * q @ k.transpose(-1, -2), dim=-1)
         return weights.mean((1, 2)).reshape(shape[:-1]).movedim(-1, axis + 1)
 
     def forward(self, x: Tensor, axis: int) -> Tensor:
         (q, k, v), shape = self._split(x, axis)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(q, k, v, scale=self.scale).transpose(1, 2)
         attended = attended.reshape(*shape[:-1], x.shape[-1]).movedim(-2, axis + 1)
         return x + self.output(attended)
 
@@ -54,6 +54,7 @@ class AxisAttention(nn.Module):
     ),
     default=("encoder", "bottleneck"),
     deepest=2,
+    logits=("axes.*.scale",),
 )
 class AxialAttention(nn.Module):
     """Multi-head attention along each axis in turn, each with layer normalisation before and a residual around it.

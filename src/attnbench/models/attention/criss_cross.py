@@ -25,6 +25,8 @@ def along(x: Tensor, axis: int) -> Tensor:
         "Huang et al.", 2019, "CCNet: Criss-Cross Attention for Semantic Segmentation", "ICCV 2019, arXiv:1811.11721"
     ),
     default=("bottleneck",),
+    scale=("gamma",),
+    logits=("query", "key"),
 )
 class CrissCross(nn.Module):
     """`recurrence` times x + gamma * softmax(q k^T) v over the lines through each position; gamma starts at 0.

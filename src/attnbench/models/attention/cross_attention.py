@@ -28,6 +28,7 @@ from attnbench.models.registry import Paper, mechanism
     slots=("skip",),
     default=("skip",),
     gate="coarse",
+    logits=("attention.query", "attention.key"),
 )
 class CrossAttention(nn.Module):
     """x * up(sigmoid(norm(W MultiHead(theta(gate), phi(pool(x)))))), positions added to gate and x before theta, phi.

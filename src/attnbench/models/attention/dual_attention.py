@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.models.attention._attend import as_map, attend, received, tokens
-from attnbench.models.layers import conv1x1
+from attnbench.models.layers import conv1x1, single_precision
 from attnbench.models.registry import Paper, mechanism
 
 
@@ -19,6 +19,8 @@ from attnbench.models.registry import Paper, mechanism
     title="Dual attention",
     paper=Paper("Fu et al.", 2019, "Dual Attention Network for Scene Segmentation", "CVPR 2019, arXiv:1809.02983"),
     default=("bottleneck",),
+    scale=("alpha", "beta"),
+    logits=("query", "key"),
 )
 class DualAttention(nn.Module):
     """x + alpha * softmax(q k^T) v + beta * softmax(max - x x^T) x; alpha and beta start at 0.
@@ -39,7 +41,7 @@ class DualAttention(nn.Module):
     @staticmethod
     def _channel_weights(flat: Tensor) -> Tensor:
         """Weights (B, C, C), rows sum to 1; a sum over N positions is too coarse in half precision."""
-        with torch.autocast(flat.device.type, enabled=False):
+        with single_precision(flat):
             flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
             energy = flat @ flat.transpose(1, 2)
         return (energy.amax(2, keepdim=True) - energy).softmax(2)

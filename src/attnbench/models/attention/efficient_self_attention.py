@@ -36,6 +36,7 @@ def separable(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
     ),
     default=("encoder", "bottleneck", "decoder"),
     deepest=2,
+    logits=("scale",),
 )
 class EfficientSelfAttention(nn.Module):
     """y = x + W softmax((q k^T + bias) / sqrt(C / heads)) v of norm(x), then y + mix(relu(norm(y))).

@@ -83,6 +83,7 @@ class GatedAxis(nn.Module):
     ),
     default=("encoder", "bottleneck"),
     deepest=2,
+    logits=("axes.*.norm_similarity",),
 )
 class GatedAxialAttention(nn.Module):
     """x + norm(W2 relu(attention along each axis of relu(norm(W1 x)))); W1 and W2 are 1x1 convolutions.

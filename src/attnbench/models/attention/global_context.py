@@ -24,6 +24,8 @@ from attnbench.models.registry import Paper, mechanism
     ),
     default=("encoder", "bottleneck"),
     deepest=2,
+    scale=("transform.3.weight", "transform.3.bias"),
+    logits=("key",),
 )
 class GlobalContext(nn.Module):
     """x + W2 relu(norm(W1 sum_n softmax(key(x))_n x_n)), with layer normalisation; W2 starts at 0.

@@ -23,6 +23,7 @@ from attnbench.models.registry import Paper, mechanism
     ),
     default=("encoder", "bottleneck"),
     deepest=2,
+    logits=("key",),
 )
 class LinearAttention(nn.Module):
     """x + W (softmax_channels(q) (softmax_positions(k)^T v)); maps (B, C, *spatial) to the same shape.

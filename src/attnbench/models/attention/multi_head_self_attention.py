@@ -24,6 +24,7 @@ from attnbench.models.registry import Paper, mechanism
         "MLMI 2021, arXiv:2103.06104",
     ),
     default=("bottleneck",),
+    logits=("attention.query", "attention.key"),
 )
 class MultiHeadSelfAttention(nn.Module):
     """MultiHead(x + positions), without biases; maps (B, C, *spatial) to the same shape, C a multiple of `heads`.

@@ -20,6 +20,8 @@ from attnbench.models.registry import Paper, mechanism
     paper=Paper("Wang, Girshick, Gupta, He", 2018, "Non-local Neural Networks", "CVPR 2018, arXiv:1711.07971"),
     default=("encoder",),
     deepest=2,
+    scale=("output.1.weight", "output.1.bias"),
+    logits=("theta", "phi"),
 )
 class NonLocal(nn.Module):
     """x + norm(W softmax(theta(x) pool(phi(x))^T / sqrt(C/2)) pool(g(x))); the norm's scale starts at 0.

@@ -23,6 +23,7 @@ from attnbench.models.registry import Paper, mechanism
         "arXiv:2107.00782",
     ),
     default=("encoder", "bottleneck"),
+    logits=("channel_query",),
 )
 class PolarizedSelfAttention(nn.Module):
     """x * channel(x) + x * spatial(x) (`layout` parallel), or y * spatial(y) of y = x * channel(x) (sequential).

@@ -25,6 +25,8 @@ from attnbench.models.registry import Paper, mechanism
     ),
     default=("decoder",),
     deepest=2,
+    scale=("gamma",),
+    logits=("query", "key"),
 )
 class SelfAttention(nn.Module):
     """x + gamma * softmax(q k^T) v with 1x1 convolutions for q, k (C/reduction) and v (C); gamma starts at 0.

@@ -24,6 +24,7 @@ from attnbench.models.registry import Paper, mechanism
     ),
     default=("encoder", "bottleneck"),
     deepest=2,
+    logits=("plain.scale", "plain.bias", "shifted.scale", "shifted.bias"),
 )
 class ShiftedWindowAttention(nn.Module):
     """A block with plain windows, then one with shifted windows; maps (B, C, *spatial) to the same shape.

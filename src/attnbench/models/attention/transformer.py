@@ -47,6 +47,7 @@ class TransformerLayer(nn.Module):
         "arXiv:2102.04306",
     ),
     default=("bottleneck",),
+    logits=("layers.*.attention.query", "layers.*.attention.key"),
 )
 class Transformer(nn.Module):
     """norm(layers(e + position(e))), e = embed(x) a 1x1 convolution; pre-norm layers with an MLP of `ratio` C.

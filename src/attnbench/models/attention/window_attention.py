@@ -23,6 +23,7 @@ from attnbench.models.registry import Paper, mechanism
     ),
     default=("encoder", "bottleneck"),
     deepest=2,
+    logits=("block.scale", "block.bias"),
 )
 class WindowAttention(nn.Module):
     """y = x + attention(norm(x)) inside windows, then y + mlp(norm(y)); maps (B, C, *spatial) to the same shape.

@@ -1,0 +1,89 @@
+"""Size and cost of a network, found without computing: on the meta device, or with fake tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.GroupNorm)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
+    """Floating-point operations of one forward pass on an input of `shape` (B, C, *spatial).
+
+    A multiplication and an addition count as two. Convolutions, matrix products and attention are counted;
+    normalisation, activation and interpolation are not (torch.utils.flop_counter). Leaves `network` in evaluation, on
+    the meta device.
+    """
+    counter = _FlopCounter()
+    with torch.device("meta"), torch.no_grad(), _without_normalisation(network), counter:
+        network.to("meta").eval()(torch.empty(shape))
+    return counter.flops
+
+
+class _FlopCounter(TorchDispatchMode):
+    """Adds up torch's formulas for the operations that it has one for; its own counter also tracks every module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula:
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+@contextmanager
+def _without_normalisation(network: nn.Module) -> Iterator[None]:
+    """Normalisation passes its input on: it is not counted, and is most of the time on the meta device."""
+    layers = [module for module in network.modules() if isinstance(module, _NORMS)]
+    for layer in layers:
+        layer.forward = nn.Identity().forward  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.forward
+
+
+def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
+    """Bytes that the forward pass of one training step keeps for the backward pass, in single precision.
+
+    Every tensor that automatic differentiation saves is counted once per storage; parameters are not. This is what the
+    network needs beside its weights, before an allocator rounds it up and before the backward pass frees it.
+    """
+    saved: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved.setdefault(tensor.untyped_storage()._cdata, tensor)
+        return tensor
+
+    was_training = network.training
+    with FakeTensorMode() as mode:
+        values: dict[str, Any] = {
+            name: mode.from_tensor(value) for name, value in network.state_dict(keep_vars=True).items()
+        }
+        own = {value.untyped_storage()._cdata for value in values.values()}
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            outputs = functional_call(network.train(), values, torch.empty(shape))
+    network.train(was_training)
+    del outputs
+    return sum(tensor.untyped_storage().nbytes() for key, tensor in saved.items() if key not in own)

@@ -1,0 +1,88 @@
+"""Plain U-Nets as large, or as costly, as a given network: their widths, found by search without computing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from attnbench.errors import ModelError
+
+TOLERANCE = {"parameters": 0.01, "flops": 0.02}
+_LARGEST_STEP = 8
+_MOST_CANDIDATES = 20_000
+Count = Callable[[tuple[int, ...]], int]
+
+
+@dataclass(frozen=True)
+class Match:
+    """The `widths` of a plain U-Net, its number of parameters or FLOPs, and the number it was to have."""
+
+    widths: tuple[int, ...]
+    found: int
+    target: int
+
+    @property
+    def difference(self) -> float:
+        """Relative difference to the target."""
+        return self.found / self.target - 1
+
+
+def match_widths(base: Sequence[int], target: int, tolerance: float, count: Count) -> Match:
+    """Widths near a multiple of `base` whose `count` is within `tolerance` (relative) of `target`.
+
+    `count` gives parameters or FLOPs of the U-Net of given widths; both are polynomials of degree 2 in which only
+    neighbouring levels multiply, so a few networks determine all others. All widths are scaled together, then each by
+    steps of 1, at most 8, as few as
+    it takes. Raises `ModelError` with the nearest found if that is not near enough.
+    """
+    polynomial = _fit(base, count)
+    scale = _scale(np.asarray(base, dtype=float), target, polynomial)
+    best: tuple[int, ...] = tuple(base)
+    for step in range(_LARGEST_STEP + 1):
+        if (2 * step + 1) ** len(base) > _MOST_CANDIDATES:
+            break
+        steps = np.array(list(itertools.product(range(-step, step + 1), repeat=len(base))))
+        candidates = np.maximum(1, np.rint(scale * np.asarray(base)) + steps)
+        errors = np.abs(polynomial(candidates) - target)
+        near = errors <= max(tolerance / 2 * target, errors.min())
+        least = np.abs(steps[near]).sum(axis=1).argmin()
+        best = tuple(int(width) for width in candidates[near][least])
+        if errors.min() <= tolerance / 2 * target:
+            break
+    match = Match(best, count(best), target)
+    if abs(match.difference) > tolerance:
+        raise ModelError(
+            f"no plain U-Net of {len(base)} levels within {tolerance:.0%} of {target:,}; nearest: widths {list(best)} "
+            f"with {match.found:,} ({match.difference:+.1%}); wider or more levels allow finer steps"
+        )
+    return match
+
+
+def _fit(base: Sequence[int], count: Count) -> Callable[[np.ndarray], np.ndarray]:
+    """The polynomial that `count` is, from one network per coefficient: for widths (..., levels), counts (...)."""
+    levels = len(base)
+    units = np.eye(levels, dtype=int)
+    points = [np.zeros(levels, dtype=int), *units, *(2 * units), *(units[:-1] + units[1:])]
+    counts = np.array([count(tuple(np.asarray(base) + point)) for point in points], dtype=float)
+    at = _terms(np.array(points, dtype=float))
+    coefficients = np.linalg.solve(at, counts)
+    return lambda widths: _terms(np.asarray(widths, dtype=float) - np.asarray(base)) @ coefficients
+
+
+def _terms(w: np.ndarray) -> np.ndarray:
+    """1, w_i, w_i^2 and w_i w_(i+1) for widths (..., levels), along the last axis."""
+    return np.concatenate([np.ones((*w.shape[:-1], 1)), w, w**2, w[..., :-1] * w[..., 1:]], axis=-1)
+
+
+def _scale(base: np.ndarray, target: int, polynomial: Callable[[np.ndarray], np.ndarray]) -> float:
+    """The factor of all widths at which the count meets the target, by bisection."""
+    low, high = 0.0, 2.0
+    while polynomial(high * base) < target:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if polynomial(middle * base) < target else (low, middle)
+    return high
