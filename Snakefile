@@ -4,6 +4,7 @@ import sys
 from snakemake.utils import min_version
 
 from attnbench import jobs
+from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.files import write_text

@@ -161,6 +161,15 @@ def score(
 
 
 @app.command()
+def score_observer(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Score the masks of a dataset's second observer."""
+    loaded = _start(study, log)
+    from attnbench.scoring.observer import score_observer as score_second_observer
+
+    score_second_observer(loaded, dataset)
+
+
+@app.command()
 def gather(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Join the scores of all finished runs into one table."""
     loaded = _start(study, log)

@@ -43,6 +43,10 @@ class Layout:
         """Outer and inner folds of a dataset."""
         return self.output / "data" / "folds" / f"{dataset}.json"
 
+    def observer(self, dataset: str) -> Path:
+        """Scores of a dataset's second observer."""
+        return self.output / "data" / "observer" / f"{dataset}.csv"
+
     def model(self, dataset: str, model: str) -> Path:
         """Size and cost of one network on one dataset."""
         return self.output / "models" / dataset / f"{model}.json"

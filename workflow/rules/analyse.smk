@@ -7,12 +7,23 @@ rule analyse:
         histories=[layout.run(run) / "history.csv" for run in study.runs()],
         facts=[layout.run(run) / "run.json" for run in study.runs()],
         cases=[layout.prepared(data.name) / "cases.csv" for data in study.datasets],
+        observers=[layout.observer(data.name) for data in study.datasets if load_entry(data.name).has_observer2],
         descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
         code=jobs.code("analyse"),
     output:
         expand(
             layout.analysis / "{name}.csv",
-            name=["means", "effects", "cost", "difficulty", "difficulty_strata", "learning", "runs", "missing"],
+            name=[
+                "means",
+                "effects",
+                "cost",
+                "difficulty",
+                "difficulty_strata",
+                "human",
+                "learning",
+                "runs",
+                "missing",
+            ],
         ),
     log:
         layout.log("analyse"),

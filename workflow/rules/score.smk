@@ -1,4 +1,4 @@
-# Predictions against references, run by run; then all scores in one table.
+# Predictions and second observers against references; then all scores in one table.
 
 
 rule score:
@@ -24,6 +24,31 @@ rule score:
     shell:
         "attnbench score --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+
+
+rule observer:
+    input:
+        dataset=layout.prepared("{dataset}") / "dataset.json",
+        cases=layout.prepared("{dataset}") / "cases.csv",
+        code=jobs.code("score_observer"),
+    output:
+        layout.observer("{dataset}"),
+    log:
+        layout.log("observer/{dataset}"),
+    benchmark:
+        layout.benchmark("observer/{dataset}")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        study=layout.study,
+        decides=jobs.decides("score", study),
+    message:
+        "score the second observer of {wildcards.dataset}"
+    shell:
+        "attnbench score-observer --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
 rule gather:

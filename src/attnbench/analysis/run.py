@@ -10,6 +10,7 @@ from attnbench.analysis.across import across
 from attnbench.analysis.cost import cost
 from attnbench.analysis.difficulty import interactions, read_difficulty, strata
 from attnbench.analysis.effects import effects
+from attnbench.analysis.human import human_means, read_observers
 from attnbench.analysis.means import means
 from attnbench.analysis.rank_tests import agreement_table, friedman_table, nemenyi_table
 from attnbench.analysis.ranks import rank_table, rankings
@@ -55,6 +56,7 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
         "rank_pairs": nemenyi_table(ranked, level),
         "agreement": agreement_table(averages),
         "across": across(blocks, study.baseline, study.analysis),
+        "human": human_means(scores, read_observers(layout, datasets), models, study.metrics, study.analysis, names),
         "difficulty": interactions(blocks, study.baseline, study.analysis, hard),
         "difficulty_strata": strata(blocks, study.baseline, study.analysis, hard),
     }

@@ -148,6 +148,11 @@ class Entry(_Part):
         """Every listed file in the listing's order; empty for embedded sets and packed archives."""
         return read_listing(self.listing) if self.listing else ()
 
+    @property
+    def has_observer2(self) -> bool:
+        """Whether a second observer annotated some of the cases."""
+        return any(row.role == "mask_observer2" for row in self.files())
+
     def count_groups(self) -> int:
         """Number of groups, without reading the list of files."""
         return self.groups

@@ -60,7 +60,7 @@ def describe(entry: Entry, part: DatasetPart) -> DatasetInfo:
         size=part.size,
         resampled=bool(part.spacing or part.size),
         has_fov="fov" in roles,
-        has_observer2="mask_observer2" in roles,
+        has_observer2=entry.has_observer2,
         groups_inferred=entry.groups_inferred,
         licence=entry.licence,
         citation=entry.citation,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.analysis.human import HUMAN
 from attnbench.errors import DataError
 from attnbench.reporting.names import display_name
 
@@ -18,6 +19,7 @@ _CELL = ("dataset", "class", "class_name", "metric", "unit", "model")
 _COUNTS = ("cases", "groups", "folds", "seeds")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "means": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
+    "human": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "effects": (
         *_CELL, "baseline", "difference", "low", "high", "p", "p_holm", *_COUNTS, "dropped", "better", "worse",
     ),
@@ -51,7 +53,7 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
             "write it again with `attnbench analyse`"
         )
     datasets = [part.name for part in study.datasets]
-    models = [part.name for part in study.models]
+    models = [*(part.name for part in study.models), HUMAN]
     return frame[frame["dataset"].isin(datasets) & frame["model"].isin(models)].reset_index(drop=True)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.analysis.human import HUMAN
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
 from attnbench.reporting.frames import absent_runs, keyed, read_frame, records
@@ -21,6 +22,10 @@ ALL = "all"
 _KEYS = ["dataset", "class", "class_name", "metric", "model"]
 _EFFECT = ["difference", "difference_low", "difference_high", "p_holm"]
 BOLD = "Bold: best mean."
+HUMAN_NOTE = (
+    "Second observer: another person's annotation scored as a model, on the cases that have one; "
+    "`analysis/human.csv` has the models on the same cases."
+)
 VERDICTS = {"better": "⁺", "worse": "⁻"}
 
 
@@ -48,6 +53,12 @@ def _is_best(frame: pd.DataFrame) -> pd.Series:
     return (signed == signed.groupby(keys).transform("max")) & several
 
 
+def human_line(study: Study) -> pd.DataFrame:
+    """Means of the second observer, as rows of `comparison_frame` that are never best; empty without one."""
+    human = read_frame(study, "human")
+    return human[human["model"] == HUMAN].assign(best=False, against_baseline="")
+
+
 def verdicts(study: Study, frame: pd.DataFrame) -> pd.Series:
     """What each row's `difference` and `p_holm` say against the baseline, as in `comparison_frame`."""
     sign = frame["metric"].map(lambda name: 1.0 if METRICS[name].higher_is_better else -1.0).astype(float)
@@ -65,6 +76,8 @@ def verdicts(study: Study, frame: pd.DataFrame) -> pd.Series:
 def comparison(study: Study) -> Table:
     """Mean and interval of the main metrics over all classes, with the difference from the baseline."""
     frame = comparison_frame(study)
+    human = human_line(study)
+    frame = pd.concat([frame, human]) if len(human) else frame
     frame = frame[frame["class"] == ALL].reset_index(drop=True)
     metrics = main_metrics(study.metrics)
     head = ["Model"]
@@ -86,6 +99,7 @@ def comparison(study: Study) -> Table:
             BOLD,
             *legend(study),
             *few_groups(frame["mean"], frame["low"]),
+            *([HUMAN_NOTE] if len(human) else []),
             *_undefined(frame, metrics),
             *absent_runs(study),
         ),
@@ -116,7 +130,8 @@ def _title(frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]) -> str:
 
 def _rows(study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]) -> list[tuple[str, ...]]:
     rows = []
-    for model in (part.name for part in study.models):
+    human = [HUMAN] if ((frame["dataset"] == dataset) & (frame["model"] == HUMAN)).any() else []
+    for model in (*(part.name for part in study.models), *human):
         cells: list[str] = [display_name(model)]
         found = keyed(frame[(frame["dataset"] == dataset) & (frame["model"] == model)], "metric")
         for metric in metrics:
@@ -134,6 +149,8 @@ def _cells(study: Study, found: dict[str, dict[str, Any]], metric: str) -> tuple
     digits = decimals(row["unit"])
     mean = interval(row["mean"], row["low"], row["high"], digits)
     value = Bold(mean) if row["best"] else mean
+    if row["model"] == HUMAN:
+        return mean, NOTHING, NOTHING
     if row["against_baseline"] == "baseline":
         return value, "baseline", NOTHING
     difference = interval(row["difference"], row["difference_low"], row["difference_high"], digits, sign=True)

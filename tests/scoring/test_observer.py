@@ -1,0 +1,90 @@
+"""The second observer on a small prepared dataset."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attnbench.data.case import PreparedCase
+from attnbench.data.store import DatasetInfo, write_store
+from attnbench.errors import DataError
+from attnbench.scoring.case import score_masks
+from attnbench.scoring.observer import OBSERVER_COLUMNS, score_observer
+from attnbench.study import parse_study
+
+INFO = DatasetInfo(
+    name="toy",
+    title="Toy",
+    task="blobs",
+    modality="none",
+    ndim=2,
+    channels=1,
+    classes={1: "large", 2: "small"},
+    spacing_unit="um",
+    normalisation="none",
+    spacing=None,
+    size=(8, 8),
+    resampled=True,
+    has_fov=True,
+    has_observer2=True,
+    groups_inferred=False,
+    licence="MIT",
+    citation="none",
+)
+
+
+def case_of(number, observed):
+    """A case of its own size whose second observer saw everything one pixel lower, and something outside the view."""
+    reference = np.zeros((12 + number, 15), np.uint8)
+    reference[2:8, 3:10] = 1
+    reference[9:11, 5:7] = 2 if number else 0
+    second = np.roll(reference, 1, axis=0)
+    second[0, 14] = 1
+    fov = np.ones(reference.shape, bool)
+    fov[:, 12:] = False
+    grid = np.zeros((8, 8), np.uint8)
+    return PreparedCase(
+        case=f"{number:03}",
+        group=f"0{number // 2}",
+        image=np.zeros((1, 8, 8), np.float32),
+        mask=grid,
+        reference=reference,
+        spacing=(1.0, 1.0),
+        original_spacing=(0.1 * (number + 1), 0.5),
+        fov=fov,
+        observer2=second if observed else None,
+    )
+
+
+@pytest.fixture
+def study(tmp_path):
+    content = {
+        "name": "trial",
+        "datasets": ["toy"],
+        "models": ["unet"],
+        "metrics": ["dice", "hd95"],
+        "output": str(tmp_path),
+    }
+    return parse_study(content)
+
+
+def test_the_observer_is_scored_like_a_prediction_where_there_is_one(study):
+    cases = [case_of(number, observed=number != 2) for number in range(4)]
+    write_store(study.layout.prepared("toy"), cases, INFO)
+    score_observer(study, "toy")
+    found = pd.read_csv(study.layout.observer("toy"), dtype=dict.fromkeys(("case", "group", "unit"), "str"))
+    expected = []
+    for case in cases:
+        if case.observer2 is not None:
+            masks = case.observer2 * case.fov, case.reference * case.fov
+            rows = score_masks(*masks, case.original_spacing, "um", (1, 2), study.metrics)
+            expected += [{"dataset": "toy", "case": case.case, "group": case.group, **row} for row in rows]
+    assert tuple(found) == OBSERVER_COLUMNS
+    pd.testing.assert_frame_equal(found, pd.DataFrame(expected), check_dtype=False)
+    assert sorted(set(found["case"])) == ["000", "001", "003"]
+    assert set(found.loc[(found["case"] == "000") & (found["class"] == 2), "status"]) == {"both_empty"}
+
+
+def test_without_a_second_observer_there_is_nothing_to_score(study):
+    write_store(study.layout.prepared("toy"), [case_of(1, observed=False)], INFO)
+    with pytest.raises(DataError, match="toy: no case was annotated by a second observer"):
+        score_observer(study, "toy")
