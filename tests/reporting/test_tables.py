@@ -187,3 +187,20 @@ def test_latex_compiles_without_overflow_at_16_models_and_6_datasets(write_study
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Overfull \\hbox" not in done.stdout
     assert "Float too large" not in done.stdout
+
+
+def test_marks_are_doubled_only_where_retrained_models_say_the_same(write_study):
+    study = write_study(datasets=["retina_drive"], cases=24)
+    path = study.layout.analysis / "effects.csv"
+    analysed = pd.read_csv(path, dtype={"class": "str"})
+    assert set(analysed["verdict_retrained"]) <= {"better", "worse", "undecided", "undefined"}
+    whole = (analysed["class"] == "all") & (analysed["metric"] == "dice")
+    assert (analysed.loc[whole, "verdict"] == "better").all()
+    analysed.loc[whole, "verdict_retrained"] = ["better", "undecided"]
+    analysed.to_csv(path, index=False)
+    write_tables(study)
+    _, first, second = next(iter(markdown_rows(study.layout.tables / "comparison.md").values()))
+    assert first[3].endswith("⁺⁺")
+    assert second[3].endswith("⁺") and not second[3].endswith("⁺⁺")
+    text = (study.layout.tables / "comparison.md").read_text(encoding="utf-8")
+    assert "also when the models are trained again" in text

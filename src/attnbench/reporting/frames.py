@@ -21,7 +21,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "means": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "human": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "effects": (
-        *_CELL, "baseline", "difference", "low", "high", "p", "p_holm", *_COUNTS, "dropped", "better", "worse",
+        *_CELL, "baseline", "difference", "low", "high", "p", "p_holm", "retrained_low",
+        "retrained_high", "p_retrained_holm", "verdict_retrained", *_COUNTS, "dropped", "better", "worse",
     ),
     "cost": (
         "dataset", "model", "parameters", "flops", "device", "train_seconds", "images_per_second", "peak_memory_bytes",
@@ -29,8 +30,23 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "missing": ("dataset", "model", "fold", "seed", "next_step"),
     "learning": ("dataset", "model", "fold", "seed", "step", "loss", "validation_dice"),
+    "ranks": (
+        "dataset", "class", "metric", "model", "mean_rank", "position", "position_low", "position_high", "first",
+        "resampled", "models", "blocks", "dropped",
+    ),
+    "rank_tests": ("dataset", "class", "metric", "models", "blocks", "p_f", "critical_difference"),
+    "rank_pairs": ("dataset", "class", "metric", "model_a", "model_b", "rank_difference", "p", "critical_difference"),
+    "difficulty": (
+        "dataset", "metric", "model", "measure", "known_truth", "slope", "low", "high", "p", "p_holm", "groups", "cases",
+    ),
+    "difficulty_strata": (
+        "dataset", "metric", "model", "measure", "known_truth", "stratum", "from", "to", "benefit", "low", "high",
+        "groups", "cases",
+    ),
 }  # fmt: skip
-_TEXT = dict.fromkeys(("dataset", "model", "class", "class_name", "metric", "unit", "baseline"), "str")
+_TEXT = dict.fromkeys(
+    ("dataset", "model", "model_a", "model_b", "class", "class_name", "metric", "unit", "baseline", "measure"), "str"
+)
 
 
 def _path(study: Study, name: str) -> Path:
@@ -52,9 +68,12 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
             f"{path}: columns {', '.join(lacking)} are missing, found {', '.join(frame.columns)}; "
             "write it again with `attnbench analyse`"
         )
-    datasets = [part.name for part in study.datasets]
+    kept = frame["dataset"].isin([*(part.name for part in study.datasets), "all"])
     models = [*(part.name for part in study.models), HUMAN]
-    return frame[frame["dataset"].isin(datasets) & frame["model"].isin(models)].reset_index(drop=True)
+    for column in ("model", "model_a", "model_b"):
+        if column in frame:
+            kept &= frame[column].isin(models)
+    return frame[kept].reset_index(drop=True)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

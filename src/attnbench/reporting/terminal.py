@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 _COLOURS = {"⁺": "green", "⁻": "red"}
-_MARKS = tuple(_COLOURS)
 
 
 def show_comparison(study: Study) -> None:
@@ -68,9 +67,9 @@ def _cell(row: tuple[str, ...], head: tuple[str, ...], place: int) -> Text:
     text = row[place]
     if place > 2 and head[place + 1].startswith("Δ"):
         text = type(text)(text.split(" [")[0])
-    follows = row[place + 1][-1:] if place + 1 < len(head) and head[place + 1] == "p" else ""
-    mark = follows if follows in _MARKS else ""
-    return Text(text + mark, style="bold" if isinstance(text, Bold) else _COLOURS.get(mark, ""))
+    follows = row[place + 1] if place + 1 < len(head) and head[place + 1] == "p" else ""
+    mark = follows[len(follows.rstrip("".join(_COLOURS))) :]
+    return Text(text + mark, style="bold" if isinstance(text, Bold) else _COLOURS.get(mark[:1], ""))
 
 
 def _places(study: Study) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 ALL = "all"
 _KEYS = ["dataset", "class", "class_name", "metric", "model"]
-_EFFECT = ["difference", "difference_low", "difference_high", "p_holm"]
+_EFFECT = [
+    "difference", "difference_low", "difference_high", "p_holm", "retrained_low", "retrained_high", "p_retrained_holm",
+    "verdict_retrained",
+]  # fmt: skip
 BOLD = "Bold: best mean."
 HUMAN_NOTE = (
     "Second observer: another person's annotation scored as a model, on the cases that have one; "
@@ -32,8 +35,9 @@ VERDICTS = {"better": "⁺", "worse": "⁻"}
 def comparison_frame(study: Study) -> pd.DataFrame:
     """Means of every dataset, class, metric and model beside the difference from the baseline.
 
-    Columns: those of `means.csv`, then `difference, difference_low, difference_high, p_holm`, `best` (the best mean
-    of its dataset, class and metric) and `against_baseline`: `better` or `worse` where the Holm-corrected p is below
+    Columns: those of `means.csv`, then `difference, difference_low, difference_high, p_holm` and the columns of
+    `effects.csv` about retrained models, `best` (the best mean of its dataset, class and metric) and
+    `against_baseline`, for the models as trained: `better` or `worse` where the Holm-corrected p is below
     1 - confidence, `undecided` where it is not, `baseline`, or empty without an effect.
     """
     means = read_frame(study, "means")
@@ -154,7 +158,13 @@ def _cells(study: Study, found: dict[str, dict[str, Any]], metric: str) -> tuple
     if row["against_baseline"] == "baseline":
         return value, "baseline", NOTHING
     difference = interval(row["difference"], row["difference_low"], row["difference_high"], digits, sign=True)
-    return value, difference, p_value(row["p_holm"]) + VERDICTS.get(row["against_baseline"], "")
+    return value, difference, p_value(row["p_holm"]) + mark(row)
+
+
+def mark(row: dict[str, Any]) -> str:
+    """⁺ or ⁻ for a difference of the models as trained; doubled where it holds for retrained models too."""
+    verdict = row["against_baseline"]
+    return VERDICTS.get(verdict, "") * (2 if row["verdict_retrained"] == verdict else 1)
 
 
 def legend(study: Study) -> tuple[str, ...]:
@@ -166,8 +176,10 @@ def legend(study: Study) -> tuple[str, ...]:
     return (
         f"{arrows} Δ: paired difference from the baseline {display_name(study.baseline)}.",
         f"{brackets} p: Wilcoxon signed-rank test over groups, corrected by Holm.",
-        f"⁺ better and ⁻ worse than the baseline with p < {1 - study.analysis.confidence:.2g}; without a mark the "
-        "model is not distinguishable from the baseline.",
+        f"⁺ better, ⁻ worse than the baseline on new patients with the models as trained (p < "
+        f"{1 - study.analysis.confidence:.2g}); without a mark not distinguishable from the baseline.",
+        "⁺⁺, ⁻⁻: also when the models are trained again. Only that is evidence about a mechanism; a single mark may be "
+        "the luck of these trainings.",
     )
 
 

@@ -16,7 +16,7 @@ from attnbench.scoring.definitions import METRICS
 if TYPE_CHECKING:
     from attnbench.study import Study
 
-_HEAD = ("Model", "Δ", "p", "p (Holm)", "Tests", "Better", "Worse", "Cases", "Groups")
+_HEAD = ("Model", "Δ", "p", "p (Holm)", "p retrained", "Tests", "Better", "Worse", "Cases", "Groups")
 
 
 def effects(study: Study) -> Table:
@@ -35,6 +35,8 @@ def effects(study: Study) -> Table:
         ),
         notes=(
             *legend(study),
+            "p retrained: Holm-corrected p when the models are trained again as well, clustered by group and training; "
+            "a dash with a single training.",
             "Tests: size of the family that Holm's correction counts. Better, Worse: cases in which the model is "
             "better or worse than the baseline.",
             "The CSV beside this table has every metric and every class.",
@@ -66,6 +68,7 @@ def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[
                 interval(row["difference"], row["low"], row["high"], decimals(row["unit"]), sign=True),
                 p_value(row["p"]),
                 p_value(row["p_holm"]) + VERDICTS.get(row["against_baseline"], ""),
+                p_value(row["p_retrained_holm"]) + VERDICTS.get(row["verdict_retrained"], ""),
                 count(row["family_size"]),
                 count(row["better"]),
                 count(row["worse"]),
