@@ -220,3 +220,71 @@ def test_intervals_cover_and_tests_hold_their_level_where_the_truth_is_known(sco
         assert rejected > 0.5 * len(frame)
     else:
         assert rejected <= stats.binom.ppf(1 - 1e-4, len(frame), 0.05)
+
+
+CONTROLLED = ["unet", "cbam", "cbam-parameters", "cbam_wide", "cbam-identity", "cbam_wide-flops"]
+
+
+def controlled(score_table, values, names=CONTROLLED, baseline="unet", **options):
+    """Effects of models called `names` instead of `unet, m1, m2, ...`."""
+    table = score_table(values, range(values.shape[1]), **options)
+    table["model"] = table["model"].map(dict(zip(["unet", *(f"m{i}" for i in range(1, 9))], names, strict=False)))
+    return effects(arrange(table, ["sim"], names, ["dice"]), baseline, PART, {})
+
+
+def test_a_variant_is_compared_with_each_of_its_controls_and_with_nobody_elses(score_table):
+    frame = controlled(score_table, RANDOM.uniform(size=(6, 8, 1)))
+    pairs = frame.loc[frame["class"] == "1", ["model", "baseline"]].itertuples(index=False)
+    assert [tuple(pair) for pair in pairs] == [
+        *((name, "unet") for name in CONTROLLED[1:]),
+        ("cbam", "cbam-parameters"),
+        ("cbam", "cbam-identity"),
+        ("cbam_wide", "cbam_wide-flops"),
+    ]
+
+
+def test_what_a_mechanism_does_is_told_from_what_its_size_does(score_table):
+    """Size is worth 0.05 and the mechanism nothing: better than the plain U-Net, equal to the U-Net of its size."""
+    noise = RANDOM.normal(0, 0.003, (3, 30, 1))
+    values = 0.5 + noise + np.array([0, 0.05, 0.05]).reshape(3, 1, 1)
+    frame = controlled(score_table, values, ["unet", "cbam", "cbam-parameters"])
+    rows = frame[(frame["class"] == "all") & (frame["model"] == "cbam")].set_index("baseline")
+    assert rows.loc["unet", "verdict"] == "better" and rows.loc["unet", "difference"] == pytest.approx(0.05, abs=0.005)
+    assert rows.loc["cbam-parameters", "verdict"] == "equivalent"
+    plain = (values[1] - values[2]).mean()
+    assert rows.loc["cbam-parameters", "difference"] == pytest.approx(plain)
+    by_group = (values[1] - values[2])[:, 0]
+    assert rows.loc["cbam-parameters", "p"] == pytest.approx(stats.wilcoxon(by_group).pvalue)
+
+
+def test_the_family_counts_the_comparisons_with_controls(score_table):
+    frame = controlled(score_table, RANDOM.uniform(size=(6, 8, 1)))
+    assert set(frame["family_size"]) == {8}
+    assert set(frame["family"]) == {
+        f"dice, {level}: (5 models + 3 variants with a control) x 1 datasets"
+        for level in ("single classes", "mean over classes")
+    }
+    one = frame[frame["class"] == "1"]
+    assert one["p_holm"].min() == pytest.approx(min(1, 8 * one["p"].min()))
+
+
+def test_controls_change_no_other_row_but_for_the_correction(score_table):
+    values = RANDOM.uniform(size=(3, 9, 2))
+    names = ["unet", "cbam", "cbam-flops"]
+    alone = controlled(score_table, values[:2], names[:2])
+    both = controlled(score_table, values, names)
+    shared = both[(both["model"] == "cbam") & (both["baseline"] == "unet")].reset_index(drop=True)
+    changed = ["p_holm", "p_retrained_holm", "p_equivalence_holm", "family", "family_size", "minimum_effect_holm"]
+    pd.testing.assert_frame_equal(shared.drop(columns=changed), alone.drop(columns=changed))
+
+
+@pytest.mark.parametrize("baseline", ["cbam", "cbam-flops"])
+def test_no_pair_is_compared_twice_when_the_baseline_is_part_of_it(score_table, baseline):
+    frame = controlled(score_table, RANDOM.uniform(size=(3, 8, 1)), ["unet", "cbam", "cbam-flops"], baseline)
+    assert len(frame) == 4 and set(frame["baseline"]) == {baseline}
+
+
+def test_controls_are_compared_while_the_baseline_has_no_scores_yet(score_table):
+    frame = controlled(score_table, RANDOM.uniform(size=(2, 8, 1)), ["cbam", "cbam-flops"])
+    assert frame[["model", "baseline"]].drop_duplicates().to_numpy().tolist() == [["cbam", "cbam-flops"]]
+    assert set(frame["family_size"]) == {1}

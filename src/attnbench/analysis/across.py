@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from attnbench.analysis.effects import paired
+from attnbench.analysis.effects import paired, with_baseline
 from attnbench.analysis.mixed import fit_mixed, unfitted
 from attnbench.analysis.table import DatasetScores, Floats
 from attnbench.study import AnalysisPart
@@ -50,9 +50,10 @@ def differences(block: DatasetScores, baseline: str, index: int) -> pd.DataFrame
 
     `fold`, `run` (fold and seed), `group` and `case` are integers that no two datasets with different `index` share.
     """
-    values = paired(block, baseline)[0][:, -1]
+    pairs = with_baseline(block.models, baseline)
+    values = paired(block, pairs)[0][:, -1]
     metric, model, case, seed = np.nonzero(~np.isnan(values))
-    models = [name for name in block.models if name != baseline]
+    models = [name for name, _ in pairs]
     fold = block.case_fold[case]
     return pd.DataFrame(
         {

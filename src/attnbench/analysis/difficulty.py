@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import by_defined_groups, group_totals, mean_defined
-from attnbench.analysis.effects import paired
+from attnbench.analysis.effects import Pair, paired, with_baseline
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, group_weights, widened_tail
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
 from attnbench.analysis.table import DatasetScores, Floats
@@ -88,10 +88,10 @@ def _measured(
     """Block, labels, measure (cases,) and benefits (rows, cases), for every measure that differs between cases."""
     for block in scores:
         table = difficulty.get(block.dataset, pd.DataFrame())
-        others = [name for name in block.models if name != baseline]
-        if table.empty or baseline not in block.models or not others:
+        pairs = with_baseline(block.models, baseline)
+        if table.empty or not pairs:
             continue
-        labels, benefits = _benefits(block, baseline, others)
+        labels, benefits = _benefits(block, pairs)
         for column in table:
             values = table[column].reindex(block.cases).to_numpy(np.float64)
             scored = np.where(np.isnan(benefits).all(axis=0), np.nan, values)
@@ -101,9 +101,9 @@ def _measured(
                 yield block, labels.assign(measure=word, known_truth=known), scored, benefits
 
 
-def _benefits(block: DatasetScores, baseline: str, others: Sequence[str]) -> tuple[pd.DataFrame, Floats]:
-    """Labels and benefits (rows, cases) of every metric and model, mean over classes and seeds."""
-    differences = mean_defined(paired(block, baseline)[0][:, -1], 3)
+def _benefits(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[pd.DataFrame, Floats]:
+    """Labels and benefits (rows, cases) of every metric and pair, mean over classes and seeds."""
+    differences = mean_defined(paired(block, pairs)[0][:, -1], 3)
     metric, model = np.indices(differences.shape[:2]).reshape(2, -1)
     names = np.array(block.metrics, dtype=object)[metric]
     sign = np.array([1.0 if METRICS[name].higher_is_better else -1.0 for name in names])
@@ -112,7 +112,7 @@ def _benefits(block: DatasetScores, baseline: str, others: Sequence[str]) -> tup
             "dataset": block.dataset,
             "metric": names,
             "unit": np.array(block.units, dtype=object)[metric],
-            "model": np.array(others, dtype=object)[model],
+            "model": np.array([name for name, _ in pairs], dtype=object)[model],
         }
     )
     return labels, sign[:, None] * differences.reshape(len(labels), -1)

@@ -1,4 +1,4 @@
-"""Paired difference of every model from the baseline, with interval, tests, correction and verdict."""
+"""Paired difference of every model from every baseline, with interval, tests, correction and verdict."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from attnbench.analysis.table import ALL_CLASSES, DatasetScores, Floats
 from attnbench.scoring.definitions import METRICS
 from attnbench.study import AnalysisPart
 
+Pair = tuple[str, str]
+"""A model and the baseline that it is compared with."""
+
 COLUMNS = (
     "dataset", "class", "class_name", "metric", "unit", "model", "baseline",
     "difference", "low", "high", "higher_is_better", "benefit",
@@ -31,38 +34,60 @@ COLUMNS = (
 def effects(
     scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, class_names: ClassNames
 ) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and model other than the baseline; columns as in docs/files.md.
+    """One row per dataset, class (and `all`), metric and pair of `comparisons`; columns as in docs/files.md.
 
     A difference is model minus baseline of the same case, class and seed, where both are defined; then averaged over
     classes (for `all`), seeds and cases, in this order.
     """
     frames = [
-        _effects_of(block, baseline, part, class_names.get(block.dataset, {}))
+        _effects_of(block, pairs, part, class_names.get(block.dataset, {}))
         for block in scores
-        if baseline in block.models and len(block.models) > 1
+        if (pairs := comparisons(block.models, baseline))
     ]
     if not frames:
         return pd.DataFrame(columns=list(COLUMNS))
-    return _judged(_corrected(pd.concat(frames, ignore_index=True)), 1 - part.confidence).loc[:, list(COLUMNS)]
+    frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
+    return _judged(frame, 1 - part.confidence).loc[:, list(COLUMNS)]
 
 
-def paired(block: DatasetScores, baseline: str) -> tuple[Floats, np.ndarray]:
-    """Differences from the baseline and where both models have a score row.
+def comparisons(models: Sequence[str], baseline: str) -> list[Pair]:
+    """What is compared: every model with the study's baseline, then every variant with each of its controls.
 
-    Both arrays are (metrics, classes and `all`, models other than the baseline, cases, seeds); a difference is NaN
-    where either value is missing or undefined.
+    The controls of a variant are the models `<variant>-<control>`. Only `models` are compared, and no pair twice.
     """
-    index = block.models.index(baseline)
-    others = [i for i in range(len(block.models)) if i != index]
-    differences = block.values[:, :, others] - block.values[:, :, [index]]
-    scored = (block.status[:, :, others] >= 0) & (block.status[:, :, [index]] >= 0)
+    controls = [
+        (variant, control)
+        for variant in models
+        for control in models
+        if control.startswith(f"{variant}-") and baseline not in (variant, control)
+    ]
+    return [*with_baseline(models, baseline), *controls]
+
+
+def with_baseline(models: Sequence[str], baseline: str) -> list[Pair]:
+    """Every other model with the study's baseline; nothing where the baseline is not among the models."""
+    return [(name, baseline) for name in models if name != baseline] if baseline in models else []
+
+
+def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndarray]:
+    """Differences of each pair, model minus baseline, and where both have a score row.
+
+    Both arrays are (metrics, classes and `all`, pairs, cases, seeds); a difference is NaN where either value is missing
+    or undefined.
+    """
+    model, other = ([block.models.index(pair[side]) for pair in pairs] for side in (0, 1))
+    differences = block.values[:, :, model] - block.values[:, :, other]
+    scored = (block.status[:, :, model] >= 0) & (block.status[:, :, other] >= 0)
     return with_all_classes(differences), np.concatenate([scored, scored.any(axis=1, keepdims=True)], axis=1)
 
 
-def _effects_of(block: DatasetScores, baseline: str, part: AnalysisPart, names: Mapping[str, str]) -> pd.DataFrame:
-    differences, both_scored = paired(block, baseline)
+def _effects_of(
+    block: DatasetScores, pairs: Sequence[Pair], part: AnalysisPart, names: Mapping[str, str]
+) -> pd.DataFrame:
+    differences, both_scored = paired(block, pairs)
     per_seed = differences.reshape(-1, len(block.cases), len(block.seeds))
-    labels = row_labels(block, [name for name in block.models if name != baseline], names).assign(baseline=baseline)
+    labels = row_labels(block, [model for model, _ in pairs], names)
+    labels["baseline"] = np.resize(np.array([other for _, other in pairs], dtype=object), len(labels))
     scored_cases = both_scored.any(axis=-1).reshape(len(labels), -1).sum(axis=1)
     kept = scored_cases > 0
     return labels[kept].assign(**_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], part))
@@ -111,14 +136,14 @@ def _statistics(
     }
 
 
-def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add Holm's p over all models and datasets of one metric, single classes and their mean apart."""
+def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Add Holm's p over all comparisons and datasets of one metric, single classes and their mean apart."""
     level = np.where(frame["class"] == ALL_CLASSES, "mean over classes", "single classes")
     families = frame.groupby([frame["metric"], level], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
     corrected, size = holm_by_family(frame["p"].to_numpy(), code)
     words = [
-        f"{metric}, {which}: {rows['model'].nunique()} models x {rows['dataset'].nunique()} datasets"
+        f"{metric}, {which}: {_compared(rows, baseline)} x {rows['dataset'].nunique()} datasets"
         for (metric, which), rows in families
     ]
     return frame.assign(
@@ -128,6 +153,13 @@ def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
         p_retrained_holm=holm_by_family(frame["p_retrained"].to_numpy(), code)[0],
         p_equivalence_holm=holm_by_family(frame["p_equivalence"].to_numpy(), code)[0],
     )
+
+
+def _compared(rows: pd.DataFrame, baseline: str) -> str:
+    """How many models, and how many comparisons with controls, in words."""
+    to_controls = rows.loc[rows["baseline"] != baseline, ["model", "baseline"]].drop_duplicates()
+    models = f"{rows.loc[rows['baseline'] == baseline, 'model'].nunique()} models"
+    return f"({models} + {len(to_controls)} variants with a control)" if len(to_controls) else models
 
 
 def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:

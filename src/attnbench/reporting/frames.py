@@ -37,7 +37,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "rank_tests": ("dataset", "class", "metric", "models", "blocks", "p_f", "critical_difference"),
     "rank_pairs": ("dataset", "class", "metric", "model_a", "model_b", "rank_difference", "p", "critical_difference"),
     "difficulty": (
-        "dataset", "metric", "model", "measure", "known_truth", "slope", "low", "high", "p", "p_holm", "groups", "cases",
+        "dataset", "metric", "model", "measure", "known_truth", "slope", "low", "high", "p", "p_holm", "groups",
+        "cases",
     ),
     "difficulty_strata": (
         "dataset", "metric", "model", "measure", "known_truth", "stratum", "from", "to", "benefit", "low", "high",
@@ -56,7 +57,8 @@ def _path(study: Study, name: str) -> Path:
 def read_frame(study: Study, name: str) -> pd.DataFrame:
     """The data frame `name` of a study; empty, with its columns, where the file does not exist yet.
 
-    Rows of datasets and models that the study no longer has are left out. Raises `DataError` when columns lack.
+    Rows of datasets and models that the study no longer has, and comparisons with other baselines than the study's, are
+    left out. Raises `DataError` when columns lack.
     """
     path = _path(study, name)
     if not path.exists():
@@ -73,6 +75,8 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
     for column in ("model", "model_a", "model_b"):
         if column in frame:
             kept &= frame[column].isin(models)
+    if "baseline" in frame:
+        kept &= frame["baseline"] == study.baseline
     return frame[kept].reset_index(drop=True)
 
 
