@@ -12,8 +12,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from attnbench.analysis.cost import cost
+from attnbench.analysis.difficulty import interactions, read_difficulty, strata
 from attnbench.analysis.effects import effects
 from attnbench.analysis.means import means
+from attnbench.analysis.rank_tests import friedman_table, nemenyi_table
+from attnbench.analysis.ranks import rank_table, rankings
 from attnbench.analysis.runs import learning, missing_runs, read_object, study_runs
 from attnbench.analysis.table import arrange, read_scores
 from attnbench.catalog import load_entry
@@ -88,12 +91,18 @@ def _analyse(study: Study) -> None:
     names = {name: {str(key): word for key, word in load_entry(name).classes.items()} for name in datasets}
     described = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
     runs = study_runs(layout, study.runs(), scores)
+    ranked, hard = rankings(blocks), read_difficulty(layout, datasets)
     frames = {
         "means": means(blocks, study.analysis, names),
         "effects": effects(blocks, study.baseline, study.analysis, names),
         "cost": cost(described, runs, study.baseline),
         "learning": learning(layout, runs),
         "missing": missing_runs(runs),
+        "ranks": rank_table(blocks, ranked, study.analysis),
+        "rank_tests": friedman_table(ranked, 1 - study.analysis.confidence),
+        "rank_pairs": nemenyi_table(ranked, 1 - study.analysis.confidence),
+        "difficulty": interactions(blocks, study.baseline, study.analysis, hard),
+        "difficulty_strata": strata(blocks, study.baseline, study.analysis, hard),
     }
     for name, frame in frames.items():
         write_csv(layout.analysis / f"{name}.csv", frame)
@@ -124,10 +133,11 @@ def _cases(dataset: str, number: int) -> Iterator[PreparedCase]:
         noise = _random(dataset, k).normal(size=(entry.channels, *shape)) * 0.5
         image = (gaussian_filter(mask.astype(float), 1)[None] + noise).astype(np.float32)
         spacing = (1.0,) * entry.ndim
-        facts = {"blur": k / number, "contrast": 1 - k / number, "clutter": (k * 3 % number) / number}
+        truths = {"blur": k / number, "contrast": 1 - k / number, "clutter": (k * 3 % number) / number}
+        measured = {"difficulty_clutter": (k * 7 % number) / number, "difficulty_contrast_to_noise": 4 - k / number}
         yield PreparedCase(
             f"case_{k:02d}", f"group_{k // 2:02d}", image, mask, mask, spacing, spacing,
-            facts=facts if dataset.startswith("phantom") else {},
+            facts={**measured, **(truths if dataset.startswith("phantom") else {})},
         )  # fmt: skip
 
 

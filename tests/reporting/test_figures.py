@@ -18,6 +18,7 @@ from attnbench.reporting.case_choice import choose_cases
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.figures.learning import curve_frame
 from attnbench.reporting.figures.pareto import front_of
+from attnbench.reporting.figures.ranks import alike
 from attnbench.reporting.names import figure_names
 from attnbench.reporting.style import DOUBLE_MM, SINGLE_MM, TALLEST_MM, model_styles
 from attnbench.study import Study, parse_study
@@ -202,3 +203,28 @@ def test_learning_curves_span_the_runs():
     assert curves.loc[("loss", 0), ["mean", "low", "high", "runs"]].tolist() == [2.0, 1.0, 3.0, 2]
     assert curves.loc[("validation_dice", 10), ["mean", "low", "high"]].tolist() == pytest.approx([0.7, 0.6, 0.8])
     assert ("validation_dice", 0) not in curves.index
+
+
+@given(st.lists(st.floats(1, 12), min_size=2, max_size=12), st.floats(0.1, 6))
+def test_bars_join_exactly_the_pairs_within_the_critical_difference(found, critical):
+    ordered = sorted(found)
+    bars = list(alike(ordered, critical))
+    joined = {(a, b) for first, last in bars for a in range(first, last + 1) for b in range(a + 1, last + 1)}
+    size = len(ordered)
+    close = {(a, b) for a in range(size) for b in range(a + 1, size) if ordered[b] - ordered[a] <= critical}
+    assert joined == close
+    assert not any(a[0] <= b[0] and b[1] <= a[1] for a in bars for b in bars if a != b)
+
+
+def test_difficulty_figure_shows_known_truths_first_and_the_strata_of_the_analysis(write_study):
+    study = write_study(datasets=["phantom2d", "retina_drive"], models=["unet", "attention_gate"], seeds=(0,))
+    draw_figure(study, "difficulty")
+    drawn = pd.read_csv(study.layout.figures / "difficulty.csv")
+    shown = drawn.drop_duplicates(["dataset", "measure"]).groupby("dataset")["measure"].agg(set)
+    assert shown["phantom2d"] == {"blur", "contrast", "clutter"}
+    assert drawn.loc[drawn["dataset"] == "phantom2d", "known_truth"].all()
+    assert shown["retina_drive"] == {"contrast_to_noise", "clutter"}
+    strata = pd.read_csv(study.layout.analysis / "difficulty_strata.csv").query("metric == 'dice'")
+    keys = ["dataset", "measure", "known_truth"]
+    wanted = strata.merge(drawn[keys].drop_duplicates(), on=keys)["benefit"]
+    assert sorted(drawn.loc[drawn["shown"] == "stratum", "gain"]) == pytest.approx(sorted(wanted))

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnbench.catalog import load_entry
-
 if TYPE_CHECKING:
     from attnbench.study import Study
 
@@ -16,7 +14,10 @@ TABLES = ("comparison", "effects", "per_class", "cost", "datasets", "protocol")
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("pdf", "png", "csv")
 
-_FIGURES = ("scores", "effects", "heatmap_classes", "heatmap_metrics", "pareto", "learning")
+_FIGURES = (
+    "scores", "effects", "heatmap_classes", "heatmap_metrics", "ranks", "rank_stability", "pareto", "difficulty",
+    "difficulty_slopes", "learning",
+)  # fmt: skip
 CASES = "cases_"
 
 _WORDS = {
@@ -53,6 +54,17 @@ _WORDS = {
     "us_usgra": "Ultrasound USGRA",
 }
 _UNITS = {"um": "µm", "1": ""}
+_MEASURES = {
+    "blur": "Boundary blur",
+    "contrast": "Contrast",
+    "clutter": "Clutter",
+    "boundary_contrast": "Boundary contrast",
+    "boundary_sharpness": "Boundary sharpness",
+    "contrast_to_noise": "Contrast to noise",
+    "size": "Size of the classes",
+    "compactness": "Compactness",
+    "components": "Components",
+}
 
 
 def display_name(word: str) -> str:
@@ -64,16 +76,24 @@ def display_name(word: str) -> str:
     return _WORDS.get(word) or word.replace("_", " ").capitalize()
 
 
+def display_measure(measure: str, known: bool) -> str:
+    """A measure of difficulty as it is printed; `known` if it is a phantom's truth, not measured on the image.
+
+    >>> display_measure("clutter", True), display_measure("clutter", False)
+    ('Clutter (known)', 'Clutter')
+    """
+    word = _MEASURES.get(measure, display_name(measure))
+    return f"{word} (known)" if known else word
+
+
 def display_unit(unit: str) -> str:
     """A unit as it is printed; empty for plain numbers."""
     return _UNITS.get(unit, unit)
 
 
 def figure_names(study: Study) -> list[str]:
-    """Every figure of a study: the fixed ones, `difficulty` where phantoms know it, and one of cases per dataset."""
-    names = [part.name for part in study.datasets]
-    difficulty = ["difficulty"] if any(load_entry(name).origin.kind == "embedded" for name in names) else []
-    return [*_FIGURES, *difficulty, *(f"{CASES}{name}" for name in names)]
+    """Every figure of a study: the fixed ones, which say what they lack, and one of cases per dataset."""
+    return [*_FIGURES, *(f"{CASES}{part.name}" for part in study.datasets)]
 
 
 def main_metrics(metrics: tuple[str, ...]) -> tuple[str, ...]:

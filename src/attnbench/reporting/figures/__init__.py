@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from attnbench.errors import StudyError, nearest
 from attnbench.reporting.figures.cases import cases
-from attnbench.reporting.figures.difficulty import difficulty
+from attnbench.reporting.figures.difficulty import difficulty, difficulty_slopes
 from attnbench.reporting.figures.drawing import Drawn, save
 from attnbench.reporting.figures.effects import effects
 from attnbench.reporting.figures.heatmaps import heatmap_classes, heatmap_metrics
 from attnbench.reporting.figures.learning import learning
 from attnbench.reporting.figures.pareto import pareto
+from attnbench.reporting.figures.ranks import rank_stability, ranks
 from attnbench.reporting.figures.scores import scores
 from attnbench.reporting.names import CASES, figure_names
 from attnbench.reporting.style import styled
@@ -29,6 +30,9 @@ _FIGURES: dict[str, Callable[[Study], Drawn]] = {
     "pareto": pareto,
     "learning": learning,
     "difficulty": difficulty,
+    "difficulty_slopes": difficulty_slopes,
+    "ranks": ranks,
+    "rank_stability": rank_stability,
 }
 
 

@@ -1,72 +1,178 @@
-"""Gain over the baseline against the known difficulty of phantoms, one point per case."""
+"""Where a model gains: its benefit over the baseline against the difficulty of the case, and the slopes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from attnbench.data.store import CaseStore
 from attnbench.reporting.case_values import case_values
-from attnbench.reporting.figures.drawing import Drawn, grid, legend_mm, message_figure, model_legend, say
-from attnbench.reporting.names import display_name, main_metrics
-from attnbench.reporting.style import NEUTRAL, model_styles
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    grid,
+    legend_mm,
+    message_figure,
+    model_legend,
+    say,
+)
+from attnbench.reporting.frames import read_frame, records
+from attnbench.reporting.names import display_measure, display_name, main_metrics
+from attnbench.reporting.style import DOUBLE_MM, NEUTRAL, SINGLE_MM, ModelStyle, model_styles
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from attnbench.study import Study
 
-TRUTHS = {"blur": "Boundary blur", "contrast": "Contrast", "clutter": "Clutter"}
+_PREFIX = "difficulty_"
+_SHOWN = 3
+_FIRST = ("contrast_to_noise", "clutter", "boundary_sharpness")
+_POINTS_UP_TO = 6
+COLUMNS = ["dataset", "model", "measure", "known_truth", "shown", "case", "group", "difficulty", "gain", "low", "high"]
 
 
 def difficulty(study: Study) -> Drawn:
-    """One row per dataset with known truths, one column per truth; above zero a model is better than the baseline."""
+    """One row per dataset, one column per measure: a point per case; the line joins the means of thirds of the cases.
+
+    Phantoms show their known truths, other datasets three measured ones; `difficulty_slopes` has all.
+    """
     metric = main_metrics(study.metrics)[0]
     frame = difficulty_frame(study, metric)
     if frame.empty:
-        return message_figure("No case with known difficulty has been scored by a model and the baseline.", frame)
-    styles = {name: style for name, style in model_styles(study).items() if name != study.baseline}
+        return message_figure(_nothing(study), frame)
+    styles = _variants(study)
     names = list(dict.fromkeys(frame["dataset"]))
-    truths = [name for name in TRUTHS if name in frame]
-    figure, panels = grid(len(names) * len(truths), 45, extra_mm=legend_mm(len(styles)), columns=len(truths))
+    figure, panels = grid(len(names) * _SHOWN, 45, extra_mm=legend_mm(len(styles)), columns=_SHOWN)
     for position, axes in enumerate(panels):
-        name, truth = names[position // len(truths)], truths[position % len(truths)]
-        rows = frame[frame["dataset"] == name].dropna(subset=[truth, "gain"])
-        axes.set_title(display_name(name) if position % len(truths) == 0 else " ")
-        if rows.empty:
-            say(axes, f"{truth} not known")
+        name, column = names[position // _SHOWN], position % _SHOWN
+        own = frame[frame["dataset"] == name]
+        measures = list(dict.fromkeys(own["measure"]))
+        axes.set_title(display_name(name) if column == 0 else " ")
+        if column >= len(measures):
+            say(axes, "no further measure")
             continue
-        axes.grid()
-        axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
-        for model, style in styles.items():
-            own = rows[rows["model"] == model]
-            axes.scatter(own[truth], own["gain"], s=9, marker=style.marker, color=style.colour, alpha=0.6, linewidth=0)
-        axes.set_xlabel(TRUTHS[truth])
-        axes.locator_params(nbins=5)
-        axes.set_ylabel(f"Gain in {METRICS[metric].label}" if position % len(truths) == 0 else "")
+        rows = own[own["measure"] == measures[column]]
+        _panel(axes, rows, styles)
+        axes.set_xlabel(display_measure(measures[column], bool(rows["known_truth"].iloc[0])))
+        axes.set_ylabel(f"Gain in {METRICS[metric].label}" if column == 0 else "")
     figure.align_ylabels()
     model_legend(figure, styles.values(), lines=False)
     return Drawn(figure, frame)
 
 
-def difficulty_frame(study: Study, metric: str) -> pd.DataFrame:
-    """One row per case of a phantom and model: `dataset, model, case, group, gain` and the case's known truths.
+def difficulty_slopes(study: Study) -> Drawn:
+    """Forest of slopes: change of the benefit per standard deviation of every measure; filled: significant (Holm)."""
+    metric = main_metrics(study.metrics)[0]
+    frame = read_frame(study, "difficulty")
+    frame = frame[(frame["metric"] == metric) & (frame["model"] != study.baseline)].reset_index(drop=True)
+    if frame.empty:
+        return message_figure(_nothing(study), frame)
+    styles = _variants(study)
+    names = list(dict.fromkeys(frame["dataset"]))
+    most = frame.groupby("dataset")[["measure", "known_truth"]].apply(lambda rows: len(rows.drop_duplicates())).max()
+    height = int(most) * max(3.2, 1.6 * len(styles)) + 15
+    width = SINGLE_MM if len(names) == 1 else DOUBLE_MM
+    figure, panels = grid(len(names), height, extra_mm=legend_mm(len(styles), width), columns=2)
+    for axes, name in zip(panels, names, strict=True):
+        axes.set_title(display_name(name))
+        _slopes(axes, frame[frame["dataset"] == name], styles, 1 - study.analysis.confidence)
+        axes.set_xlabel(f"Gain in {METRICS[metric].label} per standard deviation of the measure")
+    model_legend(figure, styles.values(), lines=False)
+    return Drawn(figure, frame)
 
-    The gain is the model's value minus the baseline's, its sign turned where lower is better.
-    """
+
+def _variants(study: Study) -> dict[str, ModelStyle]:
+    return {name: style for name, style in model_styles(study).items() if name != study.baseline}
+
+
+def _nothing(study: Study) -> str:
+    if len(study.models) == 1:
+        return f"No gain to relate to difficulty: the study has {display_name(study.baseline)} alone."
+    return "No case of measured difficulty has been scored by a model and the baseline."
+
+
+def difficulty_frame(study: Study, metric: str) -> pd.DataFrame:
+    """The points (`shown` is `case`) and the means of thirds of the cases (`stratum`) of the measures shown."""
+    strata = read_frame(study, "difficulty_strata")
+    strata = strata[strata["metric"] == metric]
+    gains = _gains(study, metric)
+    frames = []
+    for dataset, rows in strata.groupby("dataset", sort=False):
+        cases = CaseStore.open(study.layout.prepared(str(dataset))).cases
+        for measure, known in _chosen(rows):
+            column = measure if known else f"{_PREFIX}{measure}"
+            points = cases[["case", column]].rename(columns={column: "difficulty"})
+            frames.append(
+                gains[gains["dataset"] == dataset]
+                .merge(points, on="case")
+                .assign(shown="case", measure=measure, known_truth=known)
+            )
+            thirds = rows[(rows["measure"] == measure) & (rows["known_truth"] == known)]
+            middle = (thirds["from"] + thirds["to"]) / 2
+            frames.append(thirds.rename(columns={"benefit": "gain"}).assign(difficulty=middle, shown="stratum"))
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS) if frames else pd.DataFrame(columns=COLUMNS)
+
+
+def _chosen(rows: pd.DataFrame) -> list[tuple[str, bool]]:
+    """Known truths first, then the measures that name a reason, then the others."""
+    pairs = rows[["measure", "known_truth"]].drop_duplicates().itertuples(index=False, name=None)
+    order = sorted(
+        ((str(measure), bool(known)) for measure, known in pairs),
+        key=lambda pair: (not pair[1], _FIRST.index(pair[0]) if pair[0] in _FIRST else len(_FIRST)),
+    )
+    return order[:_SHOWN]
+
+
+def _gains(study: Study, metric: str) -> pd.DataFrame:
+    """`dataset, model, case, group, gain`: value minus the baseline's, its sign turned where lower is better."""
     values = case_values(study, metric)
     base = values.loc[values["model"] == study.baseline, ["dataset", "case", "value"]]
     pairs = values[values["model"] != study.baseline].merge(base, on=["dataset", "case"], suffixes=("", "_baseline"))
     sign = 1 if METRICS[metric].higher_is_better else -1
-    pairs["gain"] = sign * (pairs["value"].astype(float) - pairs["value_baseline"].astype(float))
-    frames = []
-    for dataset, rows in pairs.groupby("dataset", sort=False):
-        cases = CaseStore.open(study.layout.prepared(str(dataset))).cases
-        truths = [name for name in TRUTHS if name in cases]
-        if truths:
-            frames.append(rows.merge(cases[["case", *truths]], on="case"))
-    columns = ["dataset", "model", "case", "group", "gain"]
-    if not frames:
-        return pd.DataFrame(columns=columns)
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[[*columns, *(name for name in TRUTHS if name in frame)]]
+    gain = sign * (pairs["value"].astype(float) - pairs["value_baseline"].astype(float))
+    return pairs[["dataset", "model", "case", "group"]].assign(gain=gain)
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
+    axes.grid()
+    axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+    for model, style in styles.items():
+        own = rows[rows["model"] == model]
+        points, thirds = own[own["shown"] == "case"], own[own["shown"] == "stratum"].sort_values("difficulty")
+        if len(styles) <= _POINTS_UP_TO:
+            axes.scatter(
+                points["difficulty"], points["gain"], s=7, marker=style.marker, color=style.colour, alpha=0.35,
+                linewidth=0,
+            )  # fmt: skip
+        axes.plot(
+            thirds["difficulty"], thirds["gain"], color=style.colour, marker=style.marker, markersize=4,
+            markeredgecolor="black", zorder=4,
+        )  # fmt: skip
+        axes.vlines(thirds["difficulty"], thirds["low"], thirds["high"], color=style.colour, linewidth=0.8, zorder=3)
+    axes.locator_params(nbins=5)
+
+
+def _slopes(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle], level: float) -> None:
+    measures = rows[["measure", "known_truth"]].drop_duplicates().itertuples(index=False, name=None)
+    words = [display_measure(str(measure), bool(known)) for measure, known in measures]
+    axes.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+    axes.set_yticks(range(len(words)), words)
+    axes.set_ylim(len(words) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+    for k, (name, style) in enumerate(styles.items()):
+        shift = 0.7 * ((k + 0.5) / len(styles) - 0.5)
+        for row in records(rows[rows["model"] == name]):
+            height = words.index(display_measure(row["measure"], bool(row["known_truth"]))) + shift
+            _slope(axes, row, height, style, level)
+    axes.locator_params(axis="x", nbins=5)
+
+
+def _slope(axes: Axes, row: dict[str, Any], height: float, style: ModelStyle, level: float) -> None:
+    filled = style.colour if row["p_holm"] < level else "white"
+    axes.plot([row["low"], row["high"]], [height] * 2, color=style.colour, linewidth=0.9, solid_capstyle="butt")
+    axes.plot(row["slope"], height, marker=style.marker, color=style.colour, markerfacecolor=filled, markersize=3.5)
