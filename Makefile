@@ -7,7 +7,7 @@ INSTALLED := .venv/.installed
 # Rules call `attnbench` by name: the environment comes first in PATH for every recipe.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test test-fast trust lint format schema clean
+.PHONY: help install run test test-fast trust lint format schema docs clean
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ format: $(INSTALLED)  ## rewrite files in the project's format
 
 schema: $(INSTALLED)  ## write the schema from which editors complete study files
 	attnbench study schema > workflow/schemas/study.schema.json
+
+docs: $(INSTALLED)  ## write the page of models from the registry
+	attnbench models --markdown > docs/models.md
 
 clean:  ## remove the environment, caches and all results that are not committed
 	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis

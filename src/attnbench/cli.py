@@ -57,11 +57,18 @@ def _start(study: Path, log: Path | None) -> Study:
 
 
 @study_app.command("check")
-def check(file: Annotated[Path, typer.Argument(help="The study file.")]) -> None:
-    """Check a study file and say what it would run."""
+def check(
+    file: Annotated[Path, typer.Argument(help="The study file.")],
+    light: Annotated[bool, typer.Option("--light", help="Do not build the models.")] = False,
+) -> None:
+    """Check a study file, build its models without computing anything, and say what it would run."""
     from attnbench.check import load_study
 
     study = load_study(file)
+    if not light:
+        from attnbench.models.buildable import check_models
+
+        check_models(study, str(file))
     runs = sum(1 for _ in study.runs())
     typer.echo(f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} runs")
 
@@ -82,6 +89,22 @@ def datasets() -> None:
     from attnbench.catalog import describe_catalog
 
     typer.echo(describe_catalog())
+
+
+@app.command()
+def models(
+    ndim: Annotated[int | None, typer.Option("--ndim", min=2, max=3, help="Only 2-D or only 3-D.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_page: Annotated[bool, typer.Option("--markdown", help="The page docs/models.md.")] = False,
+) -> None:
+    """List every model: where it comes from, its slots, its size and what it costs."""
+    from attnbench.models import listing
+
+    if as_page:
+        typer.echo(listing.as_markdown(), nl=False)
+        return
+    rows = list(listing.list_models((2, 3) if ndim is None else (ndim,)))
+    typer.echo(listing.as_json(rows) if as_json else listing.as_table(rows))
 
 
 @app.command()

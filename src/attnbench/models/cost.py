@@ -25,12 +25,13 @@ def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
     """Floating-point operations of one forward pass on an input of `shape` (B, C, *spatial).
 
     A multiplication and an addition count as two. Convolutions, matrix products and attention are counted;
-    normalisation, activation and interpolation are not (torch.utils.flop_counter). Leaves `network` in evaluation, on
-    the meta device.
+    normalisation, activation and interpolation are not (torch.utils.flop_counter).
     """
-    counter = _FlopCounter()
+    counter, was_training = _FlopCounter(), network.training
+    values = {name: value.to("meta") for name, value in _tensors(network)}
     with torch.device("meta"), torch.no_grad(), _without_normalisation(network), counter:
-        network.to("meta").eval()(torch.empty(shape))
+        functional_call(network.eval(), values, torch.empty(shape))
+    network.train(was_training)
     return counter.flops
 
 
@@ -77,7 +78,7 @@ def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
         return tensor
 
     was_training = network.training
-    with FakeTensorMode() as mode:
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         values: dict[str, Any] = {
             name: mode.from_tensor(value) for name, value in network.state_dict(keep_vars=True).items()
         }
@@ -87,3 +88,9 @@ def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
     network.train(was_training)
     del outputs
     return sum(tensor.untyped_storage().nbytes() for key, tensor in saved.items() if key not in own)
+
+
+def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers by name, those that are not saved with the weights too."""
+    yield from network.named_parameters()
+    yield from network.named_buffers()

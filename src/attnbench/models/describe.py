@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from typing import Any
 
 from torch import nn
@@ -11,6 +12,8 @@ from attnbench.data.store import CaseStore
 from attnbench.files import write_json
 from attnbench.models.build import build_network, find_match
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
+from attnbench.models.names import mechanisms_of
+from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet
 from attnbench.study import Study
 
@@ -18,7 +21,7 @@ log = logging.getLogger("attnbench")
 
 
 def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
-    """Build one model for one dataset, write and return its size and cost per training patch."""
+    """Build one model for one dataset, write and return its size, its cost per training patch and its papers."""
     info = CaseStore.open(study.layout.prepared(dataset)).info
     patch = study.patch(dataset, info.ndim)
     found = (info.ndim, info.channels, len(info.classes) + 1, patch)
@@ -32,6 +35,7 @@ def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         "activation_bytes": count_activation_bytes(network, (1, info.channels, *patch)),
         "flops": count_flops(network, (1, info.channels, *patch)),
         "input": [info.channels, *patch],
+        "papers": [{"mechanism": name, **asdict(get_mechanism(name).paper)} for name in mechanisms_of(part)],
     }
     if isinstance(network, UNet):
         facts["widths"] = network.widths

@@ -14,7 +14,10 @@ from attnbench.errors import ModelError, nearest
 from attnbench.models.unet import crop, pad_to_multiple
 from attnbench.study import ModelPart
 
-_EXTRA = ("monai", "segmentation_models_pytorch")
+_EXTRA = {
+    "monai": "; pip install 'attnbench[foreign]'",
+    "segmentation_models_pytorch": "; pip install segmentation-models-pytorch and the torchvision of your torch",
+}
 
 
 class Foreign(nn.Module):
@@ -38,7 +41,9 @@ class Foreign(nn.Module):
             self.network = constructor(**arguments)
         except Exception as error:  # a foreign constructor may raise anything; it is passed on with what was asked
             kind = type(error).__name__
-            raise ModelError(f"{model.name}: {model.network} refuses {arguments}: {kind}: {error}") from error
+            raise ModelError(
+                f"{model.name}: {model.network} refuses {arguments}: {kind}: {error}{_hint(error)}"
+            ) from error
         if not isinstance(self.network, nn.Module):
             raise ModelError(f"{model.name}: {model.network} gives a {type(self.network).__name__}, not a torch module")
 
@@ -65,6 +70,10 @@ class Foreign(nn.Module):
         return F.pad(x, [amount for side in reversed(missing) for amount in (0, side)]) if any(missing) else x
 
 
+def _hint(error: Exception) -> str:
+    return _EXTRA["monai"] if isinstance(error, ImportError) or "No module" in str(error) else ""
+
+
 def find_class(path: str) -> Any:
     """What a dotted path names; `ModelError` says which part of it does not exist, and what to install."""
     module_name, _, name = path.rpartition(".")
@@ -72,12 +81,10 @@ def find_class(path: str) -> Any:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         package = module_name.split(".")[0]
-        hint = (
-            "pip install 'attnbench[foreign]'"
-            if package in _EXTRA
-            else f"install {package}, or add the folder that holds it to PYTHONPATH"
-        )
-        raise ModelError(f"{path}: {error}; {hint}") from error
+        own = f"; install {package}, or add the folder that holds it to PYTHONPATH"
+        raise ModelError(f"{path}: {error}{_EXTRA.get(package, own)}") from error
+    except Exception as error:  # a foreign module may raise anything while it is imported
+        raise ModelError(f"{path}: importing {module_name} fails: {type(error).__name__}: {error}") from error
     if not hasattr(module, name):
         public = [word for word in dir(module) if not word.startswith("_")]
         close = nearest(name, public) if len(public) < 20 else nearest(name, public).partition(" allowed:")[0]

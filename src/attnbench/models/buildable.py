@@ -1,0 +1,39 @@
+"""Whether every model of a study can be built for every dataset: found on the meta device, before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from attnbench.catalog import load_entry
+from attnbench.errors import ModelError, StudyError
+from attnbench.models.build import build_network
+from attnbench.models.cost import count_flops
+from attnbench.study import Study
+
+
+def check_models(study: Study, source: str) -> None:
+    """Build every model for every dataset and pass a training patch through its shapes.
+
+    Nothing is computed, and nothing but the catalog is read. Raises `StudyError` with every model that cannot be built.
+    """
+    problems = list(_problems(study))
+    if problems:
+        lines = "\n".join(f"  {line}" for line in problems)
+        raise StudyError(f"{source}: {len(problems)} model(s) that cannot be built\n{lines}")
+
+
+def _problems(study: Study) -> Iterator[str]:
+    for dataset in study.datasets:
+        entry = load_entry(dataset.name)
+        patch = study.patch(dataset.name, entry.ndim)
+        for model in study.models:
+            where = torch.device("cpu" if model.network else "meta")  # a foreign constructor may read values
+            try:
+                with where:
+                    found = (entry.ndim, entry.channels, len(entry.classes) + 1, patch)
+                    network = build_network(model, study.backbone, *found)
+                count_flops(network, (1, entry.channels, *patch))
+            except (ModelError, RuntimeError, ValueError) as error:
+                yield f"{model.name} on {dataset.name}: {' '.join(str(error).split())}"
