@@ -18,13 +18,43 @@ KNOWN = Known(
     ("attention_gate", "self_attention"),
     ("dice", "hd95", "assd", "iou", "precision", "recall", "hd"),
     ("unet", "attention_gate", "self_attention", "u_transformer"),
+    {"attention_gate": ("gamma0", "uniform"), "u_transformer": ("gamma0",)},
 )
 EDITOR = jsonschema.Draft202012Validator(schema())
 ROOT = Path(__file__).parents[1]
 BASE = {"name": "small", "datasets": ["plane"], "models": ["unet", "attention_gate"], "folds": {"outer": 2, "inner": 2}}
 SLOT = {"name": "mine", "slots": {"skip": {"name": "attention_gate"}}}
 
+FOREIGN = {"name": "theirs", "network": "torch.nn.Identity"}
 REFUSED = {
+    "unknown control": (
+        {"models": ["unet", "attention_gate-identiti"]},
+        ["models[1].control", '"identiti"', "did you mean 'identity'", "conv1x1"],
+    ),
+    "control of nothing": (
+        {"models": ["unet", "unet-identity"]},
+        ["models", "'unet' has no mechanisms", "only variants have controls"],
+    ),
+    "control of an unknown variant": (
+        {"models": ["unet", "self_atention-random"]},
+        ["models", "no such variant", "did you mean 'self_attention'"],
+    ),
+    "control that a mechanism lacks": (
+        {"models": ["unet", "attention_gate-uniform"]},
+        ["models", "'attention_gate-uniform'", "attention_gate has no softmax over positions"],
+    ),
+    "control without its name": (
+        {"models": ["unet", {"name": "attention_gate", "control": "random"}]},
+        ["models[1]", "call it attention_gate-random"],
+    ),
+    "foreign network with slots": (
+        {"models": ["unet", {**FOREIGN, "slots": {"skip": "attention_gate"}}]},
+        ["models[1]", "`network` is the whole model"],
+    ),
+    "foreign key without a network": (
+        {"models": ["unet", {"name": "attention_gate", "divisor": 8}]},
+        ["models[1]", "divisor: only together with `network`"],
+    ),
     "unknown key": ({"modles": ["unet"]}, ["modles", "did you mean 'models'", "datasets, folds"]),
     "unknown nested key": ({"training": {"stpes": 3}}, ["training.stpes", "did you mean 'steps'", "batch, "]),
     "wrong type": ({"training": {"steps": "many"}}, ["training.steps", "integer", '"many"']),
@@ -134,6 +164,39 @@ def test_the_recipe_knows_nothing_of_other_models_folds_or_where_it_runs():
     assert study.recipe("plane", "unet") != longer.recipe("plane", "unet")
 
 
+def names(**change) -> list[str]:
+    return [model.name for model in parse_study({**BASE, **change}, KNOWN).models]
+
+
+def test_controls_are_added_for_every_variant_that_can_have_them():
+    own = {"name": "r2unet", "backbone": {"block": "recurrent_residual"}}
+    models = ["unet", "attention_gate", "self_attention-random", "self_attention", FOREIGN, own]
+    added = ["attention_gate-random", "self_attention-gamma0", "self_attention-parameters"]
+    found = names(models=models, controls=["gamma0", "random", "parameters"])
+    assert found[:6] == ["unet", "attention_gate", "self_attention-random", "self_attention", "theirs", "r2unet"]
+    assert sorted(found[6:]) == sorted([*added, "attention_gate-parameters"])
+
+
+def test_a_control_has_the_slots_and_the_backbone_of_its_variant():
+    backbone = {"widths": [4, 8]}
+    mine = {**SLOT, "backbone": backbone}
+    study = parse_study({**BASE, "models": ["unet", mine, "mine-identity"], "controls": ["conv1x1"]}, KNOWN)
+    for name, control in (("mine-identity", "identity"), ("mine-conv1x1", "conv1x1")):
+        model = study.model(name)
+        assert (model.control, model.variant) == (control, "mine")
+        assert model.slots == study.model("mine").slots
+        assert study.backbone_of(name).widths == (4, 8)
+    assert study.backbone_of("unet").widths == study.backbone.widths
+
+
+def test_a_model_with_its_own_backbone_has_its_own_levels():
+    deep = {"name": "mine", "slots": {"skip": {"name": "attention_gate", "levels": [3]}}}
+    with pytest.raises(StudyError, match="level 3"):
+        parse_study({**BASE, "models": ["unet", deep]}, KNOWN)
+    deep["backbone"] = {"widths": [2, 4, 8, 16, 32]}
+    assert parse_study({**BASE, "models": ["unet", deep]}, KNOWN)
+
+
 positive = st.floats(1e-6, 1e6)
 datasets = st.lists(
     st.sampled_from(
@@ -171,6 +234,7 @@ studies = st.fixed_dictionaries(
     },
     optional={
         "baseline": st.sampled_from(["unet", "attention_gate"]),
+        "controls": st.lists(st.sampled_from(["identity", "gamma0", "conv1x1", "flops"]), max_size=3, unique=True),
         "seeds": st.lists(st.integers(0, 2**31), min_size=1, max_size=3, unique=True),
         "folds": st.fixed_dictionaries({"outer": st.integers(2, 3), "inner": st.integers(2, 3)}),
         "training": st.fixed_dictionaries(
