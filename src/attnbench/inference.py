@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attnbench.data.store import CaseStore
-from attnbench.files import whole_file
+from attnbench.files import whole_file, write_csv
 from attnbench.layout import Run
 from attnbench.models.layers import resize
 from attnbench.study import Study
@@ -24,6 +24,9 @@ from attnbench.training.run import load_inputs, network_for
 _OVERLAP = 0.5
 _SIGMA = 0.125
 _WINDOWS_AT_ONCE = 16
+_VOXELS_AT_ONCE = 2**22
+BINS = 15
+CALIBRATION_COLUMNS = ("case", "class", "bin", "voxels", "probability", "observed")
 log = logging.getLogger("attnbench")
 
 
@@ -105,17 +108,54 @@ def predict_probabilities(
                 yield canvas.mean()
 
 
-def on_own_grid(probabilities: Tensor, original_shape: Sequence[int]) -> np.ndarray:
-    """The mask (*original_shape) uint8 of the most probable class.
+def on_own_grid(probabilities: Tensor, original_shape: Sequence[int]) -> Tensor:
+    """Probabilities (K, *spatial) taken to the case's own grid (K, *original_shape), linearly (pixel-area convention).
 
-    Probabilities (K, *spatial), not classes, are taken back to the case's own grid, linearly (pixel-area convention).
+    The mask comes after: resampled classes would be ragged, resampled probabilities are not.
     """
-    resized = resize(probabilities.unsqueeze(0), tuple(original_shape))
-    return resized.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
+    return resize(probabilities.unsqueeze(0), tuple(original_shape))[0]
+
+
+def reliability(
+    probabilities: Tensor, reference: Tensor, region: Tensor | None, classes: Iterable[int]
+) -> Iterator[dict[str, Any]]:
+    """How often a class is there where the network gives it a probability: one row per class and bin that has voxels.
+
+    `probabilities` (K, *spatial) and `reference` (*spatial) lie on one grid; voxels outside `region` (bool) are left
+    out. Bin b of 15 holds probabilities in (b / 15, (b + 1) / 15], the first one 0 too; a row has the number of
+    `voxels`, their mean `probability` and the share `observed` whose reference is the class (Guo et al., On calibration
+    of modern neural networks, ICML 2017, for each class instead of the most probable one).
+    """
+    if probabilities.device.type == "mps":
+        probabilities, reference = probabilities.cpu(), reference.cpu()  # MPS has no float64
+        region = None if region is None else region.cpu()
+    inside = reference.flatten() if region is None else reference[region]
+    for number in classes:
+        values = probabilities[number].flatten() if region is None else probabilities[number][region]
+        voxels, sums, hits = _binned(values, inside == number)
+        for place in voxels.nonzero()[0].tolist():
+            means = {"probability": sums[place] / voxels[place], "observed": hits[place] / voxels[place]}
+            yield {"class": number, "bin": place, "voxels": int(voxels[place]), **means}
+
+
+def _binned(values: Tensor, hit: Tensor) -> np.ndarray:
+    """Number, sum and hits of `values` (n,) in every bin, (3, BINS)."""
+    totals = np.zeros((3, BINS))
+    for part, there in zip(values.split(_VOXELS_AT_ONCE), hit.split(_VOXELS_AT_ONCE), strict=True):
+        place = (part.nan_to_num() * BINS).ceil().sub(1).clamp(0, BINS - 1).long()
+        missed, found = torch.bincount(place + BINS * there, minlength=2 * BINS).view(2, BINS).cpu().numpy()
+        sums = torch.bincount(place, part.double(), minlength=BINS).cpu().numpy()
+        totals += [missed + found, sums, found]
+    return totals
 
 
 def predict_run(study: Study, run: Run) -> None:
-    """Predict the test cases of one trained run and write `predictions.npz`, one mask per case in its own grid."""
+    """Predict the test cases of one trained run and write `predictions.npz`, one mask per case in its own grid.
+
+    `calibration.csv` beside it has the `reliability` of every case, inside its field of view.
+    """
+    import pandas as pd
+
     inputs = load_inputs(study, run)
     store: CaseStore = inputs.store
     folder = study.layout.run(run)
@@ -127,10 +167,16 @@ def predict_run(study: Study, run: Run) -> None:
         indices = {case: store.index(case) for case in inputs.fold.test}
         images = (torch.from_numpy(np.array(store.image(index))).to(device) for index in indices.values())
         predicted = predict_probabilities(network, images, inputs.patch, autocast)
-        predictions: dict[str, Any] = {
-            case: on_own_grid(probabilities, store.original_shape(index))
-            for (case, index), probabilities in zip(indices.items(), predicted, strict=True)
-        }
+        predictions: dict[str, Any] = {}
+        calibration: list[dict[str, Any]] = []
+        for (case, index), probabilities in zip(indices.items(), predicted, strict=True):
+            own = on_own_grid(probabilities, store.original_shape(index))
+            predictions[case] = own.argmax(dim=0).to(torch.uint8).cpu().numpy()
+            fov = store.fov(index)
+            region = None if fov is None else torch.from_numpy(np.array(fov)).to(device)
+            reference = torch.from_numpy(np.array(store.reference(index))).to(device)
+            calibration += [{"case": case, **row} for row in reliability(own, reference, region, store.info.classes)]
+    write_csv(folder / "calibration.csv", pd.DataFrame(calibration, columns=list(CALIBRATION_COLUMNS)))
     with whole_file(folder / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)
     log.info("%s  predicted %d cases", run, len(predictions))

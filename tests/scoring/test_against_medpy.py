@@ -9,7 +9,7 @@ from medpy.metric import binary
 from scipy.ndimage import binary_erosion, generate_binary_structure
 
 from attnbench.scoring.case import score_masks
-from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.definitions import MASK_METRICS
 from attnbench.scoring.surface import surface
 
 OVERLAP = {"dice": binary.dc, "iou": binary.jc, "precision": binary.precision, "recall": binary.recall}
@@ -47,5 +47,5 @@ def test_background_around_the_masks_changes_no_score(random_pair, seed, margins
     if not prediction.any():
         prediction[:] = True
     pad = margins[: prediction.ndim]
-    padded = _scores(np.pad(prediction, pad), np.pad(reference, pad), spacing, METRICS)
-    assert padded == _scores(prediction, reference, spacing, METRICS)
+    padded = _scores(np.pad(prediction, pad), np.pad(reference, pad), spacing, MASK_METRICS)
+    assert padded == _scores(prediction, reference, spacing, MASK_METRICS)

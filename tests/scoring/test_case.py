@@ -9,7 +9,7 @@ import pytest
 from attnbench.errors import DataError
 from attnbench.scoring import score_case
 from attnbench.scoring.case import score_masks
-from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.definitions import MASK_METRICS, METRICS
 from attnbench.scoring.medpy_metrics import COMPUTE
 
 EMPTY = np.zeros((6, 5), np.uint8)
@@ -22,11 +22,11 @@ def _values(rows, metric):
 
 
 def test_every_defined_metric_is_computed_and_no_other():
-    assert list(METRICS) == list(COMPUTE)
+    assert list(MASK_METRICS) == list(COMPUTE)
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", MASK_METRICS)
 @pytest.mark.parametrize("status", ["both_empty", "prediction_empty", "reference_empty"])
 def test_empty_masks_have_the_stated_value_and_status(metric, status, ndim):
     block = BLOCK if ndim == 2 else np.stack([BLOCK] * 3)
@@ -53,8 +53,8 @@ def test_both_empty_is_as_good_as_perfect():
 
 def test_rows_are_by_class_then_metric_with_the_unit_named():
     rows = score_case(BLOCK * 2, BLOCK, spacing_mm=(2.0, 0.5))
-    assert [row["class"] for row in rows] == [1] * len(METRICS) + [2] * len(METRICS)
-    assert [row["metric"] for row in rows] == [*METRICS] * 2
+    assert [row["class"] for row in rows] == [1] * len(MASK_METRICS) + [2] * len(MASK_METRICS)
+    assert [row["metric"] for row in rows] == [*MASK_METRICS] * 2
     assert {row["unit"] for row in rows if METRICS[row["metric"]].unit == "distance"} == {"mm"}
     assert {row["unit"] for row in score_case(BLOCK, BLOCK)} == {"1", "px"}
     assert {row["status"] for row in rows} == {"prediction_empty", "reference_empty"}
@@ -80,9 +80,9 @@ def test_region_makes_everything_outside_background():
     prediction, region = BLOCK.copy(), np.ones(BLOCK.shape, np.uint8)
     prediction[5, 4] = 1
     region[5, 4] = 0
-    inside = score_masks(prediction, BLOCK, (1, 1), "px", [1], [*METRICS], region)
+    inside = score_masks(prediction, BLOCK, (1, 1), "px", [1], [*MASK_METRICS], region)
     assert inside == score_case(BLOCK, BLOCK, classes=[1])
-    none = score_masks(prediction, BLOCK, (1, 1), "px", [1], [*METRICS], region * 0)
+    none = score_masks(prediction, BLOCK, (1, 1), "px", [1], [*MASK_METRICS], region * 0)
     assert {row["status"] for row in none} == {"both_empty"}
 
 
@@ -90,7 +90,7 @@ def test_region_makes_everything_outside_background():
 @pytest.mark.parametrize("fill", [0, 1])
 @pytest.mark.parametrize("shape", [(5, 6), (6, 5, 1), (6,), (0, 5)])
 def test_different_shapes_are_refused_by_both_shapes(shape, fill, reference):
-    for metric in METRICS:
+    for metric in MASK_METRICS:
         with pytest.raises(DataError, match=re.escape(f"{shape}") + ".*" + re.escape("(6, 5)")):
             score_masks(np.full(shape, fill), reference, (1, 1), "px", [1], [metric])
     with pytest.raises(DataError, match="region.*" + re.escape(f"{shape}")):

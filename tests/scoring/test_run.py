@@ -134,6 +134,32 @@ def test_failed_class_is_an_empty_field_with_status_and_in_the_log(study, caplog
     assert "prediction_empty 1" in caplog.text
 
 
+def test_calibration_is_scored_from_the_bins_of_the_case(study):
+    study = study.model_copy(update={"metrics": ("ece", "dice")})
+    folder = _write_predictions(study)
+    with pytest.raises(DataError, match=r"calibration\.csv: no such file"):
+        score_run(study, RUN)
+    cases = [case.case for case in _tested(study)]
+    voxels = [int(case.fov.sum()) for case in _tested(study)]
+    rows = [
+        {"case": case, "class": number, "bin": 0, "voxels": count, "probability": 0.05 * number, "observed": 0.0}
+        for case, count in zip(cases, voxels, strict=True)
+        for number in (1, 2)
+    ]
+    bins = pd.DataFrame(rows)
+    bins.to_csv(folder / "calibration.csv", index=False)
+    score_run(study, RUN)
+    scores = _read(folder / "scores.csv")
+    ece = scores[scores["metric"] == "ece"]
+    dice = scores[scores["metric"] == "dice"]
+    assert len(ece) == 2 * len(cases)
+    assert ece[["case", "class", "status"]].to_numpy().tolist() == dice[["case", "class", "status"]].to_numpy().tolist()
+    np.testing.assert_allclose(ece["value"], 0.05 * ece["class"])
+    bins.assign(voxels=1).to_csv(folder / "calibration.csv", index=False)
+    with pytest.raises(DataError, match=rf"case '{cases[0]}': class 1: the calibration counts 1 voxels"):
+        score_run(study, RUN)
+
+
 def test_missing_predictions_say_what_to_do(study):
     with pytest.raises(DataError, match=r"predictions\.npz: no such file; predict the run"):
         score_run(study, RUN)

@@ -10,7 +10,7 @@ import torch
 
 from attnbench.data.folds import write_folds
 from attnbench.errors import AttnBenchError, CheckpointError
-from attnbench.inference import predict_run
+from attnbench.inference import CALIBRATION_COLUMNS, predict_run
 from attnbench.layout import Run
 from attnbench.study import FoldsPart, parse_study
 from attnbench.training.loop import HISTORY, make_optimiser, train
@@ -82,6 +82,26 @@ def test_history_and_predictions_keep_their_contract(study):
         for case in predictions:
             assert predictions[case].shape == inputs.store.original_shape(inputs.store.index(case))
             assert predictions[case].max() <= 2
+
+
+def test_calibration_accounts_for_every_voxel_and_every_reference_voxel_of_the_tested_cases(study):
+    run = run_of(study, "unet")
+    train_run(study, run)
+    predict_run(study, run)
+    bins = pd.read_csv(study.layout.run(run) / "calibration.csv", dtype={"case": str})
+    assert tuple(bins) == CALIBRATION_COLUMNS
+    inputs = load_inputs(study, run)
+    assert set(bins["case"]) == set(inputs.fold.test)
+    for (case, number), rows in bins.groupby(["case", "class"]):
+        index = inputs.store.index(case)
+        fov = inputs.store.fov(index)
+        reference = inputs.store.reference(index)
+        inside = np.ones(reference.shape, bool) if fov is None else np.array(fov, bool)
+        assert rows["voxels"].sum() == inside.sum()
+        assert (rows["voxels"] * rows["observed"]).sum() == pytest.approx((reference[inside] == number).sum())
+        assert (
+            (rows["bin"] / 15 - 1e-6 <= rows["probability"]) & (rows["probability"] <= (rows["bin"] + 1) / 15 + 1e-6)
+        ).all()
 
 
 def test_checkpoint_of_another_recipe_is_refused(study):

@@ -32,7 +32,8 @@ def test_every_promised_file_is_there_and_whole(first_run):
     results = first_run[0].results
     run = results / "runs/phantom2d/attention_gate/fold1-seed0"
     names = {path.name for path in run.iterdir()}
-    assert names == {"model.pt", "history.csv", "run.json", "train.log", "predictions.npz", "scores.csv"}
+    tables = {"history.csv", "calibration.csv", "scores.csv"}
+    assert names == {"model.pt", "run.json", "train.log", "predictions.npz"} | tables
     for table in ("comparison", "effects", "cost"):
         assert {path.suffix for path in results.glob(f"tables/{table}.*")} == {".csv", ".md", ".tex"}
     for figure in ("scores", "learning", "cases_phantom2d"):

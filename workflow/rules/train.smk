@@ -67,7 +67,8 @@ rule predict:
         facts=rules.train.output.facts,
         code=lambda wildcards: jobs.code("predict", study, wildcards.model),
     output:
-        layout.run(any_run) / "predictions.npz",
+        predictions=layout.run(any_run) / "predictions.npz",
+        calibration=layout.run(any_run) / "calibration.csv",
     log:
         layout.log(f"predict/{any_run}"),
     benchmark:

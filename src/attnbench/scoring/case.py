@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attnbench.errors import DataError, nearest
-from attnbench.scoring.definitions import METRICS, NSD_TOLERANCE, Status
+from attnbench.scoring.definitions import MASK_METRICS, METRICS, NSD_TOLERANCE, Status
 from attnbench.scoring.medpy_metrics import COMPUTE, Pair
 from attnbench.scoring.surface import Mask
 
@@ -22,7 +22,7 @@ def score_case(
     spacing_mm: Sequence[float] | None = None,
     classes: Sequence[int] = (1, 2),
 ) -> list[ScoreRow]:
-    """Every metric of one case: one row per class and metric, ready for `pandas.DataFrame(rows)`.
+    """Every metric of one case's masks: one row per class and metric, ready for `pandas.DataFrame(rows)`.
 
     `prediction` and `reference` are integer masks of one shape (*spatial), 0 is background. Distances are in
     mm when `spacing_mm` gives the voxel's size per axis, else in pixels; the row's `unit` says which. An empty
@@ -35,7 +35,7 @@ def score_case(
     unit = "px" if spacing_mm is None else "mm"
     masks = np.asarray(prediction), np.asarray(reference)
     spacing = (1.0,) * masks[1].ndim if spacing_mm is None else spacing_mm
-    return score_masks(*masks, spacing, unit, classes, tuple(METRICS))
+    return score_masks(*masks, spacing, unit, classes, MASK_METRICS)
 
 
 def score_masks(
@@ -47,13 +47,13 @@ def score_masks(
     metrics: Sequence[str],
     region: NDArray[Any] | None = None,
 ) -> list[ScoreRow]:
-    """The rows of one case as in `score_case`, for the named metrics and any unit of `spacing`.
+    """The rows of one case as in `score_case`, for the named metrics of masks and any unit of `spacing`.
 
     Where `region` (*spatial) is given, for example a field of view, voxels outside it are background in both
     masks.
     """
     _refuse_misfits(prediction, reference, spacing, region)
-    _refuse_unknown(metrics, METRICS, "metric")
+    _refuse_unknown(metrics, MASK_METRICS, "metric of masks")
     _refuse_unknown([unit], NSD_TOLERANCE, "unit of spacing")
     inside = None if region is None else region.astype(bool)
     rows: list[ScoreRow] = []

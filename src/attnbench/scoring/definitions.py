@@ -8,7 +8,7 @@ from typing import Literal
 
 Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty"]
 Unit = Literal["1", "distance"]
-EmptyValue = float | Literal["diagonal"]
+EmptyValue = float | Literal["diagonal", "computed"]
 
 SCORE_COLUMNS = ("dataset", "model", "fold", "seed", "case", "group", "class", "metric", "value", "unit", "status")
 
@@ -23,7 +23,8 @@ class Metric:
     `unit` is `1` for plain numbers and `distance` for lengths in the case's own unit (mm, um or px). The
     values after `higher_is_better` hold when the class has no voxel in both masks, in the prediction only, or
     in the reference only. NaN means undefined; `diagonal` is the length of the image's diagonal, more than any
-    distance within it. The row's status says which mask was empty: failures are counted by it, not by NaN.
+    distance within it; `computed`: the metric is defined all the same. The row's status says which mask was empty:
+    failures are counted by it, not by NaN. `of` says what a metric needs of a prediction.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Metric:
     prediction_empty: EmptyValue
     reference_empty: EmptyValue
     rule: str
+    of: Literal["masks", "probabilities"] = "masks"
 
 
 def _overlap(name: str, label: str, rule: str) -> Metric:
@@ -88,5 +90,19 @@ METRICS: dict[str, Metric] = {
             nan,
             "Difference of the two volumes without sign, divided by the reference's.",
         ),
+        Metric(
+            "ece",
+            "ECE",
+            "1",
+            False,
+            "computed",
+            "computed",
+            "computed",
+            "Mean over voxels of the distance of the class's probability from how often the class is there, in 15 bins "
+            "(expected calibration error).",
+            of="probabilities",
+        ),
     )
 }
+MASK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "masks")
+"""The metrics that need no more of a prediction than its mask."""

@@ -12,6 +12,7 @@ from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import write_csv
 from attnbench.scoring.case import score_masks
+from attnbench.scoring.definitions import MASK_METRICS
 from attnbench.study import Study
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,8 @@ OBSERVER_COLUMNS = ("dataset", "case", "group", "class", "metric", "value", "uni
 def score_observer(study: Study, dataset: str) -> None:
     """Score every case that a second observer annotated and write `data/observer/<dataset>.csv`.
 
-    One row per case, class and metric of the study, with `OBSERVER_COLUMNS`; where the dataset has a field of view,
-    voxels outside it do not count. Raises `DataError` when no case of the dataset has a second observer.
+    One row per case, class and metric of masks that the study has, with `OBSERVER_COLUMNS`; where the dataset has a
+    field of view, voxels outside it do not count. Raises `DataError` when no case of the dataset has a second observer.
     """
     store = CaseStore.open(study.layout.prepared(dataset))
     rows = [row for index in range(len(store)) for row in _case_rows(study, store, index)]
@@ -44,7 +45,7 @@ def _case_rows(study: Study, store: CaseStore, index: int) -> Iterator[dict[str,
         store.original_spacing(index),
         store.info.spacing_unit,
         tuple(store.info.classes),
-        study.metrics,
+        [name for name in study.metrics if name in MASK_METRICS],
         store.fov(index),
     )
     origin = {"dataset": store.info.name, **store.cases[["case", "group"]].iloc[index]}

@@ -16,8 +16,9 @@ from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import whole_file, write_csv
 from attnbench.layout import Run
+from attnbench.scoring.calibration import calibration_rows, read_calibration
 from attnbench.scoring.case import score_masks
-from attnbench.scoring.definitions import SCORE_COLUMNS
+from attnbench.scoring.definitions import MASK_METRICS, SCORE_COLUMNS
 from attnbench.study import Study
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _NAMED_AT_MOST = 20
 
 
 def score_run(study: Study, run: Run) -> None:
-    """Score a run's `predictions.npz` against the references and write `scores.csv` beside it.
+    """Score a run's `predictions.npz`, and `calibration.csv` for `ece`, and write `scores.csv` beside them.
 
     One row per test case, class and metric of the study, with `SCORE_COLUMNS`. Where the dataset has a field of
     view, voxels outside it do not count. Raises `DataError` when the predictions are missing, are not exactly
@@ -38,9 +39,10 @@ def score_run(study: Study, run: Run) -> None:
     path = study.layout.run(run) / "predictions.npz"
     if not path.is_file():
         raise DataError(f"{path}: no such file; predict the run before scoring it")
+    bins = read_calibration(path.with_name("calibration.csv")) if "ece" in study.metrics else None
     with np.load(path) as predictions:
         _refuse_other_cases(path, predictions.files, tested)
-        rows = [row for case in tested for row in _case_rows(study, run, store, case, predictions[case])]
+        rows = [row for case in tested for row in _case_rows(study, run, store, case, predictions[case], bins)]
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     write_csv(path.with_name("scores.csv"), scores)
     log.info("%s: %d cases scored%s", run, len(tested), _failures(scores))
@@ -71,7 +73,9 @@ def gather_scores(study: Study) -> tuple[Run, ...]:
     return tuple(missing)
 
 
-def _case_rows(study: Study, run: Run, store: CaseStore, case: str, prediction: Any) -> Iterator[dict[str, Any]]:
+def _case_rows(
+    study: Study, run: Run, store: CaseStore, case: str, prediction: Any, bins: pd.DataFrame | None
+) -> Iterator[dict[str, Any]]:
     index = store.index(case)
     origin = {
         "dataset": run.dataset,
@@ -81,16 +85,14 @@ def _case_rows(study: Study, run: Run, store: CaseStore, case: str, prediction: 
         "case": case,
         "group": store.cases["group"].iloc[index],
     }
+    reference, classes, fov = store.reference(index), tuple(store.info.classes), store.fov(index)
+    metrics = [name for name in study.metrics if name in MASK_METRICS]
     try:
         rows = score_masks(
-            prediction,
-            store.reference(index),
-            store.original_spacing(index),
-            store.info.spacing_unit,
-            tuple(store.info.classes),
-            study.metrics,
-            store.fov(index),
+            prediction, reference, store.original_spacing(index), store.info.spacing_unit, classes, metrics, fov
         )
+        if bins is not None:
+            rows += calibration_rows(bins[bins["case"] == case], prediction, reference, classes, fov)
     except DataError as error:
         raise DataError(f"{study.layout.run(run) / 'predictions.npz'}: case {case!r}: {error}") from error
     return ({**origin, **row} for row in rows)

@@ -1,0 +1,60 @@
+"""Calibration of one case: whether a class is there as often as its probability says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from attnbench.errors import DataError
+from attnbench.scoring.case import ScoreRow, status_of
+
+
+def read_calibration(path: Path) -> pd.DataFrame:
+    """The bins of a run's test cases as `attnbench predict` wrote them, one row per case, class and bin."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; `ece` is scored from it: predict the run again")
+    return pd.read_csv(path, dtype={"case": "str"}, keep_default_na=False, na_values={"probability": [""]})
+
+
+def expected_calibration_error(voxels: ArrayLike, probability: ArrayLike, observed: ArrayLike) -> float:
+    """Mean over voxels of the distance, in their bin, of the mean probability from the share observed: 0 to 1.
+
+    All three are (bins,); NaN without any voxel. Guo et al., On calibration of modern neural networks, ICML 2017.
+    """
+    weights = np.asarray(voxels, dtype=np.float64)
+    distance = np.abs(np.asarray(probability, dtype=np.float64) - np.asarray(observed, dtype=np.float64))
+    return float(weights @ distance / weights.sum()) if weights.sum() else float("nan")
+
+
+def calibration_rows(
+    bins: pd.DataFrame,
+    prediction: NDArray[Any],
+    reference: NDArray[Any],
+    classes: Sequence[int],
+    region: NDArray[Any] | None = None,
+) -> Iterator[ScoreRow]:
+    """The rows `ece` of one case, one per class, from its bins; the masks (*spatial) give the status alone.
+
+    Raises `DataError` when the bins do not count every voxel inside `region` (all, without one) once.
+    """
+    inside = np.ones(reference.shape, bool) if region is None else region.astype(bool)
+    for number in classes:
+        rows = bins[bins["class"] == number]
+        counted, expected = int(rows["voxels"].sum()), int(inside.sum())
+        if counted != expected:
+            raise DataError(
+                f"class {number}: the calibration counts {counted} voxels, the case has {expected}; "
+                "predict the run again"
+            )
+        yield {
+            "class": int(number),
+            "metric": "ece",
+            "value": expected_calibration_error(rows["voxels"], rows["probability"], rows["observed"]),
+            "unit": "1",
+            "status": status_of((prediction == number) & inside, (reference == number) & inside),
+        }
