@@ -46,6 +46,7 @@ rule all:
     default_target: True
     input:
         layout.scores,
+        layout.methods,
         expand(layout.tables / "{name}.{ext}", name=TABLES, ext=TABLE_FORMATS),
         expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=FIGURE_FORMATS),
     message:

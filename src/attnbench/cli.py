@@ -231,6 +231,15 @@ def figure(
 
 
 @app.command()
+def export(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Write Parquet, challengeR's CSV, the methods in words and BibTeX."""
+    loaded = _start(study, log)
+    from attnbench.reporting.exports import write_exports
+
+    write_exports(loaded)
+
+
+@app.command()
 def show(study: StudyFile = DEFAULT_STUDY) -> None:
     """Print the comparison and where tables, figures and report lie."""
     loaded = _start(study, None)

@@ -61,6 +61,11 @@ class Layout:
         return self.output / "scores.csv"
 
     @property
+    def parquet(self) -> Path:
+        """The same table as Parquet."""
+        return self.output / "scores.parquet"
+
+    @property
     def analysis(self) -> Path:
         """Folder of the analysis' data frames."""
         return self.output / "analysis"
@@ -71,9 +76,24 @@ class Layout:
         return self.output / "tables"
 
     @property
+    def challenger(self) -> Path:
+        """Scores as challengeR reads them."""
+        return self.tables / "challenger.csv"
+
+    @property
     def figures(self) -> Path:
         """Folder of the figures for a paper."""
         return self.output / "figures"
+
+    @property
+    def methods(self) -> Path:
+        """The methods of the study in words."""
+        return self.output / "methods.md"
+
+    @property
+    def references(self) -> Path:
+        """BibTeX of the datasets and mechanisms used."""
+        return self.output / "references.bib"
 
     @property
     def report(self) -> Path:

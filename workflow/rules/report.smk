@@ -1,4 +1,4 @@
-# Data frames in, tables and figures out.
+# Data frames in; tables, figures and exports out.
 
 
 rule tables:
@@ -67,3 +67,34 @@ rule figure:
         "draw figure {wildcards.name}"
     shell:
         "attnbench figure {wildcards.name} --study {params.study:q} --log {log:q}"
+
+
+rule export:
+    input:
+        analysis=rules.analyse.output,
+        scores=layout.scores,
+        datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
+        descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
+        facts=[layout.run(run) / "run.json" for run in study.runs()],
+        code=jobs.code("export"),
+    output:
+        layout.parquet,
+        layout.challenger,
+        layout.methods,
+        layout.references,
+    log:
+        layout.log("export"),
+    benchmark:
+        layout.benchmark("export")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        study=layout.study,
+        decides=jobs.decides("tables", study),
+    message:
+        "export scores, methods and references"
+    shell:
+        "attnbench export --study {params.study:q} --log {log:q}"

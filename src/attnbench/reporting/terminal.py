@@ -79,8 +79,14 @@ def _places(study: Study) -> Iterator[tuple[str, str]]:
         yield from _found("table", layout.tables / f"{name}.md", TABLE_FORMATS)
     for name in figure_names(study):
         yield from _found("figure", layout.figures / f"{name}.pdf", FIGURE_FORMATS)
-    if layout.report.exists():
-        yield "report", str(layout.report)
+    exports = {
+        "methods": layout.methods,
+        "bibtex": layout.references,
+        "ranking": layout.challenger,
+        "parquet": layout.parquet,
+        "report": layout.report,
+    }
+    yield from ((label, str(path)) for label, path in exports.items() if path.exists())
 
 
 def _found(label: str, path: Path, formats: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,124 @@
+"""What leaves the study for other tools and for a paper."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from attnbench.analysis.averages import mean_defined
+from attnbench.analysis.table import arrange, read_scores
+from attnbench.catalog import load_entry
+from attnbench.files import write_json
+from attnbench.models.describe import describe_model
+from attnbench.models.registry import get_mechanism
+from attnbench.reporting.exports import write_exports
+from attnbench.reporting.exports.challenger import challenger_frame
+from attnbench.reporting.exports.references import references
+
+KEY = re.compile(r"^@\w+\{([^,\s]+),", re.MULTILINE)
+
+
+@pytest.fixture
+def described(write_study):
+    """A finished study whose models were described by the package itself."""
+    study = write_study(models=("unet", "cbam", "u_transformer"))
+    for dataset in ("retina_drive", "phantom3d"):
+        for model in study.models:
+            describe_model(study, dataset, model.name)
+    write_exports(study)
+    return study
+
+
+def test_parquet_is_the_table_of_scores(described):
+    text = dict.fromkeys(("case", "group", "unit"), "str")
+    expected = pd.read_csv(described.layout.scores, dtype=text)
+    found = pd.read_parquet(described.layout.parquet)
+    assert list(found) == list(expected)
+    pd.testing.assert_frame_equal(found.astype(expected.dtypes), expected)
+
+
+def test_challenger_has_every_case_of_every_model_once(described):
+    found = pd.read_csv(described.layout.challenger)
+    assert list(found) == ["task", "case", "algorithm", "score"]
+    assert not found.duplicated(["task", "case", "algorithm"]).any()
+    assert found.groupby("task")["case"].nunique().to_dict() == {"retina_drive": 10, "phantom3d": 10}
+    scores = pd.read_csv(described.layout.scores).query("metric == 'dice' and dataset == 'retina_drive'")
+    one = found.query("task == 'retina_drive'").set_index(["case", "algorithm"])["score"]
+    expected = scores.groupby(["case", "model"])["value"].mean()
+    for key, value in expected.items():
+        assert one[key] == pytest.approx(value)
+
+
+def test_challenger_averages_classes_then_seeds(described):
+    names = [part.name for part in described.models]
+    (block,) = arrange(read_scores(described.layout.scores), ["phantom3d"], names, ["dice"])
+    expected = mean_defined(mean_defined(block.values[0], 0), 2)
+    frame = challenger_frame(described).query("task == 'phantom3d'")
+    found = frame.pivot_table(index="algorithm", columns="case", values="score").loc[names, list(block.cases)]
+    assert found.to_numpy() == pytest.approx(expected)
+
+
+def test_a_model_that_was_not_run_on_a_fold_has_empty_scores_there(write_study):
+    study = write_study(datasets=("phantom3d",), failed=[("phantom3d", "attention_gate", 1)])
+    frame = challenger_frame(study)
+    counts = frame.groupby("algorithm")["score"].agg(["size", "count"])
+    assert counts["size"].unique().tolist() == [10]
+    assert 0 < counts.loc["attention_gate", "count"] < 10 == counts.loc["unet", "count"]
+
+
+def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described):
+    text = described.layout.references.read_text()
+    keys = KEY.findall(text)
+    assert len(keys) == len(set(keys)) and text.count("{") == text.count("}")
+    assert load_entry("retina_drive").bibtex in text
+    for name in ("cbam", "multi_head_self_attention", "cross_attention"):
+        assert get_mechanism(name).paper.title in text
+    assert {item.word for item in references(described)} == {
+        "retina_drive", "phantom3d", "cbam", "multi_head_self_attention", "cross_attention",
+    }  # fmt: skip
+    assert "author = {Woo and Park and Lee and Kweon}" in text
+
+
+def test_bibtex_says_others_and_escapes_what_latex_would_read(write_study):
+    study = write_study(datasets=("phantom3d",))
+    paper = {
+        "mechanism": "x",
+        "authors": "Oktay et al.",
+        "year": 2018,
+        "title": "50 % of A & B mean",
+        "source": "arXiv:1",
+    }
+    write_json(study.layout.model("phantom3d", "unet"), {"papers": [paper]})
+    (entry,) = [item for item in references(study) if item.word == "x"]
+    assert entry.keys == ("oktay2018mean",)
+    assert "author = {Oktay and others}" in entry.bibtex and r"title = {{50 \% of A \& B mean}}" in entry.bibtex
+
+
+def test_methods_state_the_studys_numbers_and_cite_what_references_hold(described):
+    text = described.layout.methods.read_text()
+    keys = set(KEY.findall(described.layout.references.read_text()))
+    assert set(re.findall(r"@([\w:.-]+)", text)) == keys
+    effects = pd.read_csv(described.layout.analysis / "effects.csv")
+    for family, size in effects[["family", "family_size"]].drop_duplicates().itertuples(index=False):
+        assert f"{family} ({size} test" in text
+    for said in (
+        "2 datasets", "10 cases of 5 groups", "2 outer folds", "one in 2 of the training groups", "3 models",
+        "2 seeds (0, 1)", "1000 optimiser steps of 8 patches", "200 resamples, seed 0", "(95%)", "level 0.05",
+        "Of 24 planned trainings, 24 were finished", "scipy ",
+    ):  # fmt: skip
+        assert said in text, said
+
+
+def test_methods_name_the_runs_that_are_missing(write_study):
+    study = write_study(datasets=("phantom3d",), failed=[("phantom3d", "attention_gate", 1)])
+    write_exports(study)
+    text = study.layout.methods.read_text()
+    assert "Of 12 planned trainings, 10 were finished" in text
+    assert "Phantom 3-D: runs not finished and left out: Attention gate (2 of 4)." in text
+
+
+def test_methods_of_a_study_that_has_not_run_say_what_is_open(write_study):
+    study = write_study(analysed=False)
+    write_exports(study)
+    text = study.layout.methods.read_text()
+    assert "No test has been computed yet" in text and "none has been analysed yet" in text
