@@ -68,11 +68,14 @@ _MEASURES = {
 
 
 def display_name(word: str) -> str:
-    """What a reader sees for a model's, dataset's or class's word.
+    """What a reader sees for a model's, dataset's or class's word; a control stands behind its variant.
 
-    >>> display_name("unet"), display_name("gated_axial")
-    ('U-Net', 'Gated axial')
+    >>> display_name("unet"), display_name("gated_axial"), display_name("cbam-identity")
+    ('U-Net', 'Gated axial', 'CBAM (identity)')
     """
+    variant, _, control = word.partition("-")
+    if control:
+        return f"{display_name(variant)} ({control})"
     return _WORDS.get(word) or word.replace("_", " ").capitalize()
 
 
