@@ -28,7 +28,7 @@ def datasets(study: Study) -> Table:
     frame = pd.DataFrame(facts, columns=list(_DATASET_COLUMNS))
     return Table(
         name="datasets",
-        caption="Datasets",
+        caption="Datasets: what they show, how many cases, and under which licence",
         head=("Dataset", "Modality", "Classes", "Cases", "Groups", "Grid", "Licence"),
         align=(
             *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.13, 0.13)), "r", "r",

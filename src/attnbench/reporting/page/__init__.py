@@ -1,0 +1,46 @@
+"""The report: one HTML file that needs nothing else, from the answer down to the single case."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from attnbench.files import write_text
+from attnbench.reporting.page.answer import answer
+from attnbench.reporting.page.content import environment, hashes, models, slopes
+from attnbench.reporting.page.pictures import pictures
+from attnbench.reporting.page.sortable import sortable
+from attnbench.reporting.tables.comparison import comparison
+from attnbench.reporting.tables.cost import cost
+from attnbench.reporting.tables.effects import effects
+from attnbench.reporting.tables.facts import datasets, protocol
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+_BUILDERS = (datasets, models, comparison, effects, cost, slopes, protocol, environment, hashes)
+
+
+def write_report(study: Study) -> None:
+    """Write `report.html`: tables from the analysis, figures from `figures/`; what is missing is said where it lacks.
+
+    One file without any address: pictures and PDFs are inside as data, style and script are inline.
+    """
+    loader = PackageLoader("attnbench.reporting", "templates")
+    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    tables = {table.name: table for table in (sortable(build(study)) for build in _BUILDERS)}
+    text = pages.get_template("report.html.jinja").render(
+        study=study,
+        answer=answer(study),
+        tables=tables,
+        figures=pictures(study),
+        style=Markup(_source(loader, pages, "report.css")),
+        script=Markup(_source(loader, pages, "report.js")),
+    )
+    write_text(study.layout.report, text)
+
+
+def _source(loader: PackageLoader, pages: Environment, name: str) -> str:
+    return loader.get_source(pages, name)[0]

@@ -1,0 +1,118 @@
+"""The first screen: what the study found in two sentences, and what it does not show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from attnbench.reporting.format import decimals, interval
+from attnbench.reporting.frames import absent_runs, read_frame, records
+from attnbench.reporting.names import display_name, display_unit, main_metrics
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from attnbench.study import Study
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`found`: on new patients with the models as trained; `holds`: about the mechanisms, with models trained again."""
+
+    found: str
+    holds: str
+    limits: tuple[str, ...]
+
+
+def answer(study: Study) -> Answer:
+    """The answer by the first main metric, mean over classes; without effects, what is missing for one."""
+    metric = main_metrics(study.metrics)[0]
+    effects = read_frame(study, "effects")
+    rows = effects[(effects["class"] == "all") & (effects["metric"] == metric)]
+    if rows.empty:
+        needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
+        return Answer(_nothing(study), needed, tuple(absent_runs(study)))
+    return Answer(_found(study, rows, metric), _holds(rows), (*_limits(study, rows), *absent_runs(study)))
+
+
+def _nothing(study: Study) -> str:
+    if len(study.models) == 1:
+        return f"No comparison: the study has {display_name(study.baseline)} alone."
+    return "No answer yet: no model and the baseline have been scored on the same cases."
+
+
+def _found(study: Study, rows: pd.DataFrame, metric: str) -> str:
+    known = METRICS[metric]
+    verdicts = rows["verdict"].value_counts()
+    counts = {word: verdicts.get(word, 0) for word in ("better", "worse", "equivalent", "undecided")}
+    told = ", ".join(f"{number} {word}" for word, number in counts.items() if number or word in ("better", "worse"))
+    models, datasets = (_several(rows[key].nunique(), key) for key in ("model", "dataset"))
+    return (
+        f"By {known.label}, on new patients and with the models as trained, {_several(len(rows), 'comparison')} with "
+        f"{display_name(study.baseline)} ({models} on {datasets}) came out {told}; "
+        f"{_extremes(rows, known.higher_is_better)}."
+    )
+
+
+def _several(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _extremes(rows: pd.DataFrame, higher_is_better: bool) -> str:
+    ordered = rows.assign(gain=rows["difference"] * (1 if higher_is_better else -1)).dropna(subset="gain")
+    if ordered.empty:
+        return "no difference is defined"
+    ordered = ordered.sort_values("gain", kind="stable")
+    most, least = records(ordered.tail(1))[0], records(ordered.head(1))[0]
+    text = f"the most favourable difference is {_one(most)}"
+    return text if len(ordered) == 1 else f"{text}, the least favourable {_one(least)}"
+
+
+def _one(row: dict[str, Any]) -> str:
+    unit = display_unit(row["unit"])
+    stated = interval(row["difference"], row["low"], row["high"], decimals(row["unit"]), sign=True)
+    return f"{stated}{f' {unit}' if unit else ''} ({display_name(row['model'])}, {display_name(row['dataset'])})"
+
+
+def _holds(rows: pd.DataFrame) -> str:
+    told = rows[rows["verdict_retrained"].isin(["better", "worse"])]
+    if rows["p_retrained_holm"].isna().all():
+        return (
+            "Whether any of this would come out again if the models were trained again cannot be said: there is a "
+            "single training of each. No claim about a mechanism follows."
+        )
+    if told.empty:
+        return (
+            f"None of the {len(rows)} differences holds when the models are trained again as well, so no claim about a "
+            f"mechanism follows; {_again(rows)}."
+        )
+    named = ", ".join(
+        f"{display_name(row['model'])} on {display_name(row['dataset'])} ({row['verdict_retrained']})"
+        for row in records(told)
+    )
+    return (
+        f"{len(told)} of {len(rows)} hold when the models are trained again as well, which a claim about a mechanism "
+        f"needs: {named}; {_again(told)}."
+    )
+
+
+def _again(rows: pd.DataFrame) -> str:
+    """The largest difference with its interval for retrained models."""
+    largest = records(rows.loc[[rows["difference"].abs().idxmax()]])[0]
+    again = {**largest, "low": largest["retrained_low"], "high": largest["retrained_high"]}
+    return f"the largest, with its interval for retrained models, is {_one(again)}"
+
+
+def _limits(study: Study, rows: pd.DataFrame) -> tuple[str, ...]:
+    fewest, most = rows["groups"].min(), rows["groups"].max()
+    groups = f"{fewest:.0f}" if fewest == most else f"{fewest:.0f} to {most:.0f}"
+    trainings = len(study.folds_to_run()) * len(study.seeds)
+    return (
+        "Other data, other backbones, larger budgets: results hold for these datasets, this U-Net and "
+        f"{study.training.steps} optimiser steps unless a dataset says otherwise.",
+        "Equality: a difference that is not told from zero is not shown to be zero; only “equivalent” says so "
+        f"(within {study.analysis.margin:g}, for metrics without a unit).",
+        f"Small effects: {groups} groups and {_several(trainings, 'training')} per model and dataset stand behind a "
+        "difference.",
+    )

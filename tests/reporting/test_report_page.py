@@ -1,0 +1,199 @@
+"""The report: one file, whole without a network, with the numbers of the analysis and words for what is missing."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from attnbench.reporting.figures import draw_figure
+from attnbench.reporting.format import interval, number
+from attnbench.reporting.names import display_name, figure_names
+from attnbench.reporting.page import write_report
+from attnbench.reporting.page.answer import answer
+
+VOID = {"meta", "link", "img", "input", "br", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text, and tables as rows of cells; closing tags must match."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.tables: dict[str, list[list[str]]] = {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        assert len(attributes) == len(attrs), (tag, attrs)
+        self.tags.append((tag, attributes))
+        if tag == "table":
+            self.tables[str(attributes["id"])] = []
+        if tag == "tr":
+            self._rows().append([])
+        if tag in ("td", "th"):
+            self._rows()[-1].append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (tag, self.getpos())
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.words.append(data)
+        if {"td", "th"} & set(self.open):
+            self._rows()[-1][-1] += data
+
+    def _rows(self):
+        return list(self.tables.values())[-1]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def values(self, attribute: str) -> list[str]:
+        return [str(found[attribute]) for _, found in self.tags if found.get(attribute)]
+
+
+@pytest.fixture
+def page(write_study):
+    def write(*drawn: str, **settings):
+        study = write_study(**settings)
+        for name in drawn or ():
+            draw_figure(study, name)
+        write_report(study)
+        return study, Page(study.layout.report.read_text(encoding="utf-8"))
+
+    return write
+
+
+def test_numbers_in_the_page_are_those_of_the_analysis(page):
+    study, found = page(cases=12)
+    means = pd.read_csv(study.layout.analysis / "means.csv").query("`class` == 'all' and metric == 'dice'")
+    rows = {(row[0].split(" (")[0], row[1]): row for row in found.tables["rows-comparison"][1:]}
+    assert len(rows) == len(means) == 6
+    for row in means.to_dict("records"):
+        cells = rows[display_name(row["dataset"]), display_name(row["model"])]
+        assert cells[2] == f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    effects = pd.read_csv(study.layout.analysis / "effects.csv").query("`class` == 'all' and metric == 'dice'")
+    rows = {(row[0].split(":")[0], row[1]): row for row in found.tables["rows-effects"][1:] if "Dice" in row[0]}
+    assert len(rows) == len(effects) == 4
+    for row in effects.to_dict("records"):
+        cells = rows[display_name(row["dataset"]), display_name(row["model"])]
+        assert cells[2] == interval(row["difference"], row["low"], row["high"], 3, sign=True)
+        assert float(cells[5].rstrip("⁺⁻").replace("<", "")) == pytest.approx(row["p_retrained_holm"], abs=0.00051)
+        assert cells[-2:] == [str(row["cases"]), str(row["groups"])]
+    slopes = pd.read_csv(study.layout.analysis / "difficulty.csv").query("metric == 'dice'")
+    shown = [row[3].split(" [")[0] for row in found.tables["rows-slopes"][1:]]
+    assert sorted(shown) == sorted(number(slope, 4, sign=True) for slope in slopes["slope"])
+
+
+def test_the_answer_counts_the_verdicts_and_keeps_the_two_claims_apart(write_study):
+    study = write_study(datasets=["retina_drive"], cases=24)
+    path = study.layout.analysis / "effects.csv"
+    frame = pd.read_csv(path, dtype={"class": "str"})
+    whole = (frame["class"] == "all") & (frame["metric"] == "dice")
+    assert (frame.loc[whole, "verdict"] == "better").all()
+    frame.loc[whole, "verdict_retrained"] = "undecided"
+    frame.to_csv(path, index=False)
+    said = answer(study)
+    assert "2 comparisons with U-Net (2 models on 1 dataset) came out 2 better, 0 worse" in said.found
+    best = frame[whole].sort_values("difference").iloc[-1]
+    assert interval(best["difference"], best["low"], best["high"], 3, sign=True) in said.found
+    assert "None of the 2 differences holds" in said.holds and "no claim about a mechanism" in said.holds
+    again = interval(best["difference"], best["retrained_low"], best["retrained_high"], 3, sign=True)
+    assert again in said.holds
+    frame.loc[whole, "verdict_retrained"] = ["undecided", "better"]
+    frame.to_csv(path, index=False)
+    assert "1 of 2 hold when the models are trained again" in answer(study).holds
+
+
+def test_figures_and_their_pdfs_are_inside(page):
+    study, found = page("effects", "ranks", cases=12)
+    for kind, ending, attribute in (("image/png", "png", "src"), ("application/pdf", "pdf", "href")):
+        inside = {value.partition(",")[2] for value in found.values(attribute) if value.startswith(f"data:{kind};")}
+        files = [study.layout.figures / f"{name}.{ending}" for name in ("effects", "ranks")]
+        assert inside == {base64.b64encode(path.read_bytes()).decode() for path in files}
+    pictures = [attributes for tag, attributes in found.tags if tag == "img" and attributes.get("src")]
+    assert all(len(str(picture["alt"])) > 20 for picture in pictures)
+
+
+def test_nothing_is_asked_of_a_network(page):
+    study, found = page("effects", cases=6)
+    assert all(value.startswith(("data:", "#")) for value in [*found.values("src"), *found.values("href")])
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in found.tags}
+    source = study.layout.report.read_text(encoding="utf-8")
+    for block in re.findall(r"<(?:style|script)>(.*?)</(?:style|script)>", source, re.DOTALL):
+        assert not re.search(r"https?:|url\(|@import|fetch|XMLHttpRequest|import\(", block)
+    policy = next(value for value in found.values("content") if "default-src" in value)
+    assert policy.startswith("default-src 'none'")
+
+
+def test_every_anchor_label_and_name_resolves_once(page):
+    _, found = page("effects", cases=6)
+    names = found.values("id")
+    assert len(names) == len(set(names))
+    wanted = [value[1:] for value in found.values("href") if value.startswith("#")]
+    wanted += [word for value in found.values("aria-labelledby") for word in value.split()]
+    wanted += found.values("data-filter")
+    assert set(wanted) <= set(names) and len(wanted) > 15
+    assert [tag for tag, _ in found.tags if tag == "h1"] == ["h1"]
+    buttons = [tag for tag, _ in found.tags if tag in ("button", "th")]
+    assert buttons.count("button") > buttons.count("th") > 10
+
+
+def test_figures_that_were_not_drawn_are_named(page):
+    study, found = page("effects", datasets=["phantom2d"], cases=6)
+    for name in figure_names(study):
+        assert (f"attnbench figure {name}" in found.text) == (name != "effects")
+
+
+def test_missing_runs_are_said_on_the_first_screen(page):
+    failed = [("phantom3d", "self_attention", fold) for fold in (0, 1)]
+    study, found = page(failed=failed, cases=6)
+    first = found.text.split("Figure “effects”")[0]
+    assert "Phantom 3-D: runs not finished and left out: Self-attention (4 of 4)" in first
+    trained = len(list(study.layout.output.glob("runs/*/*/*/run.json")))
+    assert f"{trained} of 24 runs have been trained" in found.text
+
+
+@pytest.mark.parametrize("analysed", [True, False])
+def test_one_model_on_one_dataset_is_said(page, analysed):
+    _, found = page(datasets=["phantom2d"], models=["unet"], cases=4, analysed=analysed, seeds=(0,))
+    assert "No comparison: the study has U-Net alone." in found.text
+    assert "No slope yet" in found.text
+    assert ("No run of this study has been scored and analysed yet." in found.text) is not analysed
+
+
+def test_a_single_training_allows_no_claim_about_a_mechanism(write_study):
+    study = write_study(datasets=["phantom2d"], cases=12)
+    path = study.layout.analysis / "effects.csv"
+    frame = pd.read_csv(path, dtype={"class": "str"}).assign(
+        p_retrained_holm=float("nan"), verdict_retrained="undefined"
+    )
+    frame.to_csv(path, index=False)
+    assert "No claim about a mechanism follows" in answer(study).holds
+
+
+def test_text_from_outside_cannot_become_markup(write_study):
+    study = write_study(datasets=["phantom2d"], models=["unet"], cases=4)
+    path = study.layout.run(next(study.runs())) / "run.json"
+    path.write_text(path.read_text().replace('"cpu"', '"<script>alert(1)</script>"'))
+    write_report(study)
+    source = study.layout.report.read_text(encoding="utf-8")
+    assert source.count("<script>") == 1 and "&lt;script&gt;alert(1)" in source
+
+
+def test_the_script_is_small(page):
+    study, _ = page(datasets=["phantom2d"], models=["unet"], cases=4)
+    script = study.layout.report.read_text(encoding="utf-8").split("<script>")[1].split("</script>")[0]
+    assert len(script.strip().splitlines()) < 80
