@@ -16,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 THIRD = "models=[unet, attention_gate, self_attention]"
-COMPARISON = {"analyse": 1, "tables": 1}
+COMPARISON = {"analyse": 1, "tables": 1, "export": 1, "report": 1}
 
 
 def without_figures(jobs: dict[str, int]) -> dict[str, int]:
@@ -46,10 +46,10 @@ def test_every_promised_file_is_there_and_whole(first_run):
 
 def test_every_job_has_a_log_and_a_benchmark(first_run):
     results = first_run[0].results
-    jobs = 1 + 1 + 1 + 2 + 4 + 4 + 4 + 1 + 1 + 1 + len(list(results.glob("figures/*.png")))
+    jobs = 1 + 1 + 1 + 2 + 4 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + len(list(results.glob("figures/*.png")))
     assert len(list(results.glob("benchmarks/**/*.tsv"))) == jobs
     logs = {path for pattern in ("logs/**/*.log", "runs/**/train.log") for path in results.glob(pattern)}
-    assert len(logs - {results / "logs/report.log"}) == jobs
+    assert len(logs - {results / "logs/provenance.log"}) == jobs
 
 
 def test_every_case_is_tested_once_by_every_model_and_scored(first_run):
@@ -93,19 +93,27 @@ def test_the_reported_mean_is_the_mean_of_the_scores(first_run):
 
 def test_a_run_ends_with_the_comparison_and_the_paths(first_run):
     checkout, run = first_run
-    ending = run.stdout.rpartition("29 of 29 steps")[2] or run.stdout[-8000:]
+    ending = re.split(r"\d+ of \d+ steps \(100%\) done", run.stdout)[-1]
     assert "U-Net" in ending and "Attention gate" in ending and "Dice" in ending
     named = re.findall(r"results/tiny/\S+", ending)
-    assert {"results/tiny/report.html"} <= set(named)
+    assert {"results/tiny/report.html", "results/tiny/provenance.html"} <= set(named)
     for name in named:
         stem, _, suffixes = name.partition(".{")
         endings = suffixes.rstrip("}").split(",") if suffixes else [""]
         assert all((checkout.folder / (f"{stem}.{end}" if end else stem)).is_file() for end in endings)
 
 
-def test_the_report_holds_figures_and_tables_with_captions(first_run):
+def test_the_report_answers_and_holds_the_figures(first_run):
     results = first_run[0].results
     text = (results / "report.html").read_text(encoding="utf-8")
+    assert "1 comparison with U-Net (1 model on 1 dataset) came out" in text
+    for path in [*results.glob("figures/*.png"), *results.glob("figures/*.pdf")]:
+        assert base64.b64encode(path.read_bytes()).decode() in text, path
+
+
+def test_the_provenance_holds_figures_and_tables_with_captions(first_run):
+    results = first_run[0].results
+    text = (results / "provenance.html").read_text(encoding="utf-8")
     for path in [*results.glob("figures/*.png"), *results.glob("tables/*.csv")]:
         assert base64.b64encode(path.read_bytes()).decode() in text, path
     assert "Paired difference of each model from the baseline" in text
@@ -176,7 +184,7 @@ def test_touched_sources_do_not_run_again_and_changed_ones_do(finished):
     change(package / "study.py")
     assert finished.planned() == {}
     change(package / "reporting/style.py")
-    assert finished.planned().keys() <= {"tables", "figure"}
+    assert finished.planned().keys() <= {"tables", "figure", "report", "export"}
     change(package / "models/attention/attention_gate.py")
     jobs = finished.planned()
     assert without_figures(jobs) == {"describe": 1, "train": 2, "predict": 2, "score": 2, "gather": 1} | COMPARISON
