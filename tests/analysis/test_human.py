@@ -48,6 +48,12 @@ def test_models_and_observer_are_averaged_over_the_observed_cases(layout):
     assert rows["seeds"].to_dict() == {"unet": 2, "m1": 2, HUMAN: 1}
 
 
+def test_an_observer_of_cases_that_no_model_was_scored_on_gives_no_row(layout):
+    observed = pd.read_csv(layout.observer("sim"))
+    write_csv(layout.observer("sim"), observed[observed["case"] == "untested"])
+    assert means_of(layout).empty
+
+
 def test_without_an_observer_the_table_is_empty(layout):
     layout.observer("sim").unlink()
     assert means_of(layout).empty and list(means_of(layout)) == list(COLUMNS)

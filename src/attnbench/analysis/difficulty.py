@@ -27,7 +27,8 @@ STRATA_COLUMNS = (
     "dataset", "metric", "unit", "model", "baseline", "measure", "known_truth", "stratum", "from", "to",
     "benefit", "low", "high", "groups", "cases",
 )  # fmt: skip
-STRATA_RESAMPLES = 1000
+SLOPE_RESAMPLES, STRATA_RESAMPLES = 2000, 1000
+"""At most so many: there are as many slopes as models times measures, and three times as many strata."""
 
 Difficulty = Mapping[str, pd.DataFrame]
 """Measures by dataset: one row per case (the index), one column per measure in the words of the tables."""
@@ -159,7 +160,7 @@ def _interval(totals: Floats, slope: Floats, part: AnalysisPart) -> tuple[Floats
     low, high = np.full((2, totals.shape[1]), np.nan)
     for rows, kept in by_defined_groups(totals[0]):
         if kept.size >= MIN_GROUPS:
-            weights = group_weights(kept.size, part.bootstrap, part.seed)
+            weights = group_weights(kept.size, min(part.bootstrap, SLOPE_RESAMPLES), part.seed)
             resampled = np.stack([weights @ total[np.ix_(rows, kept)].T for total in totals])
             tail = widened_tail(part.confidence, kept.size)
             low[rows], high[rows] = np.quantile(_slope(resampled, slope[rows]), (tail, 1 - tail), axis=0)

@@ -40,6 +40,8 @@ def human_means(
     cases = observed[["dataset", "case"]].drop_duplicates()
     rows = scores[scores["dataset"].isin(cases["dataset"])].astype({"dataset": "str", "case": "str"})
     rows = rows.merge(cases, on=["dataset", "case"])
+    if rows.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
     folds = rows[["dataset", "case", "fold"]].drop_duplicates(["dataset", "case"])
     human = observed.merge(folds, on=["dataset", "case"]).assign(model=HUMAN, seed=rows["seed"].min())
     datasets = list(dict.fromkeys(observed["dataset"]))

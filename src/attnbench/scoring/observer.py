@@ -27,9 +27,9 @@ def score_observer(study: Study, dataset: str) -> None:
     field of view, voxels outside it do not count. Raises `DataError` when no case of the dataset has a second observer.
     """
     store = CaseStore.open(study.layout.prepared(dataset))
-    rows = [row for index in range(len(store)) for row in _case_rows(study, store, index)]
-    if not rows:
+    if not store.cases["has_observer2"].any():
         raise DataError(f"{dataset}: no case was annotated by a second observer; there is nothing to score")
+    rows = [row for index in range(len(store)) for row in _case_rows(study, store, index)]
     scores = pd.DataFrame(rows, columns=list(OBSERVER_COLUMNS))
     write_csv(study.layout.observer(dataset), scores)
     log.info("%s: the second observer's masks of %d cases scored", dataset, scores["case"].nunique())
