@@ -47,10 +47,11 @@ rule all:
     input:
         layout.scores,
         layout.methods,
+        layout.report,
         expand(layout.tables / "{name}.{ext}", name=TABLES, ext=TABLE_FORMATS),
         expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=FIGURE_FORMATS),
     message:
-        "{study.name}: every table and figure is there"
+        "{study.name}: every table and figure and the report are there"
 
 
 include: "workflow/rules/data.smk"
@@ -68,10 +69,10 @@ onstart:
 
 onsuccess:
     if all(map(os.path.exists, rules.all.input)):
-        log_of_report = layout.log("report")
+        log_of_provenance = layout.log("provenance")
         shell(
             "{sys.executable} -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {layout.study:q} "
-            "--workflow-profile none --cores 1 --nolock --report {layout.report:q} > {log_of_report:q} 2>&1"
-            " || {{ cat {log_of_report:q}; exit 1; }}"
+            "--workflow-profile none --cores 1 --nolock --report {layout.provenance:q} > {log_of_provenance:q} 2>&1"
+            " || {{ cat {log_of_provenance:q}; exit 1; }}"
         )
         shell("attnbench show --study {layout.study:q}")

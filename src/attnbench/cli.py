@@ -240,6 +240,15 @@ def export(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 
 @app.command()
+def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Write the report: one HTML file, from the answer down to the single case."""
+    loaded = _start(study, log)
+    from attnbench.reporting.page import write_report
+
+    write_report(loaded)
+
+
+@app.command()
 def show(study: StudyFile = DEFAULT_STUDY) -> None:
     """Print the comparison and where tables, figures and report lie."""
     loaded = _start(study, None)

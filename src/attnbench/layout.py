@@ -100,6 +100,11 @@ class Layout:
         """The report to read first."""
         return self.output / "report.html"
 
+    @property
+    def provenance(self) -> Path:
+        """Snakemake's own report: which job made what, from what, and how long it took."""
+        return self.output / "provenance.html"
+
     def log(self, job: str) -> Path:
         """What a job printed; `job` is its verb and what it is about, as in `prepare/phantom2d`."""
         return self.output / "logs" / f"{job}.log"

@@ -1,4 +1,4 @@
-# Data frames in; tables, figures and exports out.
+# Data frames in; tables, figures, exports and the report out.
 
 
 rule tables:
@@ -98,3 +98,30 @@ rule export:
         "export scores, methods and references"
     shell:
         "attnbench export --study {params.study:q} --log {log:q}"
+
+
+rule report:
+    input:
+        analysis=rules.analyse.output,
+        figures=expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]),
+        datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
+        facts=[layout.run(run) / "run.json" for run in study.runs()],
+        code=jobs.code("report"),
+    output:
+        layout.report,
+    log:
+        layout.log("report"),
+    benchmark:
+        layout.benchmark("report")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        study=layout.study,
+        decides=jobs.decides("tables", study),
+    message:
+        "write the report"
+    shell:
+        "attnbench report --study {params.study:q} --log {log:q}"

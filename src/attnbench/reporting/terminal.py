@@ -40,7 +40,7 @@ def show_comparison(study: Study) -> None:
         console.print(Text(note, style="dim"))
     console.print()
     for label, path in _places(study):
-        console.print(f"{label:<8}{path}", soft_wrap=True, markup=False)
+        console.print(f"{label:<12}{path}", soft_wrap=True, markup=False)
 
 
 def _table(block: Block, head: tuple[str, ...], kept: list[int]) -> Table:
@@ -84,6 +84,7 @@ def _places(study: Study) -> Iterator[tuple[str, str]]:
         "bibtex": layout.references,
         "ranking": layout.challenger,
         "parquet": layout.parquet,
+        "provenance": layout.provenance,
         "report": layout.report,
     }
     yield from ((label, str(path)) for label, path in exports.items() if path.exists())

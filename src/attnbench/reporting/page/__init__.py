@@ -16,11 +16,12 @@ from attnbench.reporting.tables.comparison import comparison
 from attnbench.reporting.tables.cost import cost
 from attnbench.reporting.tables.effects import effects
 from attnbench.reporting.tables.facts import datasets, protocol
+from attnbench.reporting.tables.per_class import per_class
 
 if TYPE_CHECKING:
     from attnbench.study import Study
 
-_BUILDERS = (datasets, models, comparison, effects, cost, slopes, protocol, environment, hashes)
+_BUILDERS = (datasets, models, comparison, effects, per_class, cost, slopes, protocol, environment, hashes)
 
 
 def write_report(study: Study) -> None:
