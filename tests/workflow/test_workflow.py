@@ -114,7 +114,8 @@ def test_the_report_answers_and_holds_the_figures(first_run):
 def test_the_provenance_holds_figures_and_tables_with_captions(first_run):
     results = first_run[0].results
     text = (results / "provenance.html").read_text(encoding="utf-8")
-    for path in [*results.glob("figures/*.png"), *results.glob("tables/*.csv")]:
+    tables = [path.with_suffix(".csv") for path in results.glob("tables/*.md")]
+    for path in [*results.glob("figures/*.png"), *tables]:
         assert base64.b64encode(path.read_bytes()).decode() in text, path
     assert "Paired difference of each model from the baseline" in text
     assert "Mean score of every model with its interval" in text
