@@ -148,6 +148,15 @@ def describe(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, l
 
 
 @app.command()
+def measure(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Time inference and a training step of a model on a dataset."""
+    loaded = _start(study, log)
+    from attnbench.training.measure import measure_model
+
+    measure_model(loaded, dataset, model)
+
+
+@app.command()
 def train(
     dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:

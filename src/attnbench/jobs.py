@@ -59,6 +59,7 @@ _PARTS: dict[str, Callable[[Study, str, str], Any]] = {
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(mode="json", include={"spacing", "size"}),
     "folds": lambda study, *_: study.folds.model_dump(mode="json", exclude={"run"}),
     "describe": _recipe,
+    "measure": _recipe,
     "train": _recipe,
     "score": lambda study, *_: study.metrics,
     "analyse": _comparison,

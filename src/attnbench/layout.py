@@ -51,6 +51,10 @@ class Layout:
         """Size and cost of one network on one dataset."""
         return self.output / "models" / dataset / f"{model}.json"
 
+    def measured(self, dataset: str, model: str) -> Path:
+        """Seconds and memory of one network on one dataset."""
+        return self.output / "measured" / dataset / f"{model}.json"
+
     def run(self, run: Run) -> Path:
         """Folder of one run."""
         return self.output / "runs" / str(run)

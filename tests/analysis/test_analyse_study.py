@@ -63,6 +63,19 @@ def test_a_finished_study_gives_every_table(finished):
     assert tables["runs"][["trained", "predicted", "scored", "gathered"]].all().all()
 
 
+def test_measured_times_stand_beside_the_baseline_and_are_empty_where_nothing_was_measured(finished):
+    for model, seconds in (("unet", 0.25), ("m1", 0.5)):
+        facts = {"batch": 4, "latency_seconds": seconds, "step_seconds": 2 * seconds, "device": "elsewhere"}
+        write_json(finished.layout.measured("sim", model), facts | {"rounds": 9, "inference_peak_bytes": None})
+    cost = analysis(finished)["cost"].set_index("model")
+    assert cost.loc["m1", ["batch", "rounds", "latency_seconds", "step_seconds"]].tolist() == [4, 9, 0.5, 1.0]
+    assert cost.loc["m1", ["latency_seconds_ratio", "step_seconds_ratio"]].tolist() == [2, 2]
+    assert cost["device"].tolist() == ["cpu", "cpu"] and cost["inference_peak_bytes"].isna().all()
+    finished.layout.measured("sim", "unet").unlink()
+    cost = analysis(finished)["cost"].set_index("model")
+    assert cost["latency_seconds_ratio"].isna().all() and cost.loc["m1", "latency_seconds"] == 0.5
+
+
 def test_cost_is_the_median_over_runs_beside_the_baseline(finished):
     cost = analysis(finished)["cost"].set_index("model")
     assert cost["train_seconds"].to_dict() == {"unet": 11.0, "m1": 16.0}

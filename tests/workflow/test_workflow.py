@@ -16,6 +16,7 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 THIRD = "models=[unet, attention_gate, self_attention]"
+AFTER = {"predict": 2, "score": 2, "gather": 1}
 COMPARISON = {"analyse": 1, "tables": 1, "export": 1, "report": 1}
 
 
@@ -46,7 +47,7 @@ def test_every_promised_file_is_there_and_whole(first_run):
 
 def test_every_job_has_a_log_and_a_benchmark(first_run):
     results = first_run[0].results
-    jobs = 1 + 1 + 1 + 2 + 4 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + len(list(results.glob("figures/*.png")))
+    jobs = 1 + 1 + 1 + 2 + 2 + 4 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + len(list(results.glob("figures/*.png")))
     assert len(list(results.glob("benchmarks/**/*.tsv"))) == jobs
     logs = {path for pattern in ("logs/**/*.log", "runs/**/train.log") for path in results.glob(pattern)}
     assert len(logs - {results / "logs/provenance.log"}) == jobs
@@ -148,7 +149,7 @@ def test_a_dry_run_leaves_nothing_behind(untouched):
 
 def test_a_new_model_trains_only_its_own_runs(finished):
     jobs = finished.planned("--config", THIRD)
-    assert without_figures(jobs) == {"describe": 1, "train": 2, "predict": 2, "score": 2, "gather": 1} | COMPARISON
+    assert without_figures(jobs) == {"describe": 1, "measure": 1, "train": 2} | AFTER | COMPARISON
 
 
 def test_a_new_seed_or_a_mechanism_elsewhere_trains_only_its_own_runs(finished):
@@ -188,7 +189,7 @@ def test_touched_sources_do_not_run_again_and_changed_ones_do(finished):
     assert finished.planned().keys() <= {"tables", "figure", "report", "export"}
     change(package / "models/attention/attention_gate.py")
     jobs = finished.planned()
-    assert without_figures(jobs) == {"describe": 1, "train": 2, "predict": 2, "score": 2, "gather": 1} | COMPARISON
+    assert without_figures(jobs) == {"describe": 1, "measure": 1, "train": 2} | AFTER | COMPARISON
     change(package / "training/loop.py")
     jobs = finished.planned()
     assert jobs["train"] == 4 and not jobs.keys() & {"fetch", "prepare", "folds"}

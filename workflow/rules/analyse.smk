@@ -9,6 +9,7 @@ rule analyse:
         cases=[layout.prepared(data.name) / "cases.csv" for data in study.datasets],
         observers=[layout.observer(data.name) for data in study.datasets if load_entry(data.name).has_observer2],
         descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
+        measured=[layout.measured(data.name, model.name) for data in study.datasets for model in study.models],
         code=jobs.code("analyse"),
     output:
         expand(

@@ -32,6 +32,32 @@ rule describe:
         " --log {log:q}"
 
 
+# Takes every core of a machine, so that nothing that runs beside it falsifies the times.
+rule measure:
+    input:
+        dataset=layout.prepared("{dataset}") / "dataset.json",
+        code=lambda wildcards: jobs.code("measure", study, wildcards.model),
+    output:
+        layout.measured("{dataset}", "{model}"),
+    log:
+        layout.log("measure/{dataset}/{model}"),
+    benchmark:
+        layout.benchmark("measure/{dataset}/{model}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: workflow.resource_settings.cores or study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+        decides=lambda wildcards: jobs.decides("measure", study, wildcards.dataset, wildcards.model),
+    message:
+        "measure {wildcards.model} on {wildcards.dataset}"
+    shell:
+        "attnbench measure --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --log {log:q}"
+
+
 rule train:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",

@@ -7,18 +7,23 @@ from typing import Any
 
 import pandas as pd
 
+TIMED = (
+    "batch", "latency_seconds", "inference_seconds", "inference_images_per_second", "inference_peak_bytes",
+    "step_seconds", "step_images_per_second", "step_peak_bytes", "rounds",
+)  # fmt: skip
 MEASURED = ("train_seconds", "images_per_second", "peak_memory_bytes", "energy_j")
 COLUMNS = (
-    "dataset", "model", "parameters", "flops", "input", "runs", "device", "precision", *MEASURED,
-    "parameters_ratio", "flops_ratio", "train_seconds_ratio",
+    "dataset", "model", "parameters", "flops", "input", "runs", "device", "precision", *MEASURED, *TIMED,
+    "parameters_ratio", "flops_ratio", "train_seconds_ratio", "latency_seconds_ratio", "step_seconds_ratio",
 )  # fmt: skip
 
 
 def cost(descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """One row per dataset and model; columns as in docs/files.md, empty where nothing was measured.
 
-    `descriptions` holds the content of `models/<dataset>/<model>.json` by (dataset, model) in the study's order, empty
-    where the file is absent; `runs` is the table of `study_runs`. Measured figures are medians over the trained runs.
+    `descriptions` holds what `attnbench describe` and `attnbench measure` wrote of each (dataset, model) in the study's
+    order, empty where the files are absent; `runs` is the table of `study_runs`. The figures of runs are medians over
+    the trained ones.
     """
     trained = runs[runs["trained"]]
     rows = [
@@ -26,11 +31,13 @@ def cost(descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.Dat
         for (dataset, model), facts in descriptions.items()
     ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    frame = frame.astype(dict.fromkeys(("parameters", "flops", *MEASURED), "float64"))
+    frame = frame.astype(dict.fromkeys(("parameters", "flops", *MEASURED, *TIMED), "float64"))
     reference = frame[frame["model"] == baseline].set_index("dataset")
-    for name in ("parameters", "flops", "train_seconds"):
+    for name in ("parameters", "flops", "train_seconds", "latency_seconds", "step_seconds"):
         frame[f"{name}_ratio"] = frame[name] / frame["dataset"].map(reference[name])
-    whole = ("parameters", "flops", "peak_memory_bytes")
+    whole = (
+        "parameters", "flops", "peak_memory_bytes", "batch", "inference_peak_bytes", "step_peak_bytes", "rounds",
+    )  # fmt: skip
     return frame.astype(dict.fromkeys(whole, "Int64")) if len(frame) else frame
 
 
@@ -40,6 +47,7 @@ def _described(facts: Mapping[str, Any]) -> dict[str, Any]:
         "parameters": facts.get("parameters"),
         "flops": facts.get("flops"),
         "input": "x".join(map(str, shape)) if shape else None,
+        **{name: facts.get(name) for name in TIMED},
     }
 
 

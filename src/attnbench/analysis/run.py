@@ -40,7 +40,9 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
     datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
     blocks = arrange(scores, datasets, models, study.metrics)
     names = {name: read_object(layout.prepared(name) / "dataset.json").get("classes", {}) for name in datasets}
-    descriptions = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
+    descriptions = {
+        (d, m): read_object(layout.model(d, m)) | read_object(layout.measured(d, m)) for d in datasets for m in models
+    }
     ranked, level = rankings(blocks), 1 - study.analysis.confidence
     averages = means(blocks, study.analysis, names)
     hard = read_difficulty(layout, datasets)

@@ -33,6 +33,13 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if mixed else None
 
 
+def memory_format(ndim: int, device: torch.device) -> torch.memory_format:
+    """How a network of `ndim` axes lies in memory while it trains: channels last where the device has that."""
+    if device.type == "mps":
+        return torch.contiguous_format
+    return torch.channels_last if ndim == 2 else torch.channels_last_3d
+
+
 @contextmanager
 def claim_device(compute: ComputePart) -> Iterator[torch.device]:
     """Yield the device of this run and set up torch for it.

@@ -60,15 +60,8 @@ def train(
     sums, since, started = torch.zeros(2, device=device), 0, time.perf_counter()
     for step, (images, masks) in enumerate(batches, start=1):
         rate = float(schedule.get_last_lr()[0])
-        with torch.autocast(device.type, autocast, enabled=autocast is not None):
-            outputs = network(images)
-        losses = losses_of(outputs, masks)
-        losses.sum().backward()
-        nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
+        sums += take_step(network, images, masks, optimiser, autocast)
         schedule.step()
-        sums += losses.detach()
         since += 1
         validate = step % part.validate_every == 0 or step == steps
         if step % row_every and not validate:
@@ -84,6 +77,20 @@ def train(
         row = (step, dice + cross_entropy, dice, cross_entropy, score, rate, speed)
         yield dict(zip(HISTORY, row, strict=True))
         sums, since, started = torch.zeros_like(sums), 0, time.perf_counter()
+
+
+def take_step(
+    network: nn.Module, images: Tensor, masks: Tensor, optimiser: torch.optim.Optimizer, autocast: torch.dtype | None
+) -> Tensor:
+    """One optimiser step on one batch; the (Dice loss, cross-entropy) before it, on the device."""
+    with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
+        outputs = network(images)
+    losses = losses_of(outputs, masks)
+    losses.sum().backward()
+    nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    return losses.detach()
 
 
 @torch.no_grad()

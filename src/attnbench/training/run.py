@@ -25,7 +25,8 @@ from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.study import AugmentationPart, Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
-from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.device import autocast_type, claim_device, memory_format
+from attnbench.training.energy import energy_between, energy_used
 from attnbench.training.loop import Batch, train
 from attnbench.training.plan import Planner
 from attnbench.training.sampler import CasePool, batches
@@ -76,22 +77,24 @@ def train_run(study: Study, run: Run) -> None:
     with claim_device(study.compute) as device:
         autocast = autocast_type(study.compute.precision, device)
         network = network_for(study, run, inputs.store)
-        network.to(device).to(memory_format=_memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
+        network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
         training, validation = _data(study, run, inputs, steps, device)
-        rows, started = [], time.perf_counter()
+        alone = study.compute.runs_per_gpu == 1
+        rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
         for row in train(network, training, validation, part, steps, device, autocast):
             rows.append(row)
             if not math.isnan(row["validation_dice"]):
                 log.info("%s  %s", run, _line(row, steps))
         seconds = time.perf_counter() - started
+        joules = energy_between(energy, energy_used(device) if alone else None)
         save_checkpoint(folder / "model.pt", network, inputs.hashes)
         write_csv(folder / "history.csv", pd.DataFrame(rows))
-        facts = _provenance(device, autocast) | {
+        facts = provenance(device, autocast) | {
             "steps": steps,
             "train_seconds": seconds,
             "images_per_second": steps * _batch(study, run) / seconds,
             "peak_memory_bytes": _peak_memory(device),
-            "energy_j": None,
+            "energy_j": joules,
             "parameters": count_parameters(network),
             "weights_sha256": hash_of_weights(network),
         }
@@ -128,12 +131,6 @@ def _seeds(run: Run) -> tuple[int, int]:
     return int.from_bytes(digest[:4]), int.from_bytes(digest[4:8])
 
 
-def _memory_format(ndim: int, device: torch.device) -> torch.memory_format:
-    if device.type == "mps":
-        return torch.contiguous_format
-    return torch.channels_last if ndim == 2 else torch.channels_last_3d
-
-
 def _line(row: dict[str, float], steps: int) -> str:
     return (
         f"step {row['step']:.0f}/{steps}  loss {row['loss']:.3f}  validation Dice {row['validation_dice']:.3f}  "
@@ -141,7 +138,8 @@ def _line(row: dict[str, float], steps: int) -> str:
     )
 
 
-def _provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
+def provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
+    """Versions, device, threads and precision of what is computed now."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     packages = ("attnbench", "torch", "numpy")
     return {
