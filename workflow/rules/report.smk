@@ -79,7 +79,12 @@ rule export:
         code=jobs.code("export"),
     output:
         layout.parquet,
-        layout.challenger,
+        report(
+            layout.challenger,
+            caption="../report/tables/challenger.rst",
+            category="Tables",
+            labels={"table": "challenger"},
+        ),
         layout.methods,
         layout.references,
     log:
