@@ -258,6 +258,15 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 
 @app.command()
+def status(study: StudyFile = DEFAULT_STUDY) -> None:
+    """Print which runs are done, running, failed or left, and how much training is ahead."""
+    loaded = _start(study, None)
+    from attnbench.reporting.status import show_status
+
+    show_status(loaded)
+
+
+@app.command()
 def show(study: StudyFile = DEFAULT_STUDY) -> None:
     """Print the comparison and where tables, figures and report lie."""
     loaded = _start(study, None)
