@@ -11,7 +11,7 @@ from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count
 from attnbench.reporting.names import display_name, display_unit
 from attnbench.reporting.tables.render import Block, Table
-from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.definitions import METRICS, EmptyValue
 
 if TYPE_CHECKING:
     from attnbench.study import Study
@@ -144,5 +144,12 @@ def _empty(metric: str) -> str:
         "only the prediction empty": known.prediction_empty,
         "only the reference empty": known.reference_empty,
     }
-    stated = (f"{case}: {'undefined' if value != value else f'{value:g}'}" for case, value in worth.items())
-    return f" {'; '.join(stated)}."
+    if set(worth.values()) == {"computed"}:
+        return " Empty masks change nothing."
+    return f" {'; '.join(f'{case}: {_worth(value)}' for case, value in worth.items())}."
+
+
+def _worth(value: EmptyValue) -> str:
+    if value == "diagonal":
+        return "the image's diagonal"
+    return "undefined" if value != value else f"{value:g}"
