@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,7 @@ def _nothing(study: Study) -> str:
 def _found(study: Study, rows: pd.DataFrame, metric: str) -> str:
     known = METRICS[metric]
     verdicts = rows["verdict"].value_counts()
-    counts = {word: verdicts.get(word, 0) for word in ("better", "worse", "equivalent", "undecided")}
+    counts = {word: verdicts.get(word, 0) for word in ("better", "worse", "equivalent", "undecided", "undefined")}
     told = ", ".join(f"{number} {word}" for word, number in counts.items() if number or word in ("better", "worse"))
     models, datasets = (_several(rows[key].nunique(), key) for key in ("model", "dataset"))
     return (
@@ -57,6 +58,11 @@ def _found(study: Study, rows: pd.DataFrame, metric: str) -> str:
 
 def _several(count: int, word: str) -> str:
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def _range(values: Iterable[int]) -> str:
+    found = sorted(set(values))
+    return " to ".join(str(value) for value in (found[0], found[-1])[: len(found)])
 
 
 def _extremes(rows: pd.DataFrame, higher_is_better: bool) -> str:
@@ -105,12 +111,11 @@ def _again(rows: pd.DataFrame) -> str:
 
 
 def _limits(study: Study, rows: pd.DataFrame) -> tuple[str, ...]:
-    fewest, most = rows["groups"].min(), rows["groups"].max()
-    groups = f"{fewest:.0f}" if fewest == most else f"{fewest:.0f} to {most:.0f}"
+    groups = _range(rows["groups"].astype(int))
     trainings = len(study.folds_to_run()) * len(study.seeds)
     return (
         "Other data, other backbones, larger budgets: results hold for these datasets, this U-Net and "
-        f"{study.training.steps} optimiser steps unless a dataset says otherwise.",
+        f"{_range([part.steps or study.training.steps for part in study.datasets])} optimiser steps.",
         "Equality: a difference that is not told from zero is not shown to be zero; only “equivalent” says so "
         f"(within {study.analysis.margin:g}, for metrics without a unit).",
         f"Small effects: {groups} groups and {_several(trainings, 'training')} per model and dataset stand behind a "
