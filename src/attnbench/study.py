@@ -114,9 +114,6 @@ class TrainingPart(Part):
     weight_decay: float = Field(1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay.")
     power: float = Field(0.9, ge=0, description="Exponent of the polynomial decay to zero.")
     foreground: float = Field(0.5, ge=0, le=1, description="Share of patches centred on a foreground voxel.")
-    dice_ramp: float = Field(
-        0.25, ge=0, le=1, description="Share of the steps over which the Dice term grows from nothing to full weight."
-    )
     validate_every: int = Field(100, gt=0, description="Steps between inner-validation passes.")
     augmentation: AugmentationPart = Field(default_factory=AugmentationPart)
 

@@ -1,6 +1,5 @@
 """Whole runs on small data: repeatable to the bit, fair between models, refusing what does not belong together."""
 
-import copy
 import json
 import math
 
@@ -15,7 +14,6 @@ from attnbench.inference import CALIBRATION_COLUMNS, predict_run
 from attnbench.layout import Run
 from attnbench.study import FoldsPart, parse_study
 from attnbench.training.loop import HISTORY, make_optimiser, train
-from attnbench.training.loss import dice_and_cross_entropy
 from attnbench.training.run import load_inputs, network_for, train_run
 
 
@@ -136,25 +134,6 @@ def test_training_learns_a_separable_task():
     assert rows[-1]["validation_dice"] > 0.99
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert math.isnan(rows[0]["validation_dice"])
-
-
-@pytest.mark.parametrize(("ramp", "weights"), [(0.5, (0.0, 0.5, 1.0, 1.0)), (0.0, (1.0, 1.0, 1.0, 1.0))])
-def test_dice_term_grows_in(ramp, weights):
-    """The steps equal gradient steps down weight * Dice + cross-entropy, written out."""
-    torch.manual_seed(0)
-    recipe = {"dice_ramp": ramp, "power": 0, "optimiser": "sgd"}
-    part = parse_study({"name": "s", "datasets": ["d"], "models": ["unet"], "training": recipe}).training
-    batch = (torch.randn(2, 1, 8, 8), torch.randint(0, 2, (2, 8, 8)))
-    network = torch.nn.Conv2d(1, 2, 1)
-    by_hand = copy.deepcopy(network)
-    optimiser = make_optimiser(by_hand, part, torch.device("cpu"))
-    for weight in weights:
-        dice, cross_entropy = dice_and_cross_entropy(by_hand(batch[0]), batch[1])
-        optimiser.zero_grad()
-        (weight * dice + cross_entropy).backward()
-        optimiser.step()
-    list(train(network, [batch] * 4, [batch], part, 4, torch.device("cpu"), None))
-    torch.testing.assert_close(network.weight, by_hand.weight)
 
 
 def test_loss_that_is_not_finite_stops_with_the_step():

@@ -51,18 +51,16 @@ def train(
     """Train in place for `steps` steps; yield a row of HISTORY every fifth of `validate_every` and at the end.
 
     The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without a validation pass.
-    The learning rate falls as (1 - step / steps) ** power; the Dice term grows in over the first `dice_ramp` of the
-    steps (docs/decisions/dice-ramp.md). Raises `AttnBenchError` when the loss is not finite.
+    The learning rate falls as (1 - step / steps) ** power. Raises `AttnBenchError` when the loss is not finite.
     """
     optimiser = make_optimiser(network, part, device)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: (1 - step / steps) ** part.power)
-    row_every, ramp = max(1, part.validate_every // 5), part.dice_ramp * steps
+    row_every = max(1, part.validate_every // 5)
     network.train()
     sums, since, started = torch.zeros(2, device=device), 0, time.perf_counter()
     for step, (images, masks) in enumerate(batches, start=1):
         rate = float(schedule.get_last_lr()[0])
-        dice_weight = min(1.0, (step - 1) / ramp) if ramp else 1.0
-        sums += take_step(network, images, masks, optimiser, autocast, dice_weight)
+        sums += take_step(network, images, masks, optimiser, autocast)
         schedule.step()
         since += 1
         validate = step % part.validate_every == 0 or step == steps
@@ -82,19 +80,13 @@ def train(
 
 
 def take_step(
-    network: nn.Module,
-    images: Tensor,
-    masks: Tensor,
-    optimiser: torch.optim.Optimizer,
-    autocast: torch.dtype | None,
-    dice_weight: float = 1.0,
+    network: nn.Module, images: Tensor, masks: Tensor, optimiser: torch.optim.Optimizer, autocast: torch.dtype | None
 ) -> Tensor:
-    """One optimiser step down dice_weight * Dice loss + cross-entropy; both before it, unweighted, on the device."""
+    """One optimiser step on one batch; the (Dice loss, cross-entropy) before it, on the device."""
     with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
         outputs = network(images)
     losses = losses_of(outputs, masks)
-    dice, cross_entropy = losses
-    (dice_weight * dice + cross_entropy).backward()
+    losses.sum().backward()
     nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
