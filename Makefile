@@ -4,10 +4,11 @@ PYTHON ?= python3
 STUDY ?= config.yaml
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCH := .venv-bench
 # Rules call `attnbench` by name: the environment comes first in PATH for every recipe.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test test-fast trust lint format schema docs clean
+.PHONY: help install run test test-fast trust bench lint format schema docs clean
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +35,16 @@ test-fast: $(INSTALLED)  ## run the tests without those of the workflow
 trust: $(INSTALLED)  ## simulate studies with known truth; print what the statistics promise and do (3 minutes)
 	python benchmarks/trust.py
 
+$(BENCH)/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
+	@echo "setting up $(BENCH) with the peers (a few minutes, once)"
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BENCH)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e . -r benchmarks/requirements.txt
+	touch $@
+
+bench: $(BENCH)/.installed  ## time this project beside its peers (ROWS="4 6" for some rows; 30 minutes)
+	PATH="$(CURDIR)/$(BENCH)/bin:$$PATH" python -m benchmarks $(ROWS)
+
 lint: $(INSTALLED)  ## ruff, snakefmt, mypy, snakemake --lint
 	ruff check .
 	ruff format --check .
@@ -53,5 +64,5 @@ docs: $(INSTALLED)  ## write the page of models from the registry
 	attnbench models --markdown > docs/models.md
 
 clean:  ## remove the environment, caches and all results that are not committed
-	rm -rf .venv .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv $(BENCH) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find results -mindepth 1 -maxdepth 1 -type d ! -name reference -exec rm -rf {} +

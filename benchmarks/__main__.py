@@ -1,0 +1,68 @@
+"""`python -m benchmarks [ROW ...]`: measure the rows of docs/performance.md here, print and keep them.
+
+`--render` writes the tables of docs/performance.md from the kept results instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.record import Record, keep, machine, results_file
+from benchmarks.render import cells, render
+
+# Row: the module whose function `row_<number>(device)` yields its records, and the devices that it is measured on.
+ROWS = {
+    1: ("training", ("cpu", "cuda")),
+    2: ("training", ("cpu", "cuda")),
+    3: ("training", ("cpu", "cuda")),
+    4: ("self_attention", ("cpu", "cuda")),
+    5: ("mechanisms", ("cpu", "cuda")),
+    6: ("scoring", ("cpu",)),
+    7: ("start", ("cpu",)),
+    8: ("dag", ("cpu",)),
+    9: ("overhead", ("cpu", "cuda")),
+    10: ("inference", ("cpu", "cuda")),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", type=int, choices=list(ROWS), metavar="ROW", help="all by default")
+    parser.add_argument("--render", action="store_true", help="write docs/performance.md from benchmarks/results")
+    arguments = parser.parse_args()
+    if arguments.render:
+        render()
+        return
+    import torch
+
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        rows = [row for row in arguments.rows or ROWS if device in ROWS[row][1]]
+        _measure(device, rows)
+
+
+def _measure(device: str, rows: list[int]) -> None:
+    console = Console()
+    facts = machine(device)
+    path = results_file(facts, device)
+    table = Table("row", "work", "peer", "here", "peer's", "ratio", "goal", "", "note", title=facts["machine"])
+    for row in rows:
+        started = time.perf_counter()
+        measure: Callable[[str], Iterator[Record]] = getattr(import_module(f"benchmarks.{ROWS[row][0]}"), f"row_{row}")
+        records = []
+        for record in measure(device):
+            console.print(" | ".join((str(row), *cells(record))), highlight=False)
+            table.add_row(str(row), *cells(record))
+            records.append(record)
+        keep(path, facts, row, records)
+        console.print(f"row {row}: {time.perf_counter() - started:.0f} s", style="dim")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""What a row of the benchmark says, and the file in which a machine's rows are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.timing import Spread, paired_ratio, spread
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "snakemake",
+    "monai",
+    "nnunetv2",
+    "segmentation-models-pytorch",
+    "medpy",
+    "surface-distance",
+    "scikit-image",
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One comparison: `ratio` with its quartiles `low` and `high` has the sense of its `goal`.
+
+    A goal of `>= 1.5` says how many times better than the peer, one of `<= 1.3` how many times the peer's cost; an
+    empty goal is a number to state. `theirs` and `ratio` are None where there is no peer.
+    """
+
+    row: int
+    work: str
+    peer: str
+    ours: float | None
+    theirs: float | None
+    unit: str
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    goal: str = ""
+    note: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the ratio reaches the goal; None where there is no goal or no ratio."""
+        if not self.goal or self.ratio is None:
+            return None
+        sense, bound = self.goal.split()
+        return self.ratio >= float(bound) if sense == ">=" else self.ratio <= float(bound)
+
+
+def compare(
+    row: int,
+    work: str,
+    peer: str,
+    ours: Sequence[float],
+    theirs: Sequence[float],
+    goal: str,
+    note: str = "",
+    amount: float | None = None,
+    unit: str = "s",
+) -> Record:
+    """The record of paired seconds; with an `amount` of work per call (images, say) it shows `unit` per second."""
+    ratio: Spread = paired_ratio(theirs, ours) if not goal.startswith("<=") else paired_ratio(ours, theirs)
+    mine, other = spread(ours).median, spread(theirs).median
+    if amount:
+        mine, other, unit = amount / mine, amount / other, f"{unit}/s"
+    return Record(row, work, peer, mine, other, unit, *ratio, goal=goal, note=note)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the numbers depend on; neither host nor path."""
+    import torch
+
+    name = torch.cuda.get_device_name() if device == "cuda" else _processor()
+    return {
+        "machine": name,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "date": date.today().isoformat(),
+        "versions": {package: found for package in PACKAGES if (found := _version(package))},
+    }
+
+
+def results_file(facts: dict[str, Any], device: str) -> Path:
+    """`benchmarks/results/<machine>.json`, for a processor with its number of cores."""
+    name = facts["machine"] + ("" if device == "cuda" else f" {facts['cores']} cores")
+    return RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}.json"
+
+
+def keep(path: Path, facts: dict[str, Any], row: int, records: Sequence[Record]) -> None:
+    """Put the records of one row in the place of its former ones."""
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
+    content["rows"][str(row)] = {"measured": facts, "records": [{**asdict(one), "met": one.met} for one in records]}
+    content["rows"] = dict(sorted(content["rows"].items(), key=lambda item: int(item[0])))
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def kept(path: Path) -> dict[int, tuple[dict[str, Any], list[Record]]]:
+    """Facts and records of every row in a file."""
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    fields = Record.__dataclass_fields__
+    return {
+        int(row): (part["measured"], [Record(**{key: one[key] for key in fields}) for one in part["records"]])
+        for row, part in rows.items()
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """The processor's model, as the system names it."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
