@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from attnbench.analysis.case_choice import choose_cases
 from attnbench.errors import StudyError
-from attnbench.reporting.case_choice import choose_cases
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.figures.learning import curve_frame
 from attnbench.reporting.figures.pareto import front_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attnbench.reporting.case_values import case_values
+from attnbench.analysis.case_values import case_values
 from attnbench.reporting.names import main_metrics
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
+from attnbench.analysis.case_choice import Choice, choose_cases
+from attnbench.analysis.case_values import case_values
 from attnbench.data.store import CaseStore
 from attnbench.layout import Run
-from attnbench.reporting.case_choice import Choice, choose_cases
-from attnbench.reporting.case_values import case_values
 from attnbench.reporting.figures.drawing import Drawn, message_figure
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.names import display_name, main_metrics

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.analysis.case_values import case_values
 from attnbench.data.store import CaseStore
-from attnbench.reporting.case_values import case_values
 from attnbench.reporting.figures.drawing import (
     Drawn,
     grid,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from attnbench.reporting.case_values import case_values
+from attnbench.analysis.case_values import case_values
 from attnbench.reporting.figures.drawing import Drawn, grid, model_rows, row_mm, say
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
