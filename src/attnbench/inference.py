@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ def window_weight(window: Sequence[int], device: torch.device) -> Tensor:
 
 
 class Canvas:
-    """One image (C, *spatial), zero-padded to at least a window, and the weighted sum of its windows' probabilities."""
+    """One image (C, *spatial), zero-padded to at least a window, and the weighted sum of its windows' values."""
 
     def __init__(self, image: Tensor, window: Sequence[int]) -> None:
         before = [max(0, side - length) // 2 for side, length in zip(window, image.shape[1:], strict=True)]
@@ -66,16 +66,16 @@ class Canvas:
         self.total: Tensor | None = None
         self.missing = len(self.places)
 
-    def add(self, place: tuple[Any, ...], probabilities: Tensor) -> None:
-        """Add the probabilities (K, *window) of the window at `place`."""
+    def add(self, place: tuple[Any, ...], values: Tensor) -> None:
+        """Add the values (K, *window) of the window at `place`."""
         if self.total is None:
-            self.total = self.weights.new_zeros((len(probabilities), *self.weights.shape))
-        self.total[(slice(None), *place)] += probabilities * self.weight
+            self.total = self.weights.new_zeros((len(values), *self.weights.shape))
+        self.total[(slice(None), *place)] += values * self.weight
         self.weights[place] += self.weight
         self.missing -= 1
 
     def mean(self) -> Tensor:
-        """Probabilities (K, *spatial) on the image's grid, once every window is there."""
+        """The averaged values (K, *spatial) on the image's grid, once every window is there."""
         assert self.total is not None
         return (self.total / self.weights)[(slice(None), *self.inside)]
 
@@ -87,23 +87,32 @@ def _pad_to(image: Tensor, window: Sequence[int], before: Sequence[int]) -> Tens
     return F.pad(image, amounts)
 
 
-@torch.no_grad()
 def predict_probabilities(
     network: nn.Module, images: Iterable[Tensor], window: Sequence[int], autocast: torch.dtype | None = None
 ) -> Iterator[Tensor]:
-    """Class probabilities (K, *spatial), summing to 1, of each image (C, *spatial), in order, on its device.
+    """Class probabilities (K, *spatial), summing to 1, of each image (C, *spatial), in order, on its device."""
 
-    An image is covered by overlapping windows of the training patch's size, zero-padded where it is smaller, and
-    averaged with `window_weight`. Windows of several small images go through the network together.
+    def probabilities(batch: Tensor) -> Tensor:
+        with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
+            logits = network(batch)
+        return logits.float().softmax(dim=1)
+
+    return slide(probabilities, images, window)
+
+
+@torch.no_grad()
+def slide(evaluate: Callable[[Tensor], Tensor], images: Iterable[Tensor], window: Sequence[int]) -> Iterator[Tensor]:
+    """What `evaluate` maps windows (B, C, *window) to, (B, K, *window), put together for each image: (K, *spatial).
+
+    An image (C, *spatial) is covered by overlapping windows of the training patch's size, zero-padded where it is
+    smaller, and averaged with `window_weight`. Windows of several small images are evaluated together.
     """
     canvases = (Canvas(image, window) for image in images)
     waiting = ((canvas, place) for canvas in canvases for place in canvas.places)
     while chunk := list(itertools.islice(waiting, _WINDOWS_AT_ONCE)):
         batch = torch.stack([canvas.image[(slice(None), *place)] for canvas, place in chunk])
-        with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
-            logits = network(batch)
-        for (canvas, place), probabilities in zip(chunk, logits.float().softmax(dim=1), strict=True):
-            canvas.add(place, probabilities)
+        for (canvas, place), values in zip(chunk, evaluate(batch), strict=True):
+            canvas.add(place, values)
             if not canvas.missing:
                 yield canvas.mean()
 
