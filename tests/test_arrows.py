@@ -11,13 +11,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
-    "errors", "files", "layout", "problems", "model_part", "study", "catalog", "data", "models", "training",
-    "inference", "scoring", "analysis", "reporting", "check", "jobs", "cli",
+    "errors", "files", "layout", "problems", "known", "model_part", "shift_part", "study", "catalog", "data", "models",
+    "training", "inference", "scoring", "shift", "analysis", "reporting", "check", "jobs", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
-    "errors", "files", "layout", "problems", "model_part", "study", "catalog", "scoring", "analysis", "reporting",
-    "check", "jobs", "cli",
+    "errors", "files", "layout", "problems", "known", "model_part", "shift_part", "study", "catalog", "scoring",
+    "analysis", "reporting", "check", "jobs", "cli",
 )  # fmt: skip
 by_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 

@@ -59,7 +59,19 @@ def test_code_is_what_python_imports(verb: str):
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     loaded = words([Path(line) for line in shown.splitlines()])
     glue = {
-        f"{name}.py" for name in ("check", "errors", "files", "layout", "model_part", "problems", "study", "__init__")
+        f"{name}.py"
+        for name in (
+            "check",
+            "errors",
+            "files",
+            "known",
+            "layout",
+            "model_part",
+            "problems",
+            "shift_part",
+            "study",
+            "__init__",
+        )
     }
     assert {file for file in loaded - glue - files if not file.endswith("/__init__.py")} == set()
 

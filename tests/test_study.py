@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 
 from attnbench.check import check_study, load_study
 from attnbench.errors import StudyError
-from attnbench.study import DatasetFacts, Known, parse_study, schema
+from attnbench.known import DatasetFacts, Known
+from attnbench.study import parse_study, schema
 
 KNOWN = Known(
-    {"plane": DatasetFacts(2, 12), "volume": DatasetFacts(3, 6)},
+    {
+        "plane": DatasetFacts(2, 12, 3, {1: "vessel", 2: "disc"}),
+        "colour": DatasetFacts(2, 12, 3, {1: "disc", 2: "vessel", 3: "cup"}),
+        "grey": DatasetFacts(2, 12, 1, {1: "nerve"}),
+        "other": DatasetFacts(2, 12, 3, {1: "nerve"}),
+        "volume": DatasetFacts(3, 6, 3, {1: "vessel"}),
+    },
     ("attention_gate", "self_attention"),
     ("dice", "hd95", "assd", "iou", "precision", "recall", "hd"),
     ("unet", "attention_gate", "self_attention", "u_transformer"),
@@ -92,6 +99,51 @@ REFUSED = {
         {"datasets": [{"name": "plane", "spacing": [1, 1], "size": [64, 64]}]},
         ["datasets[0]", "`spacing` and `size`"],
     ),
+    "transfer to a dataset outside the study": (
+        {"datasets": ["plane", "colour"], "transfer": [{"train": "plane", "test": "colur"}]},
+        ["transfer[0].test", "'colur'", "did you mean 'colour'", "plane"],
+    ),
+    "transfer to itself": ({"transfer": [{"train": "plane", "test": "plane"}]}, ["transfer[0]", "both 'plane'"]),
+    "a transfer twice": (
+        {"datasets": ["plane", "colour"], "transfer": [{"train": "plane", "test": "colour"}] * 2},
+        ["transfer[1]", "plane to colour", "more than once"],
+    ),
+    "transfer to other channels": (
+        {"datasets": ["plane", "grey"], "transfer": [{"train": "plane", "test": "grey", "classes": {1: 1}}]},
+        ["transfer[0]", "grey has 1 channels", "plane 3"],
+    ),
+    "transfer to other axes": (
+        {"datasets": ["plane", "volume"], "transfer": [{"train": "plane", "test": "volume"}]},
+        ["transfer[0]", "volume has 3 axes", "plane 2"],
+    ),
+    "no class in common": (
+        {"datasets": ["plane", "other"], "transfer": [{"train": "plane", "test": "other"}]},
+        ["transfer[0]", "other (1 nerve)", "plane (1 vessel, 2 disc)", "classes: {1: 1}"],
+    ),
+    "a class that the test set lacks": (
+        {"datasets": ["plane", "colour"], "transfer": [{"train": "plane", "test": "colour", "classes": {4: 1}}]},
+        ["transfer[0].classes", "colour has no class 4", "3 cup"],
+    ),
+    "a class that the training set lacks": (
+        {"datasets": ["plane", "colour"], "transfer": [{"train": "plane", "test": "colour", "classes": {1: 3}}]},
+        ["transfer[0].classes", "plane has no class 3", "1 vessel, 2 disc"],
+    ),
+    "one class as two": (
+        {"datasets": ["plane", "colour"], "transfer": [{"train": "plane", "test": "colour", "classes": {1: 2, 3: 2}}]},
+        ["transfer[0].classes", "two classes of colour are one class of plane"],
+    ),
+    "unknown key of a transfer": (
+        {"datasets": ["plane", "colour"], "transfer": [{"train": "plane", "test": "colour", "class": {1: 1}}]},
+        ["transfer[0].class", "did you mean 'classes'", "test, train"],
+    ),
+    "unknown corruption": ({"corruptions": ["blur", "nois"]}, ["corruptions[1]", '"nois"', "did you mean 'noise'"]),
+    "a corruption twice": ({"corruptions": ["blur", "blur"]}, ["corruptions", "'blur'", "more than once"]),
+    "all groups as a small share": ({"small_data": [50, 100]}, ["small_data[1]", "less than or equal to 99", "100"]),
+    "a share twice": ({"small_data": [50, 50]}, ["small_data", "'50'", "more than once"]),
+    "a share without a group": (
+        {"small_data": [50, 10]},
+        ["small_data[1]", "10 %", "3 training groups", "plane", "at least 17"],
+    ),
     "a name that is no folder": ({"name": "My Study"}, ["name", '"My Study"']),
     "a negative seed": ({"seeds": [0, -1]}, ["seeds[1]", "-1"]),
 }
@@ -162,6 +214,25 @@ def test_the_recipe_knows_nothing_of_other_models_folds_or_where_it_runs():
     assert study.recipe("plane", "unet") != study.recipe("plane", "attention_gate")
     longer = parse_study({**BASE, "training": {"steps": 7}}, KNOWN)
     assert study.recipe("plane", "unet") != longer.recipe("plane", "unet")
+
+
+def test_small_data_runs_are_the_ordinary_runs_on_a_share_of_the_groups():
+    study = parse_study({**BASE, "small_data": [20, 50]}, KNOWN)
+    assert list(study.runs()) == list(parse_study(BASE, KNOWN).runs())
+    paths = [str(run) for run in study.small_data_runs()]
+    assert paths == [f"{run}-groups{percent}" for percent in (20, 50) for run in study.runs()]
+
+
+@pytest.mark.parametrize(
+    ("stated", "mapped"), [({}, {1: 2, 2: 1}), ({"classes": {1: 2}}, {1: 2}), ({"classes": {3: 1}}, {3: 1})]
+)
+def test_classes_of_a_transfer_are_those_of_equal_names_unless_stated(stated, mapped):
+    transfer = [{"train": "plane", "test": "colour", **stated}]
+    study = parse_study({**BASE, "datasets": ["plane", "colour"], "transfer": transfer}, KNOWN)
+    (part,) = study.transfers_of("plane")
+    assert part.mapped(KNOWN.datasets["plane"].classes, KNOWN.datasets["colour"].classes) == mapped
+    assert study.transfers_of("colour") == ()
+    assert parse_study(yaml.safe_load(study.to_yaml()), KNOWN) == study
 
 
 def names(**change) -> list[str]:
@@ -244,6 +315,8 @@ studies = st.fixed_dictionaries(
         "backbone": st.fixed_dictionaries({"norm": st.sampled_from(["instance", "batch", "group"])}),
         "analysis": st.fixed_dictionaries({"confidence": st.floats(0.6, 0.99)}),
         "data": st.fixed_dictionaries({"mirror": st.text(min_size=1), "offline": st.booleans()}),
+        "corruptions": st.lists(st.sampled_from(["noise", "blur", "ghosting"]), max_size=2, unique=True),
+        "small_data": st.lists(st.integers(50, 99), max_size=2, unique=True),
         "output": st.from_regex(r"[a-z]{1,8}/[a-z]{1,8}", fullmatch=True),
     },
 ).map(lambda study: {"folds": {"outer": 2, "inner": 2}, **study})

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import catalog_names, load_entry
+from attnbench.known import DatasetFacts, Known
 from attnbench.models.names import lacks, mechanism_names, model_words
 from attnbench.scoring.definitions import METRICS
-from attnbench.study import DatasetFacts, Known, Study, parse_study, read_yaml
+from attnbench.study import Study, parse_study, read_yaml
 
 
 def check_study(content: Any, source: str = "study") -> Study:
@@ -23,14 +24,16 @@ def load_study(path: Path) -> Study:
 
 
 def _known(content: Any) -> Known:
-    """Facts of all names; group counts are only read for the datasets that the study uses."""
+    """All names; facts of the datasets that the study uses."""
     used = content.get("datasets") if isinstance(content, Mapping) else None
     words = {
         str(item.get("name") if isinstance(item, Mapping) else item)
         for item in (used if isinstance(used, list | tuple) else ())
     }
-    datasets = {}
-    for name in catalog_names():
-        entry = load_entry(name) if name in words else None
-        datasets[name] = DatasetFacts(entry.ndim, entry.count_groups()) if entry else DatasetFacts(0, 0)
+    datasets = {name: _facts(name) if name in words else DatasetFacts(0, 0) for name in catalog_names()}
     return Known(datasets, mechanism_names(), tuple(METRICS), model_words(), lacks())
+
+
+def _facts(dataset: str) -> DatasetFacts:
+    entry = load_entry(dataset)
+    return DatasetFacts(entry.ndim, entry.count_groups(), entry.channels, entry.classes)

@@ -16,7 +16,8 @@ from attnbench.study import Study
 PACKAGE = Path(__file__).parent
 # What a job takes from these reaches it through `decides` or through its files: a new key or path reruns nothing.
 _GLUE = frozenset(
-    {"attnbench", *(f"attnbench.{name}" for name in ("check", "errors", "files", "layout", "model_part", "study"))}
+    f"attnbench{name}"
+    for name in ("", ".check", ".errors", ".files", ".known", ".layout", ".model_part", ".shift_part", ".study")
 )
 
 

@@ -8,15 +8,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """One training: the unit that is scheduled, stored and scored."""
+    """One training: the unit that is scheduled, stored and scored; on `percent` of the fold's training groups."""
 
     dataset: str
     model: str
     fold: int
     seed: int
+    percent: int = 100
 
     def __str__(self) -> str:
-        return f"{self.dataset}/{self.model}/fold{self.fold}-seed{self.seed}"
+        share = "" if self.percent == 100 else f"-groups{self.percent}"
+        return f"{self.dataset}/{self.model}/fold{self.fold}-seed{self.seed}{share}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,21 @@ class Layout:
     def scores(self) -> Path:
         """Every score of the study in one tidy table."""
         return self.output / "scores.csv"
+
+    @property
+    def transfer(self) -> Path:
+        """Every score of a model on another dataset than its own; only if the study asks for transfers."""
+        return self.output / "transfer.csv"
+
+    @property
+    def corrupted(self) -> Path:
+        """Every score on images made worse; only if the study asks for corruptions."""
+        return self.output / "corrupted.csv"
+
+    @property
+    def small_data(self) -> Path:
+        """Every score of a model trained on fewer groups; only if the study asks for small data."""
+        return self.output / "small_data.csv"
 
     @property
     def parquet(self) -> Path:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -12,6 +12,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from attnbench.errors import StudyError, nearest
+from attnbench.known import DatasetFacts, Known
 from attnbench.layout import Layout, Run
 from attnbench.model_part import SLOTS as SLOTS
 from attnbench.model_part import (
@@ -28,25 +29,7 @@ from attnbench.model_part import (
 from attnbench.model_part import Placement as Placement
 from attnbench.model_part import Slot as Slot
 from attnbench.problems import problems_of
-
-
-@dataclass(frozen=True)
-class DatasetFacts:
-    """What a study has to know of a dataset to be checked before any download."""
-
-    ndim: int
-    groups: int
-
-
-@dataclass(frozen=True)
-class Known:
-    """The names that exist: what a study is checked against; `lacks` has the controls that a mechanism cannot have."""
-
-    datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
-    mechanisms: Collection[str] = ()
-    metrics: Collection[str] = ()
-    models: Collection[str] = ()
-    lacks: Mapping[str, Collection[str]] = field(default_factory=dict)
+from attnbench.shift_part import Corruption, Percent, TransferPart, small_data_problems, transfer_problems
 
 
 class DatasetPart(Part):
@@ -183,6 +166,13 @@ class Study(Part):
     metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
         _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
     )
+    transfer: tuple[TransferPart, ...] = Field((), description="Models of one dataset scored on another.")
+    corruptions: tuple[Corruption, ...] = Field(
+        (), description="Test images made worse, in five levels each, after the models were trained."
+    )
+    small_data: tuple[Percent, ...] = Field(
+        (), description="Percent of the training groups: every run again with only so many of them."
+    )
     analysis: AnalysisPart = Field(default_factory=AnalysisPart)
     compute: ComputePart = Field(default_factory=ComputePart)
     data: DataPart = Field(default_factory=DataPart)
@@ -196,15 +186,17 @@ class Study(Part):
 
     @model_validator(mode="after")
     def _parts_fit(self, info: ValidationInfo) -> Self:
-        problems = [*self._repeated(), *self._misplaced()]
-        if info.context:
-            problems += self._impossible(info.context.datasets)
+        facts = info.context.datasets if info.context else {}
+        datasets = [part.name for part in self.datasets]
+        problems = [*self._repeated(), *self._misplaced(), *transfer_problems(self.transfer, datasets, facts)]
+        if facts:
+            problems += self._impossible(facts)
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
     def _repeated(self) -> Iterator[str]:
-        for key in ("datasets", "models", "seeds", "metrics"):
+        for key in ("datasets", "models", "seeds", "metrics", "corruptions", "small_data"):
             words = [getattr(item, "name", item) for item in getattr(self, key)]
             for word in sorted({str(word) for word in words if words.count(word) > 1}):
                 yield f"{key}: {word!r} stands there more than once; every entry needs its own name"
@@ -248,6 +240,9 @@ class Study(Part):
                     f"folds.inner: {self.folds.inner} parts need as many training groups; "
                     f"{part.name} keeps {left} of {known.groups} in a fold"
                 )
+            else:
+                training = left - math.ceil(left / self.folds.inner)
+                yield from small_data_problems(self.small_data, part.name, training)
 
     def dataset(self, name: str) -> DatasetPart:
         """The part of the study about one dataset; `StudyError` names the others."""
@@ -276,6 +271,14 @@ class Study(Part):
                 for fold in self.folds_to_run():
                     for seed in self.seeds:
                         yield Run(dataset.name, model.name, fold, seed)
+
+    def small_data_runs(self) -> Iterator[Run]:
+        """Every run again for each share of the training groups that the study asks for."""
+        return (replace(run, percent=percent) for percent in self.small_data for run in self.runs())
+
+    def transfers_of(self, dataset: str) -> tuple[TransferPart, ...]:
+        """Where the models of `dataset` are scored beside their own test folds."""
+        return tuple(part for part in self.transfer if part.train == dataset)
 
     @property
     def layout(self) -> Layout:
