@@ -28,6 +28,7 @@ Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.
 Model = Annotated[str, typer.Option("--model", help="A model of the study.")]
 Fold = Annotated[int, typer.Option("--fold", help="Outer fold, from 0.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
+Percent = Annotated[int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")]
 Log = Annotated[Path | None, typer.Option("--log", help="Also write what is printed to this file.")]
 
 DEFAULT_STUDY = Path("config.yaml")
@@ -158,38 +159,56 @@ def measure(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, lo
 
 @app.command()
 def train(
-    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    seed: Seed,
+    percent: Percent = 100,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
 ) -> None:
     """Train one run."""
     loaded = _start(study, log)
     from attnbench.layout import Run
     from attnbench.training.run import train_run
 
-    train_run(loaded, Run(dataset, model, fold, seed))
+    train_run(loaded, Run(dataset, model, fold, seed, percent))
 
 
 @app.command()
 def predict(
-    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    seed: Seed,
+    percent: Percent = 100,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
 ) -> None:
     """Predict the test cases of one run."""
     loaded = _start(study, log)
     from attnbench.inference import predict_run
     from attnbench.layout import Run
 
-    predict_run(loaded, Run(dataset, model, fold, seed))
+    predict_run(loaded, Run(dataset, model, fold, seed, percent))
 
 
 @app.command()
 def score(
-    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    seed: Seed,
+    percent: Percent = 100,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
 ) -> None:
     """Score the predictions of one run."""
     loaded = _start(study, log)
     from attnbench.layout import Run
     from attnbench.scoring.run import score_run
 
-    score_run(loaded, Run(dataset, model, fold, seed))
+    score_run(loaded, Run(dataset, model, fold, seed, percent))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from attnbench.data.case import PreparedCase
-from attnbench.data.folds import load_folds, make_folds, write_folds
+from attnbench.data.folds import Fold, fewer_groups, load_folds, make_folds, write_folds
 from attnbench.data.store import CaseStore, DatasetInfo, write_store
 from attnbench.errors import DataError
 from attnbench.study import FoldsPart
@@ -235,3 +235,28 @@ def test_few_groups_leave_one_for_validation(tmp_path):
             store.cases.set_index("case").loc[list(part), "group"].nunique()
             for part in (fold.train, fold.validation, fold.test)
         ] == [1, 1, 1]
+
+
+sizes = st.lists(st.integers(1, 5), min_size=1, max_size=30)
+
+
+@given(sizes, st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 100), st.integers(1, 100)))
+def test_a_smaller_share_of_the_training_groups_is_part_of_a_larger_one(sizes, seed, percents):
+    train = {f"c{group}_{case}": f"g{group}" for group, size in enumerate(sizes) for case in range(size)}
+    groups = {**train, "v": "gv", "t": "gt"}
+    fold = Fold(tuple(train), ("v",), ("t",))
+    small, large = (fewer_groups(fold, groups, percent, seed) for percent in sorted(percents))
+    assert set(small.train) <= set(large.train) <= set(fold.train)
+    for share, percent in zip((small, large), sorted(percents), strict=True):
+        kept = {groups[case] for case in share.train}
+        assert share.train == tuple(case for case in fold.train if groups[case] in kept), "groups stay whole, in order"
+        assert len(kept) >= 1
+        assert abs(len(kept) - max(1, percent * len(sizes) / 100)) <= 0.5
+        assert (share.validation, share.test) == (fold.validation, fold.test)
+    assert fewer_groups(fold, groups, 100, seed) == fold
+
+
+def test_the_seed_decides_which_groups_come_first():
+    groups = {f"c{number}": f"g{number}" for number in range(20)}
+    fold = Fold(tuple(groups), (), ())
+    assert len({fewer_groups(fold, groups, 25, seed).train for seed in range(10)}) > 1

@@ -16,7 +16,7 @@ def make_case(number, shape, rng):
         mask[tuple(slice(side // 2, side // 2 + 3) for side in shape)] = 2
     image = (rng.standard_normal((2, *shape)) + mask).astype(np.float32)
     spacing = (1.0, 0.5, 2.0)[: len(shape)]
-    return PreparedCase(f"case{number}", f"group{number // 2}", image, mask, mask, spacing, spacing)
+    return PreparedCase(f"case{number}", f"group{number}", image, mask, mask, spacing, spacing)
 
 
 def make_store(folder, ndim):

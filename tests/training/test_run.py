@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -110,6 +111,34 @@ def test_checkpoint_of_another_recipe_is_refused(study):
     training = study.training.model_copy(update={"learning_rate": 0.5})
     with pytest.raises(CheckpointError, match="another recipe"):
         predict_run(study.model_copy(update={"training": training}), run)
+
+
+def test_fewer_groups_change_the_training_cases_and_nothing_else(study):
+    few, every = Run(study.datasets[0].name, "unet", 0, 0, 50), run_of(study, "unet")
+    assert study.layout.run(few) == study.layout.run(every).with_name("fold0-seed0-groups50")
+    small, full = load_inputs(study, few), load_inputs(study, every)
+    assert set(small.fold.train) < set(full.fold.train)
+    assert (small.fold.validation, small.fold.test) == (full.fold.validation, full.fold.test)
+    assert (small.hashes["data"], small.hashes["folds"]) == (full.hashes["data"], full.hashes["folds"])
+    for model in ("self_attention", "attention_gate"):
+        assert load_inputs(study, replace(few, model=model)).fold == small.fold
+    for run in (few, every):
+        train_run(study, run)
+    facts = {run: json.loads((study.layout.run(run) / "run.json").read_text()) for run in (few, every)}
+    for run, inputs in ((few, small), (every, full)):
+        groups = inputs.store.cases.set_index("case")["group"]
+        assert facts[run]["training_groups"] == len({groups[case] for case in inputs.fold.train})
+        assert facts[run]["percent"] == run.percent
+    assert facts[few]["steps"] == facts[every]["steps"]
+    assert facts[few]["weights_sha256"] != facts[every]["weights_sha256"]
+
+
+def test_a_checkpoint_trained_on_fewer_groups_is_refused_as_one_of_all(study):
+    few, every = Run(study.datasets[0].name, "unet", 0, 0, 50), run_of(study, "unet")
+    train_run(study, few)
+    study.layout.run(few).rename(study.layout.run(every))
+    with pytest.raises(CheckpointError, match="another recipe"):
+        predict_run(study, every)
 
 
 def test_damaged_checkpoint_is_refused_by_name(study):

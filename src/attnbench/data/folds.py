@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,17 @@ def load_folds(path: Path, store: CaseStore) -> Folds:
     for problem in _problems(folds, dict(zip(store.cases["case"], store.cases["group"], strict=True))):
         raise DataError(f"{path}: {problem}; {remedy}")
     return folds
+
+
+def fewer_groups(fold: Fold, groups: Mapping[str, str], percent: int, seed: int) -> Fold:
+    """`fold` with `percent` of its training groups (rounded, one at least); validation and test stay.
+
+    `groups` is the group of every case. The seed decides the order in which groups come in, so that a smaller share is
+    part of every larger one.
+    """
+    order = np.random.default_rng(seed).permutation(sorted({groups[case] for case in fold.train}))
+    kept = set(order[: max(1, math.floor(percent * len(order) / 100 + 0.5))])
+    return replace(fold, train=tuple(case for case in fold.train if groups[case] in kept))
 
 
 def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:

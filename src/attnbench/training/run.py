@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from attnbench.data.folds import Fold, load_folds
+from attnbench.data.folds import Fold, fewer_groups, load_folds
 from attnbench.data.store import CaseStore
 from attnbench.files import write_csv, write_json
 from attnbench.layout import Run
@@ -45,17 +45,25 @@ class RunInputs:
     patch: tuple[int, ...]
     hashes: dict[str, str]
 
+    @property
+    def training_groups(self) -> int:
+        """How many groups the run is trained on."""
+        return int(self.store.cases.set_index("case")["group"].loc[list(self.fold.train)].nunique())
+
 
 def load_inputs(study: Study, run: Run) -> RunInputs:
-    """Prepared data and fold of a run; refuses folds that are not those of the data."""
+    """Prepared data and fold of a run, of its share of the training groups; refuses folds that are not of the data."""
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
+    groups = dict(zip(store.cases["case"], store.cases["group"], strict=True))
+    fold = fewer_groups(folds.fold(run.fold), groups, run.percent, _seeds(run)[2])
+    share = {} if run.percent == 100 else {"percent": run.percent}
     hashes = {
-        "recipe": hash_of(study.recipe(run.dataset, run.model)),
+        "recipe": hash_of(study.recipe(run.dataset, run.model) | share),
         "data": store.info.content_hash,
         "folds": folds.hash,
     }
-    return RunInputs(store, folds.fold(run.fold), study.patch(run.dataset, store.info.ndim), hashes)
+    return RunInputs(store, fold, study.patch(run.dataset, store.info.ndim), hashes)
 
 
 def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
@@ -90,6 +98,7 @@ def train_run(study: Study, run: Run) -> None:
         save_checkpoint(folder / "model.pt", network, inputs.hashes)
         write_csv(folder / "history.csv", pd.DataFrame(rows))
         facts = provenance(device, autocast) | {
+            "training_groups": inputs.training_groups,
             "steps": steps,
             "train_seconds": seconds,
             "images_per_second": steps * _batch(study, run) / seconds,
@@ -125,10 +134,10 @@ def _batch(study: Study, run: Run) -> int:
     return study.dataset(run.dataset).batch or study.training.batch
 
 
-def _seeds(run: Run) -> tuple[int, int]:
-    """Seeds of training and validation patches: the same for every model."""
+def _seeds(run: Run) -> tuple[int, ...]:
+    """Seeds of training patches, validation patches and the order of groups: the same for every model and share."""
     digest = hashlib.sha256(f"{run.dataset} {run.fold} {run.seed}".encode()).digest()
-    return int.from_bytes(digest[:4]), int.from_bytes(digest[4:8])
+    return tuple(int.from_bytes(digest[start : start + 4]) for start in (0, 4, 8))
 
 
 def _line(row: dict[str, float], steps: int) -> str:
