@@ -159,7 +159,7 @@ def test_selective_kernel_chooses_between_two_kernels_per_channel(ndim, groups, 
     small, large = torch.exp(scores[:, :C]), torch.exp(scores[:, C:])
     share = spread(small / (small + large), ndim)
     close(module(x), share * branches[0] + (1 - share) * branches[1])
-    close(module.attention_map(x), share)
+    close(module.channel_map(x), share)
 
 
 @both

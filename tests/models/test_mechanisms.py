@@ -207,18 +207,18 @@ def test_never_holds_a_value_per_pair_of_positions(name):
     assert largest_tensor(name, 48) <= 8 * largest_tensor(name, 24)
 
 
-@pytest.mark.parametrize(
-    ("name", "ndim"), [form for form in FORMS if hasattr(get_mechanism(form[0]).module, "attention_map")]
-)
-def test_attention_map_is_a_weight_per_position_or_per_channel(name, ndim, randomise):
+@every_form
+def test_has_a_map_of_weights_per_position_or_per_channel(name, ndim, randomise):
     module = randomise(build(name, ndim)).eval()
+    kinds = [kind for kind in ("attention_map", "channel_map") if hasattr(module, kind)]
+    assert len(kinds) == 1
     for size in (EVEN[ndim], ODD[ndim]):
         arguments = inputs(name, size)
-        weights = module.attention_map(*arguments)
+        weights = getattr(module, kinds[0])(*arguments)
         maps = list(weights) if isinstance(weights, list | tuple) else [weights]
         for x, weight in zip(features(arguments), maps, strict=False):
             per_position, per_channel = (2, 1, *x.shape[2:]), (2, x.shape[1], *([1] * ndim))
-            assert weight.shape in (per_position, per_channel)
+            assert weight.shape == (per_position if kinds == ["attention_map"] else per_channel)
             assert weight.isfinite().all() and (weight >= 0).all()
             assert weight.flatten(1).std(1).min() > 0  # it depends on the position or channel
 

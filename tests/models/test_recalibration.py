@@ -67,7 +67,7 @@ def test_channel_excitation(name, hidden, ndim, randomise):
     z = x.sum(tuple(range(2, x.dim()))) / math.prod(SIZES[ndim])
     s = sigmoid((z @ first.weight.T).clamp(min=0) @ second.weight.T)
     close(module(x), x * spread(s, ndim))
-    close(module.attention_map(x), spread(s, ndim))
+    close(module.channel_map(x), spread(s, ndim))
 
 
 @both

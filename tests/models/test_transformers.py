@@ -300,7 +300,7 @@ def test_channel_cross_fusion_attends_over_the_channels_of_all_skips(ndim, rando
             place = (..., *(slice(rebuild.patch * c, rebuild.patch * (c + 1)) for c in cell))
             expected[place] += torch.relu(mixed[:, :, index]).reshape(2, -1, *[1] * ndim)
         close(y, expected)
-    close(torch.cat(module.attention_map(skips), dim=1).flatten(1), received)
+    close(torch.cat(module.channel_map(skips), dim=1).flatten(1), received)
 
 
 @both

@@ -55,8 +55,23 @@ def lacks() -> dict[str, tuple[str, ...]]:
     }
 
 
+def has_map(model: ModelPart) -> bool:
+    """Whether a model of a study is a variant one of whose mechanisms weights positions: it has an `attention_map`."""
+    return model.control is None and any(
+        isinstance(node, ast.FunctionDef) and node.name == "attention_map"
+        for name in mechanisms_of(model)
+        for node in _registered(name).body
+    )
+
+
 def _declared(mechanism: str) -> set[str]:
-    """Keywords of the `@mechanism(...)` that registers it, read from its file."""
-    tree = ast.parse((_ATTENTION / f"{mechanism}.py").read_text(encoding="utf-8"))
-    calls = (item for node in tree.body if isinstance(node, ast.ClassDef) for item in node.decorator_list)
+    """Keywords of the `@mechanism(...)` that registers it."""
+    calls = _registered(mechanism).decorator_list
     return {keyword.arg for call in calls if isinstance(call, ast.Call) for keyword in call.keywords if keyword.arg}
+
+
+@cache
+def _registered(mechanism: str) -> ast.ClassDef:
+    """The class of a mechanism, the one that is decorated, read from its file."""
+    tree = ast.parse((_ATTENTION / f"{mechanism}.py").read_text(encoding="utf-8"))
+    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.decorator_list)

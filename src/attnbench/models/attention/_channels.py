@@ -42,3 +42,26 @@ class PooledBatchNorm(nn.BatchNorm1d):
         if self.training and x.shape[0] > 1:
             return super().forward(x)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+
+
+class ChannelExcitation(nn.Module):
+    """x * sigmoid(W2 relu(W1 mean(x))) with `hidden` units, the mean over all positions.
+
+    Maps (B, C, *spatial) to the same shape.
+    """
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.excite = nn.Sequential(
+            nn.Linear(channels, hidden, bias=False),
+            nn.ReLU(),
+            nn.Linear(hidden, channels, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def channel_map(self, x: Tensor) -> Tensor:
+        """Weights of the channels in (0, 1), (B, C, 1, ...)."""
+        return channel_weights(self.excite(spatial_mean(x)), x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.channel_map(x)

@@ -142,7 +142,7 @@ class ChannelCrossFusion(nn.Module):
         grid = embedded[0].shape[2:]
         return [tokens(resize(x, tuple(grid))) for x in embedded], grid
 
-    def attention_map(self, skips: Sequence[Tensor]) -> list[Tensor]:
+    def channel_map(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """Attention that each channel receives in the last layer, mean over channels and heads; (B, C_i, 1, ...)."""
         sequences, _ = self._embedded(skips)
         *before, last = self.layers

@@ -6,9 +6,7 @@ MICCAI 2018, arXiv:1803.02579, section 2.1; it halves the width (reduction 2), w
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from attnbench.models.attention._channels import channel_weights, spatial_mean
+from attnbench.models.attention._channels import ChannelExcitation
 from attnbench.models.registry import Paper, mechanism
 
 
@@ -22,22 +20,8 @@ from attnbench.models.registry import Paper, mechanism
     ),
     default=("encoder", "bottleneck", "decoder"),
 )
-class ChannelSE(nn.Module):
+class ChannelSE(ChannelExcitation):
     """x * sigmoid(W1 relu(W2 mean(x))) with C/2 hidden units; maps (B, C, *spatial) to the same shape."""
 
     def __init__(self, channels: int, ndim: int, reduction: int = 2) -> None:
-        super().__init__()
-        hidden = max(1, channels // reduction)
-        self.excite = nn.Sequential(
-            nn.Linear(channels, hidden, bias=False),
-            nn.ReLU(),
-            nn.Linear(hidden, channels, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def attention_map(self, x: Tensor) -> Tensor:
-        """Weights of the channels in (0, 1), (B, C, 1, ...)."""
-        return channel_weights(self.excite(spatial_mean(x)), x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.attention_map(x)
+        super().__init__(channels, max(1, channels // reduction))

@@ -38,10 +38,10 @@ class ECA(nn.Module):
         size = adaptive_kernel(channels)
         self.mix = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
 
-    def attention_map(self, x: Tensor) -> Tensor:
+    def channel_map(self, x: Tensor) -> Tensor:
         """Weights of the channels in (0, 1), (B, C, 1, ...)."""
         mixed = self.mix(spatial_mean(x).unsqueeze(1)).squeeze(1)
         return channel_weights(mixed.sigmoid(), x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.attention_map(x)
+        return x * self.channel_map(x)

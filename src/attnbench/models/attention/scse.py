@@ -36,4 +36,4 @@ class SCSE(nn.Module):
         return self.spatial.attention_map(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * (self.channel.attention_map(x) + self.spatial.attention_map(x))
+        return x * (self.channel.channel_map(x) + self.spatial.attention_map(x))

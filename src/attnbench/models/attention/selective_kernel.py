@@ -47,7 +47,7 @@ class SelectiveKernel(nn.Module):
         scores = self.select(self.reduce(spatial_mean(small + large))).unflatten(1, (2, -1))
         return channel_weights(scores.softmax(1)[:, 0], small)
 
-    def attention_map(self, x: Tensor) -> Tensor:
+    def channel_map(self, x: Tensor) -> Tensor:
         """Share of the small kernel in each channel in (0, 1), (B, C, 1, ...)."""
         return self._share_of_small(self.small(x), self.large(x))
 

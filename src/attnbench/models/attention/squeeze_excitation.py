@@ -6,9 +6,7 @@ paper finds better). Departs from it in a floor of 8 hidden units, which the pap
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
-from attnbench.models.attention._channels import channel_weights, hidden_width, spatial_mean
+from attnbench.models.attention._channels import ChannelExcitation, hidden_width
 from attnbench.models.registry import Paper, mechanism
 
 
@@ -17,22 +15,8 @@ from attnbench.models.registry import Paper, mechanism
     paper=Paper("Hu, Shen, Sun", 2018, "Squeeze-and-Excitation Networks", "CVPR 2018, arXiv:1709.01507"),
     default=("encoder", "bottleneck"),
 )
-class SqueezeExcitation(nn.Module):
+class SqueezeExcitation(ChannelExcitation):
     """x * sigmoid(W2 relu(W1 mean(x))), the mean over all positions; maps (B, C, *spatial) to the same shape."""
 
     def __init__(self, channels: int, ndim: int, reduction: int = 16) -> None:
-        super().__init__()
-        hidden = hidden_width(channels, reduction)
-        self.excite = nn.Sequential(
-            nn.Linear(channels, hidden, bias=False),
-            nn.ReLU(),
-            nn.Linear(hidden, channels, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def attention_map(self, x: Tensor) -> Tensor:
-        """Weights of the channels in (0, 1), (B, C, 1, ...)."""
-        return channel_weights(self.excite(spatial_mean(x)), x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.attention_map(x)
+        super().__init__(channels, hidden_width(channels, reduction))
