@@ -20,6 +20,7 @@ rule analyse:
                 "cost",
                 "across",
                 "agreement",
+                "cases",
                 "difficulty",
                 "difficulty_strata",
                 "human",

@@ -1,10 +1,18 @@
-"""Which cases a figure shows: a rule, never a hand."""
+"""Which cases are shown: a rule, never a hand."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+
+from attnbench.analysis.case_values import values_of
+from attnbench.analysis.table import DatasetScores
+from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.study import Study
+
+COLUMNS = ("dataset", "rule", "case", "group", "fold", "seed", "of_model", "metric")
 
 
 @dataclass(frozen=True)
@@ -14,6 +22,22 @@ class Choice:
     rule: str
     case: str
     model: str | None = None
+
+
+def shown_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
+    """One row per dataset and case that figures show, chosen by the first main metric and the runs of the first seed.
+
+    Columns `dataset, rule, case, group, fold, seed, of_model, metric`; `of_model` is the model that gains or loses.
+    """
+    metric, seed = main_metrics(study.metrics)[0], study.seeds[0]
+    rows = []
+    for block in blocks:
+        values = values_of(block, metric, seed)
+        about = values.drop_duplicates("case").set_index("case")
+        for choice in choose_cases(values, study.baseline, METRICS[metric].higher_is_better):
+            group, fold = about.loc[choice.case, ["group", "fold"]]
+            rows.append((block.dataset, choice.rule, choice.case, group, fold, seed, choice.model, metric))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) -> list[Choice]:

@@ -23,8 +23,7 @@ def case_values(study: Study, metric: str, seed: int | None = None) -> pd.DataFr
 
     Columns `dataset, model, case, group, fold, value`; undefined values are left out. Empty without scores.
     """
-    blocks = [block for block in _blocks(study) if metric in block.metrics]
-    frames = [_values_of(block, metric, seed) for block in blocks]
+    frames = [values_of(block, metric, seed) for block in _blocks(study)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
@@ -35,7 +34,10 @@ def _blocks(study: Study) -> list[DatasetScores]:
     return arrange(read_scores(study.layout.scores), datasets, models, study.metrics)
 
 
-def _values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFrame:
+def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFrame:
+    """The rows of `case_values` of one dataset."""
+    if metric not in block.metrics:
+        return pd.DataFrame(columns=list(COLUMNS))
     position = block.metrics.index(metric)
     per_seed = with_all_classes(block.values[[position]])[0, -1]
     chosen = [place for place, number in enumerate(block.seeds) if seed in (None, number)]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attnbench.scoring.definitions import main_metrics as main_metrics
+
 if TYPE_CHECKING:
     from attnbench.study import Study
 
@@ -97,8 +99,3 @@ def display_unit(unit: str) -> str:
 def figure_names(study: Study) -> list[str]:
     """Every figure of a study: the fixed ones, which say what they lack, and one of cases per dataset."""
     return [*_FIGURES, *(f"{CASES}{part.name}" for part in study.datasets)]
-
-
-def main_metrics(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    """The metrics shown first: Dice and HD95 where the study has them, else its first metric."""
-    return tuple(name for name in ("dice", "hd95") if name in metrics) or metrics[:1]

@@ -106,3 +106,8 @@ METRICS: dict[str, Metric] = {
 }
 MASK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "masks")
 """The metrics that need no more of a prediction than its mask."""
+
+
+def main_metrics(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics shown first: Dice and HD95 where the study has them, else its first metric."""
+    return tuple(name for name in ("dice", "hd95") if name in metrics) or metrics[:1]
