@@ -224,7 +224,7 @@ def score_observer(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log 
 def gather(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Join the scores of all finished runs into one table."""
     loaded = _start(study, log)
-    from attnbench.scoring.run import gather_scores
+    from attnbench.scoring.gather import gather_scores
 
     gather_scores(loaded)
 

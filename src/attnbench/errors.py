@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -44,3 +44,14 @@ def nearest(found: str, allowed: Iterable[str]) -> str:
     close = get_close_matches(found, words, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}allowed: {', '.join(words)}"
+
+
+def listed(items: Collection[object], at_most: int = 20) -> str:
+    """The first items in words, and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    words = [str(item) for item in items]
+    more = f" and {len(words) - at_most} more" if len(words) > at_most else ""
+    return ", ".join(words[:at_most]) + more if words else "none"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from attnbench.models.layers import resize
 from attnbench.study import Study
 from attnbench.training.checkpoint import load_checkpoint
 from attnbench.training.device import autocast_type, claim_device
-from attnbench.training.run import load_inputs, network_for
+from attnbench.training.run import RunInputs, load_inputs, network_for
 
 _OVERLAP = 0.5
 _SIGMA = 0.125
@@ -158,6 +160,48 @@ def _binned(values: Tensor, hit: Tensor) -> np.ndarray:
     return totals
 
 
+@dataclass(frozen=True)
+class Trained:
+    """The network of a finished run on its device, with what it was made from."""
+
+    inputs: RunInputs
+    network: nn.Module
+    device: torch.device
+    autocast: torch.dtype | None
+
+    def predict(self, store: CaseStore, indices: Iterable[int], images: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        """Class probabilities (K, *original_shape) for each of `images` (C, *shape), which are cases of `store`."""
+        tensors = (torch.from_numpy(np.array(image)).to(self.device) for image in images)
+        predicted = predict_probabilities(self.network, tensors, self.inputs.patch, self.autocast)
+        for index, probabilities in zip(indices, predicted, strict=True):
+            yield on_own_grid(probabilities, store.original_shape(index))
+
+
+@contextmanager
+def trained_network(study: Study, run: Run) -> Iterator[Trained]:
+    """Yield the network of a trained run on a device claimed for it; refuses weights of another recipe or data."""
+    inputs = load_inputs(study, run)
+    with claim_device(study.compute) as device:
+        network = network_for(study, run, inputs.store)
+        load_checkpoint(study.layout.run(run) / "model.pt", network, inputs.hashes)
+        yield Trained(inputs, network.to(device).eval(), device, autocast_type(study.compute.precision, device))
+
+
+def as_mask(probabilities: Tensor) -> np.ndarray:
+    """The most probable class (*spatial), uint8, of probabilities (K, *spatial)."""
+    return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def case_reliability(
+    probabilities: Tensor, store: CaseStore, index: int, classes: Iterable[int]
+) -> Iterator[dict[str, Any]]:
+    """The `reliability` of probabilities (K, *original_shape) of a case of `store`, inside its field of view."""
+    fov = store.fov(index)
+    region = None if fov is None else torch.from_numpy(np.array(fov)).to(probabilities.device)
+    reference = torch.from_numpy(np.array(store.reference(index))).to(probabilities.device)
+    return reliability(probabilities, reference, region, classes)
+
+
 def predict_run(study: Study, run: Run) -> None:
     """Predict the test cases of one trained run and write `predictions.npz`, one mask per case in its own grid.
 
@@ -165,26 +209,16 @@ def predict_run(study: Study, run: Run) -> None:
     """
     import pandas as pd
 
-    inputs = load_inputs(study, run)
-    store: CaseStore = inputs.store
     folder = study.layout.run(run)
-    with claim_device(study.compute) as device:
-        network = network_for(study, run, store)
-        load_checkpoint(folder / "model.pt", network, inputs.hashes)
-        network.to(device).eval()
-        autocast = autocast_type(study.compute.precision, device)
-        indices = {case: store.index(case) for case in inputs.fold.test}
-        images = (torch.from_numpy(np.array(store.image(index))).to(device) for index in indices.values())
-        predicted = predict_probabilities(network, images, inputs.patch, autocast)
-        predictions: dict[str, Any] = {}
-        calibration: list[dict[str, Any]] = []
-        for (case, index), probabilities in zip(indices.items(), predicted, strict=True):
-            own = on_own_grid(probabilities, store.original_shape(index))
-            predictions[case] = own.argmax(dim=0).to(torch.uint8).cpu().numpy()
-            fov = store.fov(index)
-            region = None if fov is None else torch.from_numpy(np.array(fov)).to(device)
-            reference = torch.from_numpy(np.array(store.reference(index))).to(device)
-            calibration += [{"case": case, **row} for row in reliability(own, reference, region, store.info.classes)]
+    predictions: dict[str, Any] = {}
+    calibration: list[dict[str, Any]] = []
+    with trained_network(study, run) as trained:
+        store = trained.inputs.store
+        indices = {case: store.index(case) for case in trained.inputs.fold.test}
+        predicted = trained.predict(store, indices.values(), map(store.image, indices.values()))
+        for (case, index), own in zip(indices.items(), predicted, strict=True):
+            predictions[case] = as_mask(own)
+            calibration += ({"case": case, **row} for row in case_reliability(own, store, index, store.info.classes))
     write_csv(folder / "calibration.csv", pd.DataFrame(calibration, columns=list(CALIBRATION_COLUMNS)))
     with whole_file(folder / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)

@@ -13,7 +13,8 @@ from attnbench.errors import DataError
 from attnbench.layout import Run
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS
-from attnbench.scoring.run import gather_scores, score_run
+from attnbench.scoring.gather import gather_scores
+from attnbench.scoring.run import score_run
 from attnbench.study import parse_study
 
 RUN = Run("toy", "unet", 0, 0)
