@@ -62,7 +62,7 @@ REFUSED = {
         {"models": ["unet", {"name": "attention_gate", "divisor": 8}]},
         ["models[1]", "divisor: only together with `network`"],
     ),
-    "unknown key": ({"modles": ["unet"]}, ["modles", "did you mean 'models'", "datasets, folds"]),
+    "unknown key": ({"modles": ["unet"]}, ["modles", "did you mean 'models'", "datasets, figures, folds"]),
     "unknown nested key": ({"training": {"stpes": 3}}, ["training.stpes", "did you mean 'steps'", "batch, "]),
     "wrong type": ({"training": {"steps": "many"}}, ["training.steps", "integer", '"many"']),
     "out of range": ({"training": {"steps": 0}}, ["training.steps", "greater than 0", "found 0"]),

@@ -64,8 +64,8 @@ _PARTS: dict[str, Callable[[Study, str, str], Any]] = {
     "train": _recipe,
     "score": lambda study, *_: study.metrics,
     "analyse": _comparison,
-    "figure": _comparison,
-    "tables": lambda study, *_: study.model_dump(mode="json", exclude={"compute", "data", "output"}),
+    "figure": lambda study, *rest: _comparison(study, *rest) | study.model_dump(mode="json", include={"figures"}),
+    "tables": lambda study, *_: study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"}),
 }
 
 

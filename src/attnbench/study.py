@@ -112,6 +112,26 @@ class AnalysisPart(Part):
     )
 
 
+# Springer LNCS has one column; IEEE and Nature have two. The height leaves room for a caption.
+_JOURNALS = {"miccai": (122, 122, 180), "tmi": (88.9, 181, 210), "nature": (89, 183, 230)}
+Journal = Literal["miccai", "tmi", "nature"]
+PageMm = tuple[Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)]]
+
+
+def _page_of_journal(value: Any) -> Any:
+    if isinstance(value, str) and value not in _JOURNALS:
+        raise ValueError(f"no such journal; {nearest(value, _JOURNALS)}")
+    return _JOURNALS.get(value, value) if isinstance(value, str) else value
+
+
+class FiguresPart(Part):
+    """How figures are printed."""
+
+    page: Annotated[PageMm, BeforeValidator(_page_of_journal, json_schema_input_type=Journal | PageMm)] = Field(
+        (88, 180, 230), description="A journal, or mm: width of a column, width of the text, largest height."
+    )
+
+
 class ComputePart(Part):
     """What the runs compute on."""
 
@@ -174,6 +194,7 @@ class Study(Part):
         (), description="Percent of the training groups: every run again with only so many of them."
     )
     analysis: AnalysisPart = Field(default_factory=AnalysisPart)
+    figures: FiguresPart = Field(default_factory=FiguresPart)
     compute: ComputePart = Field(default_factory=ComputePart)
     data: DataPart = Field(default_factory=DataPart)
     output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")

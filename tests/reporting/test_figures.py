@@ -20,7 +20,7 @@ from attnbench.reporting.figures.learning import curve_frame
 from attnbench.reporting.figures.pareto import front_of
 from attnbench.reporting.figures.ranks import alike
 from attnbench.reporting.names import figure_names
-from attnbench.reporting.style import DOUBLE_MM, SINGLE_MM, TALLEST_MM, model_styles
+from attnbench.reporting.style import model_styles, page_of
 from attnbench.study import Study, parse_study
 
 
@@ -38,8 +38,9 @@ def printed_mm(study: Study, name: str) -> tuple[float, float]:
 
 def assert_drawn(study: Study, name: str) -> None:
     width, height = printed_mm(study, name)
-    assert any(width == pytest.approx(allowed, abs=0.2) for allowed in (SINGLE_MM, DOUBLE_MM))
-    assert 15 < height <= TALLEST_MM + 0.2
+    page = page_of(study)
+    assert any(width == pytest.approx(allowed, abs=0.2) for allowed in (page.single, page.double))
+    assert 15 < height <= page.tallest + 0.2
     with Image.open(study.layout.figures / f"{name}.png") as picture:
         assert picture.width == pytest.approx(width / 25.4 * 300, abs=2)
         assert picture.height == pytest.approx(height / 25.4 * 300, abs=2)
@@ -55,6 +56,40 @@ def test_every_figure_in_both_formats_at_journal_width(write_study):
         content = (study.layout.figures / f"{name}.pdf").read_bytes()
         assert b"/Subtype /Type3" not in content
         assert b"/FontFile2" in content
+
+
+@pytest.mark.parametrize(
+    ("page", "single", "double"),
+    [("miccai", 122, 122), ("tmi", 88.9, 181), ("nature", 89, 183), ([75, 150.5, 99], 75, 150.5), (None, 88, 180)],
+)
+def test_the_study_says_how_wide_figures_are_printed(write_study, page, single, double):
+    """Widths of Springer LNCS, IEEE (3.5 and 7.1 in), Nature, and two of one's own; the last is the default."""
+    study = write_study(datasets=["phantom2d", "phantom3d"], models=["unet", "attention_gate"], cases=4, seeds=(0,))
+    if page:
+        study = parse_study({**study.model_dump(mode="json"), "figures": {"page": page}})
+    narrow = parse_study({**study.model_dump(mode="json"), "datasets": ["phantom2d"]})
+    for name in (
+        "scores",
+        "effects",
+        "heatmap_metrics",
+        "ranks",
+        "pareto",
+        "difficulty",
+        "learning",
+        "cases_phantom2d",
+    ):
+        draw_figure(study, name)
+        assert printed_mm(study, name)[0] == pytest.approx(double, abs=0.2)
+    for name in ("scores", "learning", "difficulty_slopes"):
+        draw_figure(narrow, name)
+        assert printed_mm(narrow, name)[0] == pytest.approx(single, abs=0.2)
+
+
+def test_widths_that_no_page_has_are_refused():
+    with pytest.raises(StudyError, match=r"figures\.page"):
+        parse_study({"name": "s", "datasets": ["d"], "models": ["unet"], "figures": {"page": [8.8, 18, 23]}})
+    with pytest.raises(StudyError, match="no such journal; allowed: miccai, nature, tmi"):
+        parse_study({"name": "s", "datasets": ["d"], "models": ["unet"], "figures": {"page": "lancet"}})
 
 
 def test_drawing_again_gives_the_same_bytes(write_study):

@@ -16,9 +16,6 @@ from attnbench.reporting.names import display_name
 if TYPE_CHECKING:
     from attnbench.study import Study
 
-SINGLE_MM = 88.0
-DOUBLE_MM = 180.0
-TALLEST_MM = 230.0
 STYLE_FILE = Path(__file__).parent / "attnbench.mplstyle"
 
 NEUTRAL = "#4d4d4d"
@@ -35,6 +32,24 @@ _DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (
     (0, ()),
 )
 _CLASS_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2")
+
+
+@dataclass(frozen=True)
+class Page:
+    """Room that a journal gives a figure, in mm: one column, the whole width, and the height above a caption."""
+
+    single: float
+    double: float
+    tallest: float
+
+    def columns(self, least_mm: float = 55.0) -> int:
+        """How many panels at least so wide stand beside each other."""
+        return max(1, int(self.double // least_mm))
+
+
+def page_of(study: Study) -> Page:
+    """The page that the study's figures are printed on."""
+    return Page(*study.figures.page)
 
 
 @dataclass(frozen=True)

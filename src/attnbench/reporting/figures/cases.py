@@ -19,7 +19,7 @@ from attnbench.reporting.figures.drawing import Drawn, message_figure
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of
-from attnbench.reporting.style import DOUBLE_MM, QUIET, TALLEST_MM, class_colour, new_figure
+from attnbench.reporting.style import QUIET, Page, class_colour, new_figure, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -39,17 +39,17 @@ _COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "met
 
 def cases(study: Study, dataset: str) -> Drawn:
     """Rows of cases: median and worst of the baseline, largest gain and loss; predicted by the first seed's runs."""
-    metric, seed = main_metrics(study.metrics)[0], study.seeds[0]
+    page, metric, seed = page_of(study), main_metrics(study.metrics)[0], study.seeds[0]
     values = case_values(study, metric, seed)
     values = values[values["dataset"] == dataset]
     chosen = choose_cases(values, study.baseline, METRICS[metric].higher_is_better)
     if not chosen:
         message = f"{display_name(dataset)}: no case to show, no run of seed {seed} has finished"
-        return message_figure(message, pd.DataFrame(columns=_COLUMNS))
+        return message_figure(page, message, pd.DataFrame(columns=_COLUMNS))
     store = CaseStore.open(study.layout.prepared(dataset))
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
-    lines, columns, height = _arrangement(2 + len(study.models), planes)
-    figure = new_figure(DOUBLE_MM, height)
+    lines, columns, height = _arrangement(page, 2 + len(study.models), planes)
+    figure = new_figure(page.double, height)
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
     panels = figure.subplots(len(chosen) * lines, columns, squeeze=False)
     rows = []
@@ -57,7 +57,7 @@ def cases(study: Study, dataset: str) -> Drawn:
         own = panels[place * lines : (place + 1) * lines].ravel().tolist()
         rows += _case(own, study, store, choice, plane, values[values["case"] == choice.case], metric)
         own[0].set_ylabel(f"{choice.rule}\n{_cut(choice.case)}")
-    _wrap_titles(panels.ravel().tolist(), (DOUBLE_MM - _MARGIN_MM) / columns)
+    _wrap_titles(panels.ravel().tolist(), (page.double - _MARGIN_MM) / columns)
     classes = [Patch(color=class_colour(int(key)), label=name) for key, name in store.info.classes.items()]
     figure.legend(handles=classes, loc="outside lower center", ncols=min(6, len(classes)))
     heading = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
@@ -76,7 +76,7 @@ def _cut(case: str) -> str:
     return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
 
 
-def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
+def _arrangement(page: Page, panels: int, planes: list[Plane]) -> tuple[int, int, float]:
     """Lines per case, columns, and the figure's height in mm.
 
     As few lines as keep panels wide enough to read; where none does, the widest panels that fit one page.
@@ -85,11 +85,11 @@ def _arrangement(panels: int, planes: list[Plane]) -> tuple[int, int, float]:
     options = []
     for lines in range(1, 7):
         columns = math.ceil(panels / lines)
-        width = (DOUBLE_MM - _MARGIN_MM) / columns
+        width = (page.double - _MARGIN_MM) / columns
         titles = _TITLE_MM * (1 if width > 30 else 2 if width > 18 else 3)
         height = len(planes) * lines * (width * shape + titles + 1.0) + 14
-        shrink = min(1.0, TALLEST_MM / height)
-        options.append((width * shrink, lines, columns, min(height, TALLEST_MM)))
+        shrink = min(1.0, page.tallest / height)
+        options.append((width * shrink, lines, columns, min(height, page.tallest)))
     wide = [option for option in options if option[0] >= _READABLE_MM]
     return (wide[0] if wide else max(options))[1:]
 

@@ -18,7 +18,7 @@ from attnbench.reporting.figures.drawing import (
 )
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_measure, display_name, main_metrics
-from attnbench.reporting.style import DOUBLE_MM, NEUTRAL, SINGLE_MM, ModelStyle, model_styles
+from attnbench.reporting.style import NEUTRAL, ModelStyle, model_styles, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def difficulty(study: Study) -> Drawn:
     Phantoms show their known truths, other datasets three measured ones; `difficulty_slopes` has all.
     """
     metric = main_metrics(study.metrics)[0]
-    frame = difficulty_frame(study, metric)
+    frame, page = difficulty_frame(study, metric), page_of(study)
     if frame.empty:
-        return message_figure(_nothing(study), frame)
+        return message_figure(page, _nothing(study), frame)
     styles = _variants(study)
     names = list(dict.fromkeys(frame["dataset"]))
-    figure, panels = grid(len(names) * _SHOWN, 45, extra_mm=legend_mm(len(styles)), columns=_SHOWN)
+    figure, panels = grid(page, len(names) * _SHOWN, 45, extra_mm=legend_mm(len(styles), page.double), columns=_SHOWN)
     for position, axes in enumerate(panels):
         name, column = names[position // _SHOWN], position % _SHOWN
         own = frame[frame["dataset"] == name]
@@ -65,16 +65,16 @@ def difficulty(study: Study) -> Drawn:
 def difficulty_slopes(study: Study) -> Drawn:
     """Forest of slopes: change of the benefit per standard deviation of every measure; filled: significant (Holm)."""
     metric = main_metrics(study.metrics)[0]
-    frame = read_frame(study, "difficulty")
+    frame, page = read_frame(study, "difficulty"), page_of(study)
     frame = frame[(frame["metric"] == metric) & (frame["model"] != study.baseline)].reset_index(drop=True)
     if frame.empty:
-        return message_figure(_nothing(study), frame)
+        return message_figure(page, _nothing(study), frame)
     styles = _variants(study)
     names = list(dict.fromkeys(frame["dataset"]))
     most = frame.groupby("dataset")[["measure", "known_truth"]].apply(lambda rows: len(rows.drop_duplicates())).max()
     height = int(most) * max(3.2, 1.6 * len(styles)) + 15
-    width = SINGLE_MM if len(names) == 1 else DOUBLE_MM
-    figure, panels = grid(len(names), height, extra_mm=legend_mm(len(styles), width), columns=2)
+    width = page.single if len(names) == 1 else page.double
+    figure, panels = grid(page, len(names), height, extra_mm=legend_mm(len(styles), width), columns=page.columns(80))
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(display_name(name))
         _slopes(axes, frame[frame["dataset"] == name], styles, 1 - study.analysis.confidence)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 
 from attnbench.files import whole_file, write_csv
-from attnbench.reporting.style import DOUBLE_MM, QUIET, SINGLE_MM, TALLEST_MM, ModelStyle, new_figure
+from attnbench.reporting.style import QUIET, ModelStyle, Page, new_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,19 +28,27 @@ class Drawn:
     frame: pd.DataFrame
 
 
-def grid(panels: int, panel_mm: float, extra_mm: float = 0.0, columns: int = 3) -> tuple[Figure, list[Axes]]:
+def grid(
+    page: Page, panels: int, panel_mm: float, extra_mm: float = 0.0, columns: int | None = None
+) -> tuple[Figure, list[Axes]]:
     """A journal-wide figure (one column wide for a single panel) of equal panels, `panel_mm` high each.
 
     `extra_mm` is room for a legend; panels shrink where the page would be too short.
     """
-    columns = min(columns, panels)
+    columns = min(columns or page.columns(), panels)
     rows = math.ceil(panels / columns)
-    height = min(TALLEST_MM, rows * panel_mm + extra_mm)
-    figure = new_figure(SINGLE_MM if panels == 1 else DOUBLE_MM, height)
+    height = min(page.tallest, rows * panel_mm + extra_mm)
+    figure = new_figure(page.single if panels == 1 else page.double, height)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for unused in axes[panels:]:
         unused.remove()
     return figure, axes[:panels]
+
+
+def leads_row(axes: Axes) -> bool:
+    """Whether a panel stands first in its row of the grid, where the names of rows are written."""
+    place = axes.get_subplotspec()
+    return place is None or place.is_first_col()
 
 
 def row_mm(rows: int) -> float:
@@ -54,9 +62,9 @@ def say(axes: Axes, message: str) -> None:
     axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=QUIET, wrap=True)
 
 
-def message_figure(message: str, frame: pd.DataFrame) -> Drawn:
+def message_figure(page: Page, message: str, frame: pd.DataFrame) -> Drawn:
     """A small figure that only says what is missing."""
-    figure = new_figure(SINGLE_MM, 25)
+    figure = new_figure(page.single, 25)
     say(figure.add_subplot(), message)
     return Drawn(figure, frame)
 
@@ -87,7 +95,7 @@ def legend_columns(figure: Figure, entries: int) -> int:
     return max(1, min(entries, int(figure.get_figwidth() * 25.4 // 34)))
 
 
-def legend_mm(entries: int, width_mm: float = DOUBLE_MM) -> float:
+def legend_mm(entries: int, width_mm: float) -> float:
     """Height of a legend of so many entries."""
     return 4.0 + 3.6 * math.ceil(entries / max(1, int(width_mm // 34)))
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, model_rows, row_mm, say
+from attnbench.reporting.figures.drawing import Drawn, grid, leads_row, message_figure, model_rows, row_mm, say
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.style import NEUTRAL, QUIET, model_styles
+from attnbench.reporting.style import NEUTRAL, QUIET, model_styles, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attnbench.study import Study
 
 
+_PANEL_MM = 45.0
 _PLATE = {"facecolor": "#eef4ee", "edgecolor": "none", "pad": 1}
 
 
@@ -28,11 +29,12 @@ def effects(study: Study) -> Drawn:
     frame = frame[(frame["class"] == "all") & frame["metric"].isin(metrics)].reset_index(drop=True)
     names = [part.name for part in study.datasets]
     variants = [part.name for part in study.models if part.name != study.baseline]
+    page = page_of(study)
     if not variants:
-        return message_figure(f"No effects: the study has {display_name(study.baseline)} alone.", frame)
-    columns = len(metrics) if len(names) == 1 else 2 * len(metrics)
+        return message_figure(page, f"No effects: the study has {display_name(study.baseline)} alone.", frame)
+    columns = len(metrics) * max(1, page.columns(_PANEL_MM) // len(metrics))
     height = len(variants) * row_mm(len(variants)) + 15
-    figure, panels = grid(len(names) * len(metrics), height, columns=columns)
+    figure, panels = grid(page, len(names) * len(metrics), height, columns=columns)
     for position, axes in enumerate(panels):
         name, metric = names[position // len(metrics)], metrics[position % len(metrics)]
         rows = frame[(frame["dataset"] == name) & (frame["metric"] == metric)]
@@ -40,7 +42,7 @@ def effects(study: Study) -> Drawn:
         if rows.empty:
             say(axes, "no effect yet")
             continue
-        _panel(axes, study, rows, metric, labelled=position % columns == 0)
+        _panel(axes, study, rows, metric, labelled=leads_row(axes))
     return Drawn(figure, frame)
 
 

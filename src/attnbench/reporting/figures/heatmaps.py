@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 
-from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, row_mm, say
+from attnbench.reporting.figures.drawing import Drawn, grid, leads_row, message_figure, row_mm, say
 from attnbench.reporting.format import NOTHING, decimals, number
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.style import model_styles
+from attnbench.reporting.style import model_styles, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def heatmap_classes(study: Study) -> Drawn:
     single = frame.groupby("dataset")["class"].transform("nunique") == 2
     drawn = frame[~(single & (frame["class"] == "all"))]
     drawn = drawn.assign(column=drawn["class_name"].where(drawn["class"] != "all", "all classes"))
-    return _heatmap(study, frame, drawn, f"Δ {METRICS[metric].label}", columns=3)
+    return _heatmap(study, frame, drawn, f"Δ {METRICS[metric].label}", least_mm=55)
 
 
 def heatmap_metrics(study: Study) -> Drawn:
@@ -46,16 +46,17 @@ def heatmap_metrics(study: Study) -> Drawn:
     labels = [METRICS[name].label for name in frame["metric"]]
     words = [f"{label} ({unit})" if unit else label for label, unit in zip(labels, units, strict=True)]
     drawn = frame.assign(column=np.array(words, dtype=object))
-    return _heatmap(study, frame, drawn, "Δ of every metric", columns=2 if len(study.metrics) > 4 else 3)
+    return _heatmap(study, frame, drawn, "Δ of every metric", least_mm=85 if len(study.metrics) > 4 else 55)
 
 
-def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str, columns: int) -> Drawn:
+def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str, least_mm: float) -> Drawn:
     if frame.empty:
-        return message_figure("No effects to show: nothing to compare with the baseline yet.", frame)
+        return message_figure(page_of(study), "No effects to show: nothing to compare with the baseline yet.", frame)
     drawn = drawn.assign(strength=_strength(drawn))
     models = [part.name for part in study.models if part.name != study.baseline]
     names = [part.name for part in study.datasets]
-    figure, panels = grid(len(names), len(models) * row_mm(len(models)) + 17, extra_mm=6, columns=columns)
+    page, height = page_of(study), len(models) * row_mm(len(models)) + 17
+    figure, panels = grid(page, len(names), height, extra_mm=6, columns=page.columns(least_mm))
     for position, (axes, name) in enumerate(zip(panels, names, strict=True)):
         axes.set_title(display_name(name))
         rows = drawn[drawn["dataset"] == name]
@@ -63,7 +64,7 @@ def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str,
             say(axes, "no effect yet")
             continue
         _panel(axes, rows, models, 1 - study.analysis.confidence)
-        first = position % columns == 0 or not panels[position - 1].axison
+        first = leads_row(axes) or not panels[position - 1].axison
         styles = model_styles(study)
         axes.set_yticks(range(len(models)), [styles[model].label if first else "" for model in models])
     level = 1 - study.analysis.confidence

@@ -10,7 +10,7 @@ import pandas as pd
 from attnbench.reporting.figures.drawing import Drawn, legend_mm, model_legend, say
 from attnbench.reporting.frames import read_frame
 from attnbench.reporting.names import display_name
-from attnbench.reporting.style import DOUBLE_MM, SINGLE_MM, TALLEST_MM, ModelStyle, model_styles, new_figure
+from attnbench.reporting.style import ModelStyle, model_styles, new_figure, page_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,11 +26,12 @@ def learning(study: Study) -> Drawn:
     curves = curve_frame(read_frame(study, "learning"))
     styles = model_styles(study)
     names = [part.name for part in study.datasets]
-    columns = min(3, len(names))
+    page = page_of(study)
+    columns = min(page.columns(), len(names))
     rows = math.ceil(len(names) / columns)
-    width = SINGLE_MM if len(names) == 1 else DOUBLE_MM
+    width = page.single if len(names) == 1 else page.double
     legend = legend_mm(len(styles), width)
-    figure = new_figure(width, min(TALLEST_MM, rows * 75 + legend))
+    figure = new_figure(width, min(page.tallest, rows * 75 + legend))
     panels = figure.subplots(2 * rows, columns, squeeze=False)
     for position in range(rows * columns):
         pair = [panels[2 * (position // columns) + half, position % columns] for half in (0, 1)]

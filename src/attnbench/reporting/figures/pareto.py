@@ -11,7 +11,7 @@ from attnbench.reporting.figures.drawing import Drawn, grid, legend_mm, message_
 from attnbench.reporting.format import scaled
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, main_metrics
-from attnbench.reporting.style import NEUTRAL, ModelStyle, model_styles
+from attnbench.reporting.style import NEUTRAL, ModelStyle, model_styles, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -31,14 +31,15 @@ def pareto(study: Study) -> Drawn:
     columns = ["dataset", "model", "metric", "mean", "low", "high"]
     frame = means[columns].merge(read_frame(study, "cost")[["dataset", "model", *_COSTS]], on=["dataset", "model"])
     if frame.empty:
-        return message_figure("No model has both a score and a cost yet.", frame)
+        return message_figure(page_of(study), "No model has both a score and a cost yet.", frame)
     unit, seconds = _time_unit(frame["train_seconds"].max())
     shown = frame.assign(train_seconds=frame["train_seconds"] / seconds)
     labels = {**_COSTS, "train_seconds": f"Training time ({unit})"}
     styles = model_styles(study)
     names = [part.name for part in study.datasets]
     height = 48 if len(names) <= 3 else 34
-    figure, panels = grid(len(names) * 3, height, extra_mm=legend_mm(len(styles)))
+    page = page_of(study)
+    figure, panels = grid(page, len(names) * 3, height, extra_mm=legend_mm(len(styles), page.double), columns=3)
     for position, axes in enumerate(panels):
         name, cost = names[position // 3], list(_COSTS)[position % 3]
         rows = shown[shown["dataset"] == name].dropna(subset=["mean", cost])

@@ -11,7 +11,7 @@ import pandas as pd
 from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, model_rows, row_mm, say
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, main_metrics
-from attnbench.reporting.style import NEUTRAL, QUIET, ModelStyle, model_styles
+from attnbench.reporting.style import NEUTRAL, QUIET, ModelStyle, model_styles, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -50,11 +50,12 @@ def _ranked(study: Study) -> pd.DataFrame:
 
 def _drawn(study: Study, frame: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None]) -> Drawn:
     if len(study.models) < 2:
-        return message_figure("No ranking: the study has one model.", frame)
+        return message_figure(page_of(study), "No ranking: the study has one model.", frame)
     names = [part.name for part in study.datasets]
     names += [ALL] if (frame["dataset"] == ALL).any() else []
     height = len(study.models) * row_mm(len(study.models)) + 17
-    figure, panels = grid(len(names), height, columns=2)
+    page = page_of(study)
+    figure, panels = grid(page, len(names), height, columns=page.columns(80))
     styles = model_styles(study)
     for axes, name in zip(panels, names, strict=True):
         axes.set_title("All datasets" if name == ALL else display_name(name))

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.case_values import case_values
-from attnbench.reporting.figures.drawing import Drawn, grid, model_rows, row_mm, say
+from attnbench.reporting.figures.drawing import Drawn, grid, leads_row, model_rows, row_mm, say
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.style import NEUTRAL, QUIET, ModelStyle, model_styles
+from attnbench.reporting.style import NEUTRAL, QUIET, ModelStyle, model_styles, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def scores(study: Study) -> Drawn:
     styles = model_styles(study)
     names = [part.name for part in study.datasets]
     height = len(styles) * row_mm(len(styles)) + 15
-    figure, panels = grid(len(names), height)
+    figure, panels = grid(page_of(study), len(names), height)
     for position, (axes, name) in enumerate(zip(panels, names, strict=True)):
         axes.set_title(display_name(name))
         rows = values[values["dataset"] == name]
         if rows.empty:
             say(axes, "no finished run")
             continue
-        model_rows(axes, list(styles.values()), labelled=position % 3 == 0 or not panels[position - 1].axison)
+        model_rows(axes, list(styles.values()), labelled=leads_row(axes) or not panels[position - 1].axison)
         _panel(axes, rows, means[means["dataset"] == name], styles, study.baseline)
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(_label(metric, means[means["dataset"] == name], rows))
