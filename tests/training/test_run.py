@@ -14,7 +14,8 @@ from attnbench.errors import AttnBenchError, CheckpointError
 from attnbench.inference import CALIBRATION_COLUMNS, predict_run
 from attnbench.layout import Run
 from attnbench.study import FoldsPart, parse_study
-from attnbench.training.loop import HISTORY, make_optimiser, train
+from attnbench.training.loop import HISTORY, train
+from attnbench.training.optimiser import make_optimiser
 from attnbench.training.run import load_inputs, network_for, train_run
 
 

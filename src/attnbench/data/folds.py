@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import read_json, write_json
 from attnbench.study import FoldsPart
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARTS = ("train", "validation", "test")
 
@@ -112,7 +114,7 @@ def load_folds(path: Path, store: CaseStore) -> Folds:
             f"{path}: made for data with the hash {folds.data_hash}, the store {store.folder} has "
             f"{store.info.content_hash}; {remedy}"
         )
-    for problem in _problems(folds, dict(zip(store.cases["case"], store.cases["group"], strict=True))):
+    for problem in _problems(folds, store.groups):
         raise DataError(f"{path}: {problem}; {remedy}")
     return folds
 

@@ -8,22 +8,24 @@ begins: `offset` (working grid) and `original_offset` (own grid), in voxels; tim
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from attnbench.data.case import Spacing
-from attnbench.data.difficulty import COLUMNS
 from attnbench.data.info import DatasetInfo
 from attnbench.data.write import write_store
 from attnbench.errors import DataError
 from attnbench.files import read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["CaseStore", "DatasetInfo", "write_store"]
 
@@ -34,13 +36,13 @@ TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing
 class CaseStore:
     """A prepared dataset, opened without reading its arrays; every array it returns is a read-only view.
 
-    `images` (flat float32) and `masks` (flat uint8) are the memory maps, `offsets` (int64) the first voxel of every
-    case on the working grid.
+    `columns` is `cases.csv` as text, `images` (flat float32) and `masks` (flat uint8) are the memory maps, `offsets`
+    (int64) the first voxel of every case on the working grid.
     """
 
     folder: Path
     info: DatasetInfo
-    cases: pd.DataFrame
+    columns: dict[str, list[str]]
     images: NDArray[np.float32]
     masks: NDArray[np.uint8]
     offsets: NDArray[np.int64]
@@ -50,14 +52,9 @@ class CaseStore:
         """Open the store in `folder`; `DataError` if a file is missing or does not fit `cases.csv`."""
         try:
             info = DatasetInfo.from_json(read_json(folder / "dataset.json"))
-            cases = pd.read_csv(
-                folder / "cases.csv",
-                dtype=dict.fromkeys(TEXT, "str"),
-                keep_default_na=False,
-                na_values={name: [""] for name in COLUMNS},
-            )
-            offsets = cases["offset"].to_numpy(np.int64)
-            store = cls(folder, info, cases, _map(folder, "images"), _map(folder, "masks"), offsets)
+            columns = _read_columns(folder / "cases.csv")
+            offsets = np.array(columns["offset"], np.int64)
+            store = cls(folder, info, columns, _map(folder, "images"), _map(folder, "masks"), offsets)
             store._check()
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
@@ -67,7 +64,26 @@ class CaseStore:
         return store
 
     def __len__(self) -> int:
-        return len(self.cases)
+        return len(self.offsets)
+
+    @cached_property
+    def cases(self) -> pd.DataFrame:
+        """`cases.csv` as a data frame; what training needs of it does without, for pandas takes long to load."""
+        import pandas as pd
+
+        from attnbench.data.difficulty import COLUMNS
+
+        return pd.read_csv(
+            self.folder / "cases.csv",
+            dtype=dict.fromkeys(TEXT, "str"),
+            keep_default_na=False,
+            na_values={name: [""] for name in COLUMNS},
+        )
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Group of every case, in the order of the store."""
+        return dict(zip(self.columns["case"], self.columns["group"], strict=True))
 
     def index(self, case: str) -> int:
         """Position of a case by name; `DataError` if the store has none of that name."""
@@ -119,24 +135,24 @@ class CaseStore:
     @cached_property
     def _shapes(self) -> dict[str, list[tuple[int, ...]]]:
         columns = ("shape", "original_shape")
-        return {name: [tuple(map(int, row.split("x"))) for row in self.cases[name]] for name in columns}
+        return {name: [tuple(map(int, row.split("x"))) for row in self.columns[name]] for name in columns}
 
     @cached_property
     def _spacings(self) -> dict[str, list[Spacing]]:
         columns = ("spacing", "original_spacing")
-        return {name: [tuple(map(float, row.split("x"))) for row in self.cases[name]] for name in columns}
+        return {name: [tuple(map(float, row.split("x"))) for row in self.columns[name]] for name in columns}
 
     @cached_property
     def _original_offsets(self) -> NDArray[np.int64]:
-        return self.cases["original_offset"].to_numpy(np.int64)
+        return np.array(self.columns["original_offset"], np.int64)
 
     @cached_property
-    def _has_observer2(self) -> NDArray[np.bool_]:
-        return self.cases["has_observer2"].to_numpy(np.bool_)
+    def _has_observer2(self) -> list[bool]:
+        return [word == "True" for word in self.columns["has_observer2"]]
 
     @cached_property
     def _positions(self) -> dict[str, int]:
-        return {case: i for i, case in enumerate(self.cases["case"])}
+        return {case: i for i, case in enumerate(self.columns["case"])}
 
     @cached_property
     def _originals(self) -> dict[str, NDArray[np.uint8]]:
@@ -158,6 +174,16 @@ class CaseStore:
         found = {name: array.size for name, array in arrays.items()}
         if expected != found:
             raise ValueError(f"its arrays have the lengths {found}, cases.csv says {expected}")
+
+
+def _read_columns(path: Path) -> dict[str, list[str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        columns: dict[str, list[str]] = {name: [] for name in rows.fieldnames or ()}
+        for row in rows:
+            for name, values in columns.items():
+                values.append(row[name])
+    return columns
 
 
 def _map(folder: Path, name: str) -> NDArray[Any]:

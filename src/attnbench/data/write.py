@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import DTypeLike, NDArray
 
 from attnbench.data.case import PreparedCase, case_error
@@ -69,6 +68,8 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
 
 
 def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> DatasetInfo:
+    import pandas as pd
+
     types = {"images": np.float32, "masks": np.uint8} | dict.fromkeys(info.original_arrays, np.uint8)
     arrays = {name: _FlatArray(folder / f"{name}.npy", dtype) for name, dtype in types.items()}
     rows: list[dict[str, Any]] = []

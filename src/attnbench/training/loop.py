@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from attnbench.errors import AttnBenchError
 from attnbench.study import TrainingPart
 from attnbench.training.loss import losses_of, pooled_dice
+from attnbench.training.optimiser import make_optimiser
 
 LARGEST_GRADIENT = 12.0
 HISTORY = (
@@ -24,19 +25,6 @@ HISTORY = (
     "images_per_second",
 )
 Batch = tuple[Tensor, Tensor]
-
-
-def make_optimiser(network: nn.Module, part: TrainingPart, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum 0.99; weight decay for kernels only, not for scales, biases and gammas."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": part.weight_decay},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    fused = device.type in ("cuda", "cpu")
-    if part.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=part.learning_rate, fused=fused)
-    return torch.optim.SGD(groups, lr=part.learning_rate, momentum=0.99, nesterov=True, fused=fused)
 
 
 def train(

@@ -16,7 +16,8 @@ from attnbench.files import write_json
 from attnbench.layout import Run
 from attnbench.study import Study
 from attnbench.training.device import autocast_type, claim_device, memory_format
-from attnbench.training.loop import make_optimiser, take_step
+from attnbench.training.loop import take_step
+from attnbench.training.optimiser import make_optimiser
 from attnbench.training.run import network_for, provenance
 
 FEWEST, MOST, SECONDS = 3, 50, 0.6

@@ -19,7 +19,7 @@ from torch import nn
 
 from attnbench.data.folds import Fold, fewer_groups, load_folds
 from attnbench.data.store import CaseStore
-from attnbench.files import write_csv, write_json
+from attnbench.files import write_json, write_rows
 from attnbench.layout import Run
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
@@ -27,7 +27,7 @@ from attnbench.study import AugmentationPart, Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.energy import energy_between, energy_used
-from attnbench.training.loop import Batch, train
+from attnbench.training.loop import HISTORY, Batch, train
 from attnbench.training.plan import Planner
 from attnbench.training.sampler import CasePool, batches
 
@@ -48,15 +48,14 @@ class RunInputs:
     @property
     def training_groups(self) -> int:
         """How many groups the run is trained on."""
-        return int(self.store.cases.set_index("case")["group"].loc[list(self.fold.train)].nunique())
+        return len({self.store.groups[case] for case in self.fold.train})
 
 
 def load_inputs(study: Study, run: Run) -> RunInputs:
     """Prepared data and fold of a run, of its share of the training groups; refuses folds that are not of the data."""
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
-    groups = dict(zip(store.cases["case"], store.cases["group"], strict=True))
-    fold = fewer_groups(folds.fold(run.fold), groups, run.percent, _seeds(run)[2])
+    fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run)[2])
     share = {} if run.percent == 100 else {"percent": run.percent}
     hashes = {
         "recipe": hash_of(study.recipe(run.dataset, run.model) | share),
@@ -76,8 +75,6 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
 
 def train_run(study: Study, run: Run) -> None:
     """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last."""
-    import pandas as pd
-
     inputs = load_inputs(study, run)
     part = study.training
     steps = study.dataset(run.dataset).steps or part.steps
@@ -96,7 +93,7 @@ def train_run(study: Study, run: Run) -> None:
         seconds = time.perf_counter() - started
         joules = energy_between(energy, energy_used(device) if alone else None)
         save_checkpoint(folder / "model.pt", network, inputs.hashes)
-        write_csv(folder / "history.csv", pd.DataFrame(rows))
+        write_rows(folder / "history.csv", HISTORY, rows)
         facts = provenance(device, autocast) | {
             "training_groups": inputs.training_groups,
             "steps": steps,

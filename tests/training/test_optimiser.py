@@ -1,0 +1,62 @@
+"""The optimisers of a run are torch's own bit for bit, and neither they nor a whole step load torch's compiler."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from attnbench.study import TrainingPart
+from attnbench.training.optimiser import make_optimiser
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
+def weights_after(steps, net, optimiser):
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / steps)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        net(torch.randn(2, 1, 8, 8, generator=generator)).square().mean().backward()
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad(set_to_none=True)
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "options"),
+    [
+        ("adamw", torch.optim.AdamW, {}),
+        ("sgd", torch.optim.SGD, {"momentum": 0.99, "nesterov": True}),
+    ],
+)
+def test_steps_are_those_of_torch_bit_for_bit(name, kind, options):
+    part = TrainingPart(optimiser=name, learning_rate=0.01, weight_decay=0.03)
+    net = network()
+    ours = weights_after(7, net, make_optimiser(net, part, torch.device("cpu")))
+    net = network()
+    groups = [
+        {"params": [p for p in net.parameters() if (p.dim() > 1) == kernel], "weight_decay": decay}
+        for kernel, decay in ((True, 0.03), (False, 0.0))
+    ]
+    theirs = weights_after(7, net, kind(groups, lr=0.01, fused=True, **options))
+    assert torch.equal(ours, theirs)
+
+
+def test_a_step_does_not_load_the_compiler():
+    script = """
+import sys, torch
+from attnbench.study import TrainingPart
+from attnbench.training.loop import take_step
+from attnbench.training.optimiser import make_optimiser
+net = torch.nn.Conv2d(1, 2, 1)
+optimiser = make_optimiser(net, TrainingPart(), torch.device("cpu"))
+take_step(net, torch.randn(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long), optimiser, None)
+print("torch._dynamo" in sys.modules)
+"""
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"
