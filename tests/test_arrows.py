@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
     "errors", "files", "layout", "problems", "known", "model_part", "shift_part", "study", "catalog", "data", "models",
-    "training", "inference", "scoring", "shift", "analysis", "reporting", "check", "jobs", "cli",
+    "training", "inference", "attend", "scoring", "shift", "analysis", "reporting", "check", "jobs", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (

@@ -275,6 +275,15 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
     write_report(loaded)
 
+@app.command()
+def attend(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Write where the mechanisms of a model look in the cases that figures show."""
+    loaded = _start(study, log)
+    from attnbench.attend import attend_model
+
+    attend_model(loaded, dataset, model)
+
+
 
 @app.command()
 def status(study: StudyFile = DEFAULT_STUDY) -> None:

@@ -51,9 +51,9 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 
 def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
-    """What is compared with what, by which metrics and statistics, in the study's order."""
+    """What is compared with what, by which metrics and statistics, in the study's order; the seed of shown cases."""
     names = {key: [part.name for part in getattr(study, key)] for key in ("datasets", "models")}
-    return study.model_dump(mode="json", include={"baseline", "metrics", "analysis"}) | names
+    return study.model_dump(mode="json", include={"baseline", "metrics", "analysis"}) | names | {"seed": study.seeds[0]}
 
 
 _PARTS: dict[str, Callable[[Study, str, str], Any]] = {

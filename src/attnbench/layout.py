@@ -91,6 +91,10 @@ class Layout:
         """Folder of the analysis' data frames."""
         return self.output / "analysis"
 
+    def attention(self, dataset: str, model: str) -> Path:
+        """Attention maps of one model on the cases that figures show of one dataset."""
+        return self.output / "attention" / dataset / f"{model}.npz"
+
     @property
     def tables(self) -> Path:
         """Folder of the tables for a paper."""

@@ -17,20 +17,19 @@ def attention_maps(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Weight of every position by place, (B, 1, *spatial), of one pass of `x` (B, C, *spatial) through the network.
 
     A place is a slot and its level, as in `skip0`; where a level holds several mechanisms with a map, their number
-    follows, as in `decoder1.2`. Places come in the order in which features pass them. Maps of coarser levels are
+    follows, as in `decoder1.2`. Places are those of `mechanisms_with_map`, in that order. Maps of coarser levels are
     resized linearly to the input. What a weight means is said by the mechanism's `attention_map`; mechanisms that
     weight channels alone have a `channel_map` instead and no place here, nor has a network from elsewhere.
     """
+    mapped = dict(mechanisms_with_map(network))
     found: dict[str, Tensor] = {}
-    hooks = [
-        module.register_forward_hook(partial(_keep, found, place)) for place, module in mechanisms_with_map(network)
-    ]
+    hooks = [module.register_forward_hook(partial(_keep, found, place)) for place, module in mapped.items()]
     try:
         network(x)
     finally:
         for hook in hooks:
             hook.remove()
-    return {place: _on_input(weights, place, x) for place, weights in found.items()}
+    return {place: _on_input(found[place], place, x) for place in mapped}
 
 
 def mechanisms_with_map(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
