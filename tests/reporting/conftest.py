@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from attnbench.analysis.case_choice import shown_cases
 from attnbench.analysis.cost import cost
 from attnbench.analysis.difficulty import interactions, read_difficulty, strata
 from attnbench.analysis.effects import effects
@@ -95,6 +96,7 @@ def _analyse(study: Study) -> None:
     frames = {
         "means": means(blocks, study.analysis, names),
         "effects": effects(blocks, study.baseline, study.analysis, names),
+        "cases": shown_cases(blocks, study),
         "cost": cost(described, runs, study.baseline),
         "learning": learning(layout, runs),
         "missing": missing_runs(runs),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.analysis.case_choice import COLUMNS as CASE_COLUMNS
+from attnbench.analysis.case_choice import Choice
 from attnbench.analysis.human import HUMAN
 from attnbench.errors import DataError
 from attnbench.reporting.names import display_name
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _CELL = ("dataset", "class", "class_name", "metric", "unit", "model")
 _COUNTS = ("cases", "groups", "folds", "seeds")
 COLUMNS: dict[str, tuple[str, ...]] = {
+    "cases": CASE_COLUMNS,
     "means": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "human": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "effects": (
@@ -46,8 +49,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 _TEXT = dict.fromkeys(
-    ("dataset", "model", "model_a", "model_b", "class", "class_name", "metric", "unit", "baseline", "measure"), "str"
-)
+    (
+        "dataset", "model", "model_a", "model_b", "of_model", "case", "class", "class_name", "metric", "unit", "baseline",
+        "measure",
+    ),
+    "str",
+)  # fmt: skip
 
 
 def _path(study: Study, name: str) -> Path:
@@ -78,6 +85,13 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
     if "baseline" in frame:
         kept &= frame["baseline"] == study.baseline
     return frame[kept].reset_index(drop=True)
+
+
+def shown_cases(study: Study, dataset: str) -> list[Choice]:
+    """The cases of a dataset that figures show, as the analysis chose them."""
+    frame = read_frame(study, "cases")
+    rows = records(frame[frame["dataset"] == dataset])
+    return [Choice(row["rule"], row["case"], row["of_model"]) for row in rows]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -11,12 +11,13 @@ import pandas as pd
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
-from attnbench.analysis.case_choice import Choice, choose_cases
+from attnbench.analysis.case_choice import Choice
 from attnbench.analysis.case_values import case_values
 from attnbench.data.store import CaseStore
 from attnbench.layout import Run
 from attnbench.reporting.figures.drawing import Drawn, message_figure
 from attnbench.reporting.format import decimals, number
+from attnbench.reporting.frames import shown_cases
 from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of
 from attnbench.reporting.style import QUIET, Page, class_colour, new_figure, page_of
@@ -42,7 +43,7 @@ def cases(study: Study, dataset: str) -> Drawn:
     page, metric, seed = page_of(study), main_metrics(study.metrics)[0], study.seeds[0]
     values = case_values(study, metric, seed)
     values = values[values["dataset"] == dataset]
-    chosen = choose_cases(values, study.baseline, METRICS[metric].higher_is_better)
+    chosen = shown_cases(study, dataset)
     if not chosen:
         message = f"{display_name(dataset)}: no case to show, no run of seed {seed} has finished"
         return message_figure(page, message, pd.DataFrame(columns=_COLUMNS))
