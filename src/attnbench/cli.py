@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,30 +30,38 @@ Model = Annotated[str, typer.Option("--model", help="A model of the study.")]
 Fold = Annotated[int, typer.Option("--fold", help="Outer fold, from 0.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
 Percent = Annotated[int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")]
-Log = Annotated[Path | None, typer.Option("--log", help="Also write what is printed to this file.")]
+Log = Annotated[Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")]
 
 DEFAULT_STUDY = Path("config.yaml")
 
 
 def main() -> None:
-    """Run the command line; an `AttnBenchError` is printed as one message and ends with status 1."""
+    """Run the command line; an `AttnBenchError` is printed as one message, what nobody foresaw after its traceback.
+
+    Both stand in the job's log and end with status 1.
+    """
+    log = logging.getLogger("attnbench")
     try:
         app()
     except AttnBenchError as error:
-        logging.getLogger("attnbench").error("error: %s", error)
+        log.error("error: %s", error)
+        sys.exit(1)
+    except Exception as error:
+        log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
 
 
 def _start(study: Path, log: Path | None) -> Study:
-    """Log to the terminal and, if asked, to a file; return the checked study."""
+    """Log to the terminal and, if asked, to a file, which alone gets the single steps then; return the checked study."""
     from attnbench.check import load_study
 
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     if log:
+        handlers[0].setLevel(logging.INFO)
         log.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
-    logging.getLogger("attnbench").setLevel(logging.INFO)
+    logging.getLogger("attnbench").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     return load_study(study)
 
@@ -286,8 +295,8 @@ def attend(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log
 
 
 @app.command()
-def status(study: StudyFile = DEFAULT_STUDY) -> None:
-    """Print which runs are done, running, failed or left, and how much training is ahead."""
+def status(study: Annotated[Path, typer.Argument(help="The study file.")] = DEFAULT_STUDY) -> None:
+    """Print which runs are done, running, failed (why) or left, and how long training will take."""
     loaded = _start(study, None)
     from attnbench.reporting.status import show_status
 

@@ -33,9 +33,8 @@ def half_done(write_study):
 def test_every_run_is_in_the_state_that_its_files_show(half_done):
     folder = half_done.layout.output / "runs/phantom2d/attention_gate"
     log_for(folder / "fold0-seed0/train.log", "step 40\nstep 80\n", age_s=20)
-    log_for(
-        folder / "fold0-seed1/train.log", "step 40\nerror: loss is NaN at step 41\n  lower learning_rate\n", age_s=9
-    )
+    failure = "step 40\nerror: loss is NaN at step 41\n  lower learning_rate\nof the study\n"
+    log_for(folder / "fold0-seed1/train.log", failure, age_s=9)
     log_for(folder / "fold1-seed0/train.log", "step 40\n", age_s=5000)
     found = state_of(half_done)
     assert Counter(each.state for each in found) == {"done": 4, "running": 1, "failed": 1, "stopped": 1, "left": 1}
@@ -60,6 +59,14 @@ def test_a_trained_run_waits_for_its_prediction(half_done):
 def test_training_left_is_what_runs_like_it_took(half_done, write_study):
     assert training_left(half_done, state_of(half_done)) == pytest.approx(4 * 60.0)
     assert "training left: about 4.00 min, one run after another" in status_lines(half_done, NOW)
+
+
+def test_runs_at_work_are_counted_by_the_steps_they_have_left(half_done):
+    folder = half_done.layout.output / "runs/phantom2d/attention_gate"
+    for seed, step in ((0, 250), (1, 750)):
+        log_for(folder / f"fold0-seed{seed}/train.log", f"attention_gate  step {step}/1000  loss 0.5\n", age_s=20)
+    assert training_left(half_done, state_of(half_done)) == pytest.approx((0.75 + 0.25 + 2) * 60.0)
+    assert "training left: about 90.0 s, 2 runs at a time" in status_lines(half_done, NOW)
 
 
 def test_without_a_trained_run_the_time_is_unknown(write_study, capsys):

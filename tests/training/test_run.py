@@ -67,6 +67,19 @@ def test_models_see_the_same_batches_and_start_from_the_same_backbone(study):
         assert all(torch.equal(plain[name], variant[name]) for name in plain)
 
 
+def test_a_finished_run_says_so_in_one_line(study, caplog):
+    with caplog.at_level("INFO", logger="attnbench"):
+        train_run(study, run_of(study, fold=1))
+        train_run(study, run_of(study, fold=2))
+    said = [record.getMessage() for record in caplog.records if record.name == "attnbench"]
+    name = study.datasets[0].name
+    assert [line.split("  ")[:2] for line in said] == [
+        [f"trained {count}/9", f"{name}/self_attention/fold{count}-seed0"] for count in (1, 2)
+    ]
+    history = pd.read_csv(study.layout.run(run_of(study, fold=2)) / "history.csv")
+    assert f"validation Dice {history['validation_dice'].iloc[-1]:.3f}  " in said[-1] and "images/s" in said[-1]
+
+
 def test_history_and_predictions_keep_their_contract(study):
     run = run_of(study, "unet")
     train_run(study, run)

@@ -34,7 +34,7 @@ def test_every_promised_file_is_there_and_whole(first_run):
     run = results / "runs/phantom2d/attention_gate/fold1-seed0"
     names = {path.name for path in run.iterdir()}
     tables = {"history.csv", "calibration.csv", "scores.csv"}
-    assert names == {"model.pt", "run.json", "train.log", "predictions.npz"} | tables
+    assert names == {"model.pt", "run.json", "train.log", "predictions.npz", "curves.tfevents"} | tables
     for table in ("comparison", "effects", "cost"):
         assert {path.suffix for path in results.glob(f"tables/{table}.*")} == {".csv", ".md", ".tex"}
     for figure in ("scores", "learning", "cases_phantom2d"):
@@ -102,6 +102,15 @@ def test_a_run_ends_with_the_comparison_and_the_paths(first_run):
         stem, _, suffixes = name.partition(".{")
         endings = suffixes.rstrip("}").split(",") if suffixes else [""]
         assert all((checkout.folder / (f"{stem}.{end}" if end else stem)).is_file() for end in endings)
+
+
+def test_the_terminal_has_one_line_per_trained_run_and_its_log_every_step(first_run):
+    checkout, run = first_run
+    lines = re.findall(r"^trained (\d)/4  phantom2d/(\w+)/fold(\d)-seed0  validation Dice ", run.stdout, re.MULTILINE)
+    assert len(lines) == 4 and len({line[1:] for line in lines}) == 4 and "4" in {line[0] for line in lines}
+    assert "step 2/3" not in run.stdout
+    log = (checkout.results / "runs/phantom2d/unet/fold0-seed0/train.log").read_text()
+    assert "step 2/3" in log and "trained" in log
 
 
 def test_the_report_answers_and_holds_the_figures(first_run):

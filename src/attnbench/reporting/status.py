@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,6 @@ from attnbench.files import read_json
 from attnbench.reporting.format import duration
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from attnbench.layout import Layout, Run
     from attnbench.study import Study
 
@@ -26,8 +25,8 @@ _QUIET_S = 900.0
 class RunStatus:
     """One run: its state, the step it is in or waits for (empty when done), and the last line of that step's log.
 
-    `failed`: the log ends with an error. `running`: the log changed within the last 15 minutes; `stopped`: it did not,
-    and the step has no result. `left`: the step has not begun.
+    `failed`: the log has an error, whose line it is. `running`: the log changed within the last 15 minutes; `stopped`:
+    it did not, and the step has no result. `left`: the step has not begun.
     """
 
     run: Run
@@ -44,29 +43,30 @@ def run_status(layout: Layout, run: Run, now: float) -> RunStatus:
     log = layout.run(run) / "train.log" if step == "train" else layout.log(f"{step}/{run}")
     if not log.exists():
         return RunStatus(run, "left", step, "")
-    line = _last_line(log)
-    if line.startswith("error:"):
-        return RunStatus(run, "failed", step, line)
-    return RunStatus(run, "running" if now - log.stat().st_mtime < _QUIET_S else "stopped", step, line)
-
-
-def _last_line(log: Path) -> str:
-    """The last line of a log that is not empty; of a message over several lines, the one that begins it."""
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    begun = [line for line in lines if not line.startswith(" ")]
-    return (begun or lines or [""])[-1].strip()
+    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error:")]
+    if errors:
+        return RunStatus(run, "failed", step, errors[-1])
+    state = "running" if now - log.stat().st_mtime < _QUIET_S else "stopped"
+    return RunStatus(run, state, step, lines[-1] if lines else "")
 
 
 def training_left(study: Study, found: Sequence[RunStatus]) -> float:
     """Seconds of training ahead, one run after another: the mean of the trained runs of the same dataset and model,
-    else of the dataset; NaN where no run of a dataset has been trained.
+    else of the dataset; of a run at work, the share of its steps that is left. NaN where no run of a dataset has been
+    trained.
     """
     taken = {
         status.run: float(read_json(study.layout.run(status.run) / "run.json")["train_seconds"])
         for status in found
         if status.step != "train"
     }
-    return sum(_expected(status.run, taken) for status in found if status.step == "train")
+    return sum(_expected(status.run, taken) * _share_left(status) for status in found if status.step == "train")
+
+
+def _share_left(status: RunStatus) -> float:
+    steps = re.search(r"step (\d+)/(\d+)", status.last_line) if status.state == "running" else None
+    return 1 - int(steps[1]) / int(steps[2]) if steps else 1.0
 
 
 def _expected(run: Run, taken: dict[Run, float]) -> float:
@@ -77,23 +77,27 @@ def _expected(run: Run, taken: dict[Run, float]) -> float:
 
 def status_lines(study: Study, now: float) -> list[str]:
     """What `attnbench status` prints: the counts, every run that is running, stopped or failed, and the time left."""
-    found = [run_status(study.layout, run, now) for run in study.runs()]
+    runs = [*study.runs(), *study.small_data_runs()]
+    found = [run_status(study.layout, run, now) for run in runs]
     counts = ", ".join(f"{_count(found, state)} {state}" for state in STATES)
     lines = [f"{study.name}: {len(found)} runs: {counts}"]
     for state in ("running", "stopped", "failed"):
         lines += [f"  {state:<8}{each.run}  {each.step}: {each.last_line}" for each in found if each.state == state]
     if any(each.step == "train" for each in found):
-        left = training_left(study, found)
-        known = left == left
-        stated = (
-            f"about {duration(left)}, one run after another"
-            if known
-            else "unknown until a run of every dataset is done"
-        )
-        lines.append(f"training left: {stated}")
+        lines.append(f"training left: {_stated(study, found)}")
     report = study.layout.report
     lines += [f"report: {report}"] if report.exists() else []
     return lines
+
+
+def _stated(study: Study, found: Sequence[RunStatus]) -> str:
+    """The time left at the number of runs that train now."""
+    left = training_left(study, found)
+    if left != left:
+        return "unknown until a run of every dataset is done"
+    at_once = max(1, _count((each for each in found if each.step == "train"), "running"))
+    pace = f"{at_once} runs at a time" if at_once > 1 else "one run after another"
+    return f"about {duration(left / at_once)}, {pace}"
 
 
 def _count(found: Iterable[RunStatus], state: str) -> int:

@@ -25,6 +25,7 @@ from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.study import AugmentationPart, Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
+from attnbench.training.curves import CURVES, live_curves
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.energy import energy_between, energy_used
 from attnbench.training.loop import HISTORY, Batch, train
@@ -74,7 +75,10 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
 
 
 def train_run(study: Study, run: Run) -> None:
-    """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last."""
+    """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last.
+
+    `curves.tfevents` grows with every row of the history, for TensorBoard.
+    """
     inputs = load_inputs(study, run)
     part = study.training
     steps = study.dataset(run.dataset).steps or part.steps
@@ -86,10 +90,12 @@ def train_run(study: Study, run: Run) -> None:
         training, validation = _data(study, run, inputs, steps, device)
         alone = study.compute.runs_per_gpu == 1
         rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
-        for row in train(network, training, validation, part, steps, device, autocast):
-            rows.append(row)
-            if not math.isnan(row["validation_dice"]):
-                log.info("%s  %s", run, _line(row, steps))
+        with live_curves(folder / CURVES) as show:
+            for row in train(network, training, validation, part, steps, device, autocast):
+                rows.append(row)
+                show(row)
+                if not math.isnan(row["validation_dice"]):
+                    log.debug("%s  %s", run, _line(row, steps))
         seconds = time.perf_counter() - started
         joules = energy_between(energy, energy_used(device) if alone else None)
         save_checkpoint(folder / "model.pt", network, inputs.hashes)
@@ -106,6 +112,7 @@ def train_run(study: Study, run: Run) -> None:
         }
     hashes = {f"{name}_hash": value for name, value in inputs.hashes.items()}
     write_json(folder / "run.json", vars(run) | hashes | facts)
+    log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
 
 
 def _data(study: Study, run: Run, inputs: RunInputs, steps: int, device: torch.device) -> tuple[Any, list[Batch]]:
@@ -142,6 +149,20 @@ def _line(row: dict[str, float], steps: int) -> str:
         f"step {row['step']:.0f}/{steps}  loss {row['loss']:.3f}  validation Dice {row['validation_dice']:.3f}  "
         f"{row['images_per_second']:.0f} images/s"
     )
+
+
+def _summary(run: Run, last: dict[str, float], facts: dict[str, Any]) -> str:
+    return (
+        f"{run}  validation Dice {last['validation_dice']:.3f}  {facts['train_seconds']:.0f} s  "
+        f"{facts['images_per_second']:.0f} images/s"
+    )
+
+
+def _trained(study: Study) -> str:
+    """How many runs of the study have been trained, of how many."""
+    runs = [*study.runs(), *study.small_data_runs()]
+    done = sum((study.layout.run(run) / "run.json").exists() for run in runs)
+    return f"trained {done:>{len(str(len(runs)))}}/{len(runs)}"
 
 
 def provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
