@@ -49,7 +49,7 @@ def test_every_verb_of_the_workflow_is_a_command():
 @pytest.mark.parametrize("verb", VERBS)
 def test_code_is_what_python_imports(verb: str):
     """Against Python itself: the files of this package that are loaded once the verb's modules are imported."""
-    files = words(jobs.code(verb))
+    files = {file for file in words(jobs.code(verb)) if file.endswith(".py")}
     modules = [file.removesuffix(".py").replace("/", ".").removesuffix(".__init__") for file in sorted(files)]
     script = (
         f"import sys, importlib\nfor name in {modules}: importlib.import_module('attnbench.' + name)\n"
@@ -81,6 +81,16 @@ def test_a_run_depends_on_the_mechanisms_of_its_model_only():
     for verb in ("describe", "train", "predict"):
         used = {name: words(jobs.code(verb, study(), name)) & attention for name in ("unet", "attention_gate", "both")}
         assert used == {"unet": set(), "attention_gate": {"models/attention/attention_gate.py"}, "both": attention}
+
+
+def test_templates_and_styles_are_code_of_what_uses_them():
+    beside = {verb: {file for file in words(jobs.code(verb)) if not file.endswith(".py")} for verb in VERBS}
+    folder = "reporting/templates"
+    assert beside["tables"] == {f"{folder}/table.md.jinja", f"{folder}/table.tex.jinja"}
+    assert beside["figure"] == {"reporting/attnbench.mplstyle"}
+    every = {str(path.relative_to(jobs.PACKAGE)) for path in (jobs.PACKAGE / folder).iterdir()}
+    assert beside["report"] >= {name for name in every if "report" in name}
+    assert not beside["train"] | beside["score"] | beside["analyse"]
 
 
 def test_rooms_after_training_are_no_code_of_training():

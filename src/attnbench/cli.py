@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _start(study: Path, log: Path | None) -> Study:
-    """Log to the terminal and, if asked, to a file, which alone gets the single steps then; return the checked study."""
+    """Log to the terminal and, if asked, to a file, which alone gets single steps then; return the checked study."""
     from attnbench.check import load_study
 
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]

@@ -22,11 +22,14 @@ _GLUE = frozenset(
 
 
 def code(verb: str, study: Study | None = None, model: str | None = None) -> list[Path]:
-    """Source files that `attnbench <verb>` runs: all it imports, and the mechanisms of `model` where one is given."""
+    """Source files that `attnbench <verb>` runs: all it imports, the mechanisms of `model` where one is given, and the
+    templates and styles that these name.
+    """
     roots = set(_imports_of_verb(verb))
     if study and model:
         roots |= {f"attnbench.models.attention.{name}" for name in mechanisms_of(study.model(model))}
-    return [_here(_file(module)) for module in sorted(_closure(frozenset(roots)))]
+    modules = [_file(module) for module in sorted(_closure(frozenset(roots)))]
+    return [_here(path) for path in (*modules, *_named_by(tuple(modules)))]
 
 
 def catalog_files(dataset: str) -> list[Path]:
@@ -79,6 +82,20 @@ def _closure(roots: frozenset[str]) -> frozenset[str]:
             found.add(module)
             waiting += _imports(module)
     return frozenset(found)
+
+
+@cache
+def _named_by(files: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Templates and styles whose names stand in `files`, and those that these name in turn."""
+    beside = [path for path in (PACKAGE / "reporting").rglob("*.*") if path.suffix not in (".py", ".pyc")]
+    found: list[Path] = []
+    waiting = list(files)
+    while waiting:
+        text = waiting.pop().read_text(encoding="utf-8")
+        new = [path for path in beside if path.name in text and path not in found]
+        found += new
+        waiting += new
+    return tuple(sorted(found))
 
 
 @cache

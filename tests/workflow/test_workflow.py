@@ -196,6 +196,8 @@ def test_touched_sources_do_not_run_again_and_changed_ones_do(finished):
     assert finished.planned() == {}
     change(package / "reporting/style.py")
     assert finished.planned().keys() <= {"tables", "figure", "report", "export"}
+    change(package / "reporting/templates/report.css")
+    assert finished.planned()["report"] == 1
     change(package / "models/attention/attention_gate.py")
     jobs = finished.planned()
     assert without_figures(jobs) == {"describe": 1, "measure": 1, "train": 2} | AFTER | COMPARISON
