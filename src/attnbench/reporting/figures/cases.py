@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from attnbench.analysis.case_choice import Choice
@@ -16,11 +14,12 @@ from attnbench.analysis.case_values import case_values
 from attnbench.data.store import CaseStore
 from attnbench.layout import Run
 from attnbench.reporting.figures.drawing import Drawn, message_figure
+from attnbench.reporting.figures.panels import shortened, show_plane, wrap_titles
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
 from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of
-from attnbench.reporting.style import QUIET, Page, class_colour, new_figure, page_of
+from attnbench.reporting.style import Page, class_colour, new_figure, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -30,11 +29,8 @@ if TYPE_CHECKING:
     from attnbench.study import Study
 
 _MARGIN_MM = 6.0
-_CHARACTER_MM = 1.25
 _TITLE_MM = 3.0
 _READABLE_MM = 17.0
-_LONGEST_OUTLINE = 15.0
-_LONGEST_CASE = 16
 _COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice"]
 
 
@@ -57,24 +53,13 @@ def cases(study: Study, dataset: str) -> Drawn:
     for place, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
         own = panels[place * lines : (place + 1) * lines].ravel().tolist()
         rows += _case(own, study, store, choice, plane, values[values["case"] == choice.case], metric)
-        own[0].set_ylabel(f"{choice.rule}\n{_cut(choice.case)}")
-    _wrap_titles(panels.ravel().tolist(), (page.double - _MARGIN_MM) / columns)
+        own[0].set_ylabel(f"{choice.rule}\n{shortened(choice.case)}")
+    wrap_titles(panels.ravel().tolist(), (page.double - _MARGIN_MM) / columns)
     classes = [Patch(color=class_colour(int(key)), label=name) for key, name in store.info.classes.items()]
     figure.legend(handles=classes, loc="outside lower center", ncols=min(6, len(classes)))
     heading = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
     figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
-
-
-def _wrap_titles(panels: list[Axes], width_mm: float) -> None:
-    """Break titles that are wider than their panel."""
-    for axes in panels:
-        axes.title.set_text(textwrap.fill(axes.title.get_text(), max(8, int(width_mm / _CHARACTER_MM))))
-
-
-def _cut(case: str) -> str:
-    half = _LONGEST_CASE // 2
-    return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
 
 
 def _arrangement(page: Page, panels: int, planes: list[Plane]) -> tuple[int, int, float]:
@@ -100,19 +85,19 @@ def _case(
 ) -> list[dict[str, Any]]:
     i = store.index(choice.case)
     image = image_plane(store, i, plane)
-    _show(panels[0], image, None, plane, "Image")
-    _show(panels[1], image, mask_plane(store.reference(i), store, i, plane), plane, "Reference")
+    show_plane(panels[0], image, None, plane, "Image")
+    show_plane(panels[1], image, mask_plane(store.reference(i), store, i, plane), plane, "Reference")
     rows: list[dict[str, Any]] = []
     for axes, model in zip(panels[2:], (part.name for part in study.models), strict=False):
         found = values[values["model"] == model]
         if found.empty:
-            _show(axes, None, None, plane, display_name(model))
+            show_plane(axes, None, None, plane, display_name(model))
             continue
         run = Run(str(found["dataset"].iloc[0]), model, int(found["fold"].iloc[0]), study.seeds[0])
         prediction = _prediction(study, run, choice.case)
         value = float(found["value"].iloc[0])
         shown = f"{display_name(model)} ({number(value, decimals(METRICS[metric].unit))})"
-        _show(axes, image, None if prediction is None else mask_plane(prediction, store, i, plane), plane, shown)
+        show_plane(axes, image, None if prediction is None else mask_plane(prediction, store, i, plane), plane, shown)
         axes.title.set_fontweight("bold" if model == choice.model else "normal")
         facts = (run.dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed, metric, value)
         rows.append(dict(zip(_COLUMNS, (*facts, plane.index), strict=True)))
@@ -127,50 +112,3 @@ def _prediction(study: Study, run: Run, case: str) -> NDArray[np.uint8] | None:
         return None
     with np.load(path) as predictions:
         return predictions.get(case)
-
-
-def _show(
-    axes: Axes, image: NDArray[np.float32] | None, mask: NDArray[np.uint8] | None, plane: Plane, title: str
-) -> None:
-    """One panel: the image, and over it each class of the mask tinted and outlined in its colour.
-
-    Where outlines would cover what they enclose (vessels, many small cells), a deeper tint stands alone.
-    """
-    axes.set_title(title, loc="center", fontsize=6, fontweight="normal", pad=2)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    width, height = plane.box
-    axes.set_aspect("equal")
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    if image is None:
-        axes.text(width / 2, height / 2, "no prediction", ha="center", va="center", color=QUIET)
-        return
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
-    for number_, region in _regions(mask):
-        fine = _outline(region) > _LONGEST_OUTLINE
-        tint = np.zeros((*region.shape, 4), np.float32)
-        tint[region] = (*to_rgb(class_colour(number_)), 0.75 if fine else 0.3)
-        axes.imshow(tint, extent=(0, width, height, 0), interpolation="nearest")
-        if not fine:
-            x, y = (_centres(side, cells) for side, cells in zip(plane.box, region.shape[::-1], strict=True))
-            lines = axes.contour(x, y, region, levels=[0.5], colors=class_colour(number_), linewidths=0.6)
-            lines.set_rasterized(True)
-
-
-def _centres(side: float, cells: int) -> NDArray[np.float64]:
-    return (np.arange(cells) + 0.5) * side / cells
-
-
-def _outline(region: NDArray[np.bool_]) -> float:
-    """Length of a region's outline, in sides of the picture."""
-    steps = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(region[:, 1:] != region[:, :-1])
-    return steps / max(region.shape)
-
-
-def _regions(mask: NDArray[np.uint8] | None) -> list[tuple[int, NDArray[np.bool_]]]:
-    """Every foreground class in the plane, and where it is."""
-    if mask is None:
-        return []
-    return [(int(number_), mask == number_) for number_ in np.unique(mask) if number_]

@@ -1,0 +1,91 @@
+"""One plane of a case as a panel: the image, and over it the classes of a mask."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import to_rgb
+
+from attnbench.reporting.slices import Plane
+from attnbench.reporting.style import QUIET, class_colour
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+_CHARACTER_MM = 1.25
+_LONGEST_OUTLINE = 15.0
+_LONGEST_CASE = 16
+
+
+def wrap_titles(panels: list[Axes], width_mm: float) -> None:
+    """Break titles that are wider than their panel."""
+    for axes in panels:
+        axes.title.set_text(textwrap.fill(axes.title.get_text(), max(8, int(width_mm / _CHARACTER_MM))))
+
+
+def shortened(case: str) -> str:
+    """A case's name, its middle left out where it is long."""
+    half = _LONGEST_CASE // 2
+    return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
+
+
+def show_plane(
+    axes: Axes, image: NDArray[np.float32] | None, mask: NDArray[np.uint8] | None, plane: Plane, title: str
+) -> None:
+    """One panel: the image, and over it each class of the mask tinted and outlined in its colour.
+
+    Where outlines would cover what they enclose (vessels, many small cells), a deeper tint stands alone.
+    """
+    prepare(axes, plane, title)
+    if image is None:
+        axes.text(plane.box[0] / 2, plane.box[1] / 2, "no prediction", ha="center", va="center", color=QUIET)
+        return
+    show_picture(axes, image, plane)
+    for number_, region in regions_of(mask):
+        colour = class_colour(number_)
+        tint = np.zeros((*region.shape, 4), np.float32)
+        tint[region] = (*to_rgb(colour), 0.75 if is_fine(region) else 0.3)
+        show_picture(axes, tint, plane)
+        outline(axes, region, plane, colour)
+
+
+def prepare(axes: Axes, plane: Plane, title: str) -> None:
+    """An empty panel in the shape of the plane."""
+    axes.set_title(title, loc="center", fontsize=6, fontweight="normal", pad=2)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    width, height = plane.box
+    axes.set_aspect("equal")
+    axes.set_xlim(0, width)
+    axes.set_ylim(height, 0)
+
+
+def show_picture(axes: Axes, picture: NDArray[np.float32], plane: Plane) -> None:
+    """A picture over the whole plane: (H, W) grey, or with colours, in 0..1."""
+    smooth = "nearest" if picture.shape[-1] == 4 else None
+    axes.imshow(picture, "gray", vmin=0, vmax=1, extent=(0, plane.box[0], plane.box[1], 0), interpolation=smooth)
+
+
+def outline(axes: Axes, region: NDArray[np.bool_], plane: Plane, colour: str) -> None:
+    """Draw the boundary of a region; nothing where it would cover what it encloses."""
+    if is_fine(region):
+        return
+    x, y = ((np.arange(cells) + 0.5) * side / cells for side, cells in zip(plane.box, region.shape[::-1], strict=True))
+    axes.contour(x, y, region, levels=[0.5], colors=colour, linewidths=0.6).set_rasterized(True)
+
+
+def is_fine(region: NDArray[np.bool_]) -> bool:
+    """Whether a region's outline is so long that a line would cover it."""
+    steps = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(region[:, 1:] != region[:, :-1])
+    return steps / max(region.shape) > _LONGEST_OUTLINE
+
+
+def regions_of(mask: NDArray[np.uint8] | None) -> list[tuple[int, NDArray[np.bool_]]]:
+    """Every foreground class in the plane, and where it is."""
+    if mask is None:
+        return []
+    return [(int(number_), mask == number_) for number_ in np.unique(mask) if number_]
