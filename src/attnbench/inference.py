@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attnbench.data.store import CaseStore
-from attnbench.files import whole_file, write_csv
+from attnbench.files import whole_file, write_rows
 from attnbench.layout import Run
 from attnbench.models.layers import resize
 from attnbench.study import Study
@@ -207,8 +207,6 @@ def predict_run(study: Study, run: Run) -> None:
 
     `calibration.csv` beside it has the `reliability` of every case, inside its field of view.
     """
-    import pandas as pd
-
     folder = study.layout.run(run)
     predictions: dict[str, Any] = {}
     calibration: list[dict[str, Any]] = []
@@ -219,7 +217,7 @@ def predict_run(study: Study, run: Run) -> None:
         for (case, index), own in zip(indices.items(), predicted, strict=True):
             predictions[case] = as_mask(own)
             calibration += ({"case": case, **row} for row in case_reliability(own, store, index, store.info.classes))
-    write_csv(folder / "calibration.csv", pd.DataFrame(calibration, columns=list(CALIBRATION_COLUMNS)))
+    write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
     with whole_file(folder / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)
     log.info("%s  predicted %d cases", run, len(predictions))
