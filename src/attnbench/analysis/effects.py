@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,25 +31,6 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def effects(
-    scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, class_names: ClassNames
-) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and pair of `comparisons`; columns as in docs/files.md.
-
-    A difference is model minus baseline of the same case, class and seed, where both are defined; then averaged over
-    classes (for `all`), seeds and cases, in this order.
-    """
-    frames = [
-        _effects_of(block, pairs, part, class_names.get(block.dataset, {}))
-        for block in scores
-        if (pairs := comparisons(block.models, baseline))
-    ]
-    if not frames:
-        return pd.DataFrame(columns=list(COLUMNS))
-    frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
-    return _judged(frame, 1 - part.confidence).loc[:, list(COLUMNS)]
-
-
 def comparisons(models: Sequence[str], baseline: str) -> list[Pair]:
     """What is compared: every model with the study's baseline, then every variant with each of its controls.
 
@@ -67,6 +48,29 @@ def comparisons(models: Sequence[str], baseline: str) -> list[Pair]:
 def with_baseline(models: Sequence[str], baseline: str) -> list[Pair]:
     """Every other model with the study's baseline; nothing where the baseline is not among the models."""
     return [(name, baseline) for name in models if name != baseline] if baseline in models else []
+
+
+def effects(
+    scores: Sequence[DatasetScores],
+    baseline: str,
+    part: AnalysisPart,
+    class_names: ClassNames,
+    pairs_of: Callable[[Sequence[str], str], list[Pair]] = comparisons,
+) -> pd.DataFrame:
+    """One row per dataset, class (and `all`), metric and pair that `pairs_of` names; columns as in docs/files.md.
+
+    A difference is model minus baseline of the same case, class and seed, where both are defined; then averaged over
+    classes (for `all`), seeds and cases, in this order.
+    """
+    frames = [
+        _effects_of(block, pairs, part, class_names.get(block.dataset, {}))
+        for block in scores
+        if (pairs := pairs_of(block.models, baseline))
+    ]
+    if not frames:
+        return pd.DataFrame(columns=list(COLUMNS))
+    frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
+    return _judged(frame, 1 - part.confidence).loc[:, list(COLUMNS)]
 
 
 def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndarray]:

@@ -16,7 +16,7 @@ from attnbench.layout import Layout, Run
 RUN_COLUMNS = ("dataset", "model", "fold", "seed")
 FACTS = (
     "recipe_hash", "data_hash", "folds_hash", "device", "precision", "steps", "train_seconds",
-    "images_per_second", "peak_memory_bytes", "energy_j", "parameters",
+    "images_per_second", "peak_memory_bytes", "energy_j", "parameters", "training_groups",
 )  # fmt: skip
 NUMBERS = FACTS[5:]
 STAGES = {"trained": "run.json", "predicted": "predictions.npz", "scored": "scores.csv"}

@@ -21,7 +21,12 @@ STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty")
 ALL_CLASSES = "all"
 
 _TEXT = ("dataset", "model", "case", "group", "metric", "unit", "status")
-_DTYPES = {**dict.fromkeys(_TEXT, "str"), **dict.fromkeys(("fold", "seed", "class"), "int32"), "value": "float64"}
+_SHIFT_TEXT = ("test", "corruption")
+_DTYPES = {
+    **dict.fromkeys((*_TEXT, *_SHIFT_TEXT), "str"),
+    **dict.fromkeys(("fold", "seed", "class", "level", "percent", "training_groups"), "int32"),
+    "value": "float64",
+}
 
 
 @dataclass(frozen=True)
@@ -52,22 +57,25 @@ class DatasetScores:
         return (*map(str, self.classes), ALL_CLASSES)
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """The study's `scores.csv`, texts as categories; `DataError` when it is missing or lacks a column.
+def read_scores(path: Path, *added: str) -> pd.DataFrame:
+    """The study's `scores.csv`, or another table of scores with columns `added`, texts as categories.
 
-    Texts are read as text first: categories read directly turn a case `01` into the number 1.
+    Texts are read as text first: categories read directly turn a case `01` into the number 1. Raises `DataError` when
+    the table is missing or lacks a column.
     """
     try:
         scores = pd.read_csv(
-            path, usecols=list(SCORE_COLUMNS), dtype=_DTYPES, keep_default_na=False, na_values={"value": [""]}
+            path, usecols=[*SCORE_COLUMNS, *added], dtype=_DTYPES, keep_default_na=False, na_values={"value": [""]}
         )
-        return scores.astype(dict.fromkeys(_TEXT, "category"))
+        return scores.astype({name: "category" for name in (*_TEXT, *_SHIFT_TEXT) if name in scores})
     except FileNotFoundError:
         raise DataError(
             f"{path}: no scores to analyse; score at least one run and gather (`attnbench gather`)"
         ) from None
     except ValueError as error:
-        raise DataError(f"{path}: not a table of scores ({error}); it needs {', '.join(SCORE_COLUMNS)}") from error
+        raise DataError(
+            f"{path}: not a table of scores ({error}); it needs {', '.join((*SCORE_COLUMNS, *added))}"
+        ) from error
 
 
 def arrange(
