@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from attnbench.analysis.best import best_table
 from attnbench.analysis.case_choice import shown_cases
 from attnbench.analysis.cost import cost
 from attnbench.analysis.difficulty import interactions, read_difficulty, strata
@@ -93,8 +94,10 @@ def _analyse(study: Study) -> None:
     described = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
     runs = study_runs(layout, study.runs(), scores)
     ranked, hard = rankings(blocks), read_difficulty(layout, datasets)
+    averages = means(blocks, study.analysis, names)
     frames = {
-        "means": means(blocks, study.analysis, names),
+        "means": averages,
+        "best": best_table(blocks, averages, 1 - study.analysis.confidence),
         "effects": effects(blocks, study.baseline, study.analysis, names),
         "cases": shown_cases(blocks, study),
         "cost": cost(described, runs, study.baseline),

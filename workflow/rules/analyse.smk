@@ -20,6 +20,7 @@ rule analyse:
                 "cost",
                 "across",
                 "agreement",
+                "best",
                 "cases",
                 "difficulty",
                 "difficulty_strata",

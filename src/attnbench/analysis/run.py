@@ -7,6 +7,7 @@ import logging
 import pandas as pd
 
 from attnbench.analysis.across import across
+from attnbench.analysis.best import best_table
 from attnbench.analysis.case_choice import shown_cases
 from attnbench.analysis.cost import cost
 from attnbench.analysis.difficulty import interactions, read_difficulty, strata
@@ -51,6 +52,7 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
     return {
         "means": averages,
         "effects": effects(blocks, study.baseline, study.analysis, names),
+        "best": best_table(blocks, averages, level),
         "cases": shown_cases(blocks, study),
         "cost": cost(descriptions, runs, study.baseline),
         "learning": learning(layout, runs),

@@ -1,0 +1,66 @@
+"""Which models the scores do not tell apart from the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from attnbench.analysis.averages import group_means, mean_defined, with_all_classes
+from attnbench.analysis.significance import holm, signed_rank_p
+from attnbench.analysis.table import DatasetScores, Floats
+from attnbench.scoring.definitions import METRICS
+
+COLUMNS = ("dataset", "class", "metric", "model", "best", "difference", "p", "p_holm", "groups", "as_good")
+
+
+def best_table(scores: Sequence[DatasetScores], averages: pd.DataFrame, level: float) -> pd.DataFrame:
+    """One row per dataset, class (and `all`), metric and model: its paired difference from the model of the best mean.
+
+    `averages` is the table of means. `p` is the signed-rank test of the groups' mean differences, `p_holm` corrected
+    over the models of the row's dataset, class and metric; `as_good` where it is above `level`, and for the best
+    itself. Where a single model has a mean there is no row.
+    """
+    frames = [
+        _against_best(block, str(class_), str(metric), rows, level)
+        for block in scores
+        for (class_, metric), rows in averages[averages["dataset"] == block.dataset]
+        .dropna(subset="mean")
+        .groupby(["class", "metric"], sort=False)
+        if len(rows) > 1
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _against_best(block: DatasetScores, class_: str, metric: str, rows: pd.DataFrame, level: float) -> pd.DataFrame:
+    models = rows["model"].tolist()
+    order = rows["mean"].to_numpy()
+    best = int(order.argmax() if METRICS[metric].higher_is_better else order.argmin())
+    per_case = _differences(block, class_, metric, models, models[best])
+    groups = group_means(per_case, block.case_group, len(block.groups))
+    p = signed_rank_p(groups)
+    p[best] = np.nan
+    corrected = holm(p)
+    return pd.DataFrame(
+        {
+            "dataset": block.dataset,
+            "class": class_,
+            "metric": metric,
+            "model": models,
+            "best": models[best],
+            "difference": mean_defined(per_case, 1),
+            "p": p,
+            "p_holm": corrected,
+            "groups": (~np.isnan(groups)).sum(axis=1),
+            "as_good": (corrected > level) | (np.arange(len(models)) == best),
+        }
+    )
+
+
+def _differences(block: DatasetScores, class_: str, metric: str, models: Sequence[str], best: str) -> Floats:
+    """Model minus best, paired by case, class and seed, then averaged over classes (for `all`) and seeds."""
+    values = block.values[[block.metrics.index(metric)]]
+    chosen = values[:, :, [block.models.index(name) for name in models]]
+    differences = chosen - values[:, :, [block.models.index(best)]]
+    return mean_defined(with_all_classes(differences)[0, block.class_words.index(class_)], 2)
