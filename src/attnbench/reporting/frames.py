@@ -47,14 +47,34 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "dataset", "metric", "model", "measure", "known_truth", "stratum", "from", "to", "benefit", "low", "high",
         "groups", "cases",
     ),
+    "reliability": (
+        "dataset", "class", "model", "bin", "voxels", "probability", "observed", "low", "high", "ece", *_COUNTS,
+    ),
+    "transfer": (
+        "train", "test", "class", "metric", "unit", "model", "mean", "low", "high", "baseline", "difference",
+        "difference_low", "difference_high", "p_holm", *_COUNTS,
+    ),
+    "corruption_levels": (
+        "dataset", "corruption", "level", "class", "metric", "unit", "model", "mean", "low", "high", *_COUNTS,
+    ),
+    "corruption_slopes": (
+        "dataset", "corruption", "class", "metric", "unit", "model", "slope", "low", "high", "baseline", "difference",
+        "difference_low", "difference_high", "p_holm", *_COUNTS,
+    ),
+    "small_data": (
+        "dataset", "percent", "training_groups", "class", "metric", "unit", "model", "mean", "low", "high", "baseline",
+        "difference", "difference_low", "difference_high", "p_holm", *_COUNTS,
+    ),
 }  # fmt: skip
 _TEXT = dict.fromkeys(
     (
-        "dataset", "model", "model_a", "model_b", "of_model", "case", "class", "class_name", "metric", "unit", "baseline",
-        "measure",
+        "dataset", "train", "test", "model", "model_a", "model_b", "class", "class_name", "metric", "unit", "baseline",
+        "measure", "corruption", "case", "of_model",
     ),
     "str",
 )  # fmt: skip
+
+_OF_DATASETS, _OF_MODELS = ("dataset", "train", "test"), ("model", "model_a", "model_b")
 
 
 def _path(study: Study, name: str) -> Path:
@@ -77,13 +97,13 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
             f"{path}: columns {', '.join(lacking)} are missing, found {', '.join(frame.columns)}; "
             "write it again with `attnbench analyse`"
         )
-    kept = frame["dataset"].isin([*(part.name for part in study.datasets), "all"])
-    models = [*(part.name for part in study.models), HUMAN]
-    for column in ("model", "model_a", "model_b"):
-        if column in frame:
-            kept &= frame[column].isin(models)
+    kept = pd.Series(True, index=frame.index)
+    datasets, models = [*(part.name for part in study.datasets), "all"], [*(part.name for part in study.models), HUMAN]
+    for columns, names in ((_OF_DATASETS, datasets), (_OF_MODELS, models)):
+        for column in (word for word in columns if word in frame):
+            kept &= frame[column].isin(names)
     if "baseline" in frame:
-        kept &= frame["baseline"] == study.baseline
+        kept &= frame["baseline"].isna() | (frame["baseline"] == study.baseline)
     return frame[kept].reset_index(drop=True)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attnbench.catalog import load_entry
 from attnbench.scoring.definitions import main_metrics as main_metrics
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ FIGURE_FORMATS = ("pdf", "png", "csv")
 
 _FIGURES = (
     "scores", "effects", "heatmap_classes", "heatmap_metrics", "ranks", "rank_stability", "pareto", "difficulty",
-    "difficulty_slopes", "learning",
+    "difficulty_slopes", "learning", "calibration",
 )  # fmt: skip
-CASES = "cases_"
+CASES, SLICES, SURFACE = "cases_", "slices_", "surface_"
 
 _WORDS = {
     "unet": "U-Net",
@@ -97,5 +98,9 @@ def display_unit(unit: str) -> str:
 
 
 def figure_names(study: Study) -> list[str]:
-    """Every figure of a study: the fixed ones, which say what they lack, and one of cases per dataset."""
-    return [*_FIGURES, *(f"{CASES}{part.name}" for part in study.datasets)]
+    """Every figure of a study: the fixed ones, which say what they lack, those of shift that it asks for, its cases."""
+    shift = ["corruption", "corruption_slopes"] * bool(study.corruptions)
+    shift += ["transfer"] * bool(study.transfer) + ["small_data"] * bool(study.small_data)
+    volumes = [part.name for part in study.datasets if load_entry(part.name).ndim == 3]
+    cases = [f"{CASES}{part.name}" for part in study.datasets]
+    return [*_FIGURES, *shift, *cases, *(f"{kind}{name}" for name in volumes for kind in (SLICES, SURFACE))]

@@ -1,4 +1,4 @@
-"""One plane of a case, ready to be shown: a picture as it is, a volume by its axial slice of largest reference area."""
+"""Planes of a case, ready to be shown: a picture as it is, a volume by its slice of largest reference area."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ _LARGEST_SIDE = 640
 
 @dataclass(frozen=True)
 class Plane:
-    """Where a case is cut: `index` on the third axis of its own grid, None for a picture; `box` is (width, height).
+    """Where a case is cut: `index` on `axis` of its own grid, both None for a picture; `box` is (width, height).
 
     The box is in the dataset's spacing unit and holds image and masks whatever their grids.
     """
 
     index: int | None
+    axis: int | None
     box: tuple[float, float]
 
 
-def plane_of(store: CaseStore, i: int) -> Plane:
-    """The plane in which case `i` is shown."""
+def plane_of(store: CaseStore, i: int, axis: int = 2) -> Plane:
+    """The plane in which case `i` is shown; a volume is cut across `axis`."""
     reference, spacing = store.reference(i), store.original_spacing(i)
     sides = [size * step for size, step in zip(reference.shape, spacing, strict=True)]
     if reference.ndim == 2:
-        return Plane(None, (sides[1], sides[0]))
-    area = np.count_nonzero(reference, axis=(0, 1))
-    return Plane(int(area.argmax()) if area.any() else reference.shape[2] // 2, (sides[0], sides[1]))
+        return Plane(None, None, (sides[1], sides[0]))
+    width, height = (side for other, side in enumerate(sides) if other != axis)
+    area = np.count_nonzero(reference, axis=tuple(other for other in range(3) if other != axis))
+    return Plane(int(area.argmax()) if area.any() else reference.shape[axis] // 2, axis, (width, height))
 
 
 def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
@@ -42,10 +44,7 @@ def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
     """
     image = store.image(i)
     image = image if len(image) == 3 else image[:1]
-    if plane.index is not None:
-        share = (plane.index + 0.5) / store.original_shape(i)[2]
-        image = image[..., min(int(share * image.shape[-1]), image.shape[-1] - 1)]
-    picture = _thinned(np.stack([_upright(channel, plane) for channel in image], axis=-1))
+    picture = _thinned(np.stack([_upright(channel, plane, store.original_shape(i)) for channel in image], axis=-1))
     seen = _seen(store, i, plane, picture.shape[:2])
     low, high = np.percentile(picture[seen], (0.5, 99.5))
     shown = np.clip((picture - low) / max(high - low, 1e-6), 0, 1) * seen[..., None]
@@ -54,8 +53,17 @@ def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
 
 def mask_plane(mask: NDArray[np.uint8], store: CaseStore, i: int, plane: Plane) -> NDArray[np.uint8]:
     """(H, W) classes of a mask on the case's own grid, upright; outside the field of view nothing counts or shows."""
-    flat = _thinned(_upright(mask if plane.index is None else mask[..., plane.index], plane))
-    return np.where(_seen(store, i, plane, flat.shape), flat, 0).astype(np.uint8)
+    return _inside(mask, store, i, plane, 0).astype(np.uint8)
+
+
+def map_plane(values: NDArray[np.floating], store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
+    """(H, W) values on the case's own grid, upright; NaN outside the field of view."""
+    return _inside(values.astype(np.float32), store, i, plane, np.nan)
+
+
+def _inside(array: NDArray[Any], store: CaseStore, i: int, plane: Plane, outside: float) -> NDArray[Any]:
+    flat = _thinned(_upright(array, plane, array.shape))
+    return np.where(_seen(store, i, plane, flat.shape), flat, outside)
 
 
 def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -63,16 +71,23 @@ def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDA
     fov = store.fov(i)
     if fov is None:
         return np.ones(shape, np.bool_)
-    flat = _upright(fov if plane.index is None else fov[..., plane.index], plane)
+    flat = _upright(fov, plane, fov.shape)
     rows, columns = (
         ((np.arange(to) + 0.5) * size / to).astype(int) for to, size in zip(shape, flat.shape, strict=True)
     )
     return flat[np.ix_(rows, columns)]
 
 
-def _upright(array: NDArray[Any], plane: Plane) -> NDArray[Any]:
-    """Pictures are (row, column) already; of a volume (X, Y), Y points up."""
-    return array if plane.index is None else array.T[::-1]
+def _upright(array: NDArray[Any], plane: Plane, grid: tuple[int, ...]) -> NDArray[Any]:
+    """Pictures are (row, column) already; of a slice, its second axis points up.
+
+    `grid` is the shape in which the plane's index counts; an array of another size is cut at the same share of it.
+    """
+    if plane.index is None or plane.axis is None:
+        return array
+    size = array.shape[plane.axis]
+    index = min(int((plane.index + 0.5) / grid[plane.axis] * size), size - 1)
+    return array.take(index, axis=plane.axis).T[::-1]
 
 
 def _thinned(array: NDArray[Any]) -> NDArray[Any]:

@@ -20,6 +20,7 @@ STYLE_FILE = Path(__file__).parent / "attnbench.mplstyle"
 
 NEUTRAL = "#4d4d4d"
 QUIET = "#767676"
+OTHERS = "#c4c4c4"
 # Okabe and Ito (2008) without black and yellow, then Tol's muted set: told apart with every common colour blindness.
 _MODEL_COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288", "#999933", "#44AA99",

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from attnbench.errors import StudyError, nearest
+from attnbench.reporting.figures.calibration import calibration
 from attnbench.reporting.figures.cases import cases
 from attnbench.reporting.figures.difficulty import difficulty, difficulty_slopes
 from attnbench.reporting.figures.drawing import Drawn, save
@@ -16,7 +17,11 @@ from attnbench.reporting.figures.learning import learning
 from attnbench.reporting.figures.pareto import pareto
 from attnbench.reporting.figures.ranks import rank_stability, ranks
 from attnbench.reporting.figures.scores import scores
-from attnbench.reporting.names import CASES, figure_names
+from attnbench.reporting.figures.shift import corruption, corruption_slopes, small_data
+from attnbench.reporting.figures.surfaces import surface
+from attnbench.reporting.figures.transfer import transfer
+from attnbench.reporting.figures.volumes import slices
+from attnbench.reporting.names import CASES, SLICES, SURFACE, figure_names
 from attnbench.reporting.style import styled
 
 if TYPE_CHECKING:
@@ -33,13 +38,21 @@ _FIGURES: dict[str, Callable[[Study], Drawn]] = {
     "difficulty_slopes": difficulty_slopes,
     "ranks": ranks,
     "rank_stability": rank_stability,
+    "calibration": calibration,
+    "corruption": corruption,
+    "corruption_slopes": corruption_slopes,
+    "transfer": transfer,
+    "small_data": small_data,
 }
+_OF_DATASET: dict[str, Callable[..., Drawn]] = {CASES: cases, SLICES: slices, SURFACE: surface}
 
 
 def draw_figure(study: Study, name: str) -> None:
     """Write `figures/<name>.{pdf,png,csv}`; `StudyError` names the figures there are. What is missing is said in it."""
     if name not in figure_names(study):
         raise StudyError(f"the study has no figure {name!r}; {nearest(name, figure_names(study))}")
-    draw = partial(cases, dataset=name.removeprefix(CASES)) if name.startswith(CASES) else _FIGURES[name]
+    draw = _FIGURES.get(name) or next(
+        partial(draw, dataset=name.removeprefix(kind)) for kind, draw in _OF_DATASET.items() if name.startswith(kind)
+    )
     with styled():
         save(draw(study), study.layout.figures, name)

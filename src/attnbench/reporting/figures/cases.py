@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.patches import Patch
 
 from attnbench.analysis.case_choice import Choice
 from attnbench.analysis.case_values import case_values
 from attnbench.data.store import CaseStore
 from attnbench.layout import Run
-from attnbench.reporting.figures.drawing import Drawn, message_figure
-from attnbench.reporting.figures.panels import shortened, show_plane, wrap_titles
+from attnbench.reporting.figures.drawing import Drawn, message_figure, no_case
+from attnbench.reporting.figures.panels import class_legend, shortened, show_plane, wrap_titles
+from attnbench.reporting.figures.predictions import read_prediction
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
 from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of
-from attnbench.reporting.style import Page, class_colour, new_figure, page_of
+from attnbench.reporting.style import Page, new_figure, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     from attnbench.study import Study
 
@@ -41,8 +40,7 @@ def cases(study: Study, dataset: str) -> Drawn:
     values = values[values["dataset"] == dataset]
     chosen = shown_cases(study, dataset)
     if not chosen:
-        message = f"{display_name(dataset)}: no case to show, no run of seed {seed} has finished"
-        return message_figure(page, message, pd.DataFrame(columns=_COLUMNS))
+        return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
     store = CaseStore.open(study.layout.prepared(dataset))
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
     lines, columns, height = _arrangement(page, 2 + len(study.models), planes)
@@ -55,8 +53,7 @@ def cases(study: Study, dataset: str) -> Drawn:
         rows += _case(own, study, store, choice, plane, values[values["case"] == choice.case], metric)
         own[0].set_ylabel(f"{choice.rule}\n{shortened(choice.case)}")
     wrap_titles(panels.ravel().tolist(), (page.double - _MARGIN_MM) / columns)
-    classes = [Patch(color=class_colour(int(key)), label=name) for key, name in store.info.classes.items()]
-    figure.legend(handles=classes, loc="outside lower center", ncols=min(6, len(classes)))
+    class_legend(figure, store.info.classes)
     heading = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
     figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
@@ -94,7 +91,7 @@ def _case(
             show_plane(axes, None, None, plane, display_name(model))
             continue
         run = Run(str(found["dataset"].iloc[0]), model, int(found["fold"].iloc[0]), study.seeds[0])
-        prediction = _prediction(study, run, choice.case)
+        prediction = read_prediction(study, run, choice.case)
         value = float(found["value"].iloc[0])
         shown = f"{display_name(model)} ({number(value, decimals(METRICS[metric].unit))})"
         show_plane(axes, image, None if prediction is None else mask_plane(prediction, store, i, plane), plane, shown)
@@ -104,11 +101,3 @@ def _case(
     for axes in panels[2 + len(study.models) :]:
         axes.set_axis_off()
     return rows
-
-
-def _prediction(study: Study, run: Run, case: str) -> NDArray[np.uint8] | None:
-    path = study.layout.run(run) / "predictions.npz"
-    if not path.exists():
-        return None
-    with np.load(path) as predictions:
-        return predictions.get(case)

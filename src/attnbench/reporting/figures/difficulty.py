@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from attnbench.analysis.case_values import case_values
 from attnbench.data.store import CaseStore
 from attnbench.reporting.figures.drawing import (
     Drawn,
+    coloured,
     grid,
     legend_mm,
     message_figure,
     model_legend,
     say,
 )
+from attnbench.reporting.figures.forest import forest, forest_mm
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_measure, display_name, main_metrics
-from attnbench.reporting.style import NEUTRAL, ModelStyle, model_styles, page_of
+from attnbench.reporting.style import NEUTRAL, OTHERS, ModelStyle, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -71,20 +74,21 @@ def difficulty_slopes(study: Study) -> Drawn:
         return message_figure(page, _nothing(study), frame)
     styles = _variants(study)
     names = list(dict.fromkeys(frame["dataset"]))
-    most = frame.groupby("dataset")[["measure", "known_truth"]].apply(lambda rows: len(rows.drop_duplicates())).max()
-    height = int(most) * max(3.2, 1.6 * len(styles)) + 15
+    words = [display_measure(row["measure"], bool(row["known_truth"])) for row in records(frame)]
+    drawn = frame.assign(row=np.array(words, dtype=object))
+    height = forest_mm(int(drawn.groupby("dataset")["row"].nunique().max()), len(styles))
     width = page.single if len(names) == 1 else page.double
     figure, panels = grid(page, len(names), height, extra_mm=legend_mm(len(styles), width), columns=page.columns(80))
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(display_name(name))
-        _slopes(axes, frame[frame["dataset"] == name], styles, 1 - study.analysis.confidence)
+        forest(axes, drawn[drawn["dataset"] == name], styles, 1 - study.analysis.confidence)
         axes.set_xlabel(f"Gain in {METRICS[metric].label} per standard deviation of the measure")
     model_legend(figure, styles.values(), lines=False)
     return Drawn(figure, frame)
 
 
 def _variants(study: Study) -> dict[str, ModelStyle]:
-    return {name: style for name, style in model_styles(study).items() if name != study.baseline}
+    return {name: style for name, style in coloured(study).items() if name != study.baseline}
 
 
 def _nothing(study: Study) -> str:
@@ -139,6 +143,9 @@ def _gains(study: Study, metric: str) -> pd.DataFrame:
 def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
     axes.grid()
     axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+    for _, own in rows[~rows["model"].isin(styles) & (rows["shown"] == "stratum")].groupby("model", sort=False):
+        line = own.sort_values("difficulty")
+        axes.plot(line["difficulty"], line["gain"], color=OTHERS, linewidth=0.5, zorder=1.5)
     for model, style in styles.items():
         own = rows[rows["model"] == model]
         points, thirds = own[own["shown"] == "case"], own[own["shown"] == "stratum"].sort_values("difficulty")
@@ -153,26 +160,3 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> Non
         )  # fmt: skip
         axes.vlines(thirds["difficulty"], thirds["low"], thirds["high"], color=style.colour, linewidth=0.8, zorder=3)
     axes.locator_params(nbins=5)
-
-
-def _slopes(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle], level: float) -> None:
-    measures = rows[["measure", "known_truth"]].drop_duplicates().itertuples(index=False, name=None)
-    words = [display_measure(str(measure), bool(known)) for measure, known in measures]
-    axes.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
-    axes.set_yticks(range(len(words)), words)
-    axes.set_ylim(len(words) - 0.5, -0.5)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
-    axes.spines["left"].set_visible(False)
-    for k, (name, style) in enumerate(styles.items()):
-        shift = 0.7 * ((k + 0.5) / len(styles) - 0.5)
-        for row in records(rows[rows["model"] == name]):
-            height = words.index(display_measure(row["measure"], bool(row["known_truth"]))) + shift
-            _slope(axes, row, height, style, level)
-    axes.locator_params(axis="x", nbins=5)
-
-
-def _slope(axes: Axes, row: dict[str, Any], height: float, style: ModelStyle, level: float) -> None:
-    filled = style.colour if row["p_holm"] < level else "white"
-    axes.plot([row["low"], row["high"]], [height] * 2, color=style.colour, linewidth=0.9, solid_capstyle="butt")
-    axes.plot(row["slope"], height, marker=style.marker, color=style.colour, markerfacecolor=filled, markersize=3.5)

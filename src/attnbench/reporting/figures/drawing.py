@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from matplotlib.lines import Line2D
 
 from attnbench.files import whole_file, write_csv
-from attnbench.reporting.style import QUIET, ModelStyle, Page, new_figure
+from attnbench.reporting.frames import read_frame
+from attnbench.reporting.names import display_name, main_metrics
+from attnbench.reporting.style import OTHERS, QUIET, ModelStyle, Page, model_styles, new_figure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from attnbench.study import Study
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,44 @@ def model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> None
     axes.spines["left"].set_visible(False)
 
 
-def model_legend(figure: Figure, styles: Iterable[ModelStyle], lines: bool) -> None:
-    """One legend of all models below the panels."""
-    handles = [
+def no_case(study: Study, dataset: str) -> str:
+    """What to say where a dataset has no case to show."""
+    return f"{display_name(dataset)}: no case to show, no run of seed {study.seeds[0]} has finished"
+
+
+def coloured(study: Study, most: int = 9) -> dict[str, ModelStyle]:
+    """The models drawn in colour: all of up to `most`, else the baseline and those that rank best.
+
+    Curves of the others are drawn in grey behind them; their numbers are in the CSV.
+    """
+    styles = model_styles(study)
+    if len(styles) <= most:
+        return styles
+    ranks = read_frame(study, "ranks")
+    ranks = ranks[(ranks["class"] == "all") & (ranks["metric"] == main_metrics(study.metrics)[0])]
+    widest = "all" if (ranks["dataset"] == "all").any() else study.datasets[0].name
+    best = ranks[ranks["dataset"] == widest].sort_values("mean_rank", kind="stable")["model"]
+    order = dict.fromkeys([study.baseline, *best, *styles])
+    kept = set(list(order)[:most])
+    return {name: style for name, style in styles.items() if name in kept}
+
+
+def model_handles(styles: Iterable[ModelStyle], lines: bool) -> list[Line2D]:
+    """What a legend shows for each model: its marker, on its line where `lines`."""
+    return [
         Line2D(
-            [], [], color=style.colour, label=style.label, marker=None if lines else style.marker,
-            linestyle=style.dashes if lines else "none", markersize=4,
+            [], [], color=style.colour, label=style.label, marker=style.marker, markersize=4,
+            linestyle=style.dashes if lines else "none",
         )
         for style in styles
     ]  # fmt: skip
+
+
+def model_legend(figure: Figure, styles: Iterable[ModelStyle], lines: bool, others: int = 0) -> None:
+    """One legend of all models below the panels; `others` counts the models drawn in grey."""
+    handles = model_handles(styles, lines)
+    if others:
+        handles.append(Line2D([], [], color=OTHERS, label=f"{others} others"))
     figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(figure, len(handles)))
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attnbench.reporting.figures.drawing import Drawn, legend_mm, model_legend, say
+from attnbench.reporting.figures.curves import draw_curves
+from attnbench.reporting.figures.drawing import Drawn, coloured, legend_mm, model_legend, say
 from attnbench.reporting.frames import read_frame
 from attnbench.reporting.names import display_name
-from attnbench.reporting.style import ModelStyle, model_styles, new_figure, page_of
+from attnbench.reporting.style import ModelStyle, new_figure, page_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from attnbench.study import Study
 
 _CURVES = {"loss": "Training loss", "validation_dice": "Validation Dice"}
-_BANDS_UP_TO = 6
+_MARKERS = 6
 
 
 def learning(study: Study) -> Drawn:
     """Per dataset loss above inner-validation Dice: mean over folds and seeds, band from lowest to highest run."""
     curves = curve_frame(read_frame(study, "learning"))
-    styles = model_styles(study)
+    styles = coloured(study)
     names = [part.name for part in study.datasets]
     page = page_of(study)
     columns = min(page.columns(), len(names))
     rows = math.ceil(len(names) / columns)
     width = page.single if len(names) == 1 else page.double
-    legend = legend_mm(len(styles), width)
+    legend = legend_mm(len(styles) + 1, width)
     figure = new_figure(width, min(page.tallest, rows * 75 + legend))
     panels = figure.subplots(2 * rows, columns, squeeze=False)
     for position in range(rows * columns):
@@ -41,7 +42,7 @@ def learning(study: Study) -> Drawn:
             continue
         _pair(pair, names[position], curves[curves["dataset"] == names[position]], styles, position % columns == 0)
     figure.align_ylabels()
-    model_legend(figure, styles.values(), lines=True)
+    model_legend(figure, styles.values(), lines=True, others=len(study.models) - len(styles))
     return Drawn(figure, curves)
 
 
@@ -61,20 +62,12 @@ def _pair(pair: list[Axes], dataset: str, curves: pd.DataFrame, styles: dict[str
         pair[1].set_axis_off()
         return
     for axes, (curve, label) in zip(pair, _CURVES.items(), strict=True):
-        _panel(axes, curves[curves["curve"] == curve], styles)
+        axes.grid(axis="y")
+        axes.locator_params(axis="x", nbins=5)
+        shown = curves[curves["curve"] == curve]
+        draw_curves(axes, shown, "step", "mean", styles, markers=max(1, shown["step"].nunique() // _MARKERS))
         if labelled:
             axes.set_ylabel(label)
     pair[0].sharex(pair[1])
     pair[0].tick_params(labelbottom=False)
     pair[1].set_xlabel("Optimiser step")
-
-
-def _panel(axes: Axes, curves: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
-    axes.grid(axis="y")
-    axes.locator_params(axis="x", nbins=5)
-    for name, style in styles.items():
-        rows = curves[curves["model"] == name].sort_values("step")
-        axes.plot(rows["step"], rows["mean"], color=style.colour, linestyle=style.dashes, label=style.label)
-        if len(styles) <= _BANDS_UP_TO:
-            low, high = rows["low"].to_numpy(), rows["high"].to_numpy()
-            axes.fill_between(rows["step"].to_numpy(), low, high, color=style.colour, alpha=0.15, linewidth=0)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
 
 from attnbench.reporting.slices import Plane
 from attnbench.reporting.style import QUIET, class_colour
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 _CHARACTER_MM = 1.25
@@ -30,6 +34,12 @@ def shortened(case: str) -> str:
     """A case's name, its middle left out where it is long."""
     half = _LONGEST_CASE // 2
     return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
+
+
+def class_legend(figure: Figure, classes: Mapping[int, str]) -> None:
+    """One legend of the classes' colours below the panels."""
+    handles = [Patch(color=class_colour(number), label=name) for number, name in classes.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
 
 
 def show_plane(

@@ -1,19 +1,33 @@
-"""The figures of a study as data inside the page, with their words."""
+"""The figures of a study as data inside the page, with their words and the section that each belongs to."""
 
 from __future__ import annotations
 
-import base64
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from attnbench.reporting.names import CASES, display_name, figure_names
+from attnbench.reporting.names import display_name, figure_names
+from attnbench.reporting.page.embed import address
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from attnbench.study import Study
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "answer": ("effects",),
+    "effects": ("scores", "heatmap_metrics", "heatmap_classes", "ranks", "rank_stability"),
+    "costs": ("pareto",),
+    "difficulty": ("difficulty", "difficulty_slopes"),
+    "shift": ("corruption", "corruption_slopes", "transfer", "small_data"),
+    "calibration": ("calibration",),
+    "cases": ("cases_", "attention_"),
+    "volumes": ("slices_", "surface_"),
+    "methods": ("learning",),
+}
+"""Figures in the order in which a section shows them; a word that ends in `_` has one figure per dataset."""
 
 _CAPTIONS = {
     "scores": "Score of every case (small markers), mean and interval (black edge); dashed: the baseline's mean",
@@ -27,45 +41,83 @@ _CAPTIONS = {
     "difficulty": "Gain over the baseline against the difficulty of each case (points), and means of thirds (line)",
     "difficulty_slopes": "Change of the gain per standard deviation of each measure; filled: significant",
     "learning": "Training loss and Dice of the inner validation over optimiser steps; bands: lowest to highest run",
+    "corruption": "Score when test images are made worse, level by level; level 0 is the test set as it is",
+    "corruption_slopes": "Change of the score per level of corruption against the baseline's; filled: significant",
+    "transfer": "Score of models trained on one dataset (rows) when tested on another (columns)",
+    "small_data": "Score against the share of the training groups that models were trained on",
+    "calibration": "How often a class is there against the probability that the network gives it; on the diagonal, "
+    "probabilities mean what they say",
+    "cases_": "cases chosen by rule (the baseline's median and worst, largest gain and loss); image, reference and "
+    "every model's prediction",
+    "attention_": "where the mechanisms look in the cases chosen by rule",
+    "slices_": "the three orthogonal slices through the cases chosen by rule",
+    "surface_": "surface of the prediction, coloured by its distance from the reference",
 }
+_LOSSLESS_BYTES = 400_000
+_QUALITY = 88
+_PDF_BYTES = 1_500_000
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure; `png` and `pdf` are addresses with the data inside, empty where it has not been drawn."""
+    """One figure; `shown` has the picture inside and is empty where it has not been drawn.
+
+    `pdf` has the file inside or, where that is larger than 1.5 MB, its path beside the page. `chart`: drawn on white,
+    without photographs.
+    """
 
     name: str
     caption: str
-    png: str
+    shown: str
     pdf: str
     width: int
     height: int
+    chart: bool
 
 
-def pictures(study: Study) -> dict[str, Picture]:
-    """Every figure of the study by name."""
-    return {name: _picture(study.layout.figures, name) for name in figure_names(study)}
+def pictures(study: Study) -> dict[str, list[Picture]]:
+    """Every figure of the study, by section."""
+    placed: dict[str, list[Picture]] = {section: [] for section in SECTIONS}
+    for section, words in SECTIONS.items():
+        for word in words:
+            names = [name for name in figure_names(study) if _word(name) == word]
+            placed[section] += [_picture(study.layout.figures, name) for name in names]
+    return placed
+
+
+def _word(name: str) -> str:
+    """The word under which a figure has its section and caption."""
+    kind = f"{name.partition('_')[0]}_"
+    return kind if kind in _CAPTIONS else name
 
 
 def _picture(folder: Path, name: str) -> Picture:
     png, pdf = folder / f"{name}.png", folder / f"{name}.pdf"
+    chart = not _word(name).endswith("_")
     if not png.exists():
-        return Picture(name, _caption(name), "", "", 0, 0)
+        return Picture(name, _caption(name), "", "", 0, 0, chart)
     with Image.open(png) as opened:
-        width, height = opened.size
-    address = _data(pdf, "application/pdf") if pdf.exists() else ""
-    return Picture(name, _caption(name), _data(png, "image/png"), address, width, height)
+        flat = opened.convert("RGB")
+    return Picture(name, _caption(name), _small(flat), _pdf(pdf), *flat.size, chart)
+
+
+def _small(picture: Image.Image) -> str:
+    """The picture as WebP: every pixel kept, unless that takes more than 400 kB."""
+    lossless, lossy = io.BytesIO(), io.BytesIO()
+    picture.save(lossless, "WEBP", lossless=True, method=2)
+    if len(lossless.getvalue()) <= _LOSSLESS_BYTES:
+        return address(lossless.getvalue(), "image/webp")
+    picture.save(lossy, "WEBP", quality=_QUALITY)
+    return address(lossy.getvalue(), "image/webp")
+
+
+def _pdf(path: Path) -> str:
+    if not path.exists():
+        return ""
+    small = path.stat().st_size <= _PDF_BYTES
+    return address(path.read_bytes(), "application/pdf") if small else f"{path.parent.name}/{path.name}"
 
 
 def _caption(name: str) -> str:
-    if name.startswith(CASES):
-        dataset = display_name(name.removeprefix(CASES))
-        return (
-            f"{dataset}: cases chosen by rule (the baseline's median and worst, largest gain and loss); image, "
-            "reference and every model's prediction"
-        )
-    return _CAPTIONS[name]
-
-
-def _data(path: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+    word = _word(name)
+    return f"{display_name(name.removeprefix(word))}: {_CAPTIONS[word]}" if word.endswith("_") else _CAPTIONS[word]

@@ -1,0 +1,118 @@
+"""Scores away from the data of training: worse images, other data, fewer patients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attnbench.reporting.figures.curves import draw_curves
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    grid,
+    leads_row,
+    legend_mm,
+    message_figure,
+    model_legend,
+    say,
+)
+from attnbench.reporting.figures.forest import forest, forest_mm
+from attnbench.reporting.frames import read_frame
+from attnbench.reporting.names import display_name, display_unit, main_metrics
+from attnbench.reporting.style import page_of
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attnbench.study import Study
+
+_LEVELS = 5
+
+
+def corruption(study: Study) -> Drawn:
+    """One panel per dataset and corruption: mean score against its level, 0 the image as it is."""
+    page, styles = page_of(study), coloured(study)
+    frame = main_rows(study, "corruption_levels")
+    if frame.empty:
+        return message_figure(page, "No model has been scored on images made worse yet.", frame)
+    names, kinds = [part.name for part in study.datasets], list(study.corruptions)
+    few = min(len(kinds), page.columns())
+    columns = few if len(names) * len(kinds) <= 4 * few else min(len(kinds), page.columns(29))
+    figure, panels = grid(
+        page, len(names) * len(kinds), 40, extra_mm=legend_mm(len(styles) + 1, page.double), columns=columns
+    )
+    for position, axes in enumerate(panels):
+        name, kind = names[position // len(kinds)], kinds[position % len(kinds)]
+        axes.set_title(display_name(kind), fontweight="normal", loc="center")
+        rows = frame[(frame["dataset"] == name) & (frame["corruption"] == kind)]
+        if rows.empty:
+            say(axes, "no score yet")
+            continue
+        axes.grid(axis="y")
+        draw_curves(axes, rows, "level", "mean", styles)
+        axes.set_xticks(range(_LEVELS + 1))
+        axes.locator_params(axis="y", nbins=4)
+        axes.set_xlabel("Level")
+        axes.set_ylabel(f"{display_name(name)}\n{_label(frame)}" if leads_row(axes) else "")
+    figure.align_ylabels()
+    model_legend(figure, styles.values(), lines=True, others=len(study.models) - len(styles))
+    return Drawn(figure, frame)
+
+
+def corruption_slopes(study: Study) -> Drawn:
+    """Forest of slopes: change of the score per level; filled: other than the baseline's (Holm)."""
+    page, styles = page_of(study), coloured(study)
+    frame = main_rows(study, "corruption_slopes")
+    if frame.empty:
+        return message_figure(page, "No model has been scored on images made worse yet.", frame)
+    names = list(dict.fromkeys(frame["dataset"]))
+    width = page.single if len(names) == 1 else page.double
+    height = forest_mm(len(study.corruptions), len(styles))
+    figure, panels = grid(page, len(names), height, extra_mm=legend_mm(len(styles), width), columns=page.columns(80))
+    for axes, name in zip(panels, names, strict=True):
+        rows = frame[frame["dataset"] == name]
+        axes.set_title(display_name(name))
+        forest(axes, rows.assign(row=rows["corruption"].map(display_name)), styles, 1 - study.analysis.confidence)
+        axes.set_xlabel(f"Change of {_label(frame)} per level")
+    model_legend(figure, styles.values(), lines=False)
+    return Drawn(figure, frame)
+
+
+def small_data(study: Study) -> Drawn:
+    """One panel per dataset: mean score against the share of the training groups (number of groups in brackets)."""
+    page, styles = page_of(study), coloured(study)
+    frame = main_rows(study, "small_data")
+    if frame.empty:
+        return message_figure(page, "No run on a part of the training groups has been scored yet.", frame)
+    names = [part.name for part in study.datasets]
+    width = page.single if len(names) == 1 else page.double
+    figure, panels = grid(page, len(names), 55, extra_mm=legend_mm(len(styles) + 1, width))
+    for axes, name in zip(panels, names, strict=True):
+        axes.set_title(display_name(name))
+        rows = frame[frame["dataset"] == name]
+        if rows.empty:
+            say(axes, "no score yet")
+            continue
+        axes.grid(axis="y")
+        axes.set_xscale("log")
+        draw_curves(axes, rows, "percent", "mean", styles)
+        groups = rows.groupby("percent")["training_groups"].max()
+        ticks = [f"{percent} %\n({count:g})" for percent, count in groups.items()]
+        axes.set_xticks(groups.index.tolist(), ticks, minor=False)
+        axes.minorticks_off()
+        axes.set_xlabel("Training groups")
+        axes.set_ylabel(_label(frame) if leads_row(axes) else "")
+    model_legend(figure, styles.values(), lines=True, others=len(study.models) - len(styles))
+    return Drawn(figure, frame)
+
+
+def main_rows(study: Study, name: str) -> pd.DataFrame:
+    """The rows of a frame that a figure shows: the first main metric, mean over classes."""
+    frame = read_frame(study, name)
+    shown = (frame["class"] == "all") & (frame["metric"] == main_metrics(study.metrics)[0])
+    return frame[shown].reset_index(drop=True)
+
+
+def _label(frame: pd.DataFrame) -> str:
+    unit = display_unit(str(frame["unit"].iloc[0]))
+    return f"{METRICS[frame['metric'].iloc[0]].label}{f' ({unit})' if unit else ''}"

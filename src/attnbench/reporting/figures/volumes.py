@@ -1,0 +1,91 @@
+"""Three slices at right angles through volumes: every model's prediction with the reference's outline."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from attnbench.data.store import CaseStore
+from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
+from attnbench.reporting.figures.panels import class_legend, outline, shortened, show_plane
+from attnbench.reporting.figures.predictions import read_prediction, scored_runs
+from attnbench.reporting.format import decimals, number
+from attnbench.reporting.frames import shown_cases
+from attnbench.reporting.names import display_name, main_metrics
+from attnbench.reporting.slices import image_plane, mask_plane, plane_of
+from attnbench.reporting.style import new_figure, page_of
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from attnbench.layout import Run
+    from attnbench.reporting.slices import Plane
+    from attnbench.study import Study
+
+_CASE_MM = 90.0
+_MODELS = 6
+_PLANES = {2: "xy", 1: "xz", 0: "yz"}
+_COLUMNS = ["dataset", "case", "rule", "model", "fold", "seed", "metric", "value", "x", "y", "z"]
+
+
+def slices(study: Study, dataset: str) -> Drawn:
+    """Rows of models, three slices per case: the classes of the prediction, the reference's outline in white.
+
+    Shown are the first of the cases that the analysis chose, cut across each axis where the reference is largest.
+    """
+    page, metric = page_of(study), main_metrics(study.metrics)[0]
+    chosen = shown_cases(study, dataset)[: max(1, int(page.double // _CASE_MM))]
+    if not chosen:
+        return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
+    store, styles = CaseStore.open(study.layout.prepared(dataset)), coloured(study, _MODELS)
+    cuts = [(choice, plane_of(store, store.index(choice.case), axis)) for choice in chosen for axis in _PLANES]
+    shape = float(np.mean([plane.box[1] / plane.box[0] for _, plane in cuts]))
+    height = (1 + len(styles)) * (page.double / len(cuts) * shape + 4) + 14
+    figure = new_figure(page.double, min(page.tallest, height))
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
+    panels = figure.subplots(1 + len(styles), len(cuts), squeeze=False)
+    for axes, (choice, plane) in zip(panels[0], cuts, strict=True):
+        first = plane.axis == next(iter(_PLANES))
+        title = f"{choice.rule}: {shortened(choice.case)}" if first else _PLANES[plane.axis or 0]
+        _slice(axes, store, choice.case, plane, store.reference(store.index(choice.case)), title)
+    panels[0, 0].set_ylabel("Reference", fontsize=6)
+    runs, rows = scored_runs(study, dataset), []
+    for line, (model, style) in zip(panels[1:], styles.items(), strict=True):
+        line[0].set_ylabel(textwrap.fill(style.label, 16), fontsize=6)
+        for place, choice in enumerate(chosen):
+            own = slice(len(_PLANES) * place, len(_PLANES) * (place + 1))
+            run, value = runs.get((model, choice.case), (None, float("nan")))
+            _row_of_slices(line[own].tolist(), study, store, [cut for _, cut in cuts[own]], choice.case, run)
+            line[own][0].title.set_text(f"{METRICS[metric].label} {number(value, decimals(METRICS[metric].unit))}")
+            if run:
+                facts = (dataset, choice.case, choice.rule.lower(), model, run.fold, run.seed, metric, value)
+                rows.append((*facts, *(cut.index for _, cut in sorted(cuts[own], key=lambda pair: pair[1].axis or 0))))
+    class_legend(figure, store.info.classes)
+    left = len(study.models) - len(styles)
+    heading = f"{display_name(dataset)}; white: outline of the reference"
+    heading += f"; {left} models that rank lower are not shown" if left else ""
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
+    return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
+
+
+def _row_of_slices(
+    panels: list[Axes], study: Study, store: CaseStore, planes: list[Plane], case: str, run: Run | None
+) -> None:
+    prediction = read_prediction(study, run, case) if run else None
+    reference = store.reference(store.index(case))
+    for axes, plane in zip(panels, planes, strict=True):
+        _slice(axes, store, case, plane, prediction, "")
+        if prediction is not None:
+            outline(axes, mask_plane(reference, store, store.index(case), plane) > 0, plane, "white")
+
+
+def _slice(axes: Axes, store: CaseStore, case: str, plane: Plane, mask: Any, title: str) -> None:
+    i = store.index(case)
+    if mask is None:
+        show_plane(axes, None, None, plane, title)
+    else:
+        show_plane(axes, image_plane(store, i, plane), mask_plane(mask, store, i, plane), plane, title)
