@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from attnbench.analysis.effects import paired, with_baseline
+from attnbench.analysis.averages import mean_defined, support
+from attnbench.analysis.effects import Pair, comparisons, paired
 from attnbench.analysis.mixed import fit_mixed, unfitted
 from attnbench.analysis.table import DatasetScores, Floats
 from attnbench.study import AnalysisPart
@@ -21,70 +24,125 @@ COLUMNS = (
 )  # fmt: skip
 MOST_FITS = 300
 _APART = 1_000_000
-_KEYS = ["metric", "unit", "model"]
+_KEYS = ("metric", "unit", "model", "baseline")
+_Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class _Differences:
+    """Paired differences of one dataset, metric and pair of models, mean over classes: `values` is (cases, seeds).
+
+    `counts` says how many datasets, groups, cases, runs (fold and seed) and differences they are.
+    """
+
+    block: DatasetScores
+    index: int
+    values: Floats
+    counts: dict[str, int]
+
+    def case_mean(self) -> float:
+        """Mean over cases of their mean over seeds."""
+        return float(mean_defined(mean_defined(self.values, 1)[None], 1)[0])
+
+    def rows(self) -> pd.DataFrame:
+        """One row per case and seed; no two datasets share the integers of fold, run, group and case."""
+        case, seed = np.nonzero(~np.isnan(self.values))
+        fold, start = self.block.case_fold[case], _APART * self.index
+        return pd.DataFrame(
+            {
+                "dataset": self.index,
+                "fold": start + fold,
+                "run": start + fold * len(self.block.seeds) + seed,
+                "group": start + self.block.case_group[case],
+                "case": start + case,
+                "value": self.values[case, seed],
+            }
+        )
 
 
 def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart) -> pd.DataFrame:
-    """One row per dataset (and `all`), metric, model and method, mean over classes; columns as in docs/files.md.
+    """One row per dataset (and `all`), metric, model, baseline and method, mean over classes; columns: docs/files.md.
 
     `mixed` fits the paired differences of all cases and seeds with random effects of fold, run, group and case, and of
     the dataset in the rows `all`: its interval speaks about other patients, trainings and data, that of the effects
     only about other patients. `datasets` is Student's t of the datasets' differences. Across datasets a metric is
-    averaged only where all have the same unit. In a large study only the first 300 models are fitted.
+    averaged only where all have the same unit. In a large study only the first 300 models are fitted: those of the
+    comparisons with the study's baseline come before those of the variants with their controls.
     """
-    frames = [
-        (block.dataset, differences(block, baseline, i)) for i, block in enumerate(scores) if baseline in block.models
-    ]
     rows: list[dict[str, Any]] = []
-    if len(frames) > 1:
-        together = pd.concat([frame for _, frame in frames], ignore_index=True)
-        comparable = together[together.groupby("metric", observed=True)["unit"].transform("nunique") == 1]
-        rows += [*_fits("all", comparable, part, 0), *_by_dataset(comparable, part)]
-    for name, frame in frames:
-        rows += _fits(name, frame, part, len(rows))
-    return pd.DataFrame(rows).assign(baseline=baseline).reindex(columns=list(COLUMNS))
+    for of_baseline in (True, False):
+        found = [
+            (block.dataset, _differences(block, pairs, index))
+            for index, block in enumerate(scores)
+            if (pairs := [pair for pair in comparisons(block.models, baseline) if (pair[1] == baseline) is of_baseline])
+        ]
+        if len(found) > 1:
+            together = _comparable([differences for _, differences in found])
+            rows += [*_fits("all", together, part, len(rows)), *_by_dataset(together, part)]
+        for name, differences in found:
+            single = {key: [one] for key, one in differences.items()}
+            rows += _fits(name, single, part, len(rows))
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
 
-def differences(block: DatasetScores, baseline: str, index: int) -> pd.DataFrame:
-    """Every paired difference of the mean over classes, one row per metric, model, case and seed.
-
-    `fold`, `run` (fold and seed), `group` and `case` are integers that no two datasets with different `index` share.
-    """
-    pairs = with_baseline(block.models, baseline)
+def _differences(block: DatasetScores, pairs: Sequence[Pair], index: int) -> dict[_Key, _Differences]:
+    """Of every metric and pair of which any case has one."""
     values = paired(block, pairs)[0][:, -1]
-    metric, model, case, seed = np.nonzero(~np.isnan(values))
-    models = [name for name, _ in pairs]
-    fold = block.case_fold[case]
-    return pd.DataFrame(
-        {
-            "dataset": index,
-            "metric": np.array(block.metrics, dtype=object)[metric],
-            "unit": np.array(block.units, dtype=object)[metric],
-            "model": np.array(models, dtype=object)[model],
-            "fold": _APART * index + fold,
-            "run": _APART * index + fold * len(block.seeds) + seed,
-            "group": _APART * index + block.case_group[case],
-            "case": _APART * index + case,
-            "value": values[metric, model, case, seed],
-        }
-    )
+    shape = values.shape
+    rows = values.reshape(-1, *shape[2:])
+    defined = ~np.isnan(rows)
+    behind = support(defined, block.case_group, block.case_fold)
+    run = block.case_fold[:, None] * len(block.seeds) + np.arange(len(block.seeds))
+    runs = [np.unique(run[mask]).size for mask in defined]
+    keys = [(metric, unit, *pair) for metric, unit in zip(block.metrics, block.units, strict=True) for pair in pairs]
+    return {
+        key: _Differences(
+            block,
+            index,
+            rows[i].copy(),
+            {
+                "datasets": 1,
+                "groups": int(behind.groups[i]),
+                "cases": int(behind.cases[i]),
+                "runs": runs[i],
+                "differences": int(defined[i].sum()),
+            },
+        )
+        for i, key in enumerate(keys)
+        if defined[i].any()
+    }
 
 
-def _fits(name: str, frame: pd.DataFrame, part: AnalysisPart, before: int) -> Iterator[dict[str, Any]]:
-    for number, (key, rows) in enumerate(frame.groupby(_KEYS, sort=False), start=before):
-        fit = fit_mixed(rows, part.confidence) if number < MOST_FITS else unfitted("not fitted: the study is too large")
-        yield {**_behind(name, key, rows), "method": "mixed", **fit}
+def _comparable(found: Sequence[Mapping[_Key, _Differences]]) -> dict[_Key, list[_Differences]]:
+    """What the datasets have of every key, of metrics whose unit is the same in all."""
+    units: dict[str, set[str]] = {}
+    together: dict[_Key, list[_Differences]] = {}
+    for key, one in chain.from_iterable(differences.items() for differences in found):
+        units.setdefault(key[0], set()).add(key[1])
+        together.setdefault(key, []).append(one)
+    return {key: parts for key, parts in together.items() if len(units[key[0]]) == 1}
 
 
-def _by_dataset(frame: pd.DataFrame, part: AnalysisPart) -> Iterator[dict[str, Any]]:
-    for key, rows in frame.groupby(_KEYS, sort=False):
-        means = rows.groupby(["dataset", "case"])["value"].mean().groupby("dataset").mean()
-        yield {**_behind("all", key, rows), "method": "datasets", **student(means.to_numpy(), part.confidence)}
+def _fits(
+    name: str, found: Mapping[_Key, Sequence[_Differences]], part: AnalysisPart, before: int
+) -> Iterator[dict[str, Any]]:
+    for number, (key, parts) in enumerate(found.items(), start=before):
+        if number < MOST_FITS:
+            fit = fit_mixed(pd.concat([one.rows() for one in parts], ignore_index=True), part.confidence)
+        else:
+            fit = unfitted("not fitted: the study is too large")
+        yield {**_behind(name, key, parts), "method": "mixed", **fit}
 
 
-def _behind(name: str, key: Any, rows: pd.DataFrame) -> dict[str, Any]:
-    counts = {f"{level}s": rows[level].nunique() for level in ("dataset", "group", "case", "run")}
-    return {"dataset": name, **dict(zip(_KEYS, key, strict=True)), **counts, "differences": len(rows)}
+def _by_dataset(found: Mapping[_Key, Sequence[_Differences]], part: AnalysisPart) -> Iterator[dict[str, Any]]:
+    for key, parts in found.items():
+        means = np.array([one.case_mean() for one in parts])
+        yield {**_behind("all", key, parts), "method": "datasets", **student(means, part.confidence)}
+
+
+def _behind(name: str, key: _Key, parts: Sequence[_Differences]) -> dict[str, Any]:
+    counts = {count: sum(one.counts[count] for one in parts) for count in parts[0].counts}
+    return {"dataset": name, **dict(zip(_KEYS, key, strict=True)), **counts}
 
 
 def student(means: Floats, confidence: float) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -93,21 +95,25 @@ def learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
     A long history is thinned to evenly spaced rows, first and last among them, and all rows with a validation Dice.
     """
     keep = max(20, min(200, LEARNING_ROWS // max(1, len(runs))))
-    frames = []
-    for run in (Run(*key) for key in zip(*(runs[name].tolist() for name in RUN_COLUMNS), strict=True)):
-        path = layout.run(run) / "history.csv"
-        if path.is_file():
-            history = _thinned(pd.read_csv(path), keep)
-            frames.append(history.assign(dataset=run.dataset, model=run.model, fold=run.fold, seed=run.seed))
-    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return table.reindex(columns=list(LEARNING_COLUMNS))
+    with TemporaryFile("w+", encoding="utf-8", newline="") as joined:
+        table = csv.writer(joined)
+        table.writerow(LEARNING_COLUMNS)
+        for run in (Run(*key) for key in zip(*(runs[name].tolist() for name in RUN_COLUMNS), strict=True)):
+            path = layout.run(run) / "history.csv"
+            if path.is_file():
+                key = (run.dataset, run.model, run.fold, run.seed)
+                table.writerows([*key, *row] for row in _thinned(path, keep))
+        joined.seek(0)
+        return pd.read_csv(joined, dtype={"dataset": "str", "model": "str"})
 
 
-def _thinned(history: pd.DataFrame, keep: int) -> pd.DataFrame:
-    if len(history) <= keep:
-        return history
-    chosen = np.zeros(len(history), bool)
-    chosen[np.linspace(0, len(history) - 1, keep).round().astype(int)] = True
-    if "validation_dice" in history:
-        chosen |= history["validation_dice"].notna().to_numpy()
-    return history[chosen]
+def _thinned(path: Path, keep: int) -> list[list[str]]:
+    """The kept rows of a history as they stand there, one cell per learning column, empty where it has none."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    if len(rows) > keep:
+        chosen = {round(place * (len(rows) - 1) / (keep - 1)) for place in range(keep)}
+        validated = header.index("validation_dice") if "validation_dice" in header else None
+        rows = [row for place, row in enumerate(rows) if place in chosen or (validated is not None and row[validated])]
+    places = [header.index(name) if name in header else None for name in LEARNING_COLUMNS[len(RUN_COLUMNS) :]]
+    return [["" if place is None else row[place] for place in places] for row in rows]
