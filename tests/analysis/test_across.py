@@ -115,3 +115,15 @@ def test_one_dataset_has_a_mean_without_interval():
         "difference": 0.3, "free": 0, "note": "one dataset: no interval across datasets",
     }  # fmt: skip
     assert student(np.zeros(3), 0.95)["p"] == 1
+
+
+def test_variants_are_compared_with_their_controls_after_the_baseline(score_table):
+    rng = np.random.default_rng(12)
+    names = ["unet", "cbam", "cbam-identity"]
+    values = rng.uniform(size=(3, 12, 2))
+    table = score_table(values, np.arange(12), np.arange(12) % 3).replace({"m1": names[1], "m2": names[2]})
+    found = across(arrange(table, ["sim"], names, ["dice"]), "unet", AnalysisPart())
+    assert found[["model", "baseline"]].to_numpy().tolist() == [
+        ["cbam", "unet"], ["cbam-identity", "unet"], ["cbam", "cbam-identity"],
+    ]  # fmt: skip
+    assert found["difference"].iloc[2] == pytest.approx((values[1] - values[2]).mean(), abs=1e-6)

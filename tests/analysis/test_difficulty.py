@@ -142,3 +142,25 @@ def test_measures_and_known_truths_are_read_from_the_case_store(tmp_path):
     assert set(found) == {"sim"} and list(found["sim"].index) == ["007", "8"]
     assert list(found["sim"]) == [*(f"measured_{name}" for name in MEASURES), "blur"]
     assert found["sim"].loc["8"].drop("blur").isna().all()
+
+
+def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table):
+    """Size helps where the measure is high, the mechanism nowhere: a slope against `unet`, none against its size."""
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=GROUP.size)
+    noise = 0.001 * rng.normal(size=(4, GROUP.size))
+    values = 0.5 + noise + 0.05 * np.array([0, 1, 1, 1])[:, None] * x
+    names = ["unet", "cbam", "cbam-parameters", "cbam-flops"]
+    scores = score_table(values[..., None], GROUP).replace({f"m{i}": name for i, name in enumerate(names)})
+    blocks = arrange(scores, ["sim"], names, ["dice"])
+    found = interactions(blocks, "unet", PART, table(measured_size=x))
+    pairs = found[["model", "baseline"]].to_numpy().tolist()
+    assert pairs == [*([name, "unet"] for name in names[1:]), ["cbam", "cbam-parameters"]]
+    assert set(found["family"]) == {
+        "dice, measured difficulty: (3 models + 1 variants with a control) x 1 measures x 1 datasets"
+    }
+    plain, same_size = found["slope"].iloc[0], found["slope"].iloc[3]
+    assert plain == pytest.approx(0.05, abs=0.005) and abs(same_size) < 0.001
+    assert same_size == pytest.approx(np.polyfit((x - x.mean()) / x.std(), values[1] - values[2], 1)[0])
+    thirds = strata(blocks, "unet", PART, table(measured_size=x))
+    assert thirds["baseline"].value_counts().to_dict() == {"unet": 9, "cbam-parameters": 3}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import by_defined_groups, group_totals, mean_defined
-from attnbench.analysis.effects import Pair, paired, with_baseline
+from attnbench.analysis.effects import Pair, compared, comparisons, paired
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, group_weights, widened_tail
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
 from attnbench.analysis.table import DatasetScores, Floats
@@ -18,6 +18,9 @@ from attnbench.scoring.definitions import METRICS
 from attnbench.study import AnalysisPart
 
 KNOWN_TRUTH = ("blur", "contrast", "clutter")
+SAME_SIZE = "parameters"
+"""The control that is a plain U-Net of the variant's size."""
+
 STRATA = ("low", "middle", "high")
 COLUMNS = (
     "dataset", "metric", "unit", "model", "baseline", "measure", "known_truth", "slope", "low", "high",
@@ -50,12 +53,13 @@ def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.Dat
 def interactions(
     scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, difficulty: Difficulty
 ) -> pd.DataFrame:
-    """One row per dataset, metric, model and measure of difficulty, mean over classes; columns as in docs/files.md.
+    """One row per dataset, metric, comparison and measure of difficulty, mean over classes; columns: docs/files.md.
 
-    The slope is that of the least-squares line of the cases' benefits (paired, mean over seeds, above 0 the model is
-    better) on the measure, per standard deviation of it over the scored cases. Its interval resamples groups. p is a
-    score test: under the hypothesis of no slope the groups' contributions to it are flipped in sign (Kline and Santos,
-    A score based approach to wild bootstrap inference, Journal of Econometric Methods 1, 2012).
+    Models are compared with the study's baseline, variants also with the plain U-Net of their size. The slope is that
+    of the least-squares line of the cases' benefits (paired, mean over seeds, above 0 the model is better) on the
+    measure, per standard deviation of it over the scored cases. Its interval resamples groups. p is a score test: under
+    the hypothesis of no slope the groups' contributions to it are flipped in sign (Kline and Santos, A score based
+    approach to wild bootstrap inference, Journal of Econometric Methods 1, 2012).
     """
     frames = [
         _rows(block, labels, values, benefits, part)
@@ -63,7 +67,7 @@ def interactions(
     ]
     if not frames:
         return pd.DataFrame(columns=list(COLUMNS))
-    return _corrected(pd.concat(frames, ignore_index=True)).assign(baseline=baseline).loc[:, list(COLUMNS)]
+    return _corrected(pd.concat(frames, ignore_index=True), baseline).loc[:, list(COLUMNS)]
 
 
 def strata(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, difficulty: Difficulty) -> pd.DataFrame:
@@ -80,7 +84,7 @@ def strata(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, d
             frames.append(_stratum(block, labels, values[inside], np.where(inside, benefits, np.nan), part, number))
     if not frames:
         return pd.DataFrame(columns=list(STRATA_COLUMNS))
-    return pd.concat(frames, ignore_index=True).assign(baseline=baseline).loc[:, list(STRATA_COLUMNS)]
+    return pd.concat(frames, ignore_index=True).loc[:, list(STRATA_COLUMNS)]
 
 
 def _measured(
@@ -89,7 +93,11 @@ def _measured(
     """Block, labels, measure (cases,) and benefits (rows, cases), for every measure that differs between cases."""
     for block in scores:
         table = difficulty.get(block.dataset, pd.DataFrame())
-        pairs = with_baseline(block.models, baseline)
+        pairs = [
+            (model, other)
+            for model, other in comparisons(block.models, baseline)
+            if other in (baseline, f"{model}-{SAME_SIZE}")
+        ]
         if table.empty or not pairs:
             continue
         labels, benefits = _benefits(block, pairs)
@@ -114,6 +122,7 @@ def _benefits(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[pd.DataFrame
             "metric": names,
             "unit": np.array(block.units, dtype=object)[metric],
             "model": np.array([name for name, _ in pairs], dtype=object)[model],
+            "baseline": np.array([other for _, other in pairs], dtype=object)[model],
         }
     )
     return labels, sign[:, None] * differences.reshape(len(labels), -1)
@@ -175,13 +184,13 @@ def _contributions(totals: Floats) -> Floats:
     return xy - mean_x * y - mean_y * x + n * mean_x * mean_y
 
 
-def _corrected(frame: pd.DataFrame) -> pd.DataFrame:
-    """Add Holm's p over all datasets, models and measures of one metric, measured and known difficulty apart."""
+def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+    """Add Holm's p over all datasets, comparisons and measures of one metric, measured and known difficulty apart."""
     families = frame.groupby(["metric", "known_truth"], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
     corrected, size = holm_by_family(frame["p"].to_numpy(), code)
     words = [
-        f"{metric}, {'known' if known else 'measured'} difficulty: {rows['model'].nunique()} models x "
+        f"{metric}, {'known' if known else 'measured'} difficulty: {compared(rows, baseline)} x "
         f"{rows['measure'].nunique()} measures x {rows['dataset'].nunique()} datasets"
         for (metric, known), rows in families
     ]

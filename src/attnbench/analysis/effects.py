@@ -147,7 +147,7 @@ def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     code = families.ngroup().to_numpy().astype(np.int64)
     corrected, size = holm_by_family(frame["p"].to_numpy(), code)
     words = [
-        f"{metric}, {which}: {_compared(rows, baseline)} x {rows['dataset'].nunique()} datasets"
+        f"{metric}, {which}: {compared(rows, baseline)} x {rows['dataset'].nunique()} datasets"
         for (metric, which), rows in families
     ]
     return frame.assign(
@@ -159,7 +159,7 @@ def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     )
 
 
-def _compared(rows: pd.DataFrame, baseline: str) -> str:
+def compared(rows: pd.DataFrame, baseline: str) -> str:
     """How many models, and how many comparisons with controls, in words."""
     to_controls = rows.loc[rows["baseline"] != baseline, ["model", "baseline"]].drop_duplicates()
     models = f"{rows.loc[rows['baseline'] == baseline, 'model'].nunique()} models"
