@@ -53,8 +53,14 @@ def bootstrap_interval(
     `values` is (rows, cases), NaN where undefined; a row's groups are those with a defined case. Returns two (rows,)
     arrays; NaN where fewer than `MIN_GROUPS` groups are left.
     """
-    sums, counts = group_totals(values, case_group, groups)
-    low, high = np.full((2, len(values)), np.nan)
+    return interval_of_totals(*group_totals(values, case_group, groups), confidence, resamples, seed)
+
+
+def interval_of_totals(
+    sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
+) -> tuple[Floats, Floats]:
+    """The same from what each group holds: `sums` and `counts` (rows, groups), a count of 0 where it holds nothing."""
+    low, high = np.full((2, len(sums)), np.nan)
     for rows, kept in by_defined_groups(counts):
         if kept.size >= MIN_GROUPS:
             cells = np.ix_(rows, kept)

@@ -16,6 +16,7 @@ from attnbench.analysis.human import human_means, read_observers
 from attnbench.analysis.means import means
 from attnbench.analysis.rank_tests import agreement_table, friedman_table, nemenyi_table
 from attnbench.analysis.ranks import rank_table, rankings
+from attnbench.analysis.reliability import reliability
 from attnbench.analysis.runs import learning, missing_runs, read_object, refuse_mixed_data, study_runs
 from attnbench.analysis.shift import shift_tables
 from attnbench.analysis.table import arrange, read_scores
@@ -66,5 +67,6 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
         "human": human_means(scores, read_observers(layout, datasets), models, study.metrics, study.analysis, names),
         "difficulty": interactions(blocks, study.baseline, study.analysis, hard),
         "difficulty_strata": strata(blocks, study.baseline, study.analysis, hard),
+        "reliability": reliability(layout, study.runs(), blocks, study.analysis, names),
         **shift_tables(study, scores, runs),
     }

@@ -1,0 +1,97 @@
+"""Reliability: how often a class is there where a model gives it some probability, over all test cases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from attnbench.analysis.means import ClassNames
+from attnbench.analysis.resample import interval_of_totals
+from attnbench.analysis.table import ALL_CLASSES, DatasetScores
+from attnbench.layout import Layout, Run
+from attnbench.scoring.calibration import expected_calibration_error, read_calibration
+from attnbench.study import AnalysisPart
+
+COLUMNS = (
+    "dataset", "class", "class_name", "model", "bin", "voxels", "probability", "observed", "low", "high", "ece",
+    "cases", "groups", "folds", "seeds",
+)  # fmt: skip
+
+
+def reliability(
+    layout: Layout, runs: Iterable[Run], blocks: Sequence[DatasetScores], part: AnalysisPart, names: ClassNames
+) -> pd.DataFrame:
+    """One row per dataset, class (and `all`), model and bin that has voxels; columns as in docs/files.md.
+
+    Voxels of a bin are pooled over cases, folds, seeds and, for `all`, classes; the interval of the share observed
+    resamples groups. `ece` is the mean of the metric of that name, as in `means.csv`.
+    """
+    groups = {block.dataset: _group_of_case(block) for block in blocks}
+    frames = []
+    for (dataset, model), own in groupby(runs, lambda run: (run.dataset, run.model)):
+        bins = _bins_of(layout, own, groups.get(dataset, {}))
+        if len(bins):
+            frame = pd.concat(_curves(bins, part), ignore_index=True)
+            words = {**names.get(dataset, {}), ALL_CLASSES: "all classes together"}
+            class_name = [words.get(word, word) for word in frame["class"]]
+            frames.append(frame.assign(dataset=dataset, model=model, class_name=class_name))
+    return pd.concat(frames, ignore_index=True)[list(COLUMNS)] if frames else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _group_of_case(block: DatasetScores) -> dict[str, str]:
+    return {case: block.groups[group] for case, group in zip(block.cases, block.case_group, strict=True)}
+
+
+def _bins_of(layout: Layout, runs: Iterable[Run], groups: dict[str, str]) -> pd.DataFrame:
+    """The bins of one model's scored cases, with `fold`, `seed` and `group`."""
+    paths = {run: layout.run(run) / "calibration.csv" for run in runs}
+    found = [
+        read_calibration(path).assign(fold=run.fold, seed=run.seed) for run, path in paths.items() if path.is_file()
+    ]
+    if not found:
+        return pd.DataFrame()
+    bins = pd.concat(found, ignore_index=True)
+    return bins.assign(group=bins["case"].map(groups)).dropna(subset="group")
+
+
+def _curves(bins: pd.DataFrame, part: AnalysisPart) -> Iterator[pd.DataFrame]:
+    """The curve of every class, then that of all."""
+    errors = pd.Series(
+        {
+            key: expected_calibration_error(own["voxels"], own["probability"], own["observed"])
+            for key, own in bins.groupby(["class", "case", "seed"], sort=False)
+        }
+    ).rename_axis(["class", "case", "seed"])
+    for number in sorted(bins["class"].unique()):
+        yield _curve(bins[bins["class"] == number], str(number), errors[number], part)
+    yield _curve(bins, ALL_CLASSES, errors.groupby(["case", "seed"]).mean(), part)
+
+
+def _curve(bins: pd.DataFrame, word: str, errors: pd.Series, part: AnalysisPart) -> pd.DataFrame:
+    """The rows of one class; `errors` has the calibration error of each case and seed."""
+    parts = {"voxels": bins["voxels"], **{name: bins["voxels"] * bins[name] for name in ("probability", "observed")}}
+    totals = bins.assign(**parts).pivot_table(
+        index="bin", columns="group", values=list(parts), aggfunc="sum", fill_value=0.0
+    )
+    voxels, hits = (totals[name].to_numpy(np.float64) for name in ("voxels", "observed"))
+    low, high = interval_of_totals(hits, voxels, part.confidence, part.bootstrap, part.seed)
+    number = voxels.sum(axis=1)
+    return pd.DataFrame(
+        {
+            "class": word,
+            "bin": totals.index,
+            "voxels": number.astype(np.int64),
+            "probability": totals["probability"].to_numpy(np.float64).sum(axis=1) / number,
+            "observed": hits.sum(axis=1) / number,
+            "low": low,
+            "high": high,
+            "ece": errors.groupby("case").mean().mean(),
+            "cases": bins.groupby("bin")["case"].nunique().to_numpy(),
+            "groups": (voxels > 0).sum(axis=1),
+            "folds": bins.groupby("bin")["fold"].nunique().to_numpy(),
+            "seeds": bins.groupby("bin")["seed"].nunique().to_numpy(),
+        }
+    )
