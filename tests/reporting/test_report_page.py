@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import base64
+import io
+import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image, ImageChops
 
+from attnbench.data.store import CaseStore
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.format import interval, number
+from attnbench.reporting.frames import shown_cases
 from attnbench.reporting.names import display_name, figure_names
 from attnbench.reporting.page import write_report
 from attnbench.reporting.page.answer import answer
+from attnbench.reporting.page.case_browser import case_browser
+from attnbench.reporting.page.pictures import pictures
+from attnbench.study import parse_study
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
@@ -83,7 +92,7 @@ def test_numbers_in_the_page_are_those_of_the_analysis(page):
     assert len(rows) == len(means) == 6
     for row in means.to_dict("records"):
         cells = rows[display_name(row["dataset"]), display_name(row["model"])]
-        assert cells[2] == f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+        assert cells[2].rstrip("†") == f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     effects = pd.read_csv(study.layout.analysis / "effects.csv").query("`class` == 'all' and metric == 'dice'")
     rows = {(row[0].split(":")[0], row[1]): row for row in found.tables["rows-effects"][1:] if "Dice" in row[0]}
     assert len(rows) == len(effects) == 4
@@ -117,14 +126,97 @@ def test_the_answer_counts_the_verdicts_and_keeps_the_two_claims_apart(write_stu
     assert "1 of 2 hold when the models are trained again" in answer(study).holds
 
 
+def inside(address: str) -> bytes:
+    return base64.b64decode(address.partition(",")[2])
+
+
 def test_figures_and_their_pdfs_are_inside(page):
     study, found = page("effects", "ranks", cases=12)
-    for kind, ending, attribute in (("image/png", "png", "src"), ("application/pdf", "pdf", "href")):
-        inside = {value.partition(",")[2] for value in found.values(attribute) if value.startswith(f"data:{kind};")}
-        files = [study.layout.figures / f"{name}.{ending}" for name in ("effects", "ranks")]
-        assert inside == {base64.b64encode(path.read_bytes()).decode() for path in files}
-    pictures = [attributes for tag, attributes in found.tags if tag == "img" and attributes.get("src")]
-    assert all(len(str(picture["alt"])) > 20 for picture in pictures)
+    drawn = [study.layout.figures / name for name in ("effects", "ranks")]
+    files = {inside(value) for value in found.values("href") if value.startswith("data:application/pdf;")}
+    assert files == {path.with_suffix(".pdf").read_bytes() for path in drawn}
+    shown = [attributes for tag, attributes in found.tags if tag == "img" and attributes.get("src")]
+    assert all(len(str(picture["alt"])) > 20 for picture in shown)
+    for picture, path in zip(shown, drawn, strict=True):
+        with Image.open(io.BytesIO(inside(str(picture["src"])))) as seen, Image.open(path.with_suffix(".png")) as whole:
+            assert ImageChops.difference(seen.convert("RGB"), whole.convert("RGB")).getbbox() is None
+
+
+def test_a_large_pdf_is_linked_beside_the_page(write_study):
+    study = write_study(datasets=["phantom2d"], cases=6)
+    draw_figure(study, "effects")
+    pdf = study.layout.figures / "effects.pdf"
+    pdf.write_bytes(pdf.read_bytes() + b"\n" * 2_000_000)
+    write_report(study)
+    found = Page(study.layout.report.read_text(encoding="utf-8"))
+    (address,) = (value for value in found.values("href") if value.endswith(".pdf"))
+    assert (study.layout.report.parent / address).read_bytes() == pdf.read_bytes()
+
+
+def test_every_figure_of_a_study_has_a_place_and_words(page):
+    study, found = page(datasets=["phantom2d", "phantom3d"], cases=4)
+    assert {f"figure-{name}" for name in figure_names(study)} <= set(found.values("id"))
+    shift = {"corruptions": ["noise"], "small_data": [25], "transfer": [{"train": "phantom2d", "test": "phantom3d"}]}
+    asked = parse_study(study.model_dump(mode="json") | shift)
+    assert {"corruption", "transfer", "small_data"} <= set(figure_names(asked))
+    assert {each.name for section in pictures(asked).values() for each in section} == set(figure_names(asked))
+
+
+def test_the_reader_can_choose_among_cases(write_study):
+    """The pictures of the case browser, against store and predictions: which pixels have which class."""
+    study = write_study(datasets=["phantom3d"], cases=8)
+    shown = case_browser(study, 10_000_000)
+    (dataset,) = shown["datasets"]
+    store = CaseStore.open(study.layout.prepared("phantom3d"))
+    assert dataset["total"] == 8 and {case["case"] for case in dataset["cases"]} == set(store.cases["case"])
+    scores = pd.read_csv(study.layout.scores, dtype={"case": str}).query("metric == 'dice' and seed == 0")
+    means = scores.groupby(["case", "model"])["value"].mean()
+    for case in dataset["cases"]:
+        wanted = [means[case["case"], part.name] for part in study.models]
+        assert [float(score) for score in case["scores"]] == pytest.approx(wanted, abs=5.1e-4)
+        assert case["gains"] == pytest.approx([value - wanted[0] for value in wanted], abs=1e-4)
+    case = dataset["cases"][0]
+    i = store.index(case["case"])
+    area = (store.reference(i) > 0).sum(axis=(0, 1))
+    assert area[case["slice"] - 1] == area.max()
+    run = next(run for run in study.runs() if run.model == "self_attention" and covers(study, run, case["case"]))
+    prediction = np.load(study.layout.run(run) / "predictions.npz")[case["case"]]
+    for address, mask in ((case["reference"], store.reference(i)), (case["masks"][2], prediction)):
+        with Image.open(io.BytesIO(inside(address))) as opened:
+            assert opened.size == (case["width"], case["height"])
+            alpha = np.asarray(opened.convert("RGBA"))[..., 3] > 0
+        flat = mask[..., case["slice"] - 1].T[::-1] > 0
+        rows, columns = (
+            ((np.arange(to) + 0.5) * n / to).astype(int) for to, n in zip(alpha.shape, flat.shape, strict=True)
+        )
+        assert (alpha == flat[np.ix_(rows, columns)]).mean() > 0.99
+
+
+def covers(study, run, case):
+    with np.load(study.layout.run(run) / "predictions.npz") as predictions:
+        return run.seed == 0 and case in predictions.files
+
+
+def test_the_case_browser_keeps_to_its_room_and_to_the_cases_chosen_by_rule(write_study):
+    study = write_study(datasets=["retina_drive", "phantom3d"], cases=10)
+    whole = case_browser(study, 10_000_000)
+    room = len(json.dumps(whole)) // 2
+    small = case_browser(study, room)
+    assert len(json.dumps(small)) < room * 1.1
+    for dataset, all_of_it in zip(small["datasets"], whole["datasets"], strict=True):
+        assert 0 < len(dataset["cases"]) < len(all_of_it["cases"]) == dataset["total"] == 10
+        assert dataset["cases"] == all_of_it["cases"][: len(dataset["cases"])]
+    chosen = [choice.case for choice in shown_cases(study, "phantom3d")]
+    assert [case["case"] for case in small["datasets"][1]["cases"]][: len(chosen)] == chosen
+    assert all(not dataset["cases"] for dataset in case_browser(study, 0)["datasets"])
+
+
+def test_a_case_without_a_prediction_says_so(write_study):
+    study = write_study(datasets=["phantom2d"], failed=[("phantom2d", "self_attention", 0)], cases=8)
+    (dataset,) = case_browser(study, 10_000_000)["datasets"]
+    lacking = [case for case in dataset["cases"] if case["masks"][2] is None]
+    assert len(lacking) == 4
+    assert all(case["gains"][2] is None and case["scores"][2] == "–" and case["masks"][1] for case in lacking)
 
 
 def test_nothing_is_asked_of_a_network(page):
@@ -196,4 +288,4 @@ def test_text_from_outside_cannot_become_markup(write_study):
 def test_the_script_is_small(page):
     study, _ = page(datasets=["phantom2d"], models=["unet"], cases=4)
     script = study.layout.report.read_text(encoding="utf-8").split("<script>")[1].split("</script>")[0]
-    assert len(script.strip().splitlines()) < 80
+    assert len(script.strip().splitlines()) < 150

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from attnbench.files import write_text
 from attnbench.reporting.page.answer import answer
+from attnbench.reporting.page.case_browser import case_browser
 from attnbench.reporting.page.content import environment, hashes, models, slopes
 from attnbench.reporting.page.pictures import pictures
 from attnbench.reporting.page.sortable import sortable
@@ -22,23 +23,29 @@ if TYPE_CHECKING:
     from attnbench.study import Study
 
 _BUILDERS = (datasets, models, comparison, effects, per_class, cost, slopes, protocol, environment, hashes)
+_ROOM = 13_000_000
 
 
 def write_report(study: Study) -> None:
     """Write `report.html`: tables from the analysis, figures from `figures/`; what is missing is said where it lacks.
 
-    One file without any address: pictures and PDFs are inside as data, style and script are inline.
+    One file of less than 15 MB without any address: pictures and PDFs are inside as data (a PDF of more than 1.5 MB
+    is linked beside it), style and script are inline.
     """
     loader = PackageLoader("attnbench.reporting", "templates")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     tables = {table.name: table for table in (sortable(build(study)) for build in _BUILDERS)}
+    figures = pictures(study)
+    drawn = sum(len(each.shown) + len(each.pdf) for section in figures.values() for each in section)
     text = pages.get_template("report.html.jinja").render(
         study=study,
         answer=answer(study),
         tables=tables,
-        figures=pictures(study),
+        figures=figures,
+        cases=case_browser(study, max(0, _ROOM - drawn)),
         style=Markup(_source(loader, pages, "report.css")),
         script=Markup(_source(loader, pages, "report.js")),
+        cases_script=Markup(_source(loader, pages, "cases.js")),
     )
     write_text(study.layout.report, text)
 

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """`found`: on new patients with the models as trained; `holds`: about the mechanisms, with models trained again."""
+    """`verdict`: the answer in a few words; `found`: on new patients with the models as trained; `holds`: about the
+    mechanisms, with models trained again.
+    """
 
+    verdict: str
     found: str
     holds: str
     limits: tuple[str, ...]
@@ -33,8 +36,19 @@ def answer(study: Study) -> Answer:
     rows = effects[(effects["class"] == "all") & (effects["metric"] == metric)]
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
-        return Answer(_nothing(study), needed, tuple(absent_runs(study)))
-    return Answer(_found(study, rows, metric), _holds(rows), (*_limits(study, rows), *absent_runs(study)))
+        return Answer("No answer yet", _nothing(study), needed, tuple(absent_runs(study)))
+    limits = (*_limits(study, rows), *absent_runs(study))
+    return Answer(_verdict(rows), _found(study, rows, metric), _holds(rows), limits)
+
+
+def _verdict(rows: pd.DataFrame) -> str:
+    """Only what holds when models are trained again counts for a mechanism."""
+    better, worse = (int((rows["verdict_retrained"] == word).sum()) for word in ("better", "worse"))
+    if better:
+        return f"Yes, in {better} of {_several(len(rows), 'comparison')}" + (f"; worse in {worse}" if worse else "")
+    if worse:
+        return f"No: worse in {worse} of {_several(len(rows), 'comparison')}, better in none"
+    return f"Not shown in {'the one comparison' if len(rows) == 1 else f'any of {len(rows)} comparisons'}"
 
 
 def _nothing(study: Study) -> str:
