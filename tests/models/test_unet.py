@@ -5,12 +5,14 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from attnbench.errors import ModelError
 from attnbench.models import build_model
 from attnbench.models.attention.eca import ECA
 from attnbench.models.attention.spatial_se import SpatialSE
 from attnbench.models.describe import count_parameters
+from attnbench.models.layers import InstanceNorm
 from attnbench.models.names import mechanism_names
 from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet, pad_to_multiple
@@ -174,10 +176,28 @@ def test_mechanisms_of_one_place_follow_each_other():
 
 
 def test_the_norm_of_the_network_is_the_one_asked_for():
-    kinds = {"instance": nn.InstanceNorm2d, "batch": nn.BatchNorm2d, "group": nn.GroupNorm}
+    kinds = {"instance": InstanceNorm, "batch": nn.BatchNorm2d, "group": nn.GroupNorm}
     for norm, kind in kinds.items():
         network = UNet(2, 1, 2, WIDTHS, norm=norm)
         assert sum(isinstance(module, kind) for module in network.modules()) == 2 * 5
+
+
+@both
+def test_instance_norm_equals_torchs_forward_and_backward(ndim):
+    """torch's own, in double precision, is the slow path; single precision stays within 1e-5 of it."""
+    torch.manual_seed(0)
+    norm = InstanceNorm(5, affine=True)
+    weight, bias = torch.randn(2, 5)
+    norm.load_state_dict({"weight": weight, "bias": bias})
+    x, upward = torch.randn(2, 3, 5, *(7, 6, 4)[:ndim])
+    exact = [values.double().requires_grad_() for values in (x, weight, bias)]
+    expected = F.instance_norm(exact[0], weight=exact[1], bias=exact[2])
+    expected.backward(upward.double())
+    x.requires_grad_()
+    norm(x).backward(upward)
+    torch.testing.assert_close(norm(x).double(), expected, atol=1e-5, rtol=0)
+    for values, right in zip((x, norm.weight, norm.bias), exact, strict=True):
+        torch.testing.assert_close(values.grad.double(), right.grad, atol=1e-4, rtol=1e-5)
 
 
 @both

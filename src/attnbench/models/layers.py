@@ -14,10 +14,6 @@ UPCONV: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
     3: nn.ConvTranspose3d,
 }
 BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
-    2: nn.InstanceNorm2d,
-    3: nn.InstanceNorm3d,
-}
 MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 
@@ -27,10 +23,22 @@ def conv1x1(ndim: int, inputs: int, outputs: int, bias: bool = True) -> nn.Modul
     return CONV[ndim](inputs, outputs, kernel_size=1, bias=bias)
 
 
+class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
+    """Instance normalisation of (B, C, *spatial), on the CPU as group normalisation with a group per channel.
+
+    The same numbers up to rounding; torch's own goes through batch normalisation, which takes twice as long there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu":
+            return F.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+
 def normalisation(kind: str, ndim: int, channels: int) -> nn.Module:
     """Normalisation with learned scale and shift; `kind` is `instance`, `batch` or `group` (at most 8 groups)."""
     if kind == "instance":
-        return INSTANCE_NORM[ndim](channels, affine=True)
+        return InstanceNorm(channels, affine=True)
     if kind == "batch":
         return BATCH_NORM[ndim](channels)
     groups = max(count for count in (8, 4, 2, 1) if channels % count == 0)

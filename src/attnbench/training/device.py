@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ import torch
 
 from attnbench.errors import AttnBenchError
 from attnbench.study import ComputePart
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # options of mallopt(3)
 
 
 def choose_kind(device: str) -> str:
@@ -34,8 +38,11 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def memory_format(ndim: int, device: torch.device) -> torch.memory_format:
-    """How a network of `ndim` axes lies in memory while it trains: channels last where the device has that."""
-    if device.type == "mps":
+    """How a network of `ndim` axes lies in memory while it trains: channels last where convolutions are faster so.
+
+    On the CPU they are not: oneDNN blocks the channels itself, and norms want them apart (docs/performance.md).
+    """
+    if device.type != "cuda":
         return torch.contiguous_format
     return torch.channels_last if ndim == 2 else torch.channels_last_3d
 
@@ -45,13 +52,15 @@ def claim_device(compute: ComputePart) -> Iterator[torch.device]:
     """Yield the device of this run and set up torch for it.
 
     Every visible GPU has `runs_per_gpu` places, each a file lock that ends with the process; a run waits until one is
-    free. On the CPU every operation is deterministic.
+    free. On the CPU every operation is deterministic, and memory that tensors leave is kept for the next ones.
     """
     torch.set_num_threads(compute.threads)
     kind = choose_kind(compute.device)
     # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes as long as torch.
     torch.set_deterministic_debug_mode("error" if kind == "cpu" else "default")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid
     if kind != "cuda":
+        _keep_freed_memory()
         yield torch.device(kind)
         return
     torch.set_float32_matmul_precision("high")
@@ -62,6 +71,14 @@ def claim_device(compute: ComputePart) -> Iterator[torch.device]:
         yield torch.device("cuda", gpu)
     finally:
         os.close(lock)
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to keep what tensors free; by default it gives back large blocks, and every page is zeroed anew."""
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if set_option:
+        for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 2**26)):
+            set_option(option, value)
 
 
 def _wait_for_place(runs_per_gpu: int) -> tuple[int, int]:

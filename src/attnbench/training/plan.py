@@ -96,7 +96,8 @@ class Planner:
         label = (np.cumsum(present, axis=1) == (rank + 1)[:, None]).argmax(axis=1)
         row = self.foreground.start[case, label] + np.floor(voxel * self.foreground.count[case, label]).astype(np.int64)
         centre[use] = np.clip(self.foreground.voxels[row[use]], low[use], high[use])
-        return centre
+        middle = (self.patch - 1) / 2
+        return np.ceil(centre - middle - 0.5) + middle  # unturned, a patch begins at a whole voxel
 
     def _matrices(self, case: np.ndarray) -> np.ndarray:
         """Rotation about every axis, scaling and flips; rotations act in physical space."""

@@ -1,67 +1,91 @@
-"""Patches cut, turned, scaled and mirrored by one batched resampling where the cases lie: on the training device."""
+"""Patches cut, turned, scaled and mirrored by one resampling where the cases lie: on the training device."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from attnbench.data.store import CaseStore
 from attnbench.training.plan import PatchPlan, Planner
 
 _STEPS_PER_BLOCK = 512
+_INTENSITY = ("brightness", "contrast", "gamma", "noise")
+
+
+class Place(NamedTuple):
+    """Where N patches come from: per patch the box of its case that it touches, and how the patch lies in that box.
+
+    `case` (N,), `low` and `high` (N, ndim) integers on the host; `shift` (N, 1, ndim) and `linear` (N, ndim, ndim) map
+    offsets from the patch's centre to coordinates of the box in [-1, 1], last axis first, as `grid_sample` wants them.
+    """
+
+    case: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    shift: Tensor
+    linear: Tensor
+
+    def of(self, rows: slice) -> Place:
+        """The place of some of the patches."""
+        return Place(self.case[rows], self.low[rows], self.high[rows], self.shift[rows], self.linear[rows])
 
 
 class CasePool:
     """The images and masks of some cases of a store, flat and of different shapes, on one device.
 
-    On the CPU the arrays are the store's memory maps themselves; on an accelerator they are copied once, or kept in
-    host memory when they would take more than `share` of its free memory.
+    On the CPU the arrays are the store's memory maps themselves; on a GPU they are copied once, or kept in host memory
+    when they would take more than `share` of its free memory.
     """
 
     def __init__(self, store: CaseStore, indices: Sequence[int], device: torch.device, share: float = 0.6) -> None:
         images = _read_only(store.images).view(-1, store.info.channels)
         masks = _read_only(store.masks)
-        home = device if _fits(images.nbytes + masks.nbytes, device, share) else torch.device("cpu")
-        self.images, self.masks, self.device = images.to(home), masks.to(home), home
-        self.offsets = torch.from_numpy(np.asarray(store.offsets)[list(indices)]).to(home)
-        self.shapes = torch.tensor([store.shape(i) for i in indices], device=home)
+        self.device = device if _fits(images.nbytes + masks.nbytes, device, share) else torch.device("cpu")
+        self.images, self.masks = images.to(self.device), masks.to(self.device)
+        self.offsets = [int(store.offsets[i]) for i in indices]
+        self.shapes = [store.shape(i) for i in indices]
 
-    def cut(self, case: Tensor, centre: Tensor, matrix: Tensor, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Images (B, C, *patch) by linear and masks (B, *patch) by nearest interpolation; zero outside the case.
+    def locate(self, plan: PatchPlan, patch: Sequence[int]) -> Place:
+        """The place of every patch of a plan, computed for all of them at once."""
+        shape = np.array(self.shapes)[plan.case]
+        reach = np.abs(plan.matrix) @ ((np.array(patch) - 1) / 2)  # from the centre to the farthest voxel, (N, ndim)
+        low = np.maximum(np.floor(plan.centre - reach), 0).astype(np.int64)
+        high = np.minimum(np.floor(plan.centre + reach).astype(np.int64) + 2, shape)
+        scale = 2 / (high - low)
+        shift = ((plan.centre - low + 0.5) * scale - 1)[:, None, ::-1]
+        linear = (plan.matrix * scale[:, :, None])[:, ::-1].transpose(0, 2, 1)
+        maps = (torch.from_numpy(np.ascontiguousarray(values, np.float32)) for values in (shift, linear))
+        return Place(plan.case, low, high, *(values.to(self.device) for values in maps))
 
-        `case` (B,), `centre` (B, ndim) and `matrix` (B, ndim, ndim) as in `PatchPlan`.
-        """
-        shape = self.shapes[case].unsqueeze(1)  # (B, 1, ndim)
-        offset = self.offsets[case].unsqueeze(1)  # (B, 1)
-        points = centre.unsqueeze(1) + _patch_offsets(patch, self.device) @ matrix.transpose(1, 2)  # (B, P, ndim)
-        lower = points.floor()
-        rest = points - lower
-        images = torch.zeros((), device=self.device)
-        for corner in product((0, 1), repeat=len(patch)):
-            step = torch.tensor(corner, device=self.device)
-            weight = torch.where(step.bool(), rest, 1 - rest).prod(dim=2)
-            index, inside = _flat_index(lower.long() + step, shape)
-            images = images + (weight * inside).unsqueeze(2) * self.images[offset + index]
-        index, inside = _flat_index(points.round().long(), shape)
-        masks = self.masks[offset + index] * inside
-        batch = len(case)
-        return images.view(batch, *patch, -1).movedim(-1, 1), masks.view(batch, *patch).long()
+    def cut(self, place: Place, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Images (N, C, *patch) by linear and masks (N, *patch) by nearest interpolation; zero outside the case."""
+        offsets = _patch_offsets(patch, self.device).expand(len(place.case), -1, -1)
+        grids = torch.baddbmm(place.shift, offsets, place.linear).view(-1, *patch, len(patch))
+        boxes = zip(place.case.tolist(), place.low.tolist(), place.high.tolist(), strict=True)
+        cuts = [self._resample(*box, grid) for box, grid in zip(boxes, grids, strict=True)]
+        images, masks = (torch.stack(parts) for parts in zip(*cuts, strict=True))
+        return images, masks.squeeze(1).long()
+
+    def _resample(self, case: int, low: list[int], high: list[int], grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Image (C, *patch) and mask (1, *patch) of a box of a case at the points `grid` (*patch, ndim)."""
+        shape, offset = self.shapes[case], self.offsets[case]
+        voxels, box = slice(offset, offset + math.prod(shape)), tuple(map(slice, low, high))
+        image = self.images[voxels].view(*shape, -1)[box].movedim(-1, 0)
+        mask = self.masks[voxels].view(shape)[box].unsqueeze(0).float()
+        return _at_points(image, grid, "bilinear"), _at_points(mask, grid, "nearest")
 
 
-def _flat_index(position: Tensor, shape: Tensor) -> tuple[Tensor, Tensor]:
-    """C-order index of `position` (B, P, ndim) in an array of `shape` (B, 1, ndim), and whether it lies inside."""
-    inside = ((position >= 0) & (position < shape)).all(dim=2)
-    position = torch.minimum(position.clamp(min=0), shape - 1)
-    index = position[..., 0]
-    for axis in range(1, position.shape[2]):
-        index = index * shape[..., axis] + position[..., axis]
-    return index, inside
+def _at_points(image: Tensor, grid: Tensor, mode: str) -> Tensor:
+    """(C, *patch) of an image (C, *spatial): `grid_sample`, whose threads share the batch: here the first axis."""
+    images = image.expand(len(grid), *image.shape)
+    return F.grid_sample(images, grid.unsqueeze(1), mode, align_corners=False).squeeze(2).movedim(0, 1)
 
 
 def _patch_offsets(patch: Sequence[int], device: torch.device) -> Tensor:
@@ -78,7 +102,7 @@ def _read_only(array: np.ndarray) -> Tensor:
 
 
 def _fits(size: int, device: torch.device, share: float) -> bool:
-    return device.type != "cuda" or size < share * torch.cuda.mem_get_info(device)[0]
+    return device.type == "cuda" and size < share * torch.cuda.mem_get_info(device)[0]
 
 
 def change_intensity(images: Tensor, plan: dict[str, Tensor], generator: torch.Generator) -> Tensor:
@@ -88,20 +112,12 @@ def change_intensity(images: Tensor, plan: dict[str, Tensor], generator: torch.G
     """
     spatial = tuple(range(1, images.dim()))
     column = {name: values.view(-1, *[1] * (images.dim() - 1)) for name, values in plan.items()}
-    images = images * column["contrast"] + column["brightness"]
+    images = (images * column["contrast"]).add_(column["brightness"])
     low, high = images.amin(dim=spatial, keepdim=True), images.amax(dim=spatial, keepdim=True)
-    width = (high - low).clamp(min=1e-6)
-    images = ((images - low) / width).clamp(min=0) ** column["gamma"] * width + low
+    width = (high - low).clamp_(min=1e-6)
+    images.sub_(low).div_(width).clamp_(min=0).pow_(column["gamma"]).mul_(width).add_(low)
     noise = torch.empty_like(images).normal_(generator=generator)
-    return images + noise * column["noise"]
-
-
-def _as_tensors(plan: PatchPlan, steps: int, device: torch.device) -> dict[str, Tensor]:
-    tensors = {}
-    for name, values in vars(plan).items():
-        tensor = torch.from_numpy(values if name == "case" else values.astype(np.float32))
-        tensors[name] = tensor.view(steps, -1, *tensor.shape[1:]).to(device)
-    return tensors
+    return images.add_(noise.mul_(column["noise"]))
 
 
 def batches(
@@ -115,10 +131,11 @@ def batches(
     patch = tuple(int(side) for side in planner.patch)
     generator = torch.Generator(pool.device).manual_seed(seed)
     for block in range(math.ceil(steps / _STEPS_PER_BLOCK)):
-        length = min(_STEPS_PER_BLOCK, steps - block * _STEPS_PER_BLOCK)
-        plan = _as_tensors(planner.draw(length * batch), length, pool.device)
-        for step in range(length):
-            now = {name: values[step] for name, values in plan.items()}
-            images, masks = pool.cut(now.pop("case"), now.pop("centre"), now.pop("matrix"), patch)
-            images = change_intensity(images, now, generator)
+        plan = planner.draw(batch * min(_STEPS_PER_BLOCK, steps - block * _STEPS_PER_BLOCK))
+        place = pool.locate(plan, patch)
+        intensity = {name: torch.from_numpy(getattr(plan, name)).float().to(pool.device) for name in _INTENSITY}
+        for start in range(0, len(plan.case), batch):
+            now = slice(start, start + batch)
+            images, masks = pool.cut(place.of(now), patch)
+            images = change_intensity(images, {name: values[now] for name, values in intensity.items()}, generator)
             yield images.to(device, non_blocking=True), masks.to(device, non_blocking=True)
