@@ -72,3 +72,13 @@ def test_ci_runs_the_tests():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert "make test" in script.read_text(encoding="utf-8")
+
+
+def test_the_slurm_profile_replaces_the_default_one_whole():
+    """It is given as `--workflow-profile`: what it does not repeat of the default profile would be lost."""
+    default, slurm = (
+        yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
+        for name in ("default", "slurm")
+    )
+    assert default.keys() - {"cores"} <= slurm.keys()
+    assert all(slurm[key] == default[key] for key in default.keys() - {"cores", "resources"})

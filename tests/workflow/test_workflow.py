@@ -265,5 +265,6 @@ def test_a_failed_job_shows_what_was_wrong(untouched, tmp_path):
 
 def test_the_slurm_profile_asks_for_what_the_study_says(finished):
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="an extra: pip install 'attnbench[slurm]'")
-    run = finished.snakemake("-n", "--profile", "profiles/slurm", "--config", "compute={device: cuda, minutes: 7}")
+    cuda = "compute={device: cuda, minutes: 7}"
+    run = finished.snakemake("-n", "--workflow-profile", "profiles/slurm", "--config", cuda)
     assert run.returncode == 0, run.stdout
