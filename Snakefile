@@ -26,6 +26,8 @@ except StudyError as error:
 
 layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
+any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
+shift_tables = [layout.output / f"{table}.csv" for table in study.shift_tables()]
 
 
 wildcard_constraints:
@@ -33,6 +35,7 @@ wildcard_constraints:
     model="[a-z0-9_-]+",
     fold=r"\d+",
     seed=r"\d+",
+    share=r"|-groups\d+",
 
 
 report: "workflow/report/workflow.rst"
@@ -46,6 +49,7 @@ rule all:
     default_target: True
     input:
         layout.scores,
+        shift_tables,
         layout.methods,
         layout.report,
         expand(layout.tables / "{name}.{ext}", name=TABLES, ext=TABLE_FORMATS),
@@ -57,6 +61,7 @@ rule all:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/shift.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 

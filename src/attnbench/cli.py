@@ -221,6 +221,30 @@ def score(
 
 
 @app.command()
+def transfer(
+    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Score one run on every case of other datasets."""
+    loaded = _start(study, log)
+    from attnbench.layout import Run
+    from attnbench.shift.transfer import score_transfer
+
+    score_transfer(loaded, Run(dataset, model, fold, seed))
+
+
+@app.command()
+def corrupt(
+    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Score one run on its test images made worse."""
+    loaded = _start(study, log)
+    from attnbench.layout import Run
+    from attnbench.shift.corruption import score_corrupted
+
+    score_corrupted(loaded, Run(dataset, model, fold, seed))
+
+
+@app.command()
 def score_observer(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Score the masks of a dataset's second observer."""
     loaded = _start(study, log)
@@ -239,12 +263,34 @@ def gather(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 
 @app.command()
+def gather_shift(
+    table: Annotated[str, typer.Argument(help="transfer, corrupted or small_data.")],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Join the scores of all runs on other data, on images made worse, or of runs on fewer groups."""
+    loaded = _start(study, log)
+    from attnbench.shift.gather import gather_shift as gather_table
+
+    gather_table(loaded, table)
+
+
+@app.command()
 def analyse(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Turn scores into means, effects and cost, each with its interval."""
     loaded = _start(study, log)
     from attnbench.analysis.run import analyse_study
 
     analyse_study(loaded)
+
+
+@app.command()
+def attend(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Write where the mechanisms of a model look in the cases that figures show."""
+    loaded = _start(study, log)
+    from attnbench.attend import attend_model
+
+    attend_model(loaded, dataset, model)
 
 
 @app.command()
@@ -283,15 +329,6 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     from attnbench.reporting.page import write_report
 
     write_report(loaded)
-
-@app.command()
-def attend(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Write where the mechanisms of a model look in the cases that figures show."""
-    loaded = _start(study, log)
-    from attnbench.attend import attend_model
-
-    attend_model(loaded, dataset, model)
-
 
 
 @app.command()

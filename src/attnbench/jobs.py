@@ -53,6 +53,15 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
     return study.recipe(dataset, model)
 
 
+def _transfers(study: Study, dataset: str, _model: str) -> dict[str, Any]:
+    """Where the models of `dataset` are scored, class by class, and by which metrics."""
+    classes = {
+        part.test: part.mapped(load_entry(part.train).classes, load_entry(part.test).classes)
+        for part in study.transfers_of(dataset)
+    }
+    return {"metrics": study.metrics, "transfer": classes}
+
+
 def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """What is compared with what, by which metrics and statistics, in the study's order; the seed of shown cases."""
     names = {key: [part.name for part in getattr(study, key)] for key in ("datasets", "models")}
@@ -66,6 +75,8 @@ _PARTS: dict[str, Callable[[Study, str, str], Any]] = {
     "measure": _recipe,
     "train": _recipe,
     "score": lambda study, *_: study.metrics,
+    "transfer": _transfers,
+    "corrupt": lambda study, *_: study.model_dump(mode="json", include={"metrics", "corruptions"}),
     "analyse": _comparison,
     "figure": lambda study, *rest: _comparison(study, *rest) | study.model_dump(mode="json", include={"figures"}),
     "tables": lambda study, *_: study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"}),

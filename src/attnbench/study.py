@@ -301,6 +301,11 @@ class Study(Part):
         """Where the models of `dataset` are scored beside their own test folds."""
         return tuple(part for part in self.transfer if part.train == dataset)
 
+    def shift_tables(self) -> tuple[str, ...]:
+        """The tables of scores beside `scores.csv` that the study asks for."""
+        asked = {"transfer": self.transfer, "corrupted": self.corruptions, "small_data": self.small_data}
+        return tuple(table for table, parts in asked.items() if parts)
+
     @property
     def layout(self) -> Layout:
         """Where this study's files lie."""

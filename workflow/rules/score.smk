@@ -6,11 +6,11 @@ rule score:
         predictions=rules.predict.output,
         code=jobs.code("score"),
     output:
-        layout.run(any_run) / "scores.csv",
+        layout.run(any_share) / "scores.csv",
     log:
-        layout.log(f"score/{any_run}"),
+        layout.log(f"score/{any_share}"),
     benchmark:
-        layout.benchmark(f"score/{any_run}")
+        layout.benchmark(f"score/{any_share}")
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -18,12 +18,13 @@ rule score:
         runtime=120,
     params:
         study=layout.study,
+        percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
         decides=jobs.decides("score", study),
     message:
-        "score {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
+        "score {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
         "attnbench score --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+        " --fold {wildcards.fold} --seed {wildcards.seed} {params.percent} --log {log:q}"
 
 
 rule observer:

@@ -65,13 +65,13 @@ rule train:
         folds=layout.folds("{dataset}"),
         code=lambda wildcards: jobs.code("train", study, wildcards.model),
     output:
-        model=layout.run(any_run) / "model.pt",
-        history=layout.run(any_run) / "history.csv",
-        facts=layout.run(any_run) / "run.json",
+        model=layout.run(any_share) / "model.pt",
+        history=layout.run(any_share) / "history.csv",
+        facts=layout.run(any_share) / "run.json",
     log:
-        layout.run(any_run) / "train.log",
+        layout.run(any_share) / "train.log",
     benchmark:
-        layout.benchmark(f"train/{any_run}")
+        layout.benchmark(f"train/{any_share}")
     conda:
         "../../envs/cpu.yaml"
     threads: study.compute.threads
@@ -79,12 +79,13 @@ rule train:
         **RUN_RESOURCES,
     params:
         study=layout.study,
+        percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
         decides=lambda wildcards: jobs.decides("train", study, wildcards.dataset, wildcards.model),
     message:
-        "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
+        "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
         "attnbench train --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+        " --fold {wildcards.fold} --seed {wildcards.seed} {params.percent} --log {log:q}"
 
 
 rule predict:
@@ -93,12 +94,12 @@ rule predict:
         facts=rules.train.output.facts,
         code=lambda wildcards: jobs.code("predict", study, wildcards.model),
     output:
-        predictions=layout.run(any_run) / "predictions.npz",
-        calibration=layout.run(any_run) / "calibration.csv",
+        predictions=layout.run(any_share) / "predictions.npz",
+        calibration=layout.run(any_share) / "calibration.csv",
     log:
-        layout.log(f"predict/{any_run}"),
+        layout.log(f"predict/{any_share}"),
     benchmark:
-        layout.benchmark(f"predict/{any_run}")
+        layout.benchmark(f"predict/{any_share}")
     conda:
         "../../envs/cpu.yaml"
     threads: study.compute.threads
@@ -106,8 +107,9 @@ rule predict:
         **RUN_RESOURCES,
     params:
         study=layout.study,
+        percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
     message:
-        "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}"
+        "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
         "attnbench predict --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+        " --fold {wildcards.fold} --seed {wildcards.seed} {params.percent} --log {log:q}"

@@ -1,0 +1,49 @@
+"""Models of one dataset on every case of another one."""
+
+from __future__ import annotations
+
+import logging
+
+import pandas as pd
+
+from attnbench.data.store import CaseStore
+from attnbench.errors import DataError
+from attnbench.files import write_csv
+from attnbench.inference import Trained, trained_network
+from attnbench.layout import Run
+from attnbench.scoring.definitions import SCORE_COLUMNS
+from attnbench.scoring.run import origin_of
+from attnbench.shift.scores import score_images
+from attnbench.shift_part import TransferPart
+from attnbench.study import Study
+
+log = logging.getLogger(__name__)
+
+TRANSFER_COLUMNS = (SCORE_COLUMNS[0], "test", *SCORE_COLUMNS[1:])
+
+
+def score_transfer(study: Study, run: Run) -> None:
+    """Score a run on every case of the datasets that the study transfers its dataset to; write `transfer.csv`.
+
+    `TRANSFER_COLUMNS`: those of scores, `test` being the set scored on; cases, groups and classes are those of `test`,
+    on their own grid and inside their field of view. Raises `DataError` when the two sets are normalised differently.
+    """
+    with trained_network(study, run) as trained:
+        frames = [_transferred(study, run, trained, part) for part in study.transfers_of(run.dataset)]
+    write_csv(study.layout.run(run) / "transfer.csv", pd.concat(frames, ignore_index=True))
+
+
+def _transferred(study: Study, run: Run, trained: Trained, part: TransferPart) -> pd.DataFrame:
+    own, store = trained.inputs.store, CaseStore.open(study.layout.prepared(part.test))
+    if own.info.normalisation != store.info.normalisation:
+        raise DataError(
+            f"{part.test}: prepared with another normalisation than {part.train}: {store.info.normalisation!r} instead "
+            f"of {own.info.normalisation!r}; prepare both again"
+        )
+    indices = range(len(store))
+    classes = part.mapped(own.info.classes, store.info.classes)
+    scored = score_images(trained, store, indices, map(store.image, indices), classes, study.metrics)
+    origin = origin_of(run) | {"test": part.test}
+    rows = [origin | row for rows in scored for row in rows]
+    log.info("%s: scored on %d cases of %s", run, len(store), part.test)
+    return pd.DataFrame(rows, columns=list(TRANSFER_COLUMNS))

@@ -1,0 +1,90 @@
+# Models on other datasets, on images made worse and on fewer groups: scores in tables of their own.
+
+
+rule transfer:
+    input:
+        model=layout.run(any_run) / "model.pt",
+        facts=layout.run(any_run) / "run.json",
+        datasets=lambda wildcards: [
+            layout.prepared(part.test) / name
+            for part in study.transfers_of(wildcards.dataset)
+            for name in ("dataset.json", "cases.csv")
+        ],
+        code=lambda wildcards: jobs.code("transfer", study, wildcards.model),
+    output:
+        layout.run(any_run) / "transfer.csv",
+    log:
+        layout.log(f"transfer/{any_run}"),
+    benchmark:
+        layout.benchmark(f"transfer/{any_run}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+        decides=lambda wildcards: jobs.decides("transfer", study, wildcards.dataset),
+    message:
+        "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on other datasets"
+    shell:
+        "attnbench transfer --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+
+
+rule corrupt:
+    input:
+        model=layout.run(any_run) / "model.pt",
+        facts=layout.run(any_run) / "run.json",
+        code=lambda wildcards: jobs.code("corrupt", study, wildcards.model),
+    output:
+        layout.run(any_run) / "corrupted.csv",
+    log:
+        layout.log(f"corrupt/{any_run}"),
+    benchmark:
+        layout.benchmark(f"corrupt/{any_run}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+        decides=jobs.decides("corrupt", study),
+    message:
+        "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on corrupted images"
+    shell:
+        "attnbench corrupt --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+
+
+SHIFTED = {
+    "transfer": [layout.run(run) / "transfer.csv" for run in study.runs() if study.transfers_of(run.dataset)],
+    "corrupted": [layout.run(run) / "corrupted.csv" for run in study.runs()],
+    "small_data": [layout.run(run) / name for run in study.small_data_runs() for name in ("scores.csv", "run.json")],
+}
+
+
+rule gather_shift:
+    input:
+        scores=lambda wildcards: SHIFTED[wildcards.table],
+        code=jobs.code("gather_shift"),
+    output:
+        layout.output / "{table}.csv",
+    log:
+        layout.log("gather/{table}"),
+    benchmark:
+        layout.benchmark("gather/{table}")
+    wildcard_constraints:
+        table="|".join(SHIFTED),
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        study=layout.study,
+    message:
+        "gather the table {wildcards.table} of all runs"
+    shell:
+        "attnbench gather-shift {wildcards.table} --study {params.study:q} --log {log:q}"
