@@ -9,7 +9,7 @@ from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.files import write_text
 from attnbench.layout import Run
-from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, TABLES, figure_names
+from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
 
 min_version("9.10")
 
@@ -52,7 +52,7 @@ rule all:
         shift_tables,
         layout.methods,
         layout.report,
-        expand(layout.tables / "{name}.{ext}", name=TABLES, ext=TABLE_FORMATS),
+        expand(layout.tables / "{name}.{ext}", name=table_names(study), ext=TABLE_FORMATS),
         expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=FIGURE_FORMATS),
     message:
         "{study.name}: every table and figure and the report are there"

@@ -9,11 +9,20 @@ import pytest
 from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 
-from attnbench.reporting.names import TABLES, figure_names
+from attnbench.reporting.names import figure_names, table_names
 from attnbench.study import parse_study
 
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
-FIGURES = figure_names(parse_study({"name": "s", "datasets": ["phantom2d"], "models": ["unet"]}))
+WHOLE = {
+    "name": "s",
+    "datasets": ["phantom2d", "phantom3d"],
+    "models": ["unet", "attention_gate", "attention_gate-random"],
+    "transfer": [{"train": "phantom2d", "test": "phantom3d"}],
+    "corruptions": ["noise"],
+    "small_data": [50],
+}
+FIGURES = figure_names(parse_study(WHOLE))
+TABLES = table_names(parse_study(WHOLE))
 
 
 def rendered(path: Path, **snakemake: object) -> str:

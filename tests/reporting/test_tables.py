@@ -7,17 +7,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.reporting.format import decimals, number
-from attnbench.reporting.names import TABLE_FORMATS, TABLES, display_name
+from attnbench.reporting.names import TABLE_FORMATS, display_name, table_names
 from attnbench.reporting.tables import write_tables
 from attnbench.reporting.tables.render import Block, pages, to_md, to_tex
+from attnbench.study import Study, TransferPart
 
-ZOO = ("unet", *(f"mechanism_{k:02d}" for k in range(15)))
+ZOO = ("unet", *(f"mechanism_{k:02d}" for k in range(8)), *(f"mechanism_{k:02d}-random" for k in range(7)))
 REAL = ("retina_drive", "retina_chase", "hippocampus", "us_usgra", "nuclei_dsb2018", "axon_sem")
 
 
@@ -36,7 +38,7 @@ def markdown_rows(path: Path) -> dict[str, list[list[str]]]:
 def test_every_table_comes_in_every_format(write_study):
     study = write_study()
     write_tables(study)
-    expected = {f"{name}.{ending}" for name in TABLES for ending in TABLE_FORMATS}
+    expected = {f"{name}.{ending}" for name in table_names(study) for ending in TABLE_FORMATS}
     assert {path.name for path in study.layout.tables.iterdir()} == expected
 
 
@@ -55,7 +57,7 @@ def test_comparison_shows_the_numbers_of_the_analysis(write_study):
                 mean, effect = means.query(where).iloc[0], effects.query(where)
                 digits = decimals(str(mean["unit"]))
                 limits = f"[{number(mean['low'], digits)}, {number(mean['high'], digits)}]"
-                assert cells[column] == f"{mean['mean']:.{digits}f} {limits}"
+                assert cells[column].removesuffix("†") == f"{mean['mean']:.{digits}f} {limits}"
                 if model.name == study.baseline:
                     assert cells[column + 1 : column + 3] == ["baseline", "–"]
                 else:
@@ -89,6 +91,11 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
     best = table[table["best"]].groupby("metric")["model"].agg(list)
     assert best["dice"] == [means["dice"].idxmax()]
     assert best["hd95"] == [means["hd95"].idxmin()]
+    not_told_apart = pd.read_csv(study.layout.analysis / "best.csv").query("`class` == 'all' and as_good")
+    cells = {row[0]: row for row in next(iter(markdown_rows(study.layout.tables / "comparison.md").values()))}
+    for column, metric in ((1, "dice"), (4, "hd95")):
+        as_good = set(not_told_apart.query("metric == @metric")["model"]) - {best[metric][0]}
+        assert {model for model in means.index if cells[display_name(model)][column].endswith("†")} == as_good
     variants = table[table["model"] != study.baseline]
     assert set(table.loc[table["model"] == study.baseline, "against_baseline"]) == {"baseline"}
     assert set(variants.loc[variants["p_holm"] >= 0.05, "against_baseline"]) <= {"undecided"}
@@ -162,7 +169,7 @@ def test_pages_keep_every_row_in_order_and_fit(sizes, limit):
 def test_latex_environments_are_balanced(write_study):
     study = write_study(datasets=["retina_drive"])
     write_tables(study)
-    for name in TABLES:
+    for name in table_names(study):
         text = (study.layout.tables / f"{name}.tex").read_text(encoding="utf-8")
         opened = re.findall(r"\\begin\{([a-z*]+)\}", text)
         assert sorted(opened) == sorted(re.findall(r"\\end\{([a-z*]+)\}", text))
@@ -171,11 +178,35 @@ def test_latex_environments_are_balanced(write_study):
         assert plain.count("{") == plain.count("}")
 
 
+def with_shift(study: Study) -> Study:
+    """The study asking for shift, its analysis of that made up from the means; the last model is better."""
+    names, pair = ("noise", "blur", "contrast", "bias_field", "resolution", "ghosting"), study.datasets[:2]
+    transfers = (TransferPart(train=pair[0].name, test=pair[-1].name),)
+    asked = study.model_copy(update={"corruptions": names, "small_data": (10, 25, 50), "transfer": transfers})
+    means = pd.read_csv(study.layout.analysis / "means.csv", dtype={"class": "str"})
+    last = means["model"] == study.models[-1].name
+    means = means.assign(
+        baseline=study.baseline, difference=np.where(last, 0.1234, -0.0001), difference_low=-0.2, difference_high=0.2,
+        p=0.5, p_holm=np.where(last, 0.01, 0.9), failures=0, training_groups=4,
+    )  # fmt: skip
+    there = means[means["dataset"] == pair[-1].name].assign(train=pair[0].name, test=pair[-1].name)
+    slopes = means.assign(slope=-means["mean"]).drop(columns="mean")
+    frames = {
+        "transfer": there,
+        "corruption_slopes": pd.concat([slopes.assign(corruption=kind) for kind in names]),
+        "small_data": pd.concat([means.assign(percent=share) for share in (10, 25, 50, 100)]),
+    }
+    for name, frame in frames.items():
+        frame.to_csv(study.layout.analysis / f"{name}.csv", index=False)
+    return asked
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX installed")
 def test_latex_compiles_without_overflow_at_16_models_and_6_datasets(write_study, tmp_path):
-    study = write_study(datasets=REAL, models=ZOO, cases=10, seeds=(0,), metrics=("dice", "hd95"))
+    study = with_shift(write_study(datasets=REAL, models=ZOO, cases=10, seeds=(0,), metrics=("dice", "hd95", "ece")))
     write_tables(study)
-    inputs = "\n".join(rf"\input{{{(study.layout.tables / name).as_posix()}.tex}}" for name in TABLES)
+    assert {"controls", "transfer", "corruption", "small_data"} <= set(table_names(study))
+    inputs = "\n".join(rf"\input{{{(study.layout.tables / name).as_posix()}.tex}}" for name in table_names(study))
     document = tmp_path / "paper.tex"
     document.write_text(
         "\\documentclass[twocolumn]{article}\n\\usepackage{array,booktabs,graphicx}\n\\begin{document}\n"
@@ -187,6 +218,68 @@ def test_latex_compiles_without_overflow_at_16_models_and_6_datasets(write_study
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Overfull \\hbox" not in done.stdout
     assert "Float too large" not in done.stdout
+
+
+def test_controls_are_compared_with_their_variants(write_study):
+    models = ["unet", "attention_gate", "attention_gate-random", "attention_gate-parameters"]
+    study = write_study(datasets=["retina_drive"], models=models, cases=24)
+    write_tables(study)
+    effects = pd.read_csv(study.layout.analysis / "effects.csv")
+    pairs = effects[effects["baseline"].str.startswith("attention_gate-")]
+    table = pd.read_csv(study.layout.tables / "controls.csv")
+    assert len(table) == len(pairs) > 0
+    rows = next(iter(markdown_rows(study.layout.tables / "controls.md").values()))
+    shown = pairs.query("`class` == 'all' and metric == 'dice'").set_index("baseline")
+    assert [row[:2] for row in rows] == [["Attention gate", "random"], ["Attention gate", "parameters"]]
+    for _, control, difference, *_, cases, groups in rows:
+        effect = shown.loc[f"attention_gate-{control}"]
+        assert float(difference.split(" [")[0].replace("−", "-")) == pytest.approx(effect["difference"], abs=5.001e-4)
+        assert [cases, groups] == [str(effect["cases"]), str(effect["groups"])]
+
+
+def test_a_study_without_controls_or_shift_has_no_such_tables(write_study):
+    names = set(table_names(write_study(datasets=["phantom2d"], analysed=False)))
+    assert not names & {"controls", "transfer", "corruption", "small_data"}
+
+
+def test_tables_of_shift_show_scores_and_mark_differences(write_study):
+    study = with_shift(write_study(datasets=["retina_drive", "phantom3d"]))
+    write_tables(study)
+    for name, sign, columns in (("corruption", "−", 6), ("small_data", "", 4)):
+        sections = markdown_rows(study.layout.tables / f"{name}.md")
+        assert len(sections) == 4
+        dice, hd95 = (sections[title] for title in sections if "DRIVE" in title)
+        means = pd.read_csv(study.layout.analysis / "means.csv").query("dataset == 'retina_drive' and `class` == 'all'")
+        for metric, rows, better in (("dice", dice, "⁺"), ("hd95", hd95, "⁻")):
+            digits = {"dice": 3, "hd95": 2}[metric]
+            for model, row in zip(study.models, rows, strict=True):
+                mean = means.query("metric == @metric and model == @model.name")["mean"].iloc[0]
+                assert len(row) == 1 + columns
+                assert all(cell.startswith(f"{sign}{mean:.{digits}f} [") for cell in row[1:])
+                assert all(cell.endswith(better) == (model is study.models[-1]) for cell in row[1:])
+    (rows,) = markdown_rows(study.layout.tables / "transfer.md").values()
+    assert rows[0][2:4] == ["baseline", "–"]
+    assert rows[-1][2:4] == ["+0.123 [−0.200, +0.200]", "0.010⁺"] or rows[-1][3] == "0.010⁺"
+
+
+def test_shift_that_was_not_scored_says_so(write_study):
+    study = with_shift(write_study(datasets=["retina_drive", "phantom3d"]))
+    for name in ("transfer", "corruption_slopes", "small_data"):
+        (study.layout.analysis / f"{name}.csv").unlink()
+    write_tables(study)
+    for name in ("transfer", "corruption", "small_data"):
+        assert "Nothing of this has been scored yet" in (study.layout.tables / f"{name}.md").read_text(encoding="utf-8")
+
+
+def test_what_was_measured_stands_in_the_table_of_costs(write_study):
+    study = write_study(datasets=["phantom2d"])
+    path = study.layout.analysis / "cost.csv"
+    cost = pd.read_csv(path)
+    cost.assign(latency_seconds=0.0123, inference_images_per_second=456.7, energy_j=2500.0).to_csv(path, index=False)
+    write_tables(study)
+    (rows,) = markdown_rows(study.layout.tables / "cost.md").values()
+    assert {tuple(row[3:5]) for row in rows} == {("12.3", "456.7")}
+    assert {row[-1] for row in rows} == {"2.5"}
 
 
 def test_marks_are_doubled_only_where_retrained_models_say_the_same(write_study):

@@ -14,9 +14,13 @@ rule tables:
                 category="Tables",
                 labels={"table": name},
             )
-            for name in TABLES
+            for name in table_names(study)
         ],
-        expand(layout.tables / "{name}.{ext}", name=TABLES, ext=[ext for ext in TABLE_FORMATS if ext != "csv"]),
+        expand(
+            layout.tables / "{name}.{ext}",
+            name=table_names(study),
+            ext=[ext for ext in TABLE_FORMATS if ext != "csv"],
+        ),
     log:
         layout.log("tables"),
     benchmark:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.analysis.best import COLUMNS as BEST_COLUMNS
 from attnbench.analysis.case_choice import COLUMNS as CASE_COLUMNS
 from attnbench.analysis.case_choice import Choice
 from attnbench.analysis.human import HUMAN
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _CELL = ("dataset", "class", "class_name", "metric", "unit", "model")
 _COUNTS = ("cases", "groups", "folds", "seeds")
 COLUMNS: dict[str, tuple[str, ...]] = {
+    "best": BEST_COLUMNS,
     "cases": CASE_COLUMNS,
     "means": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "human": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
@@ -29,7 +31,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     ),
     "cost": (
         "dataset", "model", "parameters", "flops", "device", "train_seconds", "images_per_second", "peak_memory_bytes",
-        "energy_j",
+        "energy_j", "latency_seconds", "inference_images_per_second",
     ),
     "missing": ("dataset", "model", "fold", "seed", "next_step"),
     "learning": ("dataset", "model", "fold", "seed", "step", "loss", "validation_dice"),
@@ -87,6 +89,20 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
     Rows of datasets and models that the study no longer has, and comparisons with other baselines than the study's, are
     left out. Raises `DataError` when columns lack.
     """
+    frame = _read(study, name)
+    if "baseline" not in frame:
+        return frame
+    return frame[frame["baseline"].isna() | (frame["baseline"] == study.baseline)].reset_index(drop=True)
+
+
+def read_controls(study: Study) -> pd.DataFrame:
+    """The rows of `effects.csv` that compare a variant with one of its controls."""
+    frame = _read(study, "effects")
+    pairs = zip(frame["model"], frame["baseline"], strict=True)
+    return frame[[control.startswith(f"{variant}-") for variant, control in pairs]].reset_index(drop=True)
+
+
+def _read(study: Study, name: str) -> pd.DataFrame:
     path = _path(study, name)
     if not path.exists():
         return pd.DataFrame(columns=list(COLUMNS[name]))
@@ -102,8 +118,6 @@ def read_frame(study: Study, name: str) -> pd.DataFrame:
     for columns, names in ((_OF_DATASETS, datasets), (_OF_MODELS, models)):
         for column in (word for word in columns if word in frame):
             kept &= frame[column].isin(names)
-    if "baseline" in frame:
-        kept &= frame["baseline"].isna() | (frame["baseline"] == study.baseline)
     return frame[kept].reset_index(drop=True)
 
 

@@ -1,6 +1,6 @@
 """Words for a reader: display names of models and datasets, units, and the names of all tables and figures.
 
-Imports neither pandas nor matplotlib: the Snakefile calls `figure_names`, `TABLES` and `TABLE_FORMATS`.
+Imports neither pandas nor matplotlib: the Snakefile calls `figure_names` and `table_names`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from attnbench.scoring.definitions import main_metrics as main_metrics
 if TYPE_CHECKING:
     from attnbench.study import Study
 
-TABLES = ("comparison", "effects", "per_class", "cost", "datasets", "protocol")
+_TABLES = ("comparison", "effects", "per_class", "cost", "datasets", "protocol")
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("pdf", "png", "csv")
 
@@ -95,6 +95,17 @@ def display_measure(measure: str, known: bool) -> str:
 def display_unit(unit: str) -> str:
     """A unit as it is printed; empty for plain numbers."""
     return _UNITS.get(unit, unit)
+
+
+def table_names(study: Study) -> list[str]:
+    """Every table of a study: the fixed ones, its controls, and those of shift that it asks for."""
+    asked = {
+        "controls": any(part.control for part in study.models),
+        "transfer": study.transfer,
+        "corruption": study.corruptions,
+        "small_data": study.small_data,
+    }
+    return [*_TABLES, *(name for name, wanted in asked.items() if wanted)]
 
 
 def figure_names(study: Study) -> list[str]:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench.reporting.format import NOTHING
-from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, TABLES, figure_names
+from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
 from attnbench.reporting.tables.comparison import comparison
 from attnbench.reporting.tables.render import Block, Bold
 
@@ -75,7 +75,7 @@ def _cell(row: tuple[str, ...], head: tuple[str, ...], place: int) -> Text:
 def _places(study: Study) -> Iterator[tuple[str, str]]:
     """What there is to open: each file, and the formats it comes in beside that."""
     layout = study.layout
-    for name in TABLES:
+    for name in table_names(study):
         yield from _found("table", layout.tables / f"{name}.md", TABLE_FORMATS)
     for name in figure_names(study):
         yield from _found("figure", layout.figures / f"{name}.pdf", FIGURE_FORMATS)

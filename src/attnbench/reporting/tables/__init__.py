@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attnbench.files import write_csv, write_text
+from attnbench.reporting.names import table_names
 from attnbench.reporting.tables.comparison import comparison
+from attnbench.reporting.tables.controls import controls
 from attnbench.reporting.tables.cost import cost
 from attnbench.reporting.tables.effects import effects
 from attnbench.reporting.tables.facts import datasets, protocol
 from attnbench.reporting.tables.per_class import per_class
 from attnbench.reporting.tables.render import Table, render_md, render_tex
+from attnbench.reporting.tables.shift import corruption, small_data, transfer
 
 if TYPE_CHECKING:
     from attnbench.study import Study
@@ -23,13 +26,17 @@ _BUILDERS: dict[str, Callable[[Study], Table]] = {
     "cost": cost,
     "datasets": datasets,
     "protocol": protocol,
+    "controls": controls,
+    "transfer": transfer,
+    "corruption": corruption,
+    "small_data": small_data,
 }
 
 
 def write_tables(study: Study) -> None:
-    """Write `tables/<name>.{csv,md,tex}` for every table; what is missing is said in the table's notes."""
-    for name, build in _BUILDERS.items():
-        table = build(study)
+    """Write `tables/<name>.{csv,md,tex}` for every table of the study; what is missing is said in its notes."""
+    for name in table_names(study):
+        table = _BUILDERS[name](study)
         path = study.layout.tables / name
         write_csv(path.with_suffix(".csv"), table.frame)
         write_text(path.with_suffix(".md"), render_md(table))

@@ -14,11 +14,14 @@ from attnbench.reporting.tables.render import Block, Table
 if TYPE_CHECKING:
     from attnbench.study import Study
 
-_HEAD = ("Model", "Parameters", "FLOPs", "Training", "Images/s", "Peak memory (MiB)", "Energy (kJ)")
+_HEAD = (
+    "Model", "Parameters", "FLOPs", "Latency (ms)", "Inference (images/s)", "Training", "Training (images/s)",
+    "Peak memory (MiB)", "Energy (kJ)",
+)  # fmt: skip
 
 
 def cost(study: Study) -> Table:
-    """Parameters, FLOPs of one forward pass, training time and speed, each per dataset and model."""
+    """Size, operations, and what was measured of inference and training, each per dataset and model."""
     frame = read_frame(study, "cost")
     return Table(
         name="cost",
@@ -30,8 +33,9 @@ def cost(study: Study) -> Table:
             for part in study.datasets
         ),
         notes=(
-            "FLOPs: one forward pass of one patch. Training, images/s, memory and energy: median over the trained "
-            "runs; a dash where the machine does not measure it.",
+            "FLOPs: one forward pass of one patch. Latency: inference of one patch; inference: of a batch; both "
+            "measured alone on the machine. Training, peak memory and energy: of whole runs, median; a dash where the "
+            "machine does not measure it.",
             *_machines(frame),
             *_absent(study, frame),
         ),
@@ -48,6 +52,8 @@ def _row(study: Study, frame: pd.DataFrame, dataset: str, model: str) -> tuple[s
         display_name(model),
         scaled(row["parameters"]),
         scaled(row["flops"]),
+        number(row["latency_seconds"] * 1000, 1),
+        number(row["inference_images_per_second"], 1),
         duration(row["train_seconds"]),
         number(row["images_per_second"], 1),
         number(row["peak_memory_bytes"] / 2**20, 0),

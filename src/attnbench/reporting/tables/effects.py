@@ -8,8 +8,8 @@ import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
 from attnbench.reporting.frames import keyed, read_frame, records
-from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.tables.comparison import ALL, VERDICTS, few_groups, legend, unit_of, verdicts
+from attnbench.reporting.names import display_name, main_metrics
+from attnbench.reporting.tables.cells import ALL, VERDICTS, block_title, few_groups, legend, verdicts
 from attnbench.reporting.tables.render import Block, Table
 from attnbench.scoring.definitions import METRICS
 
@@ -29,7 +29,7 @@ def effects(study: Study) -> Table:
         head=_HEAD,
         align=("l", *("r",) * (len(_HEAD) - 1)),
         blocks=tuple(
-            Block(_title(frame, part.name, metric), tuple(_rows(study, frame, part.name, metric)))
+            Block(block_title(frame, part.name, metric), tuple(_rows(study, frame, part.name, metric)))
             for part in study.datasets
             for metric in main_metrics(study.metrics)
         ),
@@ -45,12 +45,6 @@ def effects(study: Study) -> Table:
         ),
         frame=frame,
     )
-
-
-def _title(frame: pd.DataFrame, dataset: str, metric: str) -> str:
-    unit = display_unit(unit_of(frame, dataset, metric))
-    arrow = "↑" if METRICS[metric].higher_is_better else "↓"
-    return f"{display_name(dataset)}: {METRICS[metric].label}{f' in {unit}' if unit else ''} {arrow}"
 
 
 def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[tuple[str, ...]]:

@@ -9,8 +9,9 @@ import pandas as pd
 from attnbench.reporting.format import NOTHING, count, decimals, interval, number
 from attnbench.reporting.frames import absent_runs, keyed
 from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.tables.comparison import ALL, BOLD, comparison_frame, few_groups, heading, legend, unit_of
-from attnbench.reporting.tables.render import Block, Bold, Table
+from attnbench.reporting.tables.cells import ALL, best_notes, few_groups, heading, legend, marked_best, unit_of
+from attnbench.reporting.tables.comparison import comparison_frame
+from attnbench.reporting.tables.render import Block, Table
 
 if TYPE_CHECKING:
     from attnbench.study import Study
@@ -29,7 +30,7 @@ def per_class(study: Study) -> Table:
         align=("l", *("r",) * (len(metrics) + 2)),
         blocks=tuple(block for part in study.datasets for block in _blocks(study, frame, part.name, metrics)),
         notes=(
-            BOLD,
+            *best_notes(study),
             *legend(study)[:2],
             "Undefined: values that have no meaning because a mask has no voxel of the class, summed over the metrics.",
             *few_groups(frame["mean"], frame["low"]),
@@ -63,7 +64,7 @@ def _row(rows: pd.DataFrame, model: str, study: Study, metrics: tuple[str, ...])
         digits = decimals(row["unit"])
         shown = metric in main_metrics(study.metrics)
         text = interval(row["mean"], row["low"], row["high"], digits) if shown else number(row["mean"], digits)
-        cells.append(Bold(text) if row["best"] else text)
+        cells.append(marked_best(text, row))
     if not found:
         return (*cells, NOTHING, NOTHING)
     behind = found.values()

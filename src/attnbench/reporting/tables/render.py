@@ -38,6 +38,8 @@ _TEX = {
     "↓": r"$\downarrow$",
     "⁺": r"$^{+}$",
     "⁻": r"$^{-}$",
+    "†": r"$^{\dagger}$",
+    "→": r"$\rightarrow$",
 }
 _TEX_TABLE = str.maketrans(_TEX)
 
