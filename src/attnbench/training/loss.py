@@ -9,23 +9,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def dice_loss(logits: Tensor, masks: Tensor, smooth: float = 1e-5) -> Tensor:
-    """1 - soft Dice, averaged over the foreground classes, each pooled over the batch.
+def dice_and_cross_entropy(logits: Tensor, masks: Tensor, smooth: float = 1e-5) -> tuple[Tensor, Tensor]:
+    """(Dice loss, cross-entropy), to be added; in natural units.
 
-    `logits` (B, K, *spatial), `masks` (B, *spatial) integers in [0, K). Milletari et al., V-Net, 3DV 2016 (here with
-    plain sums in the denominator as in nnU-Net); pooling over the batch keeps classes absent from a patch harmless.
+    `logits` (B, K, *spatial), `masks` (B, *spatial) integers in [0, K). The Dice loss is 1 - soft Dice, averaged over
+    the foreground classes, each pooled over the batch: so classes absent from a patch are harmless (Milletari et al.,
+    V-Net, 3DV 2016, here with plain sums in the denominator as in nnU-Net). The cross-entropy is averaged over voxels.
     """
-    probabilities = logits.float().softmax(dim=1)
-    reference = F.one_hot(masks, logits.shape[1]).movedim(-1, 1)
+    classes = torch.arange(logits.shape[1], device=logits.device).view(-1, *[1] * (masks.dim() - 1))
+    reference = (masks.unsqueeze(1) == classes).float()
+    logarithms = logits.float().log_softmax(dim=1)
+    probabilities = logarithms.exp()
     axes = (0, *range(2, logits.dim()))
     overlap = (probabilities * reference).sum(axes)
     total = probabilities.sum(axes) + reference.sum(axes)
-    return 1 - ((2 * overlap + smooth) / (total + smooth))[1:].mean()
-
-
-def dice_and_cross_entropy(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """(Dice loss, cross-entropy), to be added; both averages over the batch, in natural units."""
-    return dice_loss(logits, masks), F.cross_entropy(logits.float(), masks)
+    dice = ((2 * overlap + smooth) / (total + smooth))[1:].mean()
+    return 1 - dice, -(logarithms * reference).sum() / masks.numel()
 
 
 def losses_of(outputs: Tensor | Sequence[Tensor], masks: Tensor) -> Tensor:
