@@ -79,8 +79,9 @@ def check(
         from attnbench.models.buildable import check_models
 
         check_models(study, str(file))
-    runs = sum(1 for _ in study.runs())
-    typer.echo(f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} runs")
+    runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.small_data_runs())
+    shift = f", {few} on fewer groups" if few else ""
+    typer.echo(f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} runs{shift}")
 
 
 @study_app.command("schema")

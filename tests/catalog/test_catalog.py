@@ -38,7 +38,7 @@ PAPERS = {
 
 
 def test_what_is_in_the_catalog():
-    assert {"phantom2d", "phantom3d", *PAPERS} <= set(NAMES)
+    assert {"phantom2d", "phantom2d_faint", "phantom3d", *PAPERS} <= set(NAMES)
     assert all(name in describe_catalog() for name in NAMES)
 
 

@@ -12,7 +12,7 @@ from attnbench.data.phantom import Difficulty, Settings, generate, phantom_case
 from attnbench.errors import CatalogError
 
 ORGAN, LESION, VESSEL = 1, 2, 3
-PHANTOMS = ("phantom2d", "phantom3d")
+PHANTOMS = ("phantom2d", "phantom2d_faint", "phantom3d")
 SETTINGS = {name: Settings.of(load_entry(name)) for name in PHANTOMS}
 MIDDLE = Difficulty(blur=0.8, contrast=4.0, clutter=0.5)
 EASY = Difficulty(blur=0.3, contrast=10.0, clutter=0.0)

@@ -77,6 +77,15 @@ def test_without_a_trained_run_the_time_is_unknown(write_study, capsys):
     assert "4 left" in said and "training left: unknown" in said
 
 
+def test_runs_on_fewer_groups_count_as_runs(half_done):
+    study = half_done.model_copy(update={"small_data": (50,)})
+    folder = study.layout.output / "runs/phantom2d/unet/fold0-seed0-groups50"
+    log_for(folder / "train.log", "step 40\n", age_s=20)
+    lines = status_lines(study, NOW)
+    assert lines[0].endswith("16 runs: 4 done, 1 running, 0 failed, 0 stopped, 11 left")
+    assert any("fold0-seed0-groups50" in line and "running" in line for line in lines)
+
+
 def test_a_finished_study_has_nothing_left(write_study):
     study = write_study(datasets=["phantom2d"], models=["unet"], cases=4, analysed=False)
     lines = status_lines(study, NOW)

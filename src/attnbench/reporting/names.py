@@ -51,6 +51,7 @@ _WORDS = {
     "hippocampus": "Hippocampus",
     "nuclei_dsb2018": "Nuclei DSB 2018",
     "phantom2d": "Phantom 2-D",
+    "phantom2d_faint": "Phantom 2-D (faint)",
     "phantom3d": "Phantom 3-D",
     "retina_chase": "Retina CHASE",
     "retina_drive": "Retina DRIVE",
