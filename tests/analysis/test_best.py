@@ -55,6 +55,17 @@ def test_classes_are_paired_before_they_are_averaged(score_table):
     assert table["best"]["2", "unet"] == "m1"
 
 
+@pytest.mark.parametrize(("groups", "told"), [(6, False), (7, True)])
+def test_so_few_groups_that_nothing_can_be_told_leave_it_open(score_table, groups, told):
+    """Six groups have no p below 2^-5, and the smallest of three must be below a third of 0.05."""
+    better = np.arange(groups) / 100
+    values = np.stack([0.1 + 0 * better, 0.3 + better, 0.5 + better, 0.2 + better])[..., None]
+    table = table_of(score_table(values, range(groups))).query("`class` == 'all'").set_index("model")
+    assert table["as_good"]["m2"]
+    others = table["as_good"].drop("m2")
+    assert not others.any() if told else others.isna().all()
+
+
 def test_a_model_alone_has_no_rows(score_table):
     empty = table_of(score_table(np.full((1, 3, 1), 0.5), groups="xyz"))
     assert empty.empty and list(empty.columns) == list(COLUMNS)

@@ -91,7 +91,7 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
     best = table[table["best"]].groupby("metric")["model"].agg(list)
     assert best["dice"] == [means["dice"].idxmax()]
     assert best["hd95"] == [means["hd95"].idxmin()]
-    not_told_apart = pd.read_csv(study.layout.analysis / "best.csv").query("`class` == 'all' and as_good")
+    not_told_apart = pd.read_csv(study.layout.analysis / "best.csv").query("`class` == 'all' and as_good == True")
     cells = {row[0]: row for row in next(iter(markdown_rows(study.layout.tables / "comparison.md").values()))}
     for column, metric in ((1, "dice"), (4, "hd95")):
         as_good = set(not_told_apart.query("metric == @metric")["model"]) - {best[metric][0]}

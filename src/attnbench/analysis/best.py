@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import group_means, mean_defined, with_all_classes
-from attnbench.analysis.significance import holm, signed_rank_p
+from attnbench.analysis.significance import attainable_level, holm, signed_rank_p
 from attnbench.analysis.table import DatasetScores, Floats
 from attnbench.scoring.definitions import METRICS
 
@@ -20,7 +20,7 @@ def best_table(scores: Sequence[DatasetScores], averages: pd.DataFrame, level: f
 
     `averages` is the table of means. `p` is the signed-rank test of the groups' mean differences, `p_holm` corrected
     over the models of the row's dataset, class and metric; `as_good` where it is above `level`, and for the best
-    itself. Where a single model has a mean there is no row.
+    itself; empty where so few groups cannot tell any model from the best. A model alone has no row.
     """
     frames = [
         _against_best(block, str(class_), str(metric), rows, level)
@@ -39,9 +39,12 @@ def _against_best(block: DatasetScores, class_: str, metric: str, rows: pd.DataF
     best = int(order.argmax() if METRICS[metric].higher_is_better else order.argmin())
     per_case = _differences(block, class_, metric, models, models[best])
     groups = group_means(per_case, block.case_group, len(block.groups))
+    behind = (~np.isnan(groups)).sum(axis=1)
     p = signed_rank_p(groups)
     p[best] = np.nan
     corrected = holm(p)
+    is_best = np.arange(len(models)) == best
+    testable = np.array([attainable_level(int(number), level / (len(models) - 1)) > 0 for number in behind])
     return pd.DataFrame(
         {
             "dataset": block.dataset,
@@ -52,8 +55,8 @@ def _against_best(block: DatasetScores, class_: str, metric: str, rows: pd.DataF
             "difference": mean_defined(per_case, 1),
             "p": p,
             "p_holm": corrected,
-            "groups": (~np.isnan(groups)).sum(axis=1),
-            "as_good": (corrected > level) | (np.arange(len(models)) == best),
+            "groups": behind,
+            "as_good": pd.Series((corrected > level) | is_best, dtype="boolean").where(testable | is_best),
         }
     )
 
