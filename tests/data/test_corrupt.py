@@ -9,6 +9,7 @@ from skimage.filters import gaussian
 
 from attnbench.data.corrupt import LEVELS, SEVERITY, corrupt
 from attnbench.errors import DataError
+from attnbench.shift_part import CORRUPTIONS
 
 KINDS = tuple(SEVERITY)
 SHAPES = ((1, 48, 40), (3, 33, 50), (1, 20, 24, 18))
@@ -106,3 +107,7 @@ def test_unknown_kinds_and_levels_are_refused():
     for level in (0, 6):
         with pytest.raises(DataError, match="levels are 1, 2, 3, 4, 5"):
             corrupt(drawn(0, SHAPES[0]), "blur", level, 0)
+
+
+def test_a_study_may_ask_for_every_kind_and_no_other():
+    assert set(CORRUPTIONS) == set(SEVERITY)

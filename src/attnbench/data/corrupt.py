@@ -6,6 +6,7 @@ corruptions and perturbations, ICLR 2019; the kinds are those of medical images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -66,12 +67,12 @@ def bias_field(channel: NDArray, strength: float, random: np.random.Generator) -
 
     As the smooth inhomogeneity of coils and of illumination (Van Leemput et al., IEEE TMI 18, 1999).
     """
-    axes = np.meshgrid(*(np.linspace(-1, 1, side) for side in channel.shape), indexing="ij")
+    axes = np.meshgrid(*(np.linspace(-1, 1, side) for side in channel.shape), indexing="ij", sparse=True)
     field = np.zeros(channel.shape)
     for powers in np.ndindex(*(_DEGREE + 1,) * channel.ndim):
         if 0 < sum(powers) <= _DEGREE:
-            term = np.prod([axis**power for axis, power in zip(axes, powers, strict=True)], axis=0)
-            field += random.uniform(-1, 1) * term
+            first, *others = (axis**power for axis, power in zip(axes, powers, strict=True))
+            field += random.uniform(-1, 1) * math.prod(others, start=first)
     field *= strength / max(np.abs(field).max(), np.finfo(float).tiny)
     least = channel.min()
     return least + (channel - least) * np.exp(field)
