@@ -1,4 +1,4 @@
-"""Cases chosen by rule: image, reference and every model's prediction side by side."""
+"""Cases chosen by rule: image and reference, every model's prediction and its errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.case_choice import Choice
-from attnbench.analysis.case_values import case_values
 from attnbench.data.store import CaseStore
-from attnbench.layout import Run
-from attnbench.reporting.figures.drawing import Drawn, message_figure, no_case
-from attnbench.reporting.figures.panels import class_legend, shortened, show_plane, wrap_titles
-from attnbench.reporting.figures.predictions import read_prediction
+from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
+from attnbench.reporting.figures.panels import class_legend, shortened, show_errors, show_plane, wrap_titles
+from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
 from attnbench.reporting.names import display_name, main_metrics
@@ -25,6 +23,7 @@ from attnbench.scoring.definitions import METRICS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from attnbench.layout import Run
     from attnbench.study import Study
 
 _MARGIN_MM = 6.0
@@ -34,27 +33,41 @@ _COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "met
 
 
 def cases(study: Study, dataset: str) -> Drawn:
-    """Rows of cases: median and worst of the baseline, largest gain and loss; predicted by the first seed's runs."""
-    page, metric, seed = page_of(study), main_metrics(study.metrics)[0], study.seeds[0]
-    values = case_values(study, metric, seed)
-    values = values[values["dataset"] == dataset]
+    """Rows of cases: image above reference, then every model's prediction above the map of its errors.
+
+    Of more than nine models, those in colour elsewhere are shown, and those with the largest gain and loss.
+    """
+    page, metric = page_of(study), main_metrics(study.metrics)[0]
     chosen = shown_cases(study, dataset)
     if not chosen:
         return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
-    store = CaseStore.open(study.layout.prepared(dataset))
+    store, runs = CaseStore.open(study.layout.prepared(dataset)), scored_runs(study, dataset)
+    wanted = {*coloured(study), *(choice.model for choice in chosen)}
+    models = [part.name for part in study.models if part.name in wanted]
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
-    lines, columns, height = _arrangement(page, 2 + len(study.models), planes)
+    lines, columns, height = _arrangement(page, 1 + len(models), planes)
     figure = new_figure(page.double, height)
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
-    panels = figure.subplots(len(chosen) * lines, columns, squeeze=False)
-    rows = []
+    panels = figure.subplots(2 * len(chosen) * lines, columns, squeeze=False)
+    rows: list[tuple[Any, ...]] = []
     for place, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
-        own = panels[place * lines : (place + 1) * lines].ravel().tolist()
-        rows += _case(own, study, store, choice, plane, values[values["case"] == choice.case], metric)
-        own[0].set_ylabel(f"{choice.rule}\n{shortened(choice.case)}")
+        own = panels[2 * place * lines : 2 * (place + 1) * lines]
+        pairs = list(zip(own[::2].ravel(), own[1::2].ravel(), strict=True))
+        _originals(pairs[0], store, choice, plane)
+        for pair, model in zip(pairs[1:], models, strict=False):
+            found = runs.get((model, choice.case))
+            _compared(pair, study, store, choice, plane, model, found)
+            if found:
+                run, value = found
+                facts = (dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed)
+                rows.append((*facts, metric, value, plane.index))
+        for axes in (axes for pair in pairs[1 + len(models) :] for axes in pair):
+            axes.set_axis_off()
     wrap_titles(panels.ravel().tolist(), (page.double - _MARGIN_MM) / columns)
-    class_legend(figure, store.info.classes)
+    class_legend(figure, store.info.classes, errors=True)
     heading = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
+    left = len(study.models) - len(models)
+    heading += f"; {left} further models are not shown" if left else ""
     figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
@@ -70,34 +83,33 @@ def _arrangement(page: Page, panels: int, planes: list[Plane]) -> tuple[int, int
         columns = math.ceil(panels / lines)
         width = (page.double - _MARGIN_MM) / columns
         titles = _TITLE_MM * (1 if width > 30 else 2 if width > 18 else 3)
-        height = len(planes) * lines * (width * shape + titles + 1.0) + 14
+        height = len(planes) * lines * (2 * width * shape + titles + 3.0) + 14
         shrink = min(1.0, page.tallest / height)
         options.append((width * shrink, lines, columns, min(height, page.tallest)))
     wide = [option for option in options if option[0] >= _READABLE_MM]
     return (wide[0] if wide else max(options))[1:]
 
 
-def _case(
-    panels: list[Axes], study: Study, store: CaseStore, choice: Choice, plane: Plane, values: pd.DataFrame, metric: str
-) -> list[dict[str, Any]]:
+def _originals(pair: tuple[Axes, Axes], store: CaseStore, choice: Choice, plane: Plane) -> None:
     i = store.index(choice.case)
     image = image_plane(store, i, plane)
-    show_plane(panels[0], image, None, plane, "Image")
-    show_plane(panels[1], image, mask_plane(store.reference(i), store, i, plane), plane, "Reference")
-    rows: list[dict[str, Any]] = []
-    for axes, model in zip(panels[2:], (part.name for part in study.models), strict=False):
-        found = values[values["model"] == model]
-        if found.empty:
-            show_plane(axes, None, None, plane, display_name(model))
-            continue
-        run = Run(str(found["dataset"].iloc[0]), model, int(found["fold"].iloc[0]), study.seeds[0])
-        prediction = read_prediction(study, run, choice.case)
-        value = float(found["value"].iloc[0])
-        shown = f"{display_name(model)} ({number(value, decimals(METRICS[metric].unit))})"
-        show_plane(axes, image, None if prediction is None else mask_plane(prediction, store, i, plane), plane, shown)
-        axes.title.set_fontweight("bold" if model == choice.model else "normal")
-        facts = (run.dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed, metric, value)
-        rows.append(dict(zip(_COLUMNS, (*facts, plane.index), strict=True)))
-    for axes in panels[2 + len(study.models) :]:
-        axes.set_axis_off()
-    return rows
+    show_plane(pair[0], image, None, plane, "Image")
+    show_plane(pair[1], image, mask_plane(store.reference(i), store, i, plane), plane, "Reference")
+    pair[0].set_ylabel(f"{choice.rule}\n{shortened(choice.case)}")
+
+
+def _compared(
+    pair: tuple[Axes, Axes], study: Study, store: CaseStore, choice: Choice, plane: Plane, model: str,
+    found: tuple[Run, float] | None,
+) -> None:  # fmt: skip
+    """A model's prediction with its score, and below it where that is wrong."""
+    prediction = read_prediction(study, found[0], choice.case) if found else None
+    if found is None or prediction is None:
+        show_plane(pair[0], None, None, plane, display_name(model))
+        pair[1].set_axis_off()
+        return
+    i, unit = store.index(choice.case), METRICS[main_metrics(study.metrics)[0]].unit
+    image, mask = image_plane(store, i, plane), mask_plane(prediction, store, i, plane)
+    show_plane(pair[0], image, mask, plane, f"{display_name(model)} ({number(found[1], decimals(unit))})")
+    pair[0].title.set_fontweight("bold" if model == choice.model else "normal")
+    show_errors(pair[1], image, mask, mask_plane(store.reference(i), store, i, plane), plane)

@@ -46,7 +46,7 @@ def difficulty(study: Study) -> Drawn:
     if frame.empty:
         return message_figure(page, _nothing(study), frame)
     styles = _variants(study)
-    names = list(dict.fromkeys(frame["dataset"]))
+    names = [part.name for part in study.datasets]
     figure, panels = grid(page, len(names) * _SHOWN, 45, extra_mm=legend_mm(len(styles), page.double), columns=_SHOWN)
     for position, axes in enumerate(panels):
         name, column = names[position // _SHOWN], position % _SHOWN
@@ -54,7 +54,7 @@ def difficulty(study: Study) -> Drawn:
         measures = list(dict.fromkeys(own["measure"]))
         axes.set_title(display_name(name) if column == 0 else " ")
         if column >= len(measures):
-            say(axes, "no further measure")
+            say(axes, "no further measure" if measures else "no score of a case of measured difficulty yet")
             continue
         rows = own[own["measure"] == measures[column]]
         _panel(axes, rows, styles)
@@ -73,7 +73,7 @@ def difficulty_slopes(study: Study) -> Drawn:
     if frame.empty:
         return message_figure(page, _nothing(study), frame)
     styles = _variants(study)
-    names = list(dict.fromkeys(frame["dataset"]))
+    names = [part.name for part in study.datasets]
     words = [display_measure(row["measure"], bool(row["known_truth"])) for row in records(frame)]
     drawn = frame.assign(row=np.array(words, dtype=object))
     height = forest_mm(int(drawn.groupby("dataset")["row"].nunique().max()), len(styles))
@@ -81,7 +81,11 @@ def difficulty_slopes(study: Study) -> Drawn:
     figure, panels = grid(page, len(names), height, extra_mm=legend_mm(len(styles), width), columns=page.columns(80))
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(display_name(name))
-        forest(axes, drawn[drawn["dataset"] == name], styles, 1 - study.analysis.confidence)
+        rows = drawn[drawn["dataset"] == name]
+        if rows.empty:
+            say(axes, "no score of a case of measured difficulty yet")
+            continue
+        forest(axes, rows, styles, 1 - study.analysis.confidence)
         axes.set_xlabel(f"Gain in {METRICS[metric].label} per standard deviation of the measure")
     model_legend(figure, styles.values(), lines=False)
     return Drawn(figure, frame)

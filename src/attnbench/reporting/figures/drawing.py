@@ -55,6 +55,15 @@ def leads_row(axes: Axes) -> bool:
     return place is None or place.is_first_col()
 
 
+def ends_column(axes: Axes) -> bool:
+    """Whether no panel of the grid stands below this one."""
+    place = axes.get_subplotspec()
+    others = (panel.get_subplotspec() for panel in axes.figure.axes)
+    return place is None or not any(
+        other.colspan == place.colspan and other.rowspan.start > place.rowspan.start for other in others if other
+    )
+
+
 def row_mm(rows: int) -> float:
     """Height of one model's row: generous for few, tight but legible for many."""
     return 7.0 if rows <= 4 else 5.0 if rows <= 8 else 3.8 if rows <= 20 else 3.2
@@ -119,7 +128,8 @@ def model_legend(figure: Figure, styles: Iterable[ModelStyle], lines: bool, othe
     """One legend of all models below the panels; `others` counts the models drawn in grey."""
     handles = model_handles(styles, lines)
     if others:
-        handles.append(Line2D([], [], color=OTHERS, label=f"{others} others"))
+        look = {"linestyle": "-"} if lines else {"linestyle": "none", "marker": "o", "markersize": 2.5}
+        handles.append(Line2D([], [], color=OTHERS, label=f"{others} others", **look))
     figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(figure, len(handles)))
 
 

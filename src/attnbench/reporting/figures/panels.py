@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHARACTER_MM = 1.25
+_ERRORS = {"missed": "#ffffff", "added": "#e6194b", "wrong class": "#4b8bff"}
 _LONGEST_OUTLINE = 15.0
 _LONGEST_CASE = 16
 
@@ -27,7 +28,9 @@ _LONGEST_CASE = 16
 def wrap_titles(panels: list[Axes], width_mm: float) -> None:
     """Break titles that are wider than their panel."""
     for axes in panels:
-        axes.title.set_text(textwrap.fill(axes.title.get_text(), max(8, int(width_mm / _CHARACTER_MM))))
+        axes.title.set_text(
+            textwrap.fill(axes.title.get_text(), max(8, int(width_mm / _CHARACTER_MM)), break_long_words=False)
+        )
 
 
 def shortened(case: str) -> str:
@@ -36,10 +39,12 @@ def shortened(case: str) -> str:
     return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
 
 
-def class_legend(figure: Figure, classes: Mapping[int, str]) -> None:
-    """One legend of the classes' colours below the panels."""
+def class_legend(figure: Figure, classes: Mapping[int, str], errors: bool = False) -> None:
+    """One legend below the panels of the classes' colours and, with `errors`, of those of `show_errors`."""
     handles = [Patch(color=class_colour(number), label=name) for number, name in classes.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, len(handles)))
+    if errors:
+        handles += [Patch(facecolor=colour, edgecolor=QUIET, label=word) for word, colour in _ERRORS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
 
 
 def show_plane(
@@ -51,7 +56,7 @@ def show_plane(
     """
     prepare(axes, plane, title)
     if image is None:
-        axes.text(plane.box[0] / 2, plane.box[1] / 2, "no prediction", ha="center", va="center", color=QUIET)
+        axes.text(plane.box[0] / 2, plane.box[1] / 2, "no\nprediction", ha="center", va="center", color=QUIET)
         return
     show_picture(axes, image, plane)
     for number_, region in regions_of(mask):
@@ -60,6 +65,20 @@ def show_plane(
         tint[region] = (*to_rgb(colour), 0.75 if is_fine(region) else 0.3)
         show_picture(axes, tint, plane)
         outline(axes, region, plane, colour)
+
+
+def show_errors(
+    axes: Axes, image: NDArray[np.float32], mask: NDArray[np.uint8], reference: NDArray[np.uint8], plane: Plane
+) -> None:
+    """One panel: the image, darkened, and over it the pixels that were missed, added, or given to a wrong class."""
+    prepare(axes, plane, "")
+    show_picture(axes, image * np.float32(0.5), plane)
+    wrong = {"missed": (mask == 0) & (reference > 0), "added": (mask > 0) & (reference == 0)}
+    wrong["wrong class"] = (mask > 0) & (reference > 0) & (mask != reference)
+    tint = np.zeros((*mask.shape, 4), np.float32)
+    for word, colour in _ERRORS.items():
+        tint[wrong[word]] = (*to_rgb(colour), 0.85)
+    show_picture(axes, tint, plane)
 
 
 def prepare(axes: Axes, plane: Plane, title: str) -> None:

@@ -1,17 +1,27 @@
-"""Score against cost: which models are worth their parameters, operations and time."""
+"""Score against cost: which models are worth their parameters, operations, time, memory and energy."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from attnbench.reporting.figures.drawing import Drawn, grid, legend_mm, message_figure, model_legend, say
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    grid,
+    leads_row,
+    legend_mm,
+    message_figure,
+    model_legend,
+    say,
+)
 from attnbench.reporting.format import scaled
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, main_metrics
-from attnbench.reporting.style import NEUTRAL, ModelStyle, model_styles, page_of
+from attnbench.reporting.style import NEUTRAL, OTHERS, ModelStyle, model_styles, page_of
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -19,59 +29,100 @@ if TYPE_CHECKING:
 
     from attnbench.study import Study
 
-_COSTS = {"parameters": "Parameters", "flops": "FLOPs per patch", "train_seconds": "Training time"}
-_TIMES = ((2 * 3600.0, "h", 3600.0), (120.0, "min", 60.0))
+_COSTS = {
+    "parameters": ("Parameters", ""),
+    "flops": ("FLOPs per patch", ""),
+    "latency_seconds": ("Latency", "s"),
+    "train_seconds": ("Training time", "s"),
+    "peak_memory_bytes": ("Peak memory", "B"),
+    "energy_j": ("Energy", "J"),
+}
+_UNITS = {
+    "": ((0.0, "", 1.0),),
+    "s": ((7200.0, "h", 3600.0), (120.0, "min", 60.0), (1.0, "s", 1.0), (0.0, "ms", 1e-3)),
+    "B": ((1e9, "GB", 1e9), (0.0, "MB", 1e6)),
+    "J": ((1e4, "kJ", 1e3), (0.0, "J", 1.0)),
+}
+_LEAST_MM = 29.0
+_LOG_FROM = 4.0
 
 
 def pareto(study: Study) -> Drawn:
-    """One row per dataset, one column per cost; the line joins the models that none beats in both score and cost."""
-    metric = main_metrics(study.metrics)[0]
+    """One row per dataset, one column per cost; the line joins the models that none beats in both score and cost.
+
+    Of more than nine models, the baseline and those on such a line are coloured. Costs that nobody measured are named.
+    """
+    page, metric = page_of(study), main_metrics(study.metrics)[0]
     means = read_frame(study, "means")
     means = means[(means["metric"] == metric) & (means["class"] == "all")]
     columns = ["dataset", "model", "metric", "mean", "low", "high"]
     frame = means[columns].merge(read_frame(study, "cost")[["dataset", "model", *_COSTS]], on=["dataset", "model"])
-    if frame.empty:
-        return message_figure(page_of(study), "No model has both a score and a cost yet.", frame)
-    unit, seconds = _time_unit(frame["train_seconds"].max())
-    shown = frame.assign(train_seconds=frame["train_seconds"] / seconds)
-    labels = {**_COSTS, "train_seconds": f"Training time ({unit})"}
-    styles = model_styles(study)
-    names = [part.name for part in study.datasets]
-    height = 48 if len(names) <= 3 else 34
-    page = page_of(study)
-    figure, panels = grid(page, len(names) * 3, height, extra_mm=legend_mm(len(styles), page.double), columns=3)
+    costs = [cost for cost in _COSTS if frame[cost].notna().any()]
+    if not costs:
+        return message_figure(page, "No model has both a score and a cost yet.", frame)
+    higher, names = METRICS[metric].higher_is_better, [part.name for part in study.datasets]
+    styles = _in_colour(study, frame, costs, higher)
+    beside = len(costs) if page.double / len(costs) >= _LEAST_MM else min(3, len(costs))
+    slots = beside * math.ceil(len(costs) / beside)
+    legend = legend_mm(len(styles) + 1, page.double)
+    figure, panels = grid(page, len(names) * slots, 42, extra_mm=legend + 4, columns=beside)
     for position, axes in enumerate(panels):
-        name, cost = names[position // 3], list(_COSTS)[position % 3]
-        rows = shown[shown["dataset"] == name].dropna(subset=["mean", cost])
-        axes.set_title(display_name(name) if position % 3 == 0 else " ")
-        if rows.empty:
-            say(axes, "no score or no cost yet")
+        name, place = names[position // slots], position % slots
+        if place >= len(costs):
+            axes.remove()
             continue
-        _panel(axes, rows, cost, METRICS[metric].higher_is_better, styles)
-        axes.set_xlabel(labels[cost] if position // 3 == len(names) - 1 else "")
-        axes.set_ylabel(METRICS[metric].label if position % 3 == 0 else "")
+        rows = frame[frame["dataset"] == name].dropna(subset=["mean", costs[place]])
+        axes.set_title(display_name(name) if place == 0 else " ")
+        if rows.empty:
+            say(axes, "no score or\nno cost yet")
+            continue
+        _panel(axes, rows, costs[place], higher, styles)
+        axes.set_ylabel(METRICS[metric].label if leads_row(axes) else "")
+        axes.tick_params(labelleft=leads_row(axes))
     figure.align_ylabels()
-    model_legend(figure, styles.values(), lines=False)
+    model_legend(figure, styles.values(), lines=False, others=len(study.models) - len(styles))
+    lacking = [label.lower() for cost, (label, _) in _COSTS.items() if cost not in costs]
+    if lacking:
+        figure.suptitle(f"Not measured: {', '.join(lacking)}", x=0.01, ha="left", fontsize=6)
     return Drawn(figure, frame)
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, cost: str, higher_is_better: bool, styles: dict[str, ModelStyle]) -> None:
+def _in_colour(study: Study, frame: pd.DataFrame, costs: list[str], higher: bool) -> dict[str, ModelStyle]:
+    styles = coloured(study)
+    if len(styles) == len(study.models):
+        return styles
+    fronts = [
+        front_of(rows.dropna(subset=["mean", cost]), cost, higher)["model"]
+        for _, rows in frame.groupby("dataset")
+        for cost in costs
+    ]
+    kept = {study.baseline, *pd.concat(fronts)}
+    return {name: style for name, style in model_styles(study).items() if name in kept}
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, cost: str, higher: bool, styles: dict[str, ModelStyle]) -> None:
+    label, kind = _COSTS[cost]
+    unit, size = next((unit, size) for least, unit, size in _UNITS[kind] if rows[cost].max() >= least)
+    shown = rows.assign(cost=rows[cost].astype(float) / size)
     axes.grid()
-    front = front_of(rows, cost, higher_is_better)
-    axes.plot(front[cost], front["mean"], color=NEUTRAL, linewidth=0.7, linestyle=(0, (3, 2)), zorder=1)
-    for row in records(rows):
-        style, place = styles[row["model"]], row[cost]
-        axes.plot([place] * 2, [row["low"], row["high"]], color=style.colour, linewidth=0.7, alpha=0.6, zorder=2)
-        axes.plot(place, row["mean"], marker=style.marker, color=style.colour, markersize=4.5, zorder=3)
-    axes.margins(x=0.08)
-    axes.locator_params(axis="x", nbins=4)
-    if cost != "train_seconds":
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scaled(value)))
-
-
-def _time_unit(longest: float) -> tuple[str, float]:
-    """The unit in which training times are shown, and its seconds."""
-    return next(((unit, size) for least, unit, size in _TIMES if longest >= least), ("s", 1.0))
+    front = front_of(shown, "cost", higher)
+    axes.plot(front["cost"], front["mean"], color=NEUTRAL, linewidth=0.7, linestyle=(0, (3, 2)), zorder=2)
+    for row in records(shown):
+        style, place = styles.get(row["model"]), row["cost"]
+        if style is None:
+            axes.plot(place, row["mean"], marker="o", color=OTHERS, markersize=2.5, zorder=1)
+            continue
+        axes.plot([place] * 2, [row["low"], row["high"]], color=style.colour, linewidth=0.7, alpha=0.6, zorder=3)
+        axes.plot(place, row["mean"], marker=style.marker, color=style.colour, markersize=4.5, zorder=4)
+    if shown["cost"].min() > 0 and shown["cost"].max() > _LOG_FROM * shown["cost"].min():
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=4))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.margins(x=0.1)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if kind else scaled(value)))
+    axes.set_xlabel(f"{label} ({unit})" if unit else label)
 
 
 def front_of(rows: pd.DataFrame, cost: str, higher_is_better: bool) -> pd.DataFrame:

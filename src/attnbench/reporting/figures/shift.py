@@ -8,6 +8,7 @@ from attnbench.reporting.figures.curves import draw_curves
 from attnbench.reporting.figures.drawing import (
     Drawn,
     coloured,
+    ends_column,
     grid,
     leads_row,
     legend_mm,
@@ -52,7 +53,7 @@ def corruption(study: Study) -> Drawn:
         draw_curves(axes, rows, "level", "mean", styles)
         axes.set_xticks(range(_LEVELS + 1))
         axes.locator_params(axis="y", nbins=4)
-        axes.set_xlabel("Level")
+        axes.set_xlabel("Level" if ends_column(axes) else "")
         axes.set_ylabel(f"{display_name(name)}\n{_label(frame)}" if leads_row(axes) else "")
     figure.align_ylabels()
     model_legend(figure, styles.values(), lines=True, others=len(study.models) - len(styles))
@@ -65,13 +66,16 @@ def corruption_slopes(study: Study) -> Drawn:
     frame = main_rows(study, "corruption_slopes")
     if frame.empty:
         return message_figure(page, "No model has been scored on images made worse yet.", frame)
-    names = list(dict.fromkeys(frame["dataset"]))
+    names = [part.name for part in study.datasets]
     width = page.single if len(names) == 1 else page.double
     height = forest_mm(len(study.corruptions), len(styles))
     figure, panels = grid(page, len(names), height, extra_mm=legend_mm(len(styles), width), columns=page.columns(80))
     for axes, name in zip(panels, names, strict=True):
         rows = frame[frame["dataset"] == name]
         axes.set_title(display_name(name))
+        if rows.empty:
+            say(axes, "no score yet")
+            continue
         forest(axes, rows.assign(row=rows["corruption"].map(display_name)), styles, 1 - study.analysis.confidence)
         axes.set_xlabel(f"Change of {_label(frame)} per level")
     model_legend(figure, styles.values(), lines=False)

@@ -103,7 +103,7 @@ def surface(study: Study, dataset: str) -> Drawn:
     figure = _panels(page, classes, truth, {(cell.number, cell.model): cell for cell in cells}, styles, unit)
     left = len(study.models) - len(styles)
     heading = f"{display_name(dataset)}, {choice.rule.lower()} case {shortened(choice.case)}"
-    heading += f"; {left} models that rank lower are not shown" if left else ""
+    heading += f"; {left} further models are not shown" if left else ""
     figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 

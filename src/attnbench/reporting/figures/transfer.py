@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
-from attnbench.reporting.figures.drawing import Drawn, coloured, grid, leads_row, message_figure
+from attnbench.reporting.figures.drawing import Drawn, coloured, ends_column, grid, leads_row, message_figure
 from attnbench.reporting.figures.shift import main_rows
 from attnbench.reporting.format import NOTHING, decimals, number
 from attnbench.reporting.frames import records
@@ -33,7 +33,7 @@ def transfer(study: Study) -> Drawn:
     metric = METRICS[main_metrics(study.metrics)[0]]
     used = {*frame["train"], *frame["test"]}
     names = [part.name for part in study.datasets if part.name in used]
-    figure, panels = grid(page, len(styles), 8 * len(names) + 22, extra_mm=6)
+    figure, panels = grid(page, len(styles), 8 * len(names) + 9, extra_mm=16)
     benefit = frame["difference"].astype(float) * (1 if metric.higher_is_better else -1)
     largest = benefit[frame["model"].isin(styles)].abs().max()
     drawn = frame.assign(strength=benefit / largest if largest > 0 else 0.0)
@@ -42,6 +42,7 @@ def transfer(study: Study) -> Drawn:
         _matrix(axes, drawn[drawn["model"] == model], names, 1 - study.analysis.confidence)
         axes.set_ylabel("Trained on" if leads_row(axes) else "")
         axes.set_yticks(range(len(names)), [display_name(name) if leads_row(axes) else "" for name in names])
+        axes.set_xticks(range(len(names)), [display_name(name) if ends_column(axes) else "" for name in names])
     figure.supxlabel("Tested on", fontsize=7)
     left = len(study.models) - len(styles)
     heading = (
@@ -61,20 +62,22 @@ def _matrix(axes: Axes, rows: pd.DataFrame, names: Sequence[str], level: float) 
         empty.discard((train, test))
         strength[train, test] = row["strength"]
         digits = decimals(row["unit"])
-        axes.text(test, train - 0.18, number(row["mean"], digits), ha="center", va="center", fontsize=size)
-        if row["difference"] == row["difference"]:
+        compared = row["difference"] == row["difference"]
+        height = train - 0.18 if compared else train
+        axes.text(test, height, number(row["mean"], digits), ha="center", va="center", fontsize=size)
+        if compared:
             weight = "bold" if row["p_holm"] < level else "normal"
             change = number(row["difference"], digits, sign=True)
             axes.text(test, train + 0.2, change, ha="center", va="center", fontsize=size, fontweight=weight)
     for train, test in empty:
         axes.text(test, train, NOTHING, ha="center", va="center", fontsize=size)
+    axes.set_facecolor("#f2f2f2")
     axes.imshow(
         np.ma.masked_invalid(strength), cmap="PuOr", norm=TwoSlopeNorm(0, -1.8, 1.8), aspect="auto",
         interpolation="nearest",
     )  # fmt: skip
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xticks(range(len(names)), [display_name(name) for name in names])
     if len(names) > 3:
         axes.tick_params(axis="x", rotation=35)
     axes.tick_params(length=0)

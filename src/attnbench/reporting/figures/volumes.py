@@ -67,7 +67,7 @@ def slices(study: Study, dataset: str) -> Drawn:
     class_legend(figure, store.info.classes)
     left = len(study.models) - len(styles)
     heading = f"{display_name(dataset)}; white: outline of the reference"
-    heading += f"; {left} models that rank lower are not shown" if left else ""
+    heading += f"; {left} further models are not shown" if left else ""
     figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
