@@ -68,7 +68,7 @@ def test_an_undefined_probability_is_an_undefined_error(tmp_path):
     read = read_calibration(tmp_path / "calibration.csv")
     assert read["case"].tolist() == ["01", "01"]
     (row,) = calibration_rows(read, np.ones((4, 5), np.uint8), np.ones((4, 5), np.uint8), [1])
-    assert np.isnan(row["value"]) and row["status"] == "ok"
+    assert np.isnan(row["value"]) and row["status"] == "not_a_number"
 
 
 def test_a_missing_file_says_what_to_do(tmp_path):

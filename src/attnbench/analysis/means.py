@@ -19,7 +19,7 @@ COLUMNS = (
     "dataset", "class", "class_name", "metric", "unit", "model",
     "mean", "low", "high", "median", "sd",
     "cases", "groups", "folds", "seeds",
-    "undefined", "both_empty", "prediction_empty", "reference_empty",
+    "undefined", "both_empty", "prediction_empty", "reference_empty", "not_a_number",
 )  # fmt: skip
 
 

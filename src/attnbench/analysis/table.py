@@ -17,7 +17,7 @@ from attnbench.scoring.definitions import SCORE_COLUMNS
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty")
+STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number")
 ALL_CLASSES = "all"
 
 _TEXT = ("dataset", "model", "case", "group", "metric", "unit", "status")

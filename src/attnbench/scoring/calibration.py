@@ -40,6 +40,7 @@ def calibration_rows(
 ) -> Iterator[ScoreRow]:
     """The rows `ece` of one case, one per class, from its bins; the masks (*spatial) give the status alone.
 
+    Where the network's probabilities are no numbers, neither is the value, and the status is `not_a_number`.
     Raises `DataError` when the bins do not count every voxel inside `region` (all, without one) once.
     """
     inside = np.ones(reference.shape, bool) if region is None else region.astype(bool)
@@ -51,10 +52,12 @@ def calibration_rows(
                 f"class {number}: the calibration counts {counted} voxels, the case has {expected}; "
                 "predict the run again"
             )
+        value = expected_calibration_error(rows["voxels"], rows["probability"], rows["observed"])
+        masks = status_of((prediction == number) & inside, (reference == number) & inside)
         yield {
             "class": int(number),
             "metric": "ece",
-            "value": expected_calibration_error(rows["voxels"], rows["probability"], rows["observed"]),
+            "value": value,
             "unit": "1",
-            "status": status_of((prediction == number) & inside, (reference == number) & inside),
+            "status": "not_a_number" if np.isnan(value) else masks,
         }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Literal
 
-Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty"]
+Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number"]
 Unit = Literal["1", "distance"]
 EmptyValue = float | Literal["diagonal", "computed"]
 
