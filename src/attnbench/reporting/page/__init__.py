@@ -13,16 +13,12 @@ from attnbench.reporting.page.case_browser import case_browser
 from attnbench.reporting.page.content import environment, hashes, models, slopes
 from attnbench.reporting.page.pictures import pictures
 from attnbench.reporting.page.sortable import sortable
-from attnbench.reporting.tables.comparison import comparison
-from attnbench.reporting.tables.cost import cost
-from attnbench.reporting.tables.effects import effects
-from attnbench.reporting.tables.facts import datasets, protocol
-from attnbench.reporting.tables.per_class import per_class
+from attnbench.reporting.tables import build_tables
 
 if TYPE_CHECKING:
     from attnbench.study import Study
 
-_BUILDERS = (datasets, models, comparison, effects, per_class, cost, slopes, protocol, environment, hashes)
+_OWN = (models, slopes, environment, hashes)
 _ROOM = 13_000_000
 
 
@@ -34,7 +30,8 @@ def write_report(study: Study) -> None:
     """
     loader = PackageLoader("attnbench.reporting", "templates")
     pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    tables = {table.name: table for table in (sortable(build(study)) for build in _BUILDERS)}
+    every = [*build_tables(study), *(build(study) for build in _OWN)]
+    tables = {table.name: sortable(table) for table in every}
     figures = pictures(study)
     drawn = sum(len(each.shown) + len(each.pdf) for section in figures.values() for each in section)
     text = pages.get_template("report.html.jinja").render(

@@ -69,7 +69,7 @@ def _dataset(study: Study, dataset: str, values: pd.DataFrame, metric: str, shar
             scores = [number(value, decimals(METRICS[metric].unit)) for value in table.loc[case].astype(float).tolist()]
             own = [_known(gain) for gain in gains.loc[case].astype(float).tolist()]
             shown.append({"case": case, "scores": scores, "gains": own, **pictures})
-    classes = {name: class_colour(int(key)) for key, name in store.info.classes.items()}
+    classes = [(name, class_colour(int(key))) for key, name in store.info.classes.items()]
     return {"title": display_name(dataset), "classes": classes, "total": len(table), "cases": shown}
 
 

@@ -33,11 +33,15 @@ _BUILDERS: dict[str, Callable[[Study], Table]] = {
 }
 
 
+def build_tables(study: Study) -> list[Table]:
+    """Every table of the study."""
+    return [_BUILDERS[name](study) for name in table_names(study)]
+
+
 def write_tables(study: Study) -> None:
     """Write `tables/<name>.{csv,md,tex}` for every table of the study; what is missing is said in its notes."""
-    for name in table_names(study):
-        table = _BUILDERS[name](study)
-        path = study.layout.tables / name
+    for table in build_tables(study):
+        path = study.layout.tables / table.name
         write_csv(path.with_suffix(".csv"), table.frame)
         write_text(path.with_suffix(".md"), render_md(table))
         write_text(path.with_suffix(".tex"), render_tex(table))

@@ -50,7 +50,7 @@ function browseCases(data) {
       `Case ${one.case} of group ${one.group}${slice}; ${data.metric} below each prediction, in brackets the gain over ` +
       `${data.baseline}.` + (left ? ` ${left} cases are left out to keep this file small.` : "");
     browser.querySelector(".classes").replaceChildren(
-      ...Object.entries(shownSet().classes).map(([name, colour]) => {
+      ...shownSet().classes.map(([name, colour]) => {
         const key = make("span", name);
         key.style.setProperty("--colour", colour);
         return key;
