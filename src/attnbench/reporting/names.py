@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from attnbench.catalog import load_entry
+from attnbench.models.names import has_map
 from attnbench.scoring.definitions import main_metrics as main_metrics
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _FIGURES = (
     "scores", "effects", "heatmap_classes", "heatmap_metrics", "ranks", "rank_stability", "pareto", "difficulty",
     "difficulty_slopes", "learning", "calibration",
 )  # fmt: skip
-CASES, SLICES, SURFACE = "cases_", "slices_", "surface_"
+CASES, ATTENTION, SLICES, SURFACE = "cases_", "attention_", "slices_", "surface_"
 
 _WORDS = {
     "unet": "U-Net",
@@ -110,9 +111,13 @@ def table_names(study: Study) -> list[str]:
 
 
 def figure_names(study: Study) -> list[str]:
-    """Every figure of a study: the fixed ones, which say what they lack, those of shift that it asks for, its cases."""
+    """Every figure of a study: the fixed ones, which say what they lack, those of shift that it asks for, its cases.
+
+    Attention is drawn where a model of the study has a map of it.
+    """
     shift = ["corruption", "corruption_slopes"] * bool(study.corruptions)
     shift += ["transfer"] * bool(study.transfer) + ["small_data"] * bool(study.small_data)
     volumes = [part.name for part in study.datasets if load_entry(part.name).ndim == 3]
-    cases = [f"{CASES}{part.name}" for part in study.datasets]
+    kinds = (CASES, ATTENTION) if any(map(has_map, study.models)) else (CASES,)
+    cases = [f"{kind}{part.name}" for kind in kinds for part in study.datasets]
     return [*_FIGURES, *shift, *cases, *(f"{kind}{name}" for name in volumes for kind in (SLICES, SURFACE))]

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from attnbench.errors import StudyError, nearest
+from attnbench.reporting.figures.attention import attention
 from attnbench.reporting.figures.calibration import calibration
 from attnbench.reporting.figures.cases import cases
 from attnbench.reporting.figures.difficulty import difficulty, difficulty_slopes
@@ -21,7 +22,7 @@ from attnbench.reporting.figures.shift import corruption, corruption_slopes, sma
 from attnbench.reporting.figures.surfaces import surface
 from attnbench.reporting.figures.transfer import transfer
 from attnbench.reporting.figures.volumes import slices
-from attnbench.reporting.names import CASES, SLICES, SURFACE, figure_names
+from attnbench.reporting.names import ATTENTION, CASES, SLICES, SURFACE, figure_names
 from attnbench.reporting.style import styled
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _FIGURES: dict[str, Callable[[Study], Drawn]] = {
     "transfer": transfer,
     "small_data": small_data,
 }
-_OF_DATASET: dict[str, Callable[..., Drawn]] = {CASES: cases, SLICES: slices, SURFACE: surface}
+_OF_DATASET: dict[str, Callable[..., Drawn]] = {CASES: cases, ATTENTION: attention, SLICES: slices, SURFACE: surface}
 
 
 def draw_figure(study: Study, name: str) -> None:

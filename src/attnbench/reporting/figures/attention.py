@@ -1,0 +1,158 @@
+"""Where mechanisms look: attention maps of the models that have one, over the cases chosen by rule."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize, to_rgb
+
+from attnbench.data.store import CaseStore
+from attnbench.models.names import has_map
+from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
+from attnbench.reporting.figures.panels import (
+    outline,
+    prepare,
+    regions_of,
+    shortened,
+    show_picture,
+    show_plane,
+    wrap_titles,
+)
+from attnbench.reporting.format import number
+from attnbench.reporting.frames import records, shown_cases
+from attnbench.reporting.names import display_name
+from attnbench.reporting.slices import image_plane, map_plane, mask_plane, plane_of
+from attnbench.reporting.style import Page, new_figure, page_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from attnbench.analysis.case_choice import Choice
+    from attnbench.reporting.slices import Plane
+    from attnbench.study import Study
+
+_MARGIN_MM = 6.0
+_READABLE_MM = 17.0
+_LEGEND_MM = 20.0
+_NAMED = 10
+_LEAST, _MOST = "#542788", "#fdb863"  # dark and light: less and more in grey print, too
+_OCTAVES = 2.0
+_OPAQUE = 0.85
+_COLUMNS = [
+    "dataset", "case", "rule", "of_model", "model", "fold", "seed", "place", "mean", "inside", "boundary", "background",
+    "slice",
+]  # fmt: skip
+
+
+def attention(study: Study, dataset: str) -> Drawn:
+    """Rows of cases: image and reference, then the finest attention map of each model that has one.
+
+    Of more models than there is room for, those in colour elsewhere come first.
+    """
+    page, chosen = page_of(study), shown_cases(study, dataset)
+    models = [
+        part.name for part in study.models if has_map(part) and study.layout.attention(dataset, part.name).exists()
+    ]
+    if not chosen or not models:
+        missing = f"{display_name(dataset)}: no attention map has been written yet"
+        return message_figure(page, missing if chosen else no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
+    room = int((page.double - _MARGIN_MM) // _READABLE_MM) - 1
+    best = coloured(study)
+    favoured = sorted(models, key=lambda name: name not in best)[:room]
+    fitting = [name for name in models if name in favoured]
+    store = CaseStore.open(study.layout.prepared(dataset))
+    planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
+    figure, panels, width = _grid(page, 1 + len(fitting), planes)
+    maps = {model: _read(study, dataset, model) for model in fitting}
+    rows = []
+    for own, choice, plane in zip(panels, chosen, planes, strict=True):
+        rows += _case(own.tolist(), maps, store, choice, plane)
+    wrap_titles(panels.ravel().tolist(), width)
+    _explain(figure, panels, dataset, [name for name in models if name not in fitting])
+    return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
+
+
+def _grid(page: Page, columns: int, planes: Sequence[Plane]) -> tuple[Figure, NDArray[Any], float]:
+    """A figure with a row of panels per case, and the panels' width in mm; one column wide where that is enough."""
+    whole = page.single if columns * 1.2 * _READABLE_MM <= page.single - _MARGIN_MM else page.double
+    width = (whole - _MARGIN_MM) / columns
+    height = sum(width * plane.box[1] / plane.box[0] + 6.0 for plane in planes) + _LEGEND_MM
+    figure = new_figure(whole, min(height, page.tallest))
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
+    return figure, figure.subplots(len(planes), columns, squeeze=False), width
+
+
+def _read(study: Study, dataset: str, model: str) -> dict[str, tuple[NDArray[np.float16], dict[str, Any]]]:
+    """By case the model's finest map, the last of them in the network, and its row of the table beside it."""
+    path = study.layout.attention(dataset, model)
+    table = pd.read_csv(path.with_suffix(".csv"), dtype={"case": "str"}, keep_default_na=False, na_values=[""])
+    found = {}
+    with np.load(path) as maps:
+        for case, rows in table.groupby("case", sort=False):
+            levels = [int(re.findall(r"\d+", place)[0]) for place in rows["place"]]
+            finest = max(place for place, level in enumerate(levels) if level == min(levels))
+            found[str(case)] = maps[str(case)][finest], records(rows)[finest]
+    return found
+
+
+def _case(
+    panels: list[Axes], maps: dict[str, dict[str, Any]], store: CaseStore, choice: Choice, plane: Plane
+) -> list[dict[str, Any]]:
+    i = store.index(choice.case)
+    image, reference = image_plane(store, i, plane), mask_plane(store.reference(i), store, i, plane)
+    show_plane(panels[0], image, reference, plane, "Reference")
+    panels[0].set_ylabel(f"{choice.rule}\n{shortened(choice.case)}")
+    grey = image if image.ndim == 2 else image.mean(axis=-1)
+    rows = []
+    for axes, (model, found) in zip(panels[1:], maps.items(), strict=True):
+        if choice.case not in found:
+            prepare(axes, plane, f"{display_name(model)} (no map)")
+            continue
+        weights, row = found[choice.case]
+        prepare(axes, plane, f"{display_name(model)} ({number(row['inside'], 2)})")
+        show_picture(axes, grey, plane)
+        show_picture(axes, _overlay(map_plane(weights, store, i, plane)), plane)
+        for _, region in regions_of(reference):
+            outline(axes, region, plane, "white")
+        axes.title.set_fontweight("bold" if model == choice.model else "normal")
+        rows.append({**row, "rule": choice.rule.lower(), "of_model": choice.model, "slice": plane.index})
+    return rows
+
+
+def _overlay(relative: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at a quarter and at four times."""
+    with np.errstate(divide="ignore"):
+        octaves = np.clip(np.log2(relative), -_OCTAVES, _OCTAVES)
+    colours = np.where(octaves[..., None] < 0, to_rgb(_LEAST), to_rgb(_MOST))
+    opacity = _OPAQUE * np.abs(np.nan_to_num(octaves)) / _OCTAVES
+    return np.concatenate([colours, opacity[..., None]], axis=-1).astype(np.float32)
+
+
+def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[str]) -> None:
+    """Heading, colour scale as it looks on grey, and the models that did not fit."""
+    steps = np.linspace(-_OCTAVES, _OCTAVES, 256)
+    colours = _overlay(np.exp2(steps).astype(np.float32)[None])[0]
+    on_grey = colours[:, :3] * colours[:, 3:] + 0.5 * (1 - colours[:, 3:])
+    scale = ScalarMappable(Normalize(-_OCTAVES, _OCTAVES), ListedColormap(on_grey))
+    bar = figure.colorbar(
+        scale, ax=panels.ravel().tolist(), location="bottom", shrink=0.4, aspect=40, ticks=[-2, -1, 0, 1, 2]
+    )
+    bar.ax.set_xticklabels(["¼", "½", "1", "2", "4"])
+    bar.set_label("Weight of a position, relative to the map's mean")
+    figure.suptitle(
+        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean inside the reference",
+        x=0.01, ha="left", fontsize=7,
+    )  # fmt: skip
+    if left_out:
+        names = ", ".join(map(display_name, left_out[:12])) + (
+            f" and {len(left_out) - 12} others" * (len(left_out) > 12)
+        )
+        figure.supxlabel(f"Not shown, for want of room: {names}", fontsize=6, wrap=True)
