@@ -19,6 +19,7 @@ from attnbench.analysis.effects import effects
 from attnbench.analysis.means import means
 from attnbench.analysis.rank_tests import friedman_table, nemenyi_table
 from attnbench.analysis.ranks import rank_table, rankings
+from attnbench.analysis.reliability import reliability
 from attnbench.analysis.runs import learning, missing_runs, read_object, study_runs
 from attnbench.analysis.table import arrange, read_scores
 from attnbench.catalog import load_entry
@@ -108,6 +109,7 @@ def _analyse(study: Study) -> None:
         "rank_pairs": nemenyi_table(ranked, 1 - study.analysis.confidence),
         "difficulty": interactions(blocks, study.baseline, study.analysis, hard),
         "difficulty_strata": strata(blocks, study.baseline, study.analysis, hard),
+        "reliability": reliability(layout, study.runs(), blocks, study.analysis, names),
     }
     for name, frame in frames.items():
         write_csv(layout.analysis / f"{name}.csv", frame)
@@ -171,7 +173,19 @@ def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[d
     write_json(folder / "run.json", {**hashes, **facts, **memory, **run.__dict__})
     rows = [row for case in tested for row in _score_rows(study, run, case, masks[case.case])]
     write_csv(folder / "scores.csv", pd.DataFrame(rows))
+    bins = [row for case in tested for row in _calibration_rows(run.dataset, case, masks[case.case])]
+    columns = ["case", "class", "bin", "voxels", "probability", "observed"]
+    write_csv(folder / "calibration.csv", pd.DataFrame(bins, columns=columns))
     return rows
+
+
+def _calibration_rows(dataset: str, case: PreparedCase, prediction: np.ndarray) -> Iterator[tuple[object, ...]]:
+    """A network that is as sure of what it predicts (0.93) as of what it does not (0.07)."""
+    for value in load_entry(dataset).classes:
+        for place, probability, chosen in ((1, 0.07, prediction != value), (13, 0.93, prediction == value)):
+            if chosen.any():
+                observed = (case.mask[chosen] == value).mean()
+                yield case.case, value, place, int(chosen.sum()), probability, observed
 
 
 def _prediction(run: Run, case: PreparedCase, roughness: float) -> np.ndarray:

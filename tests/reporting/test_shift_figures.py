@@ -1,0 +1,131 @@
+"""Figures of shift and calibration: drawn from the analysis, only when asked for, and honest about what lacks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from attnbench.analysis.runs import study_runs
+from attnbench.analysis.shift import shift_tables
+from attnbench.analysis.table import read_scores
+from attnbench.files import write_csv
+from attnbench.reporting.figures import draw_figure
+from attnbench.reporting.figures.drawing import coloured
+from attnbench.reporting.names import figure_names
+from attnbench.study import Study, parse_study
+
+SHIFT = ("corruption", "corruption_slopes", "transfer", "small_data")
+ASKED = {
+    "corruptions": ["noise", "blur"],
+    "small_data": [25, 50],
+    "transfer": [{"train": "phantom2d", "test": "retina_drive"}],
+}
+
+NUMBERS = (
+    "mean", "low", "high", "slope", "difference", "difference_low", "difference_high", "p", "p_holm", "observed", "ece",
+)  # fmt: skip
+
+
+def asking(study: Study, **asked: object) -> Study:
+    return parse_study({**study.model_dump(mode="json"), **asked})
+
+
+def with_shift(study: Study) -> Study:
+    """Scores that fall with the level, on another set, and with fewer groups; then the project's own analysis."""
+    study, layout = asking(study, **ASKED), study.layout
+    scores = pd.read_csv(layout.scores)
+    worse = [
+        scores.assign(value=scores["value"] * (1 - rate * level), corruption=kind, level=level)
+        for kind, rate in (("noise", 0.02), ("blur", 0.05))
+        for level in range(1, 6)
+    ]
+    write_csv(layout.corrupted, pd.concat(worse))
+    own = scores[(scores["dataset"] == "phantom2d") & (scores["class"] == 1)]
+    elsewhere = own.assign(value=own["value"] * 0.7, case="r_" + own["case"], group="r_" + own["group"])
+    elsewhere.insert(1, "test", "retina_drive")
+    write_csv(layout.transfer, elsewhere)
+    fewer = [scores.assign(value=scores["value"] * p / 100, percent=p, training_groups=p // 25) for p in (25, 50)]
+    write_csv(layout.small_data, pd.concat(fewer))
+    found = read_scores(layout.scores)
+    for name, frame in shift_tables(study, found, study_runs(layout, study.runs(), found)).items():
+        write_csv(layout.analysis / f"{name}.csv", frame)
+    return study
+
+
+def drawn(study: Study, name: str) -> pd.DataFrame:
+    draw_figure(study, name)
+    with Image.open(study.layout.figures / f"{name}.png") as picture:
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 5
+    assert (study.layout.figures / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+    return pd.read_csv(study.layout.figures / f"{name}.csv")
+
+
+def test_figures_of_shift_exist_only_where_the_study_asks(write_study):
+    study = write_study(datasets=["phantom2d", "retina_drive"], models=["unet"], cases=4, analysed=False)
+    assert not set(SHIFT) & set(figure_names(study))
+    assert set(SHIFT) <= set(figure_names(asking(study, **ASKED)))
+    assert set(SHIFT) & set(figure_names(asking(study, small_data=[50]))) == {"small_data"}
+
+
+def test_every_figure_of_shift_shows_the_analysis(write_study):
+    study = with_shift(write_study(datasets=["phantom2d", "retina_drive"], models=["unet", "cbam", "eca"], seeds=(0,)))
+    levels = drawn(study, "corruption").set_index(["dataset", "corruption", "model", "level"])["mean"]
+    at_0, at_5 = levels.xs(0, level="level"), levels.xs(5, level="level")
+    np.testing.assert_allclose(at_5.xs("blur", level="corruption"), 0.75 * at_0.xs("blur", level="corruption"))
+    slopes = drawn(study, "corruption_slopes").set_index(["dataset", "corruption", "model"])["slope"]
+    np.testing.assert_allclose(slopes.xs("noise", level="corruption"), -0.02 * at_0.xs("noise", level="corruption"))
+    matrix = drawn(study, "transfer").set_index(["train", "test", "model"])["mean"]
+    assert set(matrix.index.droplevel("model")) == {
+        ("phantom2d", "phantom2d"), ("phantom2d", "retina_drive"), ("retina_drive", "retina_drive"),
+    }  # fmt: skip
+    small = drawn(study, "small_data").set_index(["dataset", "percent", "model"])["mean"]
+    np.testing.assert_allclose(small.xs(50, level="percent"), 0.5 * small.xs(100, level="percent"))
+
+
+@pytest.mark.parametrize("name", SHIFT)
+def test_what_has_not_been_scored_is_said(write_study, name):
+    study = write_study(datasets=["phantom2d", "retina_drive"], models=["unet", "cbam"], cases=4, seeds=(0,))
+    assert drawn(asking(study, **ASKED), name).empty
+
+
+@pytest.mark.parametrize("name", [*SHIFT, "calibration", "pareto"])
+def test_scores_that_are_all_undefined_are_drawn_as_nothing(write_study, name):
+    study = with_shift(write_study(datasets=["phantom2d", "retina_drive"], models=["unet", "cbam"], seeds=(0,)))
+    sources = {"corruption": "corruption_levels", "calibration": "reliability", "pareto": "means"}
+    path = study.layout.analysis / f"{sources.get(name, name)}.csv"
+    frame = pd.read_csv(path, dtype={"class": "str"})
+    frame[[column for column in NUMBERS if column in frame]] = np.nan
+    write_csv(path, frame)
+    drawn(study, name)
+
+
+@pytest.mark.parametrize("name", [*SHIFT, "calibration"])
+def test_one_model_alone_and_a_dataset_without_runs(write_study, name):
+    failed = [("retina_drive", "unet", fold) for fold in (0, 1)]
+    study = write_study(datasets=["phantom2d", "retina_drive"], models=["unet"], seeds=(0,), failed=failed)
+    drawn(with_shift(study), name)
+
+
+def test_calibration_shows_the_share_observed_and_the_error_of_every_model(write_study):
+    study = write_study(datasets=["phantom2d"], models=["unet", "cbam"], seeds=(0,))
+    shown = drawn(study, "calibration")
+    assert set(shown["class"]) == {"all"} and set(shown["model"]) == {"unet", "cbam"}
+    assert set(shown["bin"]) == {1, 13}
+    assert shown["probability"].round(6).isin([0.07, 0.93]).all()
+    assert shown.groupby("model")["ece"].nunique().eq(1).all()
+
+
+def test_of_many_models_the_baseline_and_the_best_are_coloured_everywhere_alike(write_study):
+    names = ["unet", *(f"m{place:02d}" for place in range(14))]
+    study = write_study(datasets=["phantom2d"], models=names, seeds=(0,), metrics=["dice"])
+    shown, ranks = coloured(study), pd.read_csv(study.layout.analysis / "ranks.csv", dtype={"class": "str"})
+    best = ranks.query("`class` == 'all' and metric == 'dice' and dataset == 'phantom2d'").sort_values("mean_rank")
+    assert set(shown) == {"unet", *[name for name in best["model"] if name != "unet"][:8]}
+    assert list(shown) == [name for name in names if name in shown]
+    few = parse_study({**study.model_dump(mode="json"), "models": study.model_dump(mode="json")["models"][:3]})
+    assert list(coloured(few)) == names[:3]
+    for name in ("learning", "difficulty", "difficulty_slopes", "calibration", "pareto", "cases_phantom2d"):
+        assert len(drawn(study, name))
+    assert set(drawn(study, "calibration")["model"]) == set(names)
