@@ -1,5 +1,6 @@
 import os
 import sys
+from functools import cache
 
 from snakemake.utils import min_version
 
@@ -28,6 +29,11 @@ layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.output / f"{table}.csv" for table in study.shift_tables()]
+
+
+@cache
+def decides(verb, dataset="", model=""):
+    return jobs.decides(verb, study, dataset, model)
 
 
 wildcard_constraints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -39,14 +40,32 @@ def catalog_files(dataset: str) -> list[Path]:
 
 
 def decides(verb: str, study: Study, dataset: str = "", model: str = "") -> str:
-    """The part of the study that decides what a job writes, as one line of JSON; when it changes, it runs again."""
-    return json.dumps(_PARTS[verb](study, dataset, model), sort_keys=True, separators=(",", ":"))
+    """What a job writes is decided by this line of JSON: its part of the study and the hash of its code.
+
+    Where it changes the job runs again. A hash, not the files as input: they would be nine in ten of all files in the
+    graph of a study.
+    """
+    part = _PARTS.get(verb, _nothing)(study, dataset, model)
+    content = {"code": _hash(tuple(code(verb, study, model))), "study": part}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def uses_gpu(study: Study) -> bool:
     """Whether a run of the study will ask for a CUDA device; looks for NVIDIA devices instead of importing torch."""
     device = study.compute.device
     return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
+
+
+@cache
+def _hash(files: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _nothing(_study: Study, _dataset: str, _model: str) -> None:
+    """Jobs that the study decides only through the files that they read."""
 
 
 def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
@@ -62,6 +81,15 @@ def _transfers(study: Study, dataset: str, _model: str) -> dict[str, Any]:
     return {"metrics": study.metrics, "transfer": classes}
 
 
+def _metrics(study: Study, _dataset: str, _model: str) -> tuple[str, ...]:
+    return study.metrics
+
+
+def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
+    """All that tables and texts say about a study."""
+    return study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"})
+
+
 def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """What is compared with what, by which metrics and statistics, in the study's order; the seed of shown cases."""
     names = {key: [part.name for part in getattr(study, key)] for key in ("datasets", "models")}
@@ -74,12 +102,15 @@ _PARTS: dict[str, Callable[[Study, str, str], Any]] = {
     "describe": _recipe,
     "measure": _recipe,
     "train": _recipe,
-    "score": lambda study, *_: study.metrics,
+    "score": _metrics,
+    "score_observer": _metrics,
     "transfer": _transfers,
     "corrupt": lambda study, *_: study.model_dump(mode="json", include={"metrics", "corruptions"}),
     "analyse": _comparison,
     "figure": lambda study, *rest: _comparison(study, *rest) | study.model_dump(mode="json", include={"figures"}),
-    "tables": lambda study, *_: study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"}),
+    "tables": _everything,
+    "export": _everything,
+    "report": _everything,
 }
 
 
@@ -91,7 +122,7 @@ def _closure(roots: frozenset[str]) -> frozenset[str]:
         module = waiting.pop()
         if module not in found:
             found.add(module)
-            waiting += _imports(module)
+            waiting += [*_imports(module), *filter(_is_ours, [module.rpartition(".")[0]])]
     return frozenset(found)
 
 

@@ -4,13 +4,11 @@
 rule analyse:
     input:
         scores=layout.scores,
-        histories=[layout.run(run) / "history.csv" for run in study.runs()],
-        facts=[layout.run(run) / "run.json" for run in study.runs()],
+        shift=shift_tables,
         cases=[layout.prepared(data.name) / "cases.csv" for data in study.datasets],
         observers=[layout.observer(data.name) for data in study.datasets if load_entry(data.name).has_observer2],
         descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
         measured=[layout.measured(data.name, model.name) for data in study.datasets for model in study.models],
-        code=jobs.code("analyse"),
     output:
         expand(
             layout.analysis / "{name}.csv",
@@ -20,6 +18,8 @@ rule analyse:
                 "cost",
                 "across",
                 "agreement",
+                "corruption_levels",
+                "corruption_slopes",
                 "best",
                 "cases",
                 "difficulty",
@@ -31,6 +31,9 @@ rule analyse:
                 "rank_pairs",
                 "rank_tests",
                 "ranks",
+                "reliability",
+                "small_data",
+                "transfer",
             ],
         ),
     log:
@@ -44,7 +47,7 @@ rule analyse:
         runtime=120,
     params:
         study=layout.study,
-        decides=jobs.decides("analyse", study),
+        decides=decides("analyse"),
     message:
         "analyse the scores"
     shell:

@@ -4,7 +4,6 @@
 rule fetch:
     input:
         catalog=lambda wildcards: jobs.catalog_files(wildcards.dataset),
-        code=jobs.code("fetch"),
     output:
         layout.raw("{dataset}") / "receipt.json",
     log:
@@ -19,6 +18,7 @@ rule fetch:
         runtime=240,
     params:
         study=layout.study,
+        decides=decides("fetch"),
     message:
         "fetch {wildcards.dataset}"
     shell:
@@ -29,7 +29,6 @@ rule prepare:
     input:
         receipt=rules.fetch.output,
         catalog=lambda wildcards: jobs.catalog_files(wildcards.dataset),
-        code=jobs.code("prepare"),
     output:
         multiext(f"{layout.prepared('{dataset}')}/", "images.npy", "masks.npy", "cases.csv", "dataset.json"),
     log:
@@ -43,7 +42,7 @@ rule prepare:
         runtime=240,
     params:
         study=layout.study,
-        decides=lambda wildcards: jobs.decides("prepare", study, wildcards.dataset),
+        decides=lambda wildcards: decides("prepare", wildcards.dataset),
     message:
         "prepare {wildcards.dataset}"
     shell:
@@ -54,7 +53,6 @@ rule folds:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
-        code=jobs.code("folds"),
     output:
         layout.folds("{dataset}"),
     log:
@@ -68,7 +66,7 @@ rule folds:
         runtime=10,
     params:
         study=layout.study,
-        decides=jobs.decides("folds", study),
+        decides=decides("folds"),
     message:
         "split {wildcards.dataset} into folds by group"
     shell:

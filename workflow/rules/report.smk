@@ -1,11 +1,11 @@
-# Data frames in; tables, figures, exports and the report out.
+# Data frames in; tables, figures, exports and the report out. What the runs left behind is read too: it is always older
+# than the scores, and as input of every figure it would be most of the files in the graph of a study.
 
 
 rule tables:
     input:
         analysis=rules.analyse.output,
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
-        code=jobs.code("tables"),
     output:
         *[
             report(
@@ -32,7 +32,7 @@ rule tables:
         runtime=10,
     params:
         study=layout.study,
-        decides=jobs.decides("tables", study),
+        decides=decides("tables"),
     message:
         "write the tables"
     shell:
@@ -43,8 +43,6 @@ rule figure:
     input:
         analysis=rules.analyse.output,
         scores=layout.scores,
-        predictions=[layout.run(run) / "predictions.npz" for run in study.runs()],
-        code=jobs.code("figure"),
     output:
         report(
             layout.figures / "{name}.png",
@@ -66,7 +64,7 @@ rule figure:
         runtime=30,
     params:
         study=layout.study,
-        decides=jobs.decides("figure", study),
+        decides=decides("figure"),
     message:
         "draw figure {wildcards.name}"
     shell:
@@ -79,8 +77,6 @@ rule export:
         scores=layout.scores,
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
         descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
-        facts=[layout.run(run) / "run.json" for run in study.runs()],
-        code=jobs.code("export"),
     output:
         layout.parquet,
         report(
@@ -102,7 +98,7 @@ rule export:
         runtime=30,
     params:
         study=layout.study,
-        decides=jobs.decides("tables", study),
+        decides=decides("export"),
     message:
         "export scores, methods and references"
     shell:
@@ -114,8 +110,6 @@ rule report:
         analysis=rules.analyse.output,
         figures=expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]),
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
-        facts=[layout.run(run) / "run.json" for run in study.runs()],
-        code=jobs.code("report"),
     output:
         layout.report,
     log:
@@ -129,7 +123,7 @@ rule report:
         runtime=10,
     params:
         study=layout.study,
-        decides=jobs.decides("tables", study),
+        decides=decides("report"),
     message:
         "write the report"
     shell:

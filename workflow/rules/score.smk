@@ -4,7 +4,6 @@
 rule score:
     input:
         predictions=rules.predict.output,
-        code=jobs.code("score"),
     output:
         layout.run(any_share) / "scores.csv",
     log:
@@ -19,7 +18,7 @@ rule score:
     params:
         study=layout.study,
         percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
-        decides=jobs.decides("score", study),
+        decides=decides("score"),
     message:
         "score {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
@@ -31,7 +30,6 @@ rule observer:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
-        code=jobs.code("score_observer"),
     output:
         layout.observer("{dataset}"),
     log:
@@ -45,7 +43,7 @@ rule observer:
         runtime=120,
     params:
         study=layout.study,
-        decides=jobs.decides("score", study),
+        decides=decides("score_observer"),
     message:
         "score the second observer of {wildcards.dataset}"
     shell:
@@ -55,7 +53,6 @@ rule observer:
 rule gather:
     input:
         scores=[layout.run(run) / "scores.csv" for run in study.runs()],
-        code=jobs.code("gather"),
     output:
         layout.scores,
     log:
@@ -69,6 +66,7 @@ rule gather:
         runtime=60,
     params:
         study=layout.study,
+        decides=decides("gather"),
     message:
         "gather the scores of all runs"
     shell:

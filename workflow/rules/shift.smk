@@ -10,7 +10,6 @@ rule transfer:
             for part in study.transfers_of(wildcards.dataset)
             for name in ("dataset.json", "cases.csv")
         ],
-        code=lambda wildcards: jobs.code("transfer", study, wildcards.model),
     output:
         layout.run(any_run) / "transfer.csv",
     log:
@@ -24,7 +23,7 @@ rule transfer:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        decides=lambda wildcards: jobs.decides("transfer", study, wildcards.dataset),
+        decides=lambda wildcards: decides("transfer", wildcards.dataset, wildcards.model),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on other datasets"
     shell:
@@ -36,7 +35,6 @@ rule corrupt:
     input:
         model=layout.run(any_run) / "model.pt",
         facts=layout.run(any_run) / "run.json",
-        code=lambda wildcards: jobs.code("corrupt", study, wildcards.model),
     output:
         layout.run(any_run) / "corrupted.csv",
     log:
@@ -50,7 +48,7 @@ rule corrupt:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        decides=jobs.decides("corrupt", study),
+        decides=lambda wildcards: decides("corrupt", model=wildcards.model),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on corrupted images"
     shell:
@@ -68,7 +66,6 @@ SHIFTED = {
 rule gather_shift:
     input:
         scores=lambda wildcards: SHIFTED[wildcards.table],
-        code=jobs.code("gather_shift"),
     output:
         layout.output / "{table}.csv",
     log:
@@ -84,6 +81,7 @@ rule gather_shift:
         runtime=60,
     params:
         study=layout.study,
+        decides=decides("gather_shift"),
     message:
         "gather the table {wildcards.table} of all runs"
     shell:

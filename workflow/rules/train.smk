@@ -10,7 +10,6 @@ RUN_RESOURCES = {
 rule describe:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
-        code=lambda wildcards: jobs.code("describe", study, wildcards.model),
     output:
         layout.model("{dataset}", "{model}"),
     log:
@@ -24,7 +23,7 @@ rule describe:
         runtime=10,
     params:
         study=layout.study,
-        decides=lambda wildcards: jobs.decides("describe", study, wildcards.dataset, wildcards.model),
+        decides=lambda wildcards: decides("describe", wildcards.dataset, wildcards.model),
     message:
         "describe {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -36,7 +35,6 @@ rule describe:
 rule measure:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
-        code=lambda wildcards: jobs.code("measure", study, wildcards.model),
     output:
         layout.measured("{dataset}", "{model}"),
     log:
@@ -50,7 +48,7 @@ rule measure:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        decides=lambda wildcards: jobs.decides("measure", study, wildcards.dataset, wildcards.model),
+        decides=lambda wildcards: decides("measure", wildcards.dataset, wildcards.model),
     message:
         "measure {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -63,7 +61,6 @@ rule train:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
         folds=layout.folds("{dataset}"),
-        code=lambda wildcards: jobs.code("train", study, wildcards.model),
     output:
         model=layout.run(any_share) / "model.pt",
         history=layout.run(any_share) / "history.csv",
@@ -80,7 +77,7 @@ rule train:
     params:
         study=layout.study,
         percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
-        decides=lambda wildcards: jobs.decides("train", study, wildcards.dataset, wildcards.model),
+        decides=lambda wildcards: decides("train", wildcards.dataset, wildcards.model),
     message:
         "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
@@ -92,7 +89,6 @@ rule predict:
     input:
         model=rules.train.output.model,
         facts=rules.train.output.facts,
-        code=lambda wildcards: jobs.code("predict", study, wildcards.model),
     output:
         predictions=layout.run(any_share) / "predictions.npz",
         calibration=layout.run(any_share) / "calibration.csv",
@@ -108,6 +104,7 @@ rule predict:
     params:
         study=layout.study,
         percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
+        decides=lambda wildcards: decides("predict", model=wildcards.model),
     message:
         "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
