@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.resample import MIN_GROUPS
+from attnbench.analysis.resample import MIN_GROUPS, STUDENTISED_FROM
 from attnbench.files import read_json
 from attnbench.reporting.exports.references import Reference
 from attnbench.reporting.format import scaled
@@ -103,8 +103,8 @@ def _statistics(study: Study) -> Iterator[str]:
     yield (
         "Differences from the baseline were paired by case, class and seed and averaged over classes, seeds and cases. "
         f"Intervals ({part.confidence:.0%}) are percentile bootstrap intervals over groups ({part.bootstrap} "
-        f"resamples, seed {part.seed}) with quantiles widened for small samples; below {MIN_GROUPS} groups none is "
-        "given. Differences were tested by the two-sided Wilcoxon signed-rank test over groups at the level "
+        f"resamples, seed {part.seed}) with quantiles widened for small samples, from {STUDENTISED_FROM} groups on "
+        f"studentised ones; below {MIN_GROUPS} groups none is given. Differences were tested by the two-sided Wilcoxon signed-rank test over groups at the level "
         f"{1 - part.confidence:.2g} after Holm's correction, and equivalence by two one-sided tests within "
         f"±{part.margin:g} where a metric has no unit. Linear mixed models with random effects of dataset, fold, "
         "training, group and case put retraining and data into the interval; ranks were compared by Friedman's test "
