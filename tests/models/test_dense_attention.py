@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from formulas import close, linear, softmax
 
 from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
@@ -16,21 +17,6 @@ def case(name, ndim, randomise, channels=C):
     generator = torch.Generator().manual_seed(5)
     x = torch.randn(2, channels, *SIZES[ndim], generator=generator, dtype=torch.float64, requires_grad=True)
     return module, x
-
-
-def linear(layer, x):
-    """A 1x1 convolution on (B, C, N)."""
-    return torch.einsum("oc,bcn->bon", layer.weight.flatten(1), x) + layer.bias[:, None]
-
-
-def softmax(energy):
-    """Over the last axis, from its definition."""
-    weights = torch.exp(energy - energy.max(-1, keepdim=True).values)
-    return weights / weights.sum(-1, keepdim=True)
-
-
-def close(actual, expected, tolerance=1e-9):
-    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
 def gradients(y, module, x):

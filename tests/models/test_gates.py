@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from formulas import linear, normalise
 from torch.nn import functional as F
 
 from attnbench.models import create_mechanism
@@ -11,21 +12,6 @@ from attnbench.models.describe import count_parameters
 
 CHANNELS, GATE = 6, 10
 SIZES = {2: (6, 8), 3: (4, 6, 2)}
-
-
-def linear(layer, x):
-    """A 1x1 convolution as a matrix product over channels."""
-    y = torch.einsum("oc,bc...->bo...", layer.weight.flatten(1), x)
-    return y if layer.bias is None else y + layer.bias.reshape(1, -1, *[1] * (x.dim() - 2))
-
-
-def normalise(norm, x):
-    """Batch normalisation with the running statistics, written out."""
-    shape = (1, -1, *[1] * (x.dim() - 2))
-    mean, variance, weight, bias = (
-        t.reshape(shape) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (x - mean) / (variance + norm.eps).sqrt() * weight + bias
 
 
 def strided_blocks(weight, x, ndim):

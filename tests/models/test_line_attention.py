@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from formulas import close, linear, normalise
 
 from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
@@ -19,10 +20,6 @@ def case(name, ndim, randomise, channels=16, **options):
     return module, torch.randn(2, channels, *SIZES[ndim], generator=generator, dtype=torch.float64)
 
 
-def close(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
-
-
 def positions(sides):
     return list(itertools.product(*(range(side) for side in sides)))
 
@@ -35,19 +32,6 @@ def line(position, axis, side):
 def at(x, position):
     """The features (B, C) at one position."""
     return x[(..., *position)]
-
-
-def linear(layer, x):
-    y = torch.einsum("oc,bc...->bo...", layer.weight.flatten(1), x)
-    return y if layer.bias is None else y + layer.bias.reshape(1, -1, *[1] * (x.dim() - 2))
-
-
-def normalise(norm, x):
-    shape = (1, -1, *[1] * (x.dim() - 2))
-    mean, variance, weight, bias = (
-        t.reshape(shape) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (x - mean) / (variance + norm.eps).sqrt() * weight + bias
 
 
 def weigh(energies):

@@ -6,6 +6,7 @@ import statistics
 
 import pytest
 import torch
+from formulas import close, convolve, linear, normalise, sigmoid, softmax, spread
 
 from attnbench.errors import ModelError
 from attnbench.models import create_mechanism
@@ -20,53 +21,6 @@ def case(name, ndim, randomise, **options):
     module = randomise(create_mechanism(name, C, ndim, **options)).double().eval()
     generator = torch.Generator().manual_seed(3)
     return module, torch.randn(2, C, *SIZES[ndim], generator=generator, dtype=torch.float64)
-
-
-def close(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
-
-
-def sigmoid(x):
-    return 1 / (1 + torch.exp(-x))
-
-
-def softmax(x, dim):
-    weights = torch.exp(x - x.amax(dim, keepdim=True))
-    return weights / weights.sum(dim, keepdim=True)
-
-
-def spread(weights, ndim):
-    return weights.reshape(*weights.shape, *[1] * ndim)
-
-
-def linear(layer, x):
-    """A layer of kernel 1 on (B, C, ...) as a matrix product over channels."""
-    y = torch.einsum("oc,bc...->bo...", layer.weight.flatten(1), x)
-    return y if layer.bias is None else y + spread(layer.bias[None], x.dim() - 2)
-
-
-def normalise(norm, x):
-    """Batch normalisation with the running statistics."""
-    mean, variance, weight, bias = (
-        spread(t[None], x.dim() - 2) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (x - mean) / (variance + norm.eps).sqrt() * weight + bias
-
-
-def convolve(weight, x, groups=1, dilation=1):
-    """A convolution padded to keep its size, as a sum over taps and groups."""
-    ndim, kernel = x.dim() - 2, weight.shape[2]
-    pad = (kernel - 1) * dilation // 2
-    padded = torch.nn.functional.pad(x, [pad] * (2 * ndim))
-    total = torch.zeros(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype)
-    inputs, outputs = x.shape[1] // groups, weight.shape[0] // groups
-    for tap in itertools.product(range(kernel), repeat=ndim):
-        moved = padded[(..., *(slice(t * dilation, t * dilation + n) for t, n in zip(tap, x.shape[2:], strict=True)))]
-        for group in range(groups):
-            given = moved[:, group * inputs : (group + 1) * inputs]
-            rows = slice(group * outputs, (group + 1) * outputs)
-            total[:, rows] += torch.einsum("oc,bc...->bo...", weight[(rows, slice(None), *tap)], given)
-    return total
 
 
 @both
@@ -91,7 +45,7 @@ def test_simam_takes_a_single_position():
 def test_spatial_attention_of_sa_unet(ndim, randomise):
     module, x = case("spatial_attention", ndim, randomise)
     pooled = torch.stack([x.mean(1), x.amax(1)], dim=1)
-    weights = sigmoid(convolve(module.weigh.weight, pooled))
+    weights = sigmoid(convolve(module.weigh, pooled))
     close(module(x), x * weights)
     close(module.attention_map(x), weights)
 
@@ -104,7 +58,7 @@ def test_triplet_attention_rotates_every_axis_to_the_front(ndim, randomise):
     for axis, (convolution, norm) in enumerate(module.gates, start=1):
         rotated = x.movedim(axis, 1)
         pooled = torch.stack([rotated.amax(1), rotated.mean(1)], dim=1)
-        gate = sigmoid(normalise(norm, convolve(convolution.weight, pooled)))
+        gate = sigmoid(normalise(norm, convolve(convolution, pooled)))
         total = total + (rotated * gate).movedim(1, axis)
         weights = weights + (torch.ones_like(rotated) * gate).movedim(1, axis)
     close(module(x), total / (ndim + 1))
@@ -115,8 +69,8 @@ def test_triplet_attention_rotates_every_axis_to_the_front(ndim, randomise):
 def test_large_kernel_attention_is_a_product_with_three_convolutions(ndim, randomise):
     module, x = case("large_kernel_attention", ndim, randomise)
     local, distant, mix = module.weigh
-    weights = convolve(local.weight, x, groups=C) + spread(local.bias[None], ndim)
-    weights = convolve(distant.weight, weights, groups=C, dilation=3) + spread(distant.bias[None], ndim)
+    weights = convolve(local, x, groups=C)
+    weights = convolve(distant, weights, groups=C, dilation=3)
     weights = linear(mix, weights)
     close(module(x), x * weights)
     close(module.attention_map(x), weights.abs().mean(1, keepdim=True))
@@ -150,7 +104,7 @@ def test_selective_kernel_chooses_between_two_kernels_per_channel(ndim, groups, 
     module, x = case("selective_kernel", ndim, randomise, groups=groups)
     divisor = {32: 4, 3: 3}[groups]
     branches = [
-        torch.relu(normalise(norm, convolve(convolution.weight, x, groups=divisor, dilation=dilation)))
+        torch.relu(normalise(norm, convolve(convolution, x, groups=divisor, dilation=dilation)))
         for dilation, (convolution, norm, _) in ((1, module.small), (2, module.large))
     ]
     pooled = sum(branches).flatten(2).mean(2)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from formulas import close, convolve, linear, normalise, sigmoid, spread
 
 from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
@@ -13,49 +14,10 @@ C = 32
 both = pytest.mark.parametrize("ndim", [2, 3])
 
 
-def sigmoid(x):
-    return 1 / (1 + torch.exp(-x))
-
-
-def spread(weights, ndim):
-    return weights.reshape(*weights.shape, *[1] * ndim)
-
-
-def linear(layer, x):
-    """A layer of kernel 1 on (B, C, ...) as a matrix product over channels."""
-    y = torch.einsum("oc,bc...->bo...", layer.weight.flatten(1), x)
-    return y if layer.bias is None else y + layer.bias.reshape(1, -1, *[1] * (x.dim() - 2))
-
-
-def normalise(norm, x):
-    """Batch normalisation with the running statistics, written out."""
-    shape = (1, -1, *[1] * (x.dim() - 2))
-    mean, variance, weight, bias = (
-        t.reshape(shape) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (x - mean) / (variance + norm.eps).sqrt() * weight + bias
-
-
-def convolve(layer, x, reach, dilation=1):
-    """A padded convolution of kernel 2 * reach + 1 as a sum over its taps."""
-    ndim = x.dim() - 2
-    pad = reach * dilation
-    padded = torch.nn.functional.pad(x, [pad] * (2 * ndim))
-    total = torch.zeros(x.shape[0], layer.weight.shape[0], *x.shape[2:], dtype=x.dtype)
-    for tap in torch.cartesian_prod(*[torch.arange(2 * reach + 1)] * ndim).tolist():
-        window = padded[(..., *(slice(t * dilation, t * dilation + n) for t, n in zip(tap, x.shape[2:], strict=True)))]
-        total += torch.einsum("oc,bc...->bo...", layer.weight[(..., *tap)], window)
-    return total if layer.bias is None else total + layer.bias.reshape(1, -1, *[1] * ndim)
-
-
 def case(name, ndim, randomise, **options):
     module = randomise(create_mechanism(name, C, ndim, **options)).double().eval()
     generator = torch.Generator().manual_seed(3)
     return module, torch.randn(2, C, *SIZES[ndim], generator=generator, dtype=torch.float64)
-
-
-def close(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 @both
@@ -96,7 +58,7 @@ def test_cbam_weights_channels_then_positions(ndim, randomise):
     y = x * spread(sigmoid(total), ndim)
     pooled = torch.stack([y.max(1).values, y.sum(1) / C], dim=1)
     convolution, norm = module.spatial
-    weights = sigmoid(normalise(norm, convolve(convolution, pooled, reach=3)))
+    weights = sigmoid(normalise(norm, convolve(convolution, pooled)))
     close(module(x), y * weights)
     close(module.attention_map(x), weights)
 
@@ -114,7 +76,7 @@ def test_bam_adds_the_product_of_its_branches(ndim, randomise):
     reduce, norm0, _, dilated1, norm1, _, dilated2, norm2, _, last = module.spatial
     y = normalise(norm0, linear(reduce, x)).clamp(min=0)
     for convolution, norm in ((dilated1, norm1), (dilated2, norm2)):
-        y = normalise(norm, convolve(convolution, y, reach=1, dilation=4)).clamp(min=0)
+        y = normalise(norm, convolve(convolution, y, dilation=4)).clamp(min=0)
     weights = sigmoid(spread(channel, ndim) * linear(last, y))
     close(module(x), (1 + weights) * x)
     close(module.attention_map(x), weights.mean(1, keepdim=True))

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from formulas import close, linear, normalise, sigmoid, softmax
 
 from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
@@ -22,16 +23,6 @@ def build(name, ndim, randomise, channels=C, **options):
     return randomise(create_mechanism(name, channels, ndim, **options)).double().eval()
 
 
-def close(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9)
-
-
-def linear(layer, x):
-    """A linear layer or 1x1 convolution on (B, C, ...), as a matrix product over channels."""
-    y = torch.einsum("oc,bc...->bo...", layer.weight.flatten(1), x)
-    return y if layer.bias is None else y + layer.bias.reshape(1, -1, *[1] * (x.dim() - 2))
-
-
 def depthwise(layer, x):
     """A depth-wise 3^n convolution with zero padding, as a sum over its taps."""
     ndim = x.dim() - 2
@@ -41,14 +32,6 @@ def depthwise(layer, x):
         window = padded[(..., *(slice(t, t + side) for t, side in zip(tap, x.shape[2:], strict=True)))]
         total = total + layer.weight[(slice(None), 0, *tap)].reshape(1, -1, *[1] * ndim) * window
     return total if layer.bias is None else total + layer.bias.reshape(1, -1, *[1] * ndim)
-
-
-def batch_norm(norm, x):
-    shape = (1, -1, *[1] * (x.dim() - 2))
-    mean, variance, weight, bias = (
-        t.reshape(shape) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-    )
-    return (x - mean) / (variance + norm.eps).sqrt() * weight + bias
 
 
 def layer_norm(norm, x):
@@ -61,15 +44,6 @@ def layer_norm(norm, x):
 
 def gelu(x):
     return x * 0.5 * (1 + torch.erf(x / math.sqrt(2)))
-
-
-def sigmoid(x):
-    return 1 / (1 + torch.exp(-x))
-
-
-def softmax(x, dim=-1):
-    weights = torch.exp(x - x.amax(dim, keepdim=True))
-    return weights / weights.sum(dim, keepdim=True)
 
 
 def mlp(layers, x):
@@ -120,13 +94,13 @@ def test_multi_head_self_attention_of_u_transformer(ndim, channels, randomise):
 def test_cross_attention_filters_the_skip_by_what_the_decoder_attends_to(ndim, randomise):
     module = build("cross_attention", ndim, randomise, gate_channels=G)
     x, gate = features(2, C, *SIZES[ndim]), features(2, G, *(side // 2 for side in SIZES[ndim]), seed=4)
-    source = torch.relu(batch_norm(module.theta[1], linear(module.theta[0], encode(gate))))
+    source = torch.relu(normalise(module.theta[1], linear(module.theta[0], encode(gate))))
     encoded = encode(x)
     corners = [encoded[(..., *(slice(start, None, 2) for start in c))] for c in itertools.product((0, 1), repeat=ndim)]
     pooled = torch.stack(corners).amax(0)
-    values = torch.relu(batch_norm(module.phi[1], linear(module.phi[0], pooled)))
+    values = torch.relu(normalise(module.phi[1], linear(module.phi[0], pooled)))
     attended, _ = multi_head(module.attention, source.flatten(2), values.flatten(2))
-    filtered = batch_norm(module.output[1], linear(module.output[0], attended.reshape(source.shape)))
+    filtered = normalise(module.output[1], linear(module.output[0], attended.reshape(source.shape)))
     mode = {2: "bilinear", 3: "trilinear"}[ndim]
     weights = torch.nn.functional.interpolate(sigmoid(filtered), scale_factor=2, mode=mode)
     close(module(x, gate), x * weights)
@@ -167,7 +141,7 @@ def test_efficient_self_attention_of_utnet(ndim, odd, randomise):
     sides = {2: (7, 5), 3: (3, 5, 4)}[ndim] if odd else {2: (6, 3), 3: (3, 6, 3)}[ndim]
     module = build("efficient_self_attention", ndim, randomise, heads=heads, grid=grid)
     x = features(2, C, *sides)
-    qkv = linear(module.qkv[1], depthwise(module.qkv[0], batch_norm(module.attention_norm, x)))
+    qkv = linear(module.qkv[1], depthwise(module.qkv[0], normalise(module.attention_norm, x)))
     q, k, v = qkv[:, :C], qkv[:, C : 2 * C], qkv[:, 2 * C :]
     for axis in range(2, 2 + ndim):
         k, v = interpolate_line(k, axis, grid), interpolate_line(v, axis, grid)
@@ -191,7 +165,7 @@ def test_efficient_self_attention_of_utnet(ndim, odd, randomise):
                 attended[(slice(None), rows, *position)] += weights[:, index, None] * v[(slice(None), rows, *key)]
                 received[(slice(None), *key)] += weights[:, index] / (heads * math.prod(sides))
     y = x + linear(module.output[1], depthwise(module.output[0], attended))
-    close(module(x), y + linear(module.mix[2], torch.relu(batch_norm(module.mix[0], y))))
+    close(module(x), y + linear(module.mix[2], torch.relu(normalise(module.mix[0], y))))
     mode = {2: "bilinear", 3: "trilinear"}[ndim]
     close(module.attention_map(x), torch.nn.functional.interpolate(received[:, None], sides, mode=mode))
 
@@ -294,7 +268,7 @@ def test_channel_cross_fusion_attends_over_the_channels_of_all_skips(ndim, rando
         sequences = after
     for level, (skip, y) in enumerate(zip(skips, module(skips), strict=True)):
         rebuild = module.rebuild[level]
-        mixed = batch_norm(rebuild.norm, linear(rebuild.mix, layer_norm(module.norms[level], sequences[level])))
+        mixed = normalise(rebuild.norm, linear(rebuild.mix, layer_norm(module.norms[level], sequences[level])))
         expected = skip.clone()
         for index, cell in enumerate(cells):
             place = (..., *(slice(rebuild.patch * c, rebuild.patch * (c + 1)) for c in cell))
