@@ -20,21 +20,36 @@ _INTENSITY = ("brightness", "contrast", "gamma", "noise")
 
 
 class Place(NamedTuple):
-    """Where N patches come from: per patch the box of its case that it touches, and how the patch lies in that box.
+    """Where N patches come from: per patch a box of its case around it, and how the patch lies in that box.
 
-    `case` (N,), `low` and `high` (N, ndim) integers on the host; `shift` (N, 1, ndim) and `linear` (N, ndim, ndim) map
-    offsets from the patch's centre to coordinates of the box in [-1, 1], last axis first, as `grid_sample` wants them.
+    `start` (N,) and `shape` (N, ndim) say where the case lies in the flat arrays, `low` (N, ndim) which voxel is the
+    first of the box, which may reach out of the case and has `sides` voxels per axis, the same for every patch. `shift`
+    (N, 1, ndim) and `linear` (N, ndim, ndim) map offsets from the patch's centre to coordinates of the box in [-1, 1],
+    last axis first, as `grid_sample` wants them.
     """
 
-    case: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    start: Tensor
+    shape: Tensor
+    low: Tensor
     shift: Tensor
     linear: Tensor
+    sides: tuple[int, ...]
 
     def of(self, rows: slice) -> Place:
         """The place of some of the patches."""
-        return Place(self.case[rows], self.low[rows], self.high[rows], self.shift[rows], self.linear[rows])
+        return Place(*(values[rows] for values in self[:-1]), self.sides)
+
+    def voxels(self) -> tuple[Tensor, Tensor]:
+        """Index into the flat arrays of every voxel of the boxes, and whether it lies inside its case: (N, *sides)."""
+        ndim = len(self.sides)
+        index, inside = torch.zeros_like(self.start), torch.ones_like(self.start, dtype=torch.bool)
+        for axis, side in enumerate(self.sides):
+            shape, column = self.shape[:, axis, None], (-1, *[1] * axis, side)
+            position = self.low[:, axis, None] + torch.arange(side, device=self.low.device)
+            inside = inside.unsqueeze(-1) & ((position >= 0) & (position < shape)).view(column)
+            position = position.clamp(min=0).minimum(shape - 1)
+            index = index.unsqueeze(-1) * shape.view(-1, *[1] * (axis + 1)) + position.view(column)
+        return index + self.start.view(-1, *[1] * ndim), inside
 
 
 class CasePool:
@@ -49,43 +64,30 @@ class CasePool:
         masks = _read_only(store.masks)
         self.device = device if _fits(images.nbytes + masks.nbytes, device, share) else torch.device("cpu")
         self.images, self.masks = images.to(self.device), masks.to(self.device)
-        self.offsets = [int(store.offsets[i]) for i in indices]
-        self.shapes = [store.shape(i) for i in indices]
+        self.starts = np.asarray(store.offsets)[list(indices)]
+        self.shapes = np.array([store.shape(i) for i in indices])
 
     def locate(self, plan: PatchPlan, patch: Sequence[int]) -> Place:
         """The place of every patch of a plan, computed for all of them at once."""
-        shape = np.array(self.shapes)[plan.case]
         reach = np.abs(plan.matrix) @ ((np.array(patch) - 1) / 2)  # from the centre to the farthest voxel, (N, ndim)
-        low = np.maximum(np.floor(plan.centre - reach), 0).astype(np.int64)
-        high = np.minimum(np.floor(plan.centre + reach).astype(np.int64) + 2, shape)
-        scale = 2 / (high - low)
-        shift = ((plan.centre - low + 0.5) * scale - 1)[:, None, ::-1]
-        linear = (plan.matrix * scale[:, :, None])[:, ::-1].transpose(0, 2, 1)
+        low = np.floor(plan.centre - reach).astype(np.int64)
+        sides = (np.floor(plan.centre + reach).astype(np.int64) + 2 - low).max(axis=0)
+        shift = ((plan.centre - low + 0.5) * 2 / sides - 1)[:, None, ::-1]
+        linear = (plan.matrix * (2 / sides)[:, None])[:, ::-1].transpose(0, 2, 1)
+        integers = (torch.from_numpy(values) for values in (self.starts[plan.case], self.shapes[plan.case], low))
         maps = (torch.from_numpy(np.ascontiguousarray(values, np.float32)) for values in (shift, linear))
-        return Place(plan.case, low, high, *(values.to(self.device) for values in maps))
+        return Place(*(values.to(self.device) for values in (*integers, *maps)), tuple(sides.tolist()))
 
     def cut(self, place: Place, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Images (N, C, *patch) by linear and masks (N, *patch) by nearest interpolation; zero outside the case."""
-        offsets = _patch_offsets(patch, self.device).expand(len(place.case), -1, -1)
-        grids = torch.baddbmm(place.shift, offsets, place.linear).view(-1, *patch, len(patch))
-        boxes = zip(place.case.tolist(), place.low.tolist(), place.high.tolist(), strict=True)
-        cuts = [self._resample(*box, grid) for box, grid in zip(boxes, grids, strict=True)]
-        images, masks = (torch.stack(parts) for parts in zip(*cuts, strict=True))
+        index, inside = place.voxels()
+        images = self.images.index_select(0, index.view(-1)).view(*index.shape, -1).mul_(inside.unsqueeze(-1))
+        masks = self.masks.index_select(0, index.view(-1)).view_as(index).float().mul_(inside)
+        offsets = _patch_offsets(patch, self.device).expand(len(index), -1, -1)
+        grid = torch.baddbmm(place.shift, offsets, place.linear).view(-1, *patch, len(patch))
+        images = F.grid_sample(images.movedim(-1, 1), grid, "bilinear", align_corners=False)
+        masks = F.grid_sample(masks.unsqueeze(1), grid, "nearest", align_corners=False)
         return images, masks.squeeze(1).long()
-
-    def _resample(self, case: int, low: list[int], high: list[int], grid: Tensor) -> tuple[Tensor, Tensor]:
-        """Image (C, *patch) and mask (1, *patch) of a box of a case at the points `grid` (*patch, ndim)."""
-        shape, offset = self.shapes[case], self.offsets[case]
-        voxels, box = slice(offset, offset + math.prod(shape)), tuple(map(slice, low, high))
-        image = self.images[voxels].view(*shape, -1)[box].movedim(-1, 0)
-        mask = self.masks[voxels].view(shape)[box].unsqueeze(0).float()
-        return _at_points(image, grid, "bilinear"), _at_points(mask, grid, "nearest")
-
-
-def _at_points(image: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """(C, *patch) of an image (C, *spatial): `grid_sample`, whose threads share the batch: here the first axis."""
-    images = image.expand(len(grid), *image.shape)
-    return F.grid_sample(images, grid.unsqueeze(1), mode, align_corners=False).squeeze(2).movedim(0, 1)
 
 
 def _patch_offsets(patch: Sequence[int], device: torch.device) -> Tensor:
