@@ -37,7 +37,8 @@ class Place(NamedTuple):
 
     def of(self, rows: slice) -> Place:
         """The place of some of the patches."""
-        return Place(*(values[rows] for values in self[:-1]), self.sides)
+        start, shape, low, shift, linear = (values[rows] for values in self[:-1])
+        return Place(start, shape, low, shift, linear, self.sides)
 
     def voxels(self) -> tuple[Tensor, Tensor]:
         """Index into the flat arrays of every voxel of the boxes, and whether it lies inside its case: (N, *sides)."""
@@ -74,9 +75,18 @@ class CasePool:
         sides = (np.floor(plan.centre + reach).astype(np.int64) + 2 - low).max(axis=0)
         shift = ((plan.centre - low + 0.5) * 2 / sides - 1)[:, None, ::-1]
         linear = (plan.matrix * (2 / sides)[:, None])[:, ::-1].transpose(0, 2, 1)
-        integers = (torch.from_numpy(values) for values in (self.starts[plan.case], self.shapes[plan.case], low))
-        maps = (torch.from_numpy(np.ascontiguousarray(values, np.float32)) for values in (shift, linear))
-        return Place(*(values.to(self.device) for values in (*integers, *maps)), tuple(sides.tolist()))
+
+        def send(values: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+        return Place(
+            send(self.starts[plan.case]),
+            send(self.shapes[plan.case]),
+            send(low),
+            send(shift.astype(np.float32)),
+            send(linear.astype(np.float32)),
+            tuple(sides.tolist()),
+        )
 
     def cut(self, place: Place, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Images (N, C, *patch) by linear and masks (N, *patch) by nearest interpolation; zero outside the case."""
