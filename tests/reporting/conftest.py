@@ -28,6 +28,7 @@ from attnbench.data.store import DatasetInfo, write_store
 from attnbench.files import write_csv, write_json
 from attnbench.layout import Run
 from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.run import origin_of
 from attnbench.study import Study, parse_study
 
 WriteStudy = Callable[..., Study]
@@ -170,7 +171,7 @@ def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[d
     }
     hashes = {"data_hash": "d", "folds_hash": "f", "recipe_hash": "r"}
     memory = {"peak_memory_bytes": 3 * 2**28, "energy_j": None, "parameters": 480_000, "steps": 1000}
-    write_json(folder / "run.json", {**hashes, **facts, **memory, **run.__dict__})
+    write_json(folder / "run.json", {**hashes, **facts, **memory, **origin_of(run)})
     rows = [row for case in tested for row in _score_rows(study, run, case, masks[case.case])]
     write_csv(folder / "scores.csv", pd.DataFrame(rows))
     bins = [row for case in tested for row in _calibration_rows(run.dataset, case, masks[case.case])]
@@ -207,7 +208,7 @@ def _score_rows(study: Study, run: Run, case: PreparedCase, prediction: np.ndarr
         for metric in study.metrics:
             overlap = METRICS[metric].unit == "1"
             yield {
-                **run.__dict__, "case": case.case, "group": case.group, "class": value, "metric": metric,
+                **origin_of(run), "case": case.case, "group": case.group, "class": value, "metric": metric,
                 "value": dice if metric == "dice" else dice**2 if overlap else np.nan if empty else 12 * (1 - dice),
                 "unit": "1" if overlap else entry.spacing_unit,
                 "status": "prediction_empty" if empty else "ok",

@@ -6,14 +6,17 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.averages import mean_defined
+from attnbench.analysis.runs import study_runs
+from attnbench.analysis.shift import small_data
 from attnbench.analysis.table import arrange, read_scores
 from attnbench.catalog import load_entry
-from attnbench.files import write_json
+from attnbench.files import write_csv, write_json
 from attnbench.models.describe import describe_model
 from attnbench.models.registry import get_mechanism
 from attnbench.reporting.exports import write_exports
 from attnbench.reporting.exports.challenger import challenger_frame
 from attnbench.reporting.exports.references import references
+from attnbench.shift_part import TransferPart
 
 KEY = re.compile(r"^@\w+\{([^,\s]+),", re.MULTILINE)
 
@@ -74,9 +77,45 @@ def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described)
     for name in ("cbam", "multi_head_self_attention", "cross_attention"):
         assert get_mechanism(name).paper.title in text
     assert {item.word for item in references(described)} == {
-        "retina_drive", "phantom3d", "cbam", "multi_head_self_attention", "cross_attention",
+        "retina_drive", "phantom3d", "unet", "cbam", "multi_head_self_attention", "cross_attention",
     }  # fmt: skip
     assert "author = {Woo and Park and Lee and Kweon}" in text
+
+
+def test_the_unets_papers_are_those_of_the_dimensions_used(write_study):
+    two, three = (references(write_study((name,), analysed=False)) for name in ("retina_drive", "phantom3d"))
+    assert [item.keys for item in two if item.word == "unet"] == [("ronneberger2015unet",)]
+    assert [item.keys for item in three if item.word == "unet"] == [("cicek2016unet",)]
+
+
+def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(described):
+    layout = described.layout
+    shift = {
+        "transfer": (TransferPart(train="retina_drive", test="phantom3d", classes={1: 1}),),
+        "corruptions": ("noise", "bias_field"),
+        "small_data": (50, 10),
+    }
+    study = described.model_copy(update=shift)
+    scores = read_scores(layout.scores)
+    small = pd.concat([scores.assign(percent=percent, training_groups=2) for percent in (10, 50)])
+    runs = study_runs(layout, study.runs(), scores)
+    write_csv(layout.analysis / "small_data.csv", small_data(study, scores, small, runs))
+    write_exports(study)
+    text = layout.methods.read_text()
+    classes = sum(len(load_entry(part.name).classes) for part in study.datasets)
+    for said in (
+        "Models of Retina DRIVE were also scored on every case of Phantom 3-D (classes: 1 as 1)",
+        "made worse in five levels by noise and bias field",
+        "trained again on 10 and 50 % of a fold's training groups",
+        f"with test and validation groups unchanged ({2 * 2 * 3} to {2 * classes * 3} tests per metric, corrected together).",
+    ):
+        assert said in text, said
+
+
+def test_methods_state_the_families_of_the_tests_of_difficulty(described):
+    families = pd.read_csv(described.layout.analysis / "difficulty.csv")[["family", "family_size"]].drop_duplicates()
+    text = described.layout.methods.read_text()
+    assert len(families) and all(f"{row.family} ({row.family_size} test" in text for row in families.itertuples())
 
 
 def test_bibtex_says_others_and_escapes_what_latex_would_read(write_study):

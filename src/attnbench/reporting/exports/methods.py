@@ -7,8 +7,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.resample import MIN_GROUPS, STUDENTISED_FROM
+from attnbench.catalog import load_entry
 from attnbench.files import read_json
-from attnbench.reporting.exports.references import Reference
+from attnbench.reporting.exports.references import UNET, Reference
 from attnbench.reporting.format import scaled
 from attnbench.reporting.frames import absent_runs, read_frame, records
 from attnbench.reporting.names import display_name
@@ -32,6 +33,7 @@ def methods(study: Study, cited: Sequence[Reference]) -> str:
         "Training": _training(study),
         "Evaluation": _evaluation(study),
         "Statistics": _statistics(study),
+        **({"Shift": _shift(study)} if study.shift_tables() else {}),
         "Runs and software": _runs(study),
     }
     return "# Methods\n\n" + "\n\n".join(f"**{title}.** {' '.join(lines)}" for title, lines in parts.items()) + "\n"
@@ -58,13 +60,14 @@ def _data(study: Study, cited: Sequence[Reference]) -> Iterator[str]:
 def _models(study: Study, cited: Sequence[Reference]) -> Iterator[str]:
     shared = [part.name for part in study.models if not part.network and not part.backbone]
     named = [display_name(name) + (" (the baseline)" if name == study.baseline else "") for name in shared]
-    yield f"{_number(len(shared), 'model')} shared one U-Net ({_protocol(study)['Backbone']}): {_joined(named)}."
+    unet = f"U-Net{_cite(cited, UNET)} ({_protocol(study)['Backbone']})"
+    yield f"{_number(len(shared), 'model')} shared one {unet}: {_joined(named)}."
     for part in study.models:
         if part.network:
             yield f"{display_name(part.name)} is the network `{part.network}`."
         elif part.backbone:
             yield f"{display_name(part.name)} has a backbone of its own: widths {part.backbone.widths}."
-    names = {part.name for part in study.datasets}
+    names = {UNET, *(part.name for part in study.datasets)}
     sources = [f"{display_name(item.word)}{_cite(cited, item.word)}" for item in cited if item.word not in names]
     if sources:
         yield f"Mechanisms: {_joined(sources)}."
@@ -104,26 +107,61 @@ def _statistics(study: Study) -> Iterator[str]:
         "Differences from the baseline were paired by case, class and seed and averaged over classes, seeds and cases. "
         f"Intervals ({part.confidence:.0%}) are percentile bootstrap intervals over groups ({part.bootstrap} "
         f"resamples, seed {part.seed}) with quantiles widened for small samples, from {STUDENTISED_FROM} groups on "
-        f"studentised ones; below {MIN_GROUPS} groups none is given. Differences were tested by the two-sided Wilcoxon signed-rank test over groups at the level "
-        f"{1 - part.confidence:.2g} after Holm's correction, and equivalence by two one-sided tests within "
-        f"±{part.margin:g} where a metric has no unit. Linear mixed models with random effects of dataset, fold, "
-        "training, group and case put retraining and data into the interval; ranks were compared by Friedman's test "
-        "with Nemenyi's critical difference; the slope of the benefit on the difficulty of a case was tested over "
-        "groups and corrected by Holm."
+        f"studentised ones; below {MIN_GROUPS} groups none is given. Differences were tested by the two-sided Wilcoxon "
+        f"signed-rank test over groups at the level {1 - part.confidence:.2g} after Holm's correction, and equivalence "
+        f"by two one-sided tests within ±{part.margin:g} where a metric has no unit. Linear mixed models with random "
+        "effects of dataset, fold, training, group and case put retraining and data into the interval; ranks were "
+        "compared by Friedman's test with Nemenyi's critical difference; the slope of the benefit on the difficulty of "
+        "a case was tested over groups and corrected by Holm."
     )
-    families = read_frame(study, "effects")
-    if "family" in families and len(families):
-        tests = families.drop_duplicates("family")[["family", "family_size"]]
-        named = [f"{row['family']} ({_number(int(row['family_size']), 'test')})" for row in records(tests)]
-        yield f"Families of tests: {'; '.join(named)}."
-    else:
-        yield "No test has been computed yet."
+    tests = [*_families(study, "effects"), *_families(study, "difficulty")]
+    yield f"Families of tests: {'; '.join(tests)}." if tests else "No test has been computed yet."
     means = read_frame(study, "means")
     for dataset, rows in means[means["class"] == "all"].groupby("dataset", sort=False):
         yield (
             f"Means on {display_name(str(dataset))} rest on {_span(rows['cases'])} cases of {_span(rows['groups'])} "
             f"groups, {_span(rows['folds'])} folds and {_span(rows['seeds'])} seeds."
         )
+
+
+def _families(study: Study, name: str) -> list[str]:
+    """Every family of tests in a table of the analysis, and how many tests it has."""
+    frame = read_frame(study, name)
+    if "family" not in frame:
+        return []
+    families = records(frame.drop_duplicates("family")[["family", "family_size"]])
+    return [f"{row['family']} ({_number(int(row['family_size']), 'test')})" for row in families]
+
+
+def _shift(study: Study) -> Iterator[str]:
+    for part in study.transfer:
+        classes = part.mapped(load_entry(part.train).classes, load_entry(part.test).classes)
+        named = [f"{number} as {trained}" for number, trained in classes.items()]
+        yield (
+            f"Models of {display_name(part.train)} were also scored on every case of {display_name(part.test)} "
+            f"(classes: {_joined(named)}), a case's scores averaged over the trainings of all folds"
+            f"{_tested(study, 'transfer')}."
+        )
+    if study.corruptions:
+        kinds = _joined([display_name(kind).lower() for kind in study.corruptions])
+        yield (
+            f"Test images were made worse in five levels by {kinds}, with the models as trained; the change of a score "
+            "per level is the least-squares slope over levels 0 to 5 within each case"
+            f"{_tested(study, 'corruption_slopes')}."
+        )
+    if study.small_data:
+        shares = _joined([str(percent) for percent in sorted(study.small_data)])
+        yield (
+            f"Every model was trained again on {shares} % of a fold's training groups, the smaller part of the larger, "
+            f"with test and validation groups unchanged{_tested(study, 'small_data')}."
+        )
+
+
+def _tested(study: Study, name: str) -> str:
+    """How many differences from the baseline a table of the shift analyses tests, per metric and kind of class."""
+    frame = read_frame(study, name)
+    sizes = frame[frame["p_holm"].notna()].groupby(["metric", frame["class"] == "all"]).size()
+    return f" ({_span(sizes)} tests per metric, corrected together)" if len(sizes) else ""
 
 
 def _runs(study: Study) -> Iterator[str]:

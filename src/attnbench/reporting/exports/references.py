@@ -1,4 +1,4 @@
-"""BibTeX of the datasets and mechanisms that a study used."""
+"""BibTeX of the datasets, the U-Net and the mechanisms that a study used."""
 
 from __future__ import annotations
 
@@ -16,9 +16,35 @@ if TYPE_CHECKING:
 _SPECIAL, _ESCAPED = re.compile(r"([&%#_$])"), r"\\\1"
 
 
+UNET = "unet"
+_UNETS = {
+    2: """@inproceedings{ronneberger2015unet,
+  author = {Ronneberger, Olaf and Fischer, Philipp and Brox, Thomas},
+  title = {{U-Net}: Convolutional Networks for Biomedical Image Segmentation},
+  booktitle = {Medical Image Computing and Computer-Assisted Intervention (MICCAI)},
+  series = {LNCS},
+  volume = {9351},
+  pages = {234--241},
+  year = {2015},
+  doi = {10.1007/978-3-319-24574-4_28}
+}""",
+    3: """@inproceedings{cicek2016unet,
+  author = {{\\c{C}}i{\\c{c}}ek, {\\"O}zg{\\"u}n and Abdulkadir, Ahmed and Lienkamp, Soeren S. and Brox, Thomas and
+    Ronneberger, Olaf},
+  title = {{3D} {U-Net}: Learning Dense Volumetric Segmentation from Sparse Annotation},
+  booktitle = {Medical Image Computing and Computer-Assisted Intervention (MICCAI)},
+  series = {LNCS},
+  volume = {9901},
+  pages = {424--432},
+  year = {2016},
+  doi = {10.1007/978-3-319-46723-8_49}
+}""",
+}
+
+
 @dataclass(frozen=True)
 class Reference:
-    """What stands for `word`, a dataset or a mechanism: its BibTeX entries and their keys."""
+    """What stands for `word`, a dataset, `unet` or a mechanism: its BibTeX entries and their keys."""
 
     word: str
     keys: tuple[str, ...]
@@ -26,15 +52,21 @@ class Reference:
 
 
 def references(study: Study) -> list[Reference]:
-    """One reference per dataset, then one per mechanism of the models that have been described; some share an entry."""
+    """One reference per dataset, the U-Net's, then one per mechanism of the described models; some share an entry."""
     mechanisms = {entry.word: entry for entry in _mechanisms(study)}
-    return [*(_dataset(part.name) for part in study.datasets), *mechanisms.values()]
+    ndims = sorted({load_entry(part.name).ndim for part in study.datasets})
+    unet = Reference(UNET, *_keys_and_text("\n\n".join(_UNETS[ndim] for ndim in ndims)))
+    return [*(_dataset(part.name) for part in study.datasets), unet, *mechanisms.values()]
+
+
+def _keys_and_text(bibtex: str) -> tuple[tuple[str, ...], str]:
+    return tuple(re.findall(r"^@\w+\{\s*([^,\s]+)\s*,", bibtex, re.MULTILINE)), bibtex
 
 
 def _dataset(name: str) -> Reference:
     entry = load_entry(name)
     text = entry.bibtex or _misc(f"{name}_dataset", title=entry.title, note=entry.citation)
-    return Reference(name, tuple(re.findall(r"^@\w+\{\s*([^,\s]+)\s*,", text, re.MULTILINE)), text)
+    return Reference(name, *_keys_and_text(text))
 
 
 def _mechanisms(study: Study) -> Iterator[Reference]:
