@@ -33,6 +33,18 @@ def test_equals_medpy_on_whole_arrays_bit_for_bit(block, random_pair):
         assert _scores(prediction, reference, spacing) == expected, f"seed {seed}"
 
 
+@pytest.mark.parametrize("shift", [0, 2, 40])
+def test_equals_medpy_bit_for_bit_in_pixels(shift, random_pair):
+    """Where spacing is 1 distances are searched ring by ring; masks far from each other go beyond all rings."""
+    for seed in range(40):
+        prediction, reference, _ = random_pair(seed)
+        prediction = np.pad(prediction, ((shift, 0), *[(0, 0)] * (prediction.ndim - 1)))
+        reference = np.pad(reference, ((0, shift), *[(0, 0)] * (reference.ndim - 1)))
+        spacing = (1.0,) * prediction.ndim
+        expected = {name: compute(prediction, reference, spacing) for name, compute in DISTANCE.items()}
+        assert _scores(prediction, reference, spacing, tuple(DISTANCE)) == expected, f"seed {seed}"
+
+
 @settings(max_examples=80, deadline=None)
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=7)))
 def test_surface_is_what_a_face_connected_erosion_takes_away(mask):

@@ -8,13 +8,16 @@ voxels. Nothing outside the box is part of a surface, so no value changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import KDTree
 
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
+_REACH = 3
 
 
 def union_box(first: Mask, second: Mask) -> tuple[slice, ...]:
@@ -53,8 +56,42 @@ def surface_distances(prediction: Mask, reference: Mask, spacing: Sequence[float
 
 
 def _to_nearest(voxels: Mask, targets: Mask, spacing: Sequence[float]) -> Distances:
+    if all(side == 1 for side in spacing):
+        return np.sqrt(_squares_in_pixels(voxels, targets))
     nearest = distance_transform_edt(~targets, sampling=spacing, return_distances=False, return_indices=True)
     offsets = (nearest[:, voxels] - np.stack(voxels.nonzero())).astype(np.float64)
     offsets *= np.asarray(spacing, dtype=np.float64)[:, None]
     np.multiply(offsets, offsets, offsets)
     return np.sqrt(np.add.reduce(offsets, axis=0))
+
+
+def _squares_in_pixels(voxels: Mask, targets: Mask) -> Distances:
+    """Squared distance of every voxel to the nearest target, in pixels: whole numbers, so every way to them is exact.
+
+    Most surfaces lie a few pixels apart: they are looked up ring by ring, and only what is left is searched in a tree.
+    """
+    padded = np.pad(targets, _REACH)
+    strides = np.cumprod((1, *padded.shape[:0:-1]))[::-1]
+    flat, index = padded.ravel(), np.flatnonzero(np.pad(voxels, _REACH))
+    squares = np.zeros(index.size)
+    left = np.arange(index.size)
+    for square, offsets in _rings(voxels.ndim):
+        found = flat[index[left, None] + offsets @ strides].any(axis=1)
+        squares[left[found]] = square
+        left = left[~found]
+    if left.size:
+        here, there = (
+            np.stack(np.unravel_index(places, padded.shape), axis=1) for places in (index[left], np.flatnonzero(flat))
+        )
+        tree = KDTree(there, balanced_tree=False, compact_nodes=False)
+        away = there[tree.query(here)[1]] - here
+        squares[left] = (away * away).sum(axis=1)
+    return squares
+
+
+@cache
+def _rings(ndim: int) -> list[tuple[int, NDArray[np.int64]]]:
+    """Offsets (n, ndim) by squared length, up to that of `_REACH` pixels along one axis, the shortest first."""
+    cube = np.stack(np.meshgrid(*[np.arange(-_REACH, _REACH + 1)] * ndim), axis=-1).reshape(-1, ndim)
+    length = (cube * cube).sum(axis=1)
+    return [(int(square), cube[length == square]) for square in np.unique(length) if square <= _REACH**2]
