@@ -1,0 +1,1 @@
+"""Peers on the same work, each as its documentation says."""

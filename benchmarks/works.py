@@ -1,0 +1,148 @@
+"""The data, networks and training steps that rows 1, 2, 3 and 10 measure, the same for every contestant."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from attnbench.catalog import load_entry
+from attnbench.data.fetch import fetch_dataset
+from attnbench.data.prepare import prepare_dataset
+from attnbench.data.store import CaseStore
+from attnbench.models.unet import UNet
+from attnbench.study import AugmentationPart, ComputePart, DatasetPart, TrainingPart
+from attnbench.training.device import autocast_type, claim_device, memory_format
+from attnbench.training.loop import take_step
+from attnbench.training.optimiser import make_optimiser
+from attnbench.training.plan import Planner
+from attnbench.training.sampler import CasePool, batches
+from benchmarks.timing import ROOT
+
+DATA = ROOT / "results" / "bench" / "data"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training: a dataset, its patches, and the channels per level of a U-Net with two convolutions per block."""
+
+    dataset: str
+    patch: tuple[int, ...]
+    batch: int
+    widths: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dataset}, {' x '.join(map(str, self.patch))}, batch {self.batch}, widths {self.widths}"
+
+
+WORKS = (
+    Work("phantom2d", (80, 80), 4, (8, 16, 32, 64)),
+    Work("phantom3d", (24, 24, 16), 4, (8, 16, 32, 64)),
+    Work("hippocampus", (32, 48, 32), 2, (16, 32, 64, 128)),
+    Work("nuclei_dsb2018", (256, 256), 4, (16, 32, 64, 128)),
+)
+
+
+class Contestant(Protocol):
+    """Somebody who trains: a step on augmented data, one on a batch that is there, and what runs beside it."""
+
+    def step(self) -> object: ...
+    def fixed_step(self) -> object: ...
+    def workers(self) -> Sequence[int]: ...
+    def close(self) -> None: ...
+
+
+def store_of(dataset: str) -> CaseStore | None:
+    """The prepared cases; None for real data that is neither there nor on a mirror (ATTNBENCH_MIRROR)."""
+    folder, raw = DATA / "prepared" / dataset, DATA / "raw" / dataset
+    if not folder.exists():
+        entry = load_entry(dataset)
+        if not dataset.startswith("phantom") and not os.environ.get("ATTNBENCH_MIRROR"):
+            return None
+        fetch_dataset(entry, raw)
+        prepare_dataset(entry, DatasetPart(name=dataset), raw, folder)
+    return CaseStore.open(folder)
+
+
+@contextmanager
+def claimed(device: str) -> Iterator[torch.device]:
+    """A device set up as for a run, with a thread for every core."""
+    with claim_device(ComputePart(device=device, threads=os.cpu_count() or 1)) as claimed_device:
+        yield claimed_device
+
+
+def unet(work: Work, store: CaseStore, device: torch.device) -> nn.Module:
+    ndim = len(work.patch)
+    network = UNet(ndim, store.info.channels, len(store.info.classes) + 1, work.widths)
+    return network.to(device).to(memory_format=memory_format(ndim, device))
+
+
+class Ours:
+    """This project: its sampler and its step."""
+
+    def __init__(self, work: Work, store: CaseStore, device: torch.device) -> None:
+        indices, part = range(len(store)), TrainingPart()
+        rng = np.random.default_rng(0)
+        planner = Planner(store, indices, work.patch, part.foreground, AugmentationPart(), rng)
+        self.batches = batches(CasePool(store, indices, device), planner, 10**9, work.batch, device, 0)
+        self.network = unet(work, store, device).train()
+        self.optimiser = make_optimiser(self.network, part, device)
+        self.autocast = autocast_type("auto", device)
+        self.fixed = next(self.batches)
+
+    def step(self) -> object:
+        return take_step(self.network, *next(self.batches), self.optimiser, self.autocast)
+
+    def fixed_step(self) -> object:
+        return take_step(self.network, *self.fixed, self.optimiser, self.autocast)
+
+    def workers(self) -> Sequence[int]:
+        return ()
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
+def contest(work: Work, store: CaseStore, device: torch.device, kinds: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The contestants of some kinds; their worker processes stand still except in their turns (`turn`)."""
+    contestants: dict[str, Contestant] = {}
+    try:
+        for name, kind in kinds.items():
+            contestants[name] = kind(work, store, device)
+            _signal(contestants[name], signal.SIGSTOP)
+        yield contestants
+    finally:
+        for contestant in contestants.values():
+            _signal(contestant, signal.SIGCONT)
+            contestant.close()
+
+
+def turn(contestant: Contestant, step: Callable[[], object], count: int) -> Callable[[], None]:
+    """`count` steps, while the contestant's worker processes may run."""
+
+    def take() -> None:
+        _signal(contestant, signal.SIGCONT)
+        for _ in range(count):
+            step()
+        _signal(contestant, signal.SIGSTOP)
+
+    return take
+
+
+def finish(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _signal(contestant: Contestant, number: int) -> None:
+    for worker in contestant.workers():
+        os.kill(worker, number)
