@@ -45,14 +45,15 @@ def cases(study: Study, dataset: str) -> Drawn:
     wanted = {*coloured(study), *(choice.model for choice in chosen)}
     models = [part.name for part in study.models if part.name in wanted]
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
-    lines, columns, height = _arrangement(page, 1 + len(models), planes)
+    rows_of_case, columns, height = _arrangement(page, 1 + len(models), planes)
     figure = new_figure(page.double, height)
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
-    panels = figure.subplots(2 * len(chosen) * lines, columns, squeeze=False)
+    panels = figure.subplots(len(chosen) * rows_of_case, columns, squeeze=False)
     rows: list[tuple[Any, ...]] = []
     for place, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
-        own = panels[2 * place * lines : 2 * (place + 1) * lines]
-        pairs = list(zip(own[::2].ravel(), own[1::2].ravel(), strict=True))
+        own = panels[place * rows_of_case : (place + 1) * rows_of_case]
+        halves = (own[::2], own[1::2]) if rows_of_case > 1 else (own[:, ::2], own[:, 1::2])
+        pairs = list(zip(*(half.ravel() for half in halves), strict=True))
         _originals(pairs[0], store, choice, plane)
         for pair, model in zip(pairs[1:], models, strict=False):
             found = runs.get((model, choice.case))
@@ -72,20 +73,20 @@ def cases(study: Study, dataset: str) -> Drawn:
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
-def _arrangement(page: Page, panels: int, planes: list[Plane]) -> tuple[int, int, float]:
-    """Lines per case, columns, and the figure's height in mm.
+def _arrangement(page: Page, pairs: int, planes: list[Plane]) -> tuple[int, int, float]:
+    """Rows of panels per case, columns, and the figure's height in mm.
 
-    As few lines as keep panels wide enough to read; where none does, the widest panels that fit one page.
+    The two panels of a pair stand side by side in one row if that leaves them wide enough to read, else below each
+    other, in as few lines as keep them readable; where none does, the widest panels that fit one page.
     """
     shape = float(np.median([plane.box[1] / plane.box[0] for plane in planes]))
     options = []
-    for lines in range(1, 7):
-        columns = math.ceil(panels / lines)
+    for rows, columns in [(1, 2 * pairs), *((2 * lines, math.ceil(pairs / lines)) for lines in range(1, 7))]:
         width = (page.double - _MARGIN_MM) / columns
         titles = _TITLE_MM * (1 if width > 30 else 2 if width > 18 else 3)
-        height = len(planes) * lines * (2 * width * shape + titles + 3.0) + 14
+        height = len(planes) * (rows * (width * shape + 1.5) + max(1, rows // 2) * titles) + 14
         shrink = min(1.0, page.tallest / height)
-        options.append((width * shrink, lines, columns, min(height, page.tallest)))
+        options.append((width * shrink, rows, columns, min(height, page.tallest)))
     wide = [option for option in options if option[0] >= _READABLE_MM]
     return (wide[0] if wide else max(options))[1:]
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from attnbench.reporting.figures.drawing import (
     Drawn,
@@ -116,13 +116,24 @@ def _panel(axes: Axes, rows: pd.DataFrame, cost: str, higher: bool, styles: dict
         axes.plot(place, row["mean"], marker=style.marker, color=style.colour, markersize=4.5, zorder=4)
     if shown["cost"].min() > 0 and shown["cost"].max() > _LOG_FROM * shown["cost"].min():
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=4))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(FixedLocator(_log_ticks(shown["cost"].min(), shown["cost"].max())))
+        axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.margins(x=0.1)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if kind else scaled(value)))
     axes.set_xlabel(f"{label} ({unit})" if unit else label)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Two or a few round numbers in a range, for an axis with logarithmic scale."""
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= 2:
+            return ticks
+    return [low, high]
 
 
 def front_of(rows: pd.DataFrame, cost: str, higher_is_better: bool) -> pd.DataFrame:

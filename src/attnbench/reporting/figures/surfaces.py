@@ -120,16 +120,16 @@ def _panels(
     page: Page, classes: dict[int, str], truth: dict[int, Surface], cells: dict[tuple[int, str], Cell],
     styles: dict[str, ModelStyle], unit: str,
 ) -> Figure:  # fmt: skip
-    """The reference in grey, the models coloured on one scale that ends where 98 % of a surface's points do."""
-    drawn = [cell.away for cell in cells.values() if cell.away is not None]
-    end = max((float(np.quantile(away, _SCALE_END)) for away in drawn), default=0.0) or 1.0
-    scale = ScalarMappable(Normalize(0, end), colormaps["viridis"])
-    figure = new_figure(page.double, min(page.tallest, (_PANEL_MM + 3) * len(classes) + 22))
+    """The reference in grey, the models coloured on a scale per class that ends where 98 % of their points do."""
+    figure = new_figure(page.double, min(page.tallest, (_PANEL_MM + 3) * len(classes) + 8))
     panels = figure.subplots(len(classes), 1 + len(styles), squeeze=False, subplot_kw={"projection": "3d"})
     for line, (number, name) in zip(panels, classes.items(), strict=True):
         meshes = [truth[number], *(cell.mesh for cell in cells.values() if cell.number == number and cell.mesh)]
         points = np.concatenate([mesh.points for mesh in meshes])
         box = points.min(axis=0), points.max(axis=0)
+        away = [cell.away for cell in cells.values() if cell.number == number and cell.away is not None]
+        end = float(np.quantile(np.concatenate(away), _SCALE_END)) if away else 0.0
+        scale = ScalarMappable(Normalize(0, end or 1.0), colormaps["viridis"])
         _draw(line[0], truth[number], np.tile(to_rgb("#c9c9c9"), (len(truth[number].faces), 1)), box)
         _entitle(line[0], f"Reference: {name}")
         for axes, (model, style) in zip(line[1:], styles.items(), strict=True):
@@ -142,8 +142,8 @@ def _panels(
                     0.5, 0.5, "nothing predicted" if cell else "no prediction", transform=axes.transAxes, ha="center",
                     color=QUIET,
                 )  # fmt: skip
-    bar = figure.colorbar(scale, ax=panels.ravel().tolist(), location="bottom", aspect=50, shrink=0.5, extend="max")
-    bar.set_label(f"Distance from the surface of the reference ({unit})")
+        bar = figure.colorbar(scale, ax=line.tolist(), location="right", shrink=0.7, aspect=14, extend="max", pad=0.01)
+        bar.set_label(f"Distance ({unit})")
     return figure
 
 
