@@ -8,7 +8,7 @@ BENCH := .venv-bench
 # Rules call `attnbench` by name: the environment comes first in PATH for every recipe.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test test-fast trust bench lint format schema docs clean
+.PHONY: help install run test test-fast test-report trust bench lint format schema docs clean
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -26,11 +26,16 @@ install: $(INSTALLED)  ## set up .venv with the pinned dependencies
 run: $(INSTALLED)  ## run the study (STUDY=config.yaml) and print the comparison
 	snakemake --cores all --configfile $(STUDY)
 
-test: lint  ## lint, then run every test, the workflow's included
+test: lint  ## lint, then run every test but those in a browser, the workflow's included
 	pytest
 
 test-fast: $(INSTALLED)  ## run the tests without those of the workflow
-	pytest -m 'not workflow'
+	pytest -m 'not workflow and not browser'
+
+test-report: $(INSTALLED)  ## open the report of real runs in a browser; installs Chromium where it may
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
+	tests/browser/chromium.sh
+	pytest -m browser tests/browser
 
 trust: $(INSTALLED)  ## simulate studies with known truth; print what the statistics promise and do (3 minutes)
 	python benchmarks/trust.py

@@ -26,7 +26,7 @@ ON_CONDA = {"pytorch-cpu": "torch", "pytorch-gpu": "torch", "snakemake-minimal":
 ON_CONDA |= {"matplotlib-base": "matplotlib"}
 extras = PROJECT["optional-dependencies"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]
-OPTIONAL = [Requirement(line) for extra in ("test", "lint", "foreign") for line in extras[extra]]
+OPTIONAL = [Requirement(line) for extra in ("test", "lint", "foreign", "browser") for line in extras[extra]]
 
 
 def conda(name: str) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_make_help_names_every_target():
 def test_ci_runs_the_tests():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert "make test" in script.read_text(encoding="utf-8")
+    assert {"make test", "make test-report"} <= set(script.read_text(encoding="utf-8").splitlines())
 
 
 def test_the_slurm_profile_replaces_the_default_one_whole():
