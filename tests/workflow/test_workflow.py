@@ -117,8 +117,9 @@ def test_the_report_answers_and_holds_the_figures(first_run):
     results = first_run[0].results
     text = (results / "report.html").read_text(encoding="utf-8")
     assert "1 comparison with U-Net (1 model on 1 dataset) came out" in text
-    for path in [*results.glob("figures/*.png"), *results.glob("figures/*.pdf")]:
+    for path in results.glob("figures/*.pdf"):
         assert base64.b64encode(path.read_bytes()).decode() in text, path
+        assert f'id="figure-{path.stem}"' in text and "has not been drawn" not in text
 
 
 def test_the_provenance_holds_figures_and_tables_with_captions(first_run):

@@ -109,6 +109,8 @@ rule report:
     input:
         analysis=rules.analyse.output,
         figures=expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]),
+        scores=layout.scores,
+        predictions=[layout.run(run) / "predictions.npz" for run in study.runs()],
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
     output:
         layout.report,
