@@ -7,17 +7,13 @@ MICCAI 2018, arXiv:1803.02579, section 2.1; it halves the width (reduction 2), w
 from __future__ import annotations
 
 from attnbench.models.attention._channels import ChannelExcitation
-from attnbench.models.registry import Paper, mechanism
+from attnbench.models.attention._papers import SQUEEZE_EXCITE
+from attnbench.models.registry import mechanism
 
 
 @mechanism(
     title="cSE",
-    paper=Paper(
-        "Roy, Navab, Wachinger",
-        2018,
-        "Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully Convolutional Networks",
-        "MICCAI 2018, arXiv:1803.02579",
-    ),
+    paper=SQUEEZE_EXCITE,
     default=("encoder", "bottleneck", "decoder"),
 )
 class ChannelSE(ChannelExcitation):

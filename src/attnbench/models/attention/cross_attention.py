@@ -13,18 +13,14 @@ from torch import Tensor, nn
 
 from attnbench.models.attention._attend import tokens
 from attnbench.models.attention._heads import MultiHead, sinusoids
+from attnbench.models.attention._papers import U_TRANSFORMER
 from attnbench.models.layers import BATCH_NORM, MAX_POOL, conv1x1, resize
-from attnbench.models.registry import Paper, mechanism
+from attnbench.models.registry import mechanism
 
 
 @mechanism(
     title="Cross-attention",
-    paper=Paper(
-        "Petit, Thome, Rambour, Themyr, Collins, Soler",
-        2021,
-        "U-Net Transformer: Self and Cross Attention for Medical Image Segmentation",
-        "MLMI 2021, arXiv:2103.06104",
-    ),
+    paper=U_TRANSFORMER,
     slots=("skip",),
     default=("skip",),
     gate="coarse",

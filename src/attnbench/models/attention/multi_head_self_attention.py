@@ -12,17 +12,13 @@ from torch import Tensor, nn
 
 from attnbench.models.attention._attend import as_map, tokens
 from attnbench.models.attention._heads import MultiHead, sinusoids
-from attnbench.models.registry import Paper, mechanism
+from attnbench.models.attention._papers import U_TRANSFORMER
+from attnbench.models.registry import mechanism
 
 
 @mechanism(
     title="Multi-head self-attention",
-    paper=Paper(
-        "Petit, Thome, Rambour, Themyr, Collins, Soler",
-        2021,
-        "U-Net Transformer: Self and Cross Attention for Medical Image Segmentation",
-        "MLMI 2021, arXiv:2103.06104",
-    ),
+    paper=U_TRANSFORMER,
     default=("bottleneck",),
     logits=("attention.query", "attention.key"),
 )

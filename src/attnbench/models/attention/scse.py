@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from attnbench.models.attention._papers import SQUEEZE_EXCITE
 from attnbench.models.attention.channel_se import ChannelSE
 from attnbench.models.attention.spatial_se import SpatialSE
-from attnbench.models.registry import Paper, mechanism
+from attnbench.models.registry import mechanism
 
 
 @mechanism(
     title="scSE",
-    paper=Paper(
-        "Roy, Navab, Wachinger",
-        2018,
-        "Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully Convolutional Networks",
-        "MICCAI 2018, arXiv:1803.02579",
-    ),
+    paper=SQUEEZE_EXCITE,
     default=("encoder", "bottleneck", "decoder"),
 )
 class SCSE(nn.Module):

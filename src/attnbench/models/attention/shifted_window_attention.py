@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from attnbench.models.attention._papers import SWIN
 from attnbench.models.attention._windows import WindowBlock, default_window
-from attnbench.models.registry import Paper, mechanism
+from attnbench.models.registry import mechanism
 
 
 @mechanism(
     title="Shifted-window attention",
-    paper=Paper(
-        "Liu et al.",
-        2021,
-        "Swin Transformer: Hierarchical Vision Transformer using Shifted Windows",
-        "ICCV 2021, arXiv:2103.14030",
-    ),
+    paper=SWIN,
     default=("encoder", "bottleneck"),
     deepest=2,
     logits=("plain.scale", "plain.bias", "shifted.scale", "shifted.bias"),

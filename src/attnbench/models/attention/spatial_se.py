@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from attnbench.models.attention._papers import SQUEEZE_EXCITE
 from attnbench.models.layers import conv1x1
-from attnbench.models.registry import Paper, mechanism
+from attnbench.models.registry import mechanism
 
 
 @mechanism(
     title="sSE",
-    paper=Paper(
-        "Roy, Navab, Wachinger",
-        2018,
-        "Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully Convolutional Networks",
-        "MICCAI 2018, arXiv:1803.02579",
-    ),
+    paper=SQUEEZE_EXCITE,
     default=("encoder", "bottleneck", "decoder"),
 )
 class SpatialSE(nn.Module):
