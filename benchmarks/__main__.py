@@ -48,20 +48,19 @@ def main() -> None:
 
 def _measure(device: str, rows: list[int]) -> None:
     console = Console()
+    console = console if console.is_terminal else Console(width=200)
     facts = machine(device)
     path = results_file(facts, device)
-    table = Table("row", "work", "peer", "here", "peer's", "ratio", "goal", "", "note", title=facts["machine"])
     for row in rows:
         started = time.perf_counter()
         measure: Callable[[str], Iterator[Record]] = getattr(import_module(f"benchmarks.{ROWS[row][0]}"), f"row_{row}")
-        records = []
-        for record in measure(device):
-            console.print(" | ".join((str(row), *cells(record))), highlight=False)
-            table.add_row(str(row), *cells(record))
-            records.append(record)
+        records = list(measure(device))
         keep(path, facts, row, records)
-        console.print(f"row {row}: {time.perf_counter() - started:.0f} s", style="dim")
-    console.print(table)
+        title = f"row {row}: {facts['machine']}, {time.perf_counter() - started:.0f} s"
+        table = Table("work", "peer", "here", "peer's", "ratio", "goal", "", "note", title=title)
+        for record in records:
+            table.add_row(*cells(record))
+        console.print(table)
 
 
 if __name__ == "__main__":
