@@ -8,52 +8,46 @@ from functools import partial
 from importlib import import_module
 from statistics import median
 
-import torch
-
 from benchmarks.machine import Machine, limits_of, roofline
 from benchmarks.memory import peaks_of_models
 from benchmarks.record import Record, compare
 from benchmarks.timing import interleave
-from benchmarks.works import WORKS, Contestant, Ours, Work, claimed, contest, finish, store_of, turn
+from benchmarks.works import WORKS, Ours, Seat, Work, claimed, finish, seats, steps, store_of
 
 ROUNDS = 5
 SECONDS = 1.2
 DRAIN = 10
+STEPS = ("step", "fixed_step")
+HERE = ("benchmarks.works", "Ours")
 PEERS = {"MONAI": ("benchmarks.peers.monai", "Monai"), "nnU-Net v2": ("benchmarks.peers.nnunet", "NnUNet")}
 
 
 def row_1(device: str) -> Iterator[Record]:
     """Images per second with random changes; a peer's data path counts where it takes a tenth of its step."""
-    with claimed(device) as where:
-        for work in WORKS:
-            store = store_of(work.dataset)
-            if store is None:
-                yield Record(1, str(work), "", None, None, "", note="not measured: no real data (ATTNBENCH_MIRROR)")
-                continue
-            kinds = {name: getattr(import_module(module), kind) for name, (module, kind) in PEERS.items()}
-            with contest(work, store, where, {"here": Ours} | kinds) as contestants:
-                yield from _compare_steps(work, contestants, where)
-    yield Record(
-        1, "any", "segmentation_models_pytorch", None, None, "", note=f"not run: networks only, {_why_not_smp()}"
-    )
+    for work in WORKS:
+        if store_of(work.dataset) is None:
+            yield Record(1, str(work), "", None, None, "", note="not measured: no real data (ATTNBENCH_MIRROR)")
+            continue
+        with seats(work, device, {"here": HERE} | PEERS) as seat:
+            yield from _compare_steps(work, device, seat)
+    note = f"not run: networks only, {_why_not_smp()}"
+    yield Record(1, "any", "segmentation_models_pytorch", None, None, "", note=note)
 
 
-def _compare_steps(work: Work, contestants: Mapping[str, Contestant], device: torch.device) -> Iterator[Record]:
-    for contestant in contestants.values():
-        turn(contestant, contestant.step, DRAIN)()  # empties what workers have put aside while others were made
-    count = _steps_per_turn(contestants["here"].fixed_step, device)
-    turns = {}
-    for name, contestant in contestants.items():
-        turns[name] = turn(contestant, contestant.step, count)
-        turns[f"{name}, fixed"] = turn(contestant, contestant.fixed_step, count)
-    seconds = interleave(turns, ROUNDS, finish=partial(finish, device))
+def _compare_steps(work: Work, device: str, seat: Mapping[str, Seat]) -> Iterator[Record]:
+    for one in seat.values():
+        one.take("step", DRAIN)  # empties what workers had put aside
+    count = _steps_per_turn(lambda: seat["here"].take("fixed_step", 1))
+    turns = {(name, step): partial(one.take, step, count) for name, one in seat.items() for step in STEPS}
+    seconds = interleave(turns, ROUNDS)
     images = work.batch * count
     for name in PEERS:
-        share = 1 - median(seconds[f"{name}, fixed"]) / median(seconds[name])
-        fixed = images / median(seconds[f"{name}, fixed"])
-        goal = ">= 3" if device.type == "cuda" else ">= 1.5" if share >= 0.1 else ">= 1"
-        note = f"data path takes {max(0, share):.0%} of the peer's step; {fixed:.3g} images/s on a fixed batch"
-        yield compare(1, str(work), name, seconds["here"], seconds[name], goal, note, images, "images")
+        whole, fixed = (median(seconds[name, step]) for step in STEPS)
+        share = max(0, 1 - fixed / whole)
+        goal = ">= 3" if device == "cuda" else ">= 1.5" if share >= 0.1 else ">= 1"
+        note = f"data path takes {share:.0%} of the peer's step; {images / fixed:.3g} images/s on a fixed batch"
+        times = seconds["here", "step"], seconds[name, "step"]
+        yield compare(1, str(work), name, *times, goal, note, images, "images")
 
 
 def row_2(device: str) -> Iterator[Record]:
@@ -64,13 +58,10 @@ def row_2(device: str) -> Iterator[Record]:
             if store is None:
                 continue
             ours = Ours(work, store, where)
-            count = _steps_per_turn(ours.fixed_step, where)
-            turns = {"all": turn(ours, ours.step, count), "fixed": turn(ours, ours.fixed_step, count)}
-            seconds = interleave(turns, ROUNDS, finish=partial(finish, where))
-            images = work.batch * count
-            yield compare(
-                2, str(work), "one fixed batch", seconds["all"], seconds["fixed"], ">= 0.9", "", images, "images"
-            )
+            count = _steps_per_turn(partial(steps, ours, "fixed_step", 1, where))
+            turns = {step: partial(steps, ours, step, count, where) for step in STEPS}
+            times = interleave(turns, ROUNDS).values()
+            yield compare(2, str(work), "one fixed batch", *times, ">= 0.9", "", work.batch * count, "images")
 
 
 def row_3(device: str) -> Iterator[Record]:
@@ -98,12 +89,10 @@ def _utilisation(work: Work, ours: Ours, limits: Machine) -> Record:
     return Record(3, str(work), "matrix product", rate[1], rate[0], "GFLOP/s", *[rate[1] / rate[0]] * 3, note=note)
 
 
-def _steps_per_turn(step: Callable[[], object], device: torch.device) -> int:
+def _steps_per_turn(step: Callable[[], object]) -> int:
     step()
-    finish(device)
     started = time.perf_counter()
     step()
-    finish(device)
     return max(2, round(SECONDS / (time.perf_counter() - started)))
 
 

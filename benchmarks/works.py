@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib import import_module
+from multiprocessing.connection import Connection
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -110,31 +113,60 @@ class Ours:
         pass
 
 
+class Seat:
+    """A contestant in a process of its own, with the settings that it makes there; it stands still out of its turn."""
+
+    def __init__(self, module: str, kind: str, work: Work, device: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, end = context.Pipe()
+        self.process = context.Process(target=_sit, args=(end, module, kind, work, device))
+        self.process.start()
+        end.close()
+        self.pipe.recv()
+
+    def take(self, step: str, count: int) -> None:
+        """`count` steps, `step` or `fixed_step`."""
+        self.pipe.send((step, count))
+        self.pipe.recv()
+
+    def leave(self) -> None:
+        self.pipe.send(None)
+        self.process.join()
+
+
 @contextmanager
-def contest(work: Work, store: CaseStore, device: torch.device, kinds: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The contestants of some kinds; their worker processes stand still except in their turns (`turn`)."""
-    contestants: dict[str, Contestant] = {}
+def seats(work: Work, device: str, kinds: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Seat]]:
+    """A seat for every contestant, each named with its module and class."""
+    taken: dict[str, Seat] = {}
     try:
-        for name, kind in kinds.items():
-            contestants[name] = kind(work, store, device)
-            _signal(contestants[name], signal.SIGSTOP)
-        yield contestants
+        for name, (module, kind) in kinds.items():
+            taken[name] = Seat(module, kind, work, device)
+        yield taken
     finally:
-        for contestant in contestants.values():
-            _signal(contestant, signal.SIGCONT)
-            contestant.close()
+        for seat in taken.values():
+            seat.leave()
 
 
-def turn(contestant: Contestant, step: Callable[[], object], count: int) -> Callable[[], None]:
-    """`count` steps, while the contestant's worker processes may run."""
-
-    def take() -> None:
-        _signal(contestant, signal.SIGCONT)
-        for _ in range(count):
-            step()
+def _sit(pipe: Connection, module: str, kind: str, work: Work, device: str) -> None:
+    store = store_of(work.dataset)
+    with claimed(device) if kind == Ours.__name__ else nullcontext(torch.device(device)) as where:
+        contestant: Contestant = getattr(import_module(module), kind)(work, store, where)
         _signal(contestant, signal.SIGSTOP)
+        pipe.send("ready")
+        while order := pipe.recv():
+            _signal(contestant, signal.SIGCONT)
+            steps(contestant, *order, where)
+            _signal(contestant, signal.SIGSTOP)
+            pipe.send("done")
+        _signal(contestant, signal.SIGCONT)
+        contestant.close()
 
-    return take
+
+def steps(contestant: Contestant, step: str, count: int, device: torch.device) -> None:
+    """`count` steps, `step` or `fixed_step`, to their end."""
+    for _ in range(count):
+        getattr(contestant, step)()
+    finish(device)
 
 
 def finish(device: torch.device) -> None:
