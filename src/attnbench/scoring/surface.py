@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
-_REACH = {1: 8, 2: 8, 3: 3}
+_REACH = 3
 
 
 def union_box(first: Mask, second: Mask) -> tuple[slice, ...]:
@@ -70,10 +70,9 @@ def _squares_in_pixels(voxels: Mask, targets: Mask) -> Distances:
 
     Most surfaces lie a few pixels apart: they are looked up ring by ring, and only what is left is searched in a tree.
     """
-    reach = _REACH[voxels.ndim]
-    padded = np.pad(targets, reach)
+    padded = np.pad(targets, _REACH)
     strides = np.cumprod((1, *padded.shape[:0:-1]))[::-1]
-    flat, index = padded.ravel(), np.flatnonzero(np.pad(voxels, reach))
+    flat, index = padded.ravel(), np.flatnonzero(np.pad(voxels, _REACH))
     squares = np.zeros(index.size)
     left = np.arange(index.size)
     for square, offsets in _rings(voxels.ndim):
@@ -94,7 +93,6 @@ def _squares_in_pixels(voxels: Mask, targets: Mask) -> Distances:
 @cache
 def _rings(ndim: int) -> list[tuple[int, NDArray[np.int64]]]:
     """Offsets (n, ndim) by squared length, up to `_REACH` pixels long, the shortest first."""
-    reach = _REACH[ndim]
-    cube = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * ndim), axis=-1).reshape(-1, ndim)
+    cube = np.stack(np.meshgrid(*[np.arange(-_REACH, _REACH + 1)] * ndim), axis=-1).reshape(-1, ndim)
     length = (cube * cube).sum(axis=1)
-    return [(int(square), cube[length == square]) for square in np.unique(length) if square <= reach**2]
+    return [(int(square), cube[length == square]) for square in np.unique(length) if square <= _REACH**2]
