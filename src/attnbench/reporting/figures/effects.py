@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 _PANEL_MM = 45.0
-_PLATE = {"facecolor": "#eef4ee", "edgecolor": "none", "pad": 1}
+_PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
 
 
 def effects(study: Study) -> Drawn:

@@ -29,12 +29,12 @@ def ranks(study: Study) -> Drawn:
     """
     tests = _main(study, "rank_tests")[["dataset", "models", "blocks", "p_f", "critical_difference"]]
     frame = _ranked(study).merge(tests.drop(columns=["models", "blocks"]), on="dataset", how="left")
-    return _drawn(study, frame, _critical_difference)
+    return _drawn(study, frame, "mean_rank", _critical_difference)
 
 
 def rank_stability(study: Study) -> Drawn:
     """Place of every model by mean rank, with the interval and the share of first places when groups are resampled."""
-    return _drawn(study, _ranked(study), partial(_places, level=study.analysis.confidence))
+    return _drawn(study, _ranked(study), "position", partial(_places, level=study.analysis.confidence))
 
 
 def _main(study: Study, name: str) -> pd.DataFrame:
@@ -48,7 +48,8 @@ def _ranked(study: Study) -> pd.DataFrame:
     return frame[frame["resampled"] == "groups"].sort_values("mean_rank", kind="stable").reset_index(drop=True)
 
 
-def _drawn(study: Study, frame: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None]) -> Drawn:
+def _drawn(study: Study, frame: pd.DataFrame, shown: str, draw: Callable[[Axes, pd.DataFrame], None]) -> Drawn:
+    """One panel per ranking: the column `shown` as markers, and what `draw` adds."""
     if len(study.models) < 2:
         return message_figure(page_of(study), "No ranking: the study has one model.", frame)
     names = [part.name for part in study.datasets]
@@ -64,24 +65,27 @@ def _drawn(study: Study, frame: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame
             say(axes, "no ranking yet: no group was scored by every model")
             continue
         model_rows(axes, [styles[model] for model in rows["model"]], labelled=True)
-        _points(axes, rows, styles)
+        _points(axes, rows, shown, styles)
+        if len(rows) < len(study.models):
+            axes.set_title(f"{axes.get_title(loc='left')} ({len(rows)} of {len(study.models)} models)")
         draw(axes, rows)
     metric = METRICS[main_metrics(study.metrics)[0]].label
     figure.suptitle(f"Ranks by {metric}, 1 is best", x=0.01, ha="left", fontsize=7)
     return Drawn(figure, frame)
 
 
-def _points(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
+def _points(axes: Axes, rows: pd.DataFrame, shown: str, styles: dict[str, ModelStyle]) -> None:
     for place, row in enumerate(records(rows)):
         style = styles[row["model"]]
-        axes.plot(row["mean_rank"], place, marker=style.marker, color=style.colour, markersize=4.5, zorder=3)
-    axes.set_xlim(0.8, len(rows) + 0.2)
+        axes.plot(row[shown], place, marker=style.marker, color=style.colour, markersize=4.5, zorder=3, clip_on=False)
+    margin = 0.2 + 0.025 * len(rows)
+    axes.set_xlim(1 - margin, len(rows) + margin)
     axes.locator_params(axis="x", integer=True, nbins=8)
 
 
 def _behind(rows: pd.DataFrame) -> str:
-    blocks = int(rows["blocks"].iloc[0])
-    return f"{blocks} {'datasets' if rows['dataset'].iloc[0] == ALL else 'groups'}"
+    blocks, word = int(rows["blocks"].iloc[0]), "dataset" if rows["dataset"].iloc[0] == ALL else "group"
+    return f"{blocks} {word}{'s' if blocks != 1 else ''}"
 
 
 def _critical_difference(axes: Axes, rows: pd.DataFrame) -> None:
@@ -118,7 +122,7 @@ def alike(mean_ranks: Sequence[float], critical: float) -> Iterator[tuple[int, i
 
 
 def _places(axes: Axes, rows: pd.DataFrame, level: float) -> None:
-    axes.set_xlabel(f"Mean rank over {_behind(rows)}; line: {level:.0%} interval of the place")
+    axes.set_xlabel(f"Place by mean rank over {_behind(rows)}; line: {level:.0%} interval")
     for place, row in enumerate(records(rows)):
         axes.plot(
             [row["position_low"], row["position_high"]], [place] * 2, color=QUIET, linewidth=1, solid_capstyle="butt"
