@@ -1,0 +1,50 @@
+"""What a command leaves in its log, and what it says in the terminal, when something goes wrong."""
+
+import sys
+
+import pytest
+
+from attnbench.cli import main
+from attnbench.reporting.status import run_status
+from attnbench.study import parse_study
+
+STUDY = "{{name: small, datasets: [phantom2d], models: [unet], output: {output}}}"
+
+
+@pytest.fixture
+def attnbench(tmp_path, monkeypatch):
+    """Runs a command on a small study and returns its exit status."""
+    (tmp_path / "study.yaml").write_text(STUDY.format(output=tmp_path / "results"))
+
+    def run(*words: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["attnbench", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code
+
+    return run
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_log_with_its_traceback(attnbench, tmp_path, capsys):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/tables").write_text("a file where a folder should be")
+    log = tmp_path / "tables.log"
+    assert attnbench("tables", "--study", str(tmp_path / "study.yaml"), "--log", str(log)) == 1
+    for said in (log.read_text(), capsys.readouterr().err):
+        lines = said.splitlines()
+        assert lines[0] == "Traceback (most recent call last):"
+        assert lines[-1].startswith("error: FileExistsError:") and "results/tables" in lines[-1]
+
+
+def test_an_expected_error_is_one_message_and_makes_a_run_failed(attnbench, tmp_path, capsys):
+    study = parse_study(
+        {"name": "small", "datasets": ["phantom2d"], "models": ["unet"], "output": str(tmp_path / "results")}
+    )
+    run = next(study.runs())
+    log = study.layout.run(run) / "train.log"
+    which = ("--dataset", "phantom2d", "--model", "unet", "--fold", "0", "--seed", "0")
+    assert attnbench("train", "--study", str(tmp_path / "study.yaml"), *which, "--log", str(log)) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "Traceback" not in said and log.read_text() == said
+    found = run_status(study.layout, run, log.stat().st_mtime)
+    assert found.state == "failed" and said.startswith(found.last_line)
