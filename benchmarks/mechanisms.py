@@ -1,0 +1,80 @@
+"""Row 5: a training step of the U-Net with every mechanism, against the authors' formulation written naively.
+
+Default backbone and places, one input channel; both networks have the same weights and, to rounding, the same numbers,
+which is checked first. What is given is the time of a step over that of the plain U-Net.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import MethodType
+
+import torch
+from torch import nn
+
+from attnbench.models.build import build_model
+from attnbench.models.names import mechanism_names
+from attnbench.models.registry import get_mechanism
+from attnbench.study import TrainingPart
+from attnbench.training.loop import take_step
+from attnbench.training.optimiser import make_optimiser
+from benchmarks.naive import FORMULAS
+from benchmarks.record import Record, compare
+from benchmarks.timing import interleave, paired_ratio
+
+INPUTS = {2: (4, 1, 64, 64), 3: (1, 1, 32, 32, 32)}
+REPEATS = 5
+# Never slower, less what two runs of the same network differ by.
+GOAL = ">= 0.97"
+
+
+def row_5(device: str) -> Iterator[Record]:
+    finish = torch.cuda.synchronize if device == "cuda" else None
+    for ndim, shape in INPUTS.items():
+        plain = _network("unet", ndim)
+        for name in mechanism_names():
+            variant = _network(name, ndim)
+            works = {"plain": plain, "ours": variant}
+            if name in FORMULAS:
+                works["naive"] = _naive(variant, name)
+                _same(variant, works["naive"], shape, name)
+            steps = {key: _step(network.to(device), shape, device) for key, network in works.items()}
+            seconds = interleave(steps, REPEATS, finish=finish)
+            over = paired_ratio(seconds["ours"], seconds["plain"])
+            what, note = f"{name}, {ndim}-D", f"{over.median:.2f} of the plain U-Net's step"
+            if name in FORMULAS:
+                yield compare(5, what, "authors' formulation", seconds["ours"], seconds["naive"], GOAL, note)
+            else:
+                ours = sorted(seconds["ours"])[REPEATS // 2]
+                yield Record(5, what, "written as its authors do", ours, None, "s", note=note)
+
+
+def _network(name: str, ndim: int) -> nn.Module:
+    torch.manual_seed(0)
+    return build_model(name, ndim, 1, 3)
+
+
+def _naive(network: nn.Module, name: str) -> nn.Module:
+    """A copy in which every module of the mechanism computes by its formula."""
+    other = copy.deepcopy(network)
+    for module in other.modules():
+        if type(module) is get_mechanism(name).module:
+            module.forward = MethodType(FORMULAS[name], module)
+    return other
+
+
+def _same(first: nn.Module, second: nn.Module, shape: tuple[int, ...], name: str) -> None:
+    x = torch.randn(shape)
+    with torch.no_grad():
+        expected, found = (network.eval()(x) for network in (first, second))
+    if (expected - found).abs().max() > 1e-3 * expected.abs().max():
+        raise AssertionError(f"{name}: the naive form differs by {(expected - found).abs().max():.2g}")
+
+
+def _step(network: nn.Module, shape: tuple[int, ...], device: str) -> Callable[[], object]:
+    images = torch.randn(shape, device=device)
+    masks = torch.randint(3, (shape[0], *shape[2:]), device=device)
+    optimiser = make_optimiser(network, TrainingPart(), torch.device(device))
+    return partial(take_step, network.train(), images, masks, optimiser, None)
