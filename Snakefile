@@ -10,7 +10,8 @@ from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.files import write_text
 from attnbench.layout import Run
-from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
+from attnbench.models.names import has_map
+from attnbench.reporting.names import ATTENTION, FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
 
 min_version("9.10")
 

@@ -12,7 +12,7 @@ from attnbench.cli import app
 from attnbench.study import parse_study
 
 VERBS = ("fetch", "prepare", "folds", "describe", "train", "predict", "score", "gather", "analyse", "tables", "figure")
-VERBS += ("measure", "score_observer", "export", "report", "transfer", "corrupt", "gather_shift")
+VERBS += ("measure", "score_observer", "export", "report", "transfer", "corrupt", "gather_shift", "attend")
 STUDY = {
     "name": "small",
     "datasets": ["phantom2d", "phantom3d"],

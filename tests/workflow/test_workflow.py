@@ -21,8 +21,8 @@ COMPARISON = {"analyse": 1, "tables": 1, "export": 1, "report": 1}
 
 
 def without_figures(jobs: dict[str, int]) -> dict[str, int]:
-    """Jobs by rule; there are as many figures as the study has, or none."""
-    return {rule: count for rule, count in jobs.items() if rule != "figure"}
+    """Jobs by rule; figures, and the maps that they show where other cases are chosen, are as many as there are."""
+    return {rule: count for rule, count in jobs.items() if rule not in ("figure", "attend")}
 
 
 def files_of(folder: Path) -> dict[str, int]:
@@ -37,7 +37,7 @@ def test_every_promised_file_is_there_and_whole(first_run):
     assert names == {"model.pt", "run.json", "train.log", "predictions.npz", "curves.tfevents"} | tables
     for table in ("comparison", "effects", "cost"):
         assert {path.suffix for path in results.glob(f"tables/{table}.*")} == {".csv", ".md", ".tex"}
-    for figure in ("scores", "learning", "cases_phantom2d"):
+    for figure in ("scores", "learning", "cases_phantom2d", "attention_phantom2d"):
         assert {path.suffix for path in results.glob(f"figures/{figure}.*")} == {".pdf", ".png", ".csv"}
     assert [
         path for path in results.rglob("*") if path.is_file() and not path.stat().st_size and path.suffix != ".log"
@@ -47,7 +47,7 @@ def test_every_promised_file_is_there_and_whole(first_run):
 
 def test_every_job_has_a_log_and_a_benchmark(first_run):
     results = first_run[0].results
-    jobs = 1 + 1 + 1 + 2 + 2 + 4 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + len(list(results.glob("figures/*.png")))
+    jobs = 1 + 1 + 1 + 2 + 2 + 4 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + 1 + len(list(results.glob("figures/*.png")))
     assert len(list(results.glob("benchmarks/**/*.tsv"))) == jobs
     logs = {path for pattern in ("logs/**/*.log", "runs/**/train.log") for path in results.glob(pattern)}
     assert len(logs - {results / "logs/provenance.log"}) == jobs
@@ -90,6 +90,15 @@ def test_the_reported_mean_is_the_mean_of_the_scores(first_run):
     dice = scores[(scores["metric"] == "dice") & (scores["class"] == 1)].groupby("model")["value"].mean()
     reported = means[(means["metric"] == "dice") & (means["class"] == "1")].set_index("model")["mean"]
     assert reported.to_dict() == pytest.approx(dice.to_dict(), rel=1e-12)
+
+
+def test_the_attention_gate_has_its_maps_on_the_cases_that_are_shown(first_run):
+    results = first_run[0].results
+    shown = pd.read_csv(results / "analysis/cases.csv", dtype={"case": str})
+    with np.load(results / "attention/phantom2d/attention_gate.npz") as maps:
+        assert sorted(maps.files) == sorted(shown["case"])
+    drawn = pd.read_csv(results / "figures/attention_phantom2d.csv", dtype={"case": str})
+    assert list(drawn["case"]) == list(shown["case"]) and set(drawn["model"]) == {"attention_gate"}
 
 
 def test_a_run_ends_with_the_comparison_and_the_paths(first_run):

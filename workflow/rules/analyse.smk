@@ -1,4 +1,4 @@
-# Scores in; means, effects, interactions with difficulty and cost out.
+# Scores in; means, effects, interactions with difficulty and cost out; then where models look in the cases it chose.
 
 
 rule analyse:
@@ -52,3 +52,27 @@ rule analyse:
         "analyse the scores"
     shell:
         "attnbench analyse --study {params.study:q} --log {log:q}"
+
+
+rule attend:
+    input:
+        layout.analysis / "cases.csv",
+    output:
+        maps=layout.attention("{dataset}", "{model}"),
+        averages=layout.attention("{dataset}", "{model}").with_suffix(".csv"),
+    log:
+        layout.log("attend/{dataset}/{model}"),
+    benchmark:
+        layout.benchmark("attend/{dataset}/{model}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+        decides=lambda wildcards: decides("attend", wildcards.dataset, wildcards.model),
+    message:
+        "attention maps of {wildcards.model} on {wildcards.dataset}"
+    shell:
+        "attnbench attend --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model} --log {log:q}"

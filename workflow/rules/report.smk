@@ -43,6 +43,11 @@ rule figure:
     input:
         analysis=rules.analyse.output,
         scores=layout.scores,
+        attention=lambda wildcards: [
+            layout.attention(wildcards.name.removeprefix(ATTENTION), model.name)
+            for model in study.models
+            if wildcards.name.startswith(ATTENTION) and has_map(model)
+        ],
     output:
         report(
             layout.figures / "{name}.png",

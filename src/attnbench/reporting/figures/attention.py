@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,8 +44,10 @@ _MARGIN_MM = 6.0
 _READABLE_MM = 17.0
 _LEGEND_MM = 20.0
 _NAMED = 10
+_CHARACTERS_PER_INCH = 19
 _LEAST, _MOST = "#542788", "#fdb863"  # dark and light: less and more in grey print, too
-_OCTAVES = 2.0
+_OCTAVES = float(np.log2(3))
+_TICKS = {-_OCTAVES: "1/3", -1.0: "1/2", 0.0: "1", 1.0: "2", _OCTAVES: "3"}
 _OPAQUE = 0.85
 _COLUMNS = [
     "dataset", "case", "rule", "of_model", "model", "fold", "seed", "place", "mean", "inside", "boundary", "background",
@@ -84,7 +87,8 @@ def _grid(page: Page, columns: int, planes: Sequence[Plane]) -> tuple[Figure, ND
     """A figure with a row of panels per case, and the panels' width in mm; one column wide where that is enough."""
     whole = page.single if columns * 1.2 * _READABLE_MM <= page.single - _MARGIN_MM else page.double
     width = (whole - _MARGIN_MM) / columns
-    height = sum(width * plane.box[1] / plane.box[0] + 6.0 for plane in planes) + _LEGEND_MM
+    titles = 3.0 * (1 if width > 30 else 2 if width > 20 else 3)
+    height = sum(width * plane.box[1] / plane.box[0] + titles + 2.0 for plane in planes) + _LEGEND_MM
     figure = new_figure(whole, min(height, page.tallest))
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
     return figure, figure.subplots(len(planes), columns, squeeze=False), width
@@ -128,7 +132,7 @@ def _case(
 
 
 def _overlay(relative: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at a quarter and at four times."""
+    """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at a third and at three times."""
     with np.errstate(divide="ignore"):
         octaves = np.clip(np.log2(relative), -_OCTAVES, _OCTAVES)
     colours = np.where(octaves[..., None] < 0, to_rgb(_LEAST), to_rgb(_MOST))
@@ -143,16 +147,20 @@ def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[
     on_grey = colours[:, :3] * colours[:, 3:] + 0.5 * (1 - colours[:, 3:])
     scale = ScalarMappable(Normalize(-_OCTAVES, _OCTAVES), ListedColormap(on_grey))
     bar = figure.colorbar(
-        scale, ax=panels.ravel().tolist(), location="bottom", shrink=0.4, aspect=40, ticks=[-2, -1, 0, 1, 2]
+        scale, ax=panels.ravel().tolist(), location="bottom", shrink=0.4, aspect=40, ticks=list(_TICKS)
     )
-    bar.ax.set_xticklabels(["¼", "½", "1", "2", "4"])
+    bar.ax.set_xticklabels(list(_TICKS.values()))
     bar.set_label("Weight of a position, relative to the map's mean")
-    figure.suptitle(
-        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean inside the reference",
-        x=0.01, ha="left", fontsize=7,
-    )  # fmt: skip
+    heading = (
+        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean inside the reference"
+    )
+    figure.suptitle(_wrapped(figure, heading), x=0.01, ha="left", fontsize=7)
     if left_out:
-        names = ", ".join(map(display_name, left_out[:12])) + (
-            f" and {len(left_out) - 12} others" * (len(left_out) > 12)
-        )
-        figure.supxlabel(f"Not shown, for want of room: {names}", fontsize=6, wrap=True)
+        more = f" and {len(left_out) - _NAMED} others" if len(left_out) > _NAMED else ""
+        named = ", ".join(map(display_name, left_out[:_NAMED]))
+        figure.supxlabel(_wrapped(figure, f"Not shown, for want of room: {named}{more}"), fontsize=6)
+
+
+def _wrapped(figure: Figure, text: str) -> str:
+    """Text broken into lines as wide as the figure."""
+    return textwrap.fill(text, int(figure.get_figwidth() * _CHARACTERS_PER_INCH))
