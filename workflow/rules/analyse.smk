@@ -56,7 +56,11 @@ rule analyse:
 
 rule attend:
     input:
-        layout.analysis / "cases.csv",
+        cases=layout.analysis / "cases.csv",
+        models=lambda wildcards: [
+            layout.run(Run(wildcards.dataset, wildcards.model, fold, study.seeds[0])) / "model.pt"
+            for fold in study.folds_to_run()
+        ],
     output:
         maps=layout.attention("{dataset}", "{model}"),
         averages=layout.attention("{dataset}", "{model}").with_suffix(".csv"),
