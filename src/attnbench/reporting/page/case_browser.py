@@ -66,8 +66,8 @@ def _dataset(study: Study, dataset: str, values: pd.DataFrame, metric: str, shar
             used += sum(len(picture or "") for picture in [*pictures["masks"], *list(pictures.values())[:3]])
             if used > share:
                 break
-            scores = [number(value, decimals(METRICS[metric].unit)) for value in table.loc[case].astype(float).tolist()]
-            own = [_known(gain) for gain in gains.loc[case].astype(float).tolist()]
+            scores = [number(value, decimals(METRICS[metric].unit)) for value in np.asarray(table.loc[case], float)]
+            own = [_known(gain) for gain in np.asarray(gains.loc[case], float)]
             shown.append({"case": case, "scores": scores, "gains": own, **pictures})
     classes = [(name, class_colour(int(key))) for key, name in store.info.classes.items()]
     return {"title": display_name(dataset), "classes": classes, "total": len(table), "cases": shown}
