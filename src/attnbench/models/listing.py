@@ -153,7 +153,10 @@ def _section(word: str) -> str:
         default = ", ".join(slot for slot, names in placed.items() if name in names)
         deepest = f", the {found.deepest} deepest levels" if found.deepest else ""
         lines.append(f"**{found.title}.** {text}\n\n")
-        lines.append(f"Placed in {default}{deepest}; allowed: {', '.join(found.slots)}.\n\n{_citation(found.paper)}\n")
+        has_map = hasattr(found.module, "attention_map")
+        mapped = "Has an attention map." if has_map else "Weights channels alone: no map."
+        lines.append(f"Placed in {default}{deepest}; allowed: {', '.join(found.slots)}. {mapped}\n\n")
+        lines.append(f"{_citation(found.paper)}\n")
     return "".join(lines).rstrip("\n") + "\n"
 
 
