@@ -21,6 +21,7 @@ from attnbench.reporting.names import display_name, figure_names
 from attnbench.reporting.page import write_report
 from attnbench.reporting.page.answer import answer
 from attnbench.reporting.page.case_browser import case_browser
+from attnbench.reporting.page.embed import tinted
 from attnbench.reporting.page.pictures import pictures
 from attnbench.study import parse_study
 
@@ -289,3 +290,14 @@ def test_the_script_is_small(page):
     study, _ = page(datasets=["phantom2d"], models=["unet"], cases=4)
     script = study.layout.report.read_text(encoding="utf-8").split("<script>")[1].split("</script>")[0]
     assert len(script.strip().splitlines()) < 150
+
+
+def test_thin_vessels_stay_whole_where_a_mask_shrinks():
+    mask = np.zeros((90, 120), np.uint8)
+    mask[:, 31:33] = 1
+    mask[50:, 60:] = 2
+    with Image.open(io.BytesIO(inside(tinted(mask, (60, 45), {1: "#ff0000", 2: "#0000ff"})))) as opened:
+        shown = np.asarray(opened.convert("RGBA"))
+    red, blue = ((shown[..., 3] > 0) & (shown[..., channel] == 255) for channel in (0, 2))
+    assert red.any(axis=1).all() and red.sum() <= 2 * 45
+    assert blue.sum() == 30 * 20 and not (red & blue).any()

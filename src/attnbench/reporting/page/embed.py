@@ -28,25 +28,34 @@ def photograph(picture: NDArray[np.float32], size: tuple[int, int]) -> str:
 
 def tinted(mask: NDArray[np.uint8], size: tuple[int, int], colours: dict[int, str]) -> str:
     """(H, W) classes at `size` as an indexed PNG: each class in its colour, its edge opaque, the rest transparent."""
-    large = _enlarged(mask, size)
-    edge = _edge(large)
+    fitted = _fitted(mask, size)
+    edge = _edge(fitted)
     places = {number: place for place, number in enumerate(colours)}
-    indexed = np.zeros(large.shape, np.uint8)
+    indexed = np.zeros(fitted.shape, np.uint8)
     for number, place in places.items():
-        indexed[large == number] = 1 + 2 * place
-        indexed[(large == number) & edge] = 2 + 2 * place
+        indexed[fitted == number] = 1 + 2 * place
+        indexed[(fitted == number) & edge] = 2 + 2 * place
     palette = [(0, 0, 0), *(_rgb(colour) for colour in colours.values() for _ in range(2))]
     return _indexed(indexed, palette, [0, *[_TINT, 255] * len(colours)])
 
 
 def outlined(mask: NDArray[np.uint8], size: tuple[int, int]) -> str:
     """The edges of all classes of a mask (H, W) at `size` in white."""
-    large = _enlarged(mask, size)
-    return _indexed((_edge(large) & (large > 0)).astype(np.uint8), [(0, 0, 0), (255, 255, 255)], [0, 255])
+    fitted = _fitted(mask, size)
+    return _indexed((_edge(fitted) & (fitted > 0)).astype(np.uint8), [(0, 0, 0), (255, 255, 255)], [0, 255])
 
 
-def _enlarged(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+def _fitted(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The mask at `size`; where it shrinks, a pixel gets the class that covers most of it, so that vessels stay whole.
+
+    Background gives way where it covers as much as a class.
+    """
+    if size[0] >= mask.shape[1]:
+        return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    numbers = [*range(1, int(mask.max()) + 1), 0]
+    classes = (Image.fromarray((mask == number).astype(np.uint8) * 255) for number in numbers)
+    cover = [np.asarray(each.resize(size, Image.Resampling.BOX)) for each in classes]
+    return np.array(numbers, np.uint8)[np.argmax(cover, axis=0)]
 
 
 def _edge(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:

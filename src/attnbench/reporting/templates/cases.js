@@ -44,10 +44,11 @@ function browseCases(data) {
     browser.querySelector(".panels").replaceChildren(
       panel(one, "Image", "", null, "Image"), panel(one, "Reference", "", one.reference, "Reference"), ...panels,
     );
+    const group = one.group === one.case ? "" : ` of group ${one.group}`;
     const slice = one.slice ? `, slice ${one.slice}` : "";
     const left = shownSet().total - shownSet().cases.length;
     browser.querySelector(".said").textContent =
-      `Case ${one.case} of group ${one.group}${slice}; ${data.metric} below each prediction, in brackets the gain over ` +
+      `Case ${one.case}${group}${slice}; ${data.metric} below each prediction, in brackets the gain over ` +
       `${data.baseline}.` + (left ? ` ${left} cases are left out to keep this file small.` : "");
     browser.querySelector(".classes").replaceChildren(
       ...shownSet().classes.map(([name, colour]) => {
