@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from attnbench.data.store import DatasetInfo
+
 SPACINGS = (0.07, 0.18, 0.6, 0.9765625, 1.0, 1.5, 3.0)
 
 
@@ -45,5 +47,33 @@ def random_pair() -> Callable[[int], tuple[np.ndarray, np.ndarray, tuple[float, 
             return _mask(rng, shape), reference, spacing
         prediction = np.roll(reference, int(rng.integers(-3, 4)), axis=int(rng.integers(ndim)))
         return prediction ^ (rng.random(shape) < 0.002) | (reference & (rng.random(shape) < 0.5)), reference, spacing
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def toy_info() -> Callable[..., DatasetInfo]:
+    """Facts of a dataset with two classes, resampled and with a field of view; with a second observer or without."""
+
+    def make(has_observer2: bool) -> DatasetInfo:
+        return DatasetInfo(
+            name="toy",
+            title="Toy",
+            task="blobs",
+            modality="none",
+            ndim=2,
+            channels=1,
+            classes={1: "large", 2: "small"},
+            spacing_unit="um",
+            normalisation="none",
+            spacing=None,
+            size=(8, 8),
+            resampled=True,
+            has_fov=True,
+            has_observer2=has_observer2,
+            groups_inferred=False,
+            licence="MIT",
+            citation="none",
+        )
 
     return make

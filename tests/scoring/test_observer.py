@@ -5,31 +5,11 @@ import pandas as pd
 import pytest
 
 from attnbench.data.case import PreparedCase
-from attnbench.data.store import DatasetInfo, write_store
+from attnbench.data.store import write_store
 from attnbench.errors import DataError
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.observer import OBSERVER_COLUMNS, score_observer
 from attnbench.study import parse_study
-
-INFO = DatasetInfo(
-    name="toy",
-    title="Toy",
-    task="blobs",
-    modality="none",
-    ndim=2,
-    channels=1,
-    classes={1: "large", 2: "small"},
-    spacing_unit="um",
-    normalisation="none",
-    spacing=None,
-    size=(8, 8),
-    resampled=True,
-    has_fov=True,
-    has_observer2=True,
-    groups_inferred=False,
-    licence="MIT",
-    citation="none",
-)
 
 
 def case_of(number, observed):
@@ -67,9 +47,9 @@ def study(tmp_path):
     return parse_study(content)
 
 
-def test_the_observer_is_scored_like_a_prediction_where_there_is_one(study):
+def test_the_observer_is_scored_like_a_prediction_where_there_is_one(study, toy_info):
     cases = [case_of(number, observed=number != 2) for number in range(4)]
-    write_store(study.layout.prepared("toy"), cases, INFO)
+    write_store(study.layout.prepared("toy"), cases, toy_info(has_observer2=True))
     score_observer(study, "toy")
     found = pd.read_csv(study.layout.observer("toy"), dtype=dict.fromkeys(("case", "group", "unit"), "str"))
     expected = []
@@ -84,7 +64,7 @@ def test_the_observer_is_scored_like_a_prediction_where_there_is_one(study):
     assert set(found.loc[(found["case"] == "000") & (found["class"] == 2), "status"]) == {"both_empty"}
 
 
-def test_without_a_second_observer_there_is_nothing_to_score(study):
-    write_store(study.layout.prepared("toy"), [case_of(1, observed=False)], INFO)
+def test_without_a_second_observer_there_is_nothing_to_score(study, toy_info):
+    write_store(study.layout.prepared("toy"), [case_of(1, observed=False)], toy_info(has_observer2=True))
     with pytest.raises(DataError, match="toy: no case was annotated by a second observer"):
         score_observer(study, "toy")

@@ -8,7 +8,7 @@ import pytest
 
 from attnbench.data.case import PreparedCase
 from attnbench.data.folds import load_folds, write_folds
-from attnbench.data.store import CaseStore, DatasetInfo, write_store
+from attnbench.data.store import CaseStore, write_store
 from attnbench.errors import DataError
 from attnbench.layout import Run
 from attnbench.scoring.case import score_masks
@@ -18,25 +18,6 @@ from attnbench.scoring.run import score_run
 from attnbench.study import parse_study
 
 RUN = Run("toy", "unet", 0, 0)
-INFO = DatasetInfo(
-    name="toy",
-    title="Toy",
-    task="blobs",
-    modality="none",
-    ndim=2,
-    channels=1,
-    classes={1: "large", 2: "small"},
-    spacing_unit="um",
-    normalisation="none",
-    spacing=None,
-    size=(8, 8),
-    resampled=True,
-    has_fov=True,
-    has_observer2=False,
-    groups_inferred=False,
-    licence="MIT",
-    citation="none",
-)
 
 
 def _case(number: int) -> PreparedCase:
@@ -70,7 +51,7 @@ def _predict(case: PreparedCase) -> np.ndarray:
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(tmp_path, toy_info):
     content = {
         "name": "trial",
         "datasets": ["toy"],
@@ -81,7 +62,7 @@ def study(tmp_path):
     }
     study = parse_study(content)
     prepared = study.layout.prepared("toy")
-    write_store(prepared, map(_case, range(8)), INFO)
+    write_store(prepared, map(_case, range(8)), toy_info(has_observer2=False))
     write_folds(prepared, study.folds, study.layout.folds("toy"))
     return study
 
