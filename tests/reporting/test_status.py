@@ -32,7 +32,8 @@ def half_done(write_study):
 
 def test_every_run_is_in_the_state_that_its_files_show(half_done):
     folder = half_done.layout.output / "runs/phantom2d/attention_gate"
-    log_for(folder / "fold0-seed0/train.log", "step 40\nstep 80\n", age_s=20)
+    run = "phantom2d/attention_gate/fold0-seed0"
+    log_for(folder / "fold0-seed0/train.log", f"{run}  step 40\n{run}  step 80\n", age_s=20)
     failure = "step 40\nerror: loss is NaN at step 41\n  lower learning_rate\nof the study\n"
     log_for(folder / "fold0-seed1/train.log", failure, age_s=9)
     log_for(folder / "fold1-seed0/train.log", "step 40\n", age_s=5000)

@@ -47,8 +47,9 @@ def run_status(layout: Layout, run: Run, now: float) -> RunStatus:
     errors = [line for line in lines if line.startswith("error:")]
     if errors:
         return RunStatus(run, "failed", step, errors[-1])
+    line = lines[-1].removeprefix(f"{run}  ") if lines else ""
     state = "running" if now - log.stat().st_mtime < _QUIET_S else "stopped"
-    return RunStatus(run, state, step, lines[-1] if lines else "")
+    return RunStatus(run, state, step, line)
 
 
 def training_left(study: Study, found: Sequence[RunStatus]) -> float:
