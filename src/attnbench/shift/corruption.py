@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from attnbench.data.corrupt import LEVELS, corrupt
 from attnbench.data.resample import resample_mask
 from attnbench.data.store import CaseStore
-from attnbench.files import write_csv
-from attnbench.inference import trained_network
+from attnbench.files import write_rows
+from attnbench.inference import Trained, trained_network
 from attnbench.layout import Run
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.run import origin_of
@@ -32,17 +33,18 @@ def score_corrupted(study: Study, run: Run) -> None:
     `CORRUPTED_COLUMNS`: those of scores, then kind and level (1 to 5; level 0 is `scores.csv`). Images are made worse
     as they are shown and nothing but the scores is kept.
     """
-    frames = []
     with trained_network(study, run) as trained:
-        store, classes = trained.inputs.store, {number: number for number in trained.inputs.store.info.classes}
-        cases = [store.index(case) for case in trained.inputs.fold.test]
-        shown = list(itertools.product(cases, study.corruptions, LEVELS))
-        images = (corrupted_image(store, index, kind, level) for index, kind, level in shown)
-        scored = score_images(trained, store, [index for index, _, _ in shown], images, classes, study.metrics)
-        for (_, kind, level), rows in zip(shown, scored, strict=True):
-            frames.append(pd.DataFrame(rows).assign(**origin_of(run), corruption=kind, level=level))
-    table = pd.concat(frames, ignore_index=True)[list(CORRUPTED_COLUMNS)]
-    write_csv(study.layout.run(run) / "corrupted.csv", table)
+        write_rows(study.layout.run(run) / "corrupted.csv", CORRUPTED_COLUMNS, _corrupted(study, run, trained))
+
+
+def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, Any]]:
+    store, classes = trained.inputs.store, {number: number for number in trained.inputs.store.info.classes}
+    cases = [store.index(case) for case in trained.inputs.fold.test]
+    shown = list(itertools.product(cases, study.corruptions, LEVELS))
+    images = (corrupted_image(store, index, kind, level) for index, kind, level in shown)
+    scored = score_images(trained, store, [index for index, _, _ in shown], images, classes, study.metrics)
+    for (_, kind, level), rows in zip(shown, scored, strict=True):
+        yield from (origin_of(run) | row | {"corruption": kind, "level": level} for row in rows)
     log.info("%s: scored on %d cases at %d levels of %s", run, len(cases), len(LEVELS), ", ".join(study.corruptions))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-
-import pandas as pd
+from collections.abc import Iterator
+from typing import Any
 
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
-from attnbench.files import write_csv
+from attnbench.files import write_rows
 from attnbench.inference import Trained, trained_network
 from attnbench.layout import Run
 from attnbench.scoring.definitions import SCORE_COLUMNS
@@ -29,11 +29,11 @@ def score_transfer(study: Study, run: Run) -> None:
     on their own grid and inside their field of view. Raises `DataError` when the two sets are normalised differently.
     """
     with trained_network(study, run) as trained:
-        frames = [_transferred(study, run, trained, part) for part in study.transfers_of(run.dataset)]
-    write_csv(study.layout.run(run) / "transfer.csv", pd.concat(frames, ignore_index=True))
+        rows = (row for part in study.transfers_of(run.dataset) for row in _transferred(study, run, trained, part))
+        write_rows(study.layout.run(run) / "transfer.csv", TRANSFER_COLUMNS, rows)
 
 
-def _transferred(study: Study, run: Run, trained: Trained, part: TransferPart) -> pd.DataFrame:
+def _transferred(study: Study, run: Run, trained: Trained, part: TransferPart) -> Iterator[dict[str, Any]]:
     own, store = trained.inputs.store, CaseStore.open(study.layout.prepared(part.test))
     if own.info.normalisation != store.info.normalisation:
         raise DataError(
@@ -42,8 +42,7 @@ def _transferred(study: Study, run: Run, trained: Trained, part: TransferPart) -
         )
     indices = range(len(store))
     classes = part.mapped(own.info.classes, store.info.classes)
-    scored = score_images(trained, store, indices, map(store.image, indices), classes, study.metrics)
     origin = origin_of(run) | {"test": part.test}
-    rows = [origin | row for rows in scored for row in rows]
+    for rows in score_images(trained, store, indices, map(store.image, indices), classes, study.metrics):
+        yield from (origin | row for row in rows)
     log.info("%s: scored on %d cases of %s", run, len(store), part.test)
-    return pd.DataFrame(rows, columns=list(TRANSFER_COLUMNS))
