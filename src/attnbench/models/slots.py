@@ -25,6 +25,7 @@ class Chain(nn.ModuleList):
         self.gates.append(gate)
 
     def forward(self, x: Tensor, signals: Mapping[str, Tensor]) -> Tensor:
+        """Pass x (B, C, *spatial) through all of them; a gated one also receives the signal it is gated by."""
         for module, gate in zip(self, self.gates, strict=True):
             x = module(x, signals[gate]) if gate else module(x)
         return x

@@ -38,6 +38,7 @@ class AxisAttention(nn.Module):
         return weights.mean((1, 2)).reshape(shape[:-1]).movedim(-1, axis + 1)
 
     def forward(self, x: Tensor, axis: int) -> Tensor:
+        """Features (B, *spatial, C) to the same shape; `axis` counts the spatial axes from 0."""
         (q, k, v), shape = self._split(x, axis)
         attended = F.scaled_dot_product_attention(q, k, v, scale=self.scale).transpose(1, 2)
         attended = attended.reshape(*shape[:-1], x.shape[-1]).movedim(-2, axis + 1)

@@ -49,6 +49,7 @@ class Reconstruction(nn.Module):
         self.norm = BATCH_NORM[ndim](channels)
 
     def forward(self, sequence: Tensor, grid: torch.Size, like: Tensor) -> Tensor:
+        """Features (B, C, *spatial), the positions those of `like`; what the last patches have beyond them is cut."""
         mixed = self.mix(sequence.transpose(1, 2).unflatten(2, grid))
         filled = F.interpolate(mixed, [side * self.patch for side in grid], mode="nearest")
         inside = (slice(None), slice(None), *(slice(side) for side in like.shape[2:]))
@@ -79,6 +80,7 @@ class ChannelAttention(nn.Module):
         return [F.instance_norm(score).softmax(3) for score in scores]
 
     def forward(self, sequences: Sequence[Tensor], joined: Tensor) -> list[Tensor]:
+        """Tokens (B, N, C_i) of each skip and of all, (B, N, C), to new tokens (B, N, C_i) of each."""
         value = self._split(self.value(joined))
         mixed = [(weights @ value).mean(1).transpose(1, 2) for weights in self.weights(sequences, joined)]
         return [output(x) for output, x in zip(self.output, mixed, strict=True)]
@@ -102,6 +104,7 @@ class FusionLayer(nn.Module):
         return [norm(x) for norm, x in zip(self.norms, sequences, strict=True)], joined
 
     def forward(self, sequences: Sequence[Tensor]) -> list[Tensor]:
+        """Tokens (B, N, C_i) of every skip to tokens of the same shapes."""
         attended = self.attention(*self.normalised(sequences))
         added = [x + y for x, y in zip(sequences, attended, strict=True)]
         return [x + mlp(x) for mlp, x in zip(self.mlps, added, strict=True)]
