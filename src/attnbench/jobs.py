@@ -26,11 +26,8 @@ def code(verb: str, study: Study | None = None, model: str | None = None) -> lis
     """Source files that `attnbench <verb>` runs: all it imports, the mechanisms of `model` where one is given, and the
     templates and styles that these name.
     """
-    roots = set(_imports_of_verb(verb))
-    if study and model:
-        roots |= {f"attnbench.models.attention.{name}" for name in mechanisms_of(study.model(model))}
-    modules = [_file(module) for module in sorted(_closure(frozenset(roots)))]
-    return [_here(path) for path in (*modules, *_named_by(tuple(modules)))]
+    mechanisms = mechanisms_of(study.model(model)) if study and model else ()
+    return list(_code(verb, tuple(mechanisms)))
 
 
 def catalog_files(dataset: str) -> list[Path]:
@@ -46,7 +43,8 @@ def decides(verb: str, study: Study, dataset: str = "", model: str = "") -> str:
     graph of a study.
     """
     part = _PARTS.get(verb, _nothing)(study, dataset, model)
-    content = {"code": _hash(tuple(code(verb, study, model))), "study": part}
+    mechanisms = mechanisms_of(study.model(model)) if model else ()
+    content = {"code": _hash_of_code(verb, tuple(mechanisms)), "study": part}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
@@ -57,9 +55,16 @@ def uses_gpu(study: Study) -> bool:
 
 
 @cache
-def _hash(files: tuple[Path, ...]) -> str:
+def _code(verb: str, mechanisms: tuple[str, ...]) -> tuple[Path, ...]:
+    roots = {*_imports_of_verb(verb), *(f"attnbench.models.attention.{name}" for name in mechanisms)}
+    modules = [_file(module) for module in sorted(_closure(frozenset(roots)))]
+    return tuple(_here(path) for path in (*modules, *_named_by(tuple(modules))))
+
+
+@cache
+def _hash_of_code(verb: str, mechanisms: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for path in files:
+    for path in _code(verb, mechanisms):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

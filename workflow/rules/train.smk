@@ -56,11 +56,10 @@ rule measure:
         " --log {log:q}"
 
 
+# The folds have the hash of the prepared data and change with them: one input for every run instead of three.
 rule train:
     input:
-        dataset=layout.prepared("{dataset}") / "dataset.json",
-        cases=layout.prepared("{dataset}") / "cases.csv",
-        folds=layout.folds("{dataset}"),
+        layout.folds("{dataset}"),
     output:
         model=layout.run(any_share) / "model.pt",
         history=layout.run(any_share) / "history.csv",
@@ -87,8 +86,7 @@ rule train:
 
 rule predict:
     input:
-        model=rules.train.output.model,
-        facts=rules.train.output.facts,
+        rules.train.output.model,
     output:
         predictions=layout.run(any_share) / "predictions.npz",
         calibration=layout.run(any_share) / "calibration.csv",
