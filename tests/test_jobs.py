@@ -33,7 +33,7 @@ def words(paths: list[Path]) -> set[str]:
 
 
 def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, str]:
-    decided = ("prepare", "folds", "describe", "train", "score", "analyse", "tables", "figure")
+    decided = ("prepare", "folds", "describe", "train", "score", "transfer", "corrupt", "analyse", "tables", "figure")
     return {verb: jobs.decides(verb, study, dataset, model) for verb in decided}
 
 
@@ -102,7 +102,13 @@ def test_rooms_after_training_are_no_code_of_training():
 def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     comparison = {"analyse", "tables", "figure"}
     assert changed(analysis={"bootstrap": 300}) == comparison
-    assert changed(metrics=["dice"]) == comparison | {"score"}
+    assert changed(metrics=["dice"]) == comparison | {"score", "transfer", "corrupt"}
+    assert changed(corruptions=["blur"]) == {"corrupt", "tables"}
+    assert changed(small_data=[50]) == {"tables"}
+    transfer = {"train": "phantom2d", "test": "phantom3d"}
+    assert changed(transfer=[transfer]) == {"transfer", "tables"}
+    by_name, stated = (study(transfer=[{**transfer, **said}]) for said in ({}, {"classes": {1: 1, 2: 2, 3: 3}}))
+    assert jobs.decides("transfer", by_name, "phantom2d") == jobs.decides("transfer", stated, "phantom2d")
     assert changed(models=["unet", "attention_gate"]) == comparison
     assert changed(training={"steps": 3}) == {"describe", "train", "tables"}
     assert changed(folds={"outer": 3}) == {"folds", "tables"}
