@@ -18,7 +18,8 @@ values misses their median with probability 2^(1 - n), which is 12.5 % for four 
 STUDENTISED_FROM = 20
 """From so many groups on the studentised bootstrap covers better: where differences are skewed 93.3 to 93.6 % with 20
 to 40 groups, against 92.3 to 92.7 % of the widened percentile and 92.5 to 92.8 % of BCa widened alike; where they are
-normal all three lie within 0.8 % of each other. With few groups its ends are erratic."""
+normal all three lie within 0.8 % of each other. With few groups its ends are erratic: of skewed differences the widest
+interval in a hundred is 1.7 times that of the percentile with 20 groups, and 3 times with 14."""
 
 
 def widened_tail(confidence: float, groups: int) -> float:
