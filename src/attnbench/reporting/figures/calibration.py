@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from attnbench.study import Study
 
 _DIGITS = 4
-_LINE_MM = 3.0
-_ROOM_BESIDE_MM = 80.0
 
 
 def calibration(study: Study) -> Drawn:
@@ -28,9 +26,7 @@ def calibration(study: Study) -> Drawn:
     if frame.empty:
         return message_figure(page, "No prediction has been compared with its probabilities yet.", frame)
     names = [part.name for part in study.datasets]
-    columns = min(len(names), page.columns())
-    beside = (page.single if len(names) == 1 else page.double) / columns > _ROOM_BESIDE_MM
-    figure, panels = grid(page, len(names), 55 if beside else 58 + _LINE_MM * len(styles), columns=columns)
+    figure, panels = grid(page, len(names), 48, columns=page.columns(80))
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(display_name(name))
         rows = frame[frame["dataset"] == name]
@@ -52,7 +48,7 @@ def calibration(study: Study) -> Drawn:
         ]
         axes.legend(
             handles=model_handles(known, lines=True), title="Expected calibration error",
-            title_fontsize=7, alignment="left", loc="upper left", borderaxespad=0,
-            bbox_to_anchor=(1.03, 1) if beside else (0, -0.17),
+            title_fontsize=6, fontsize=6, handlelength=1.8, alignment="left", loc="upper left", borderaxespad=0,
+            bbox_to_anchor=(1.03, 1),
         )  # fmt: skip
     return Drawn(figure, frame)

@@ -49,6 +49,25 @@ def grid(
     return figure, axes[:panels]
 
 
+def blocks(
+    page: Page, datasets: int, panels: int, panel_mm: float, extra_mm: float, widths_mm: Sequence[float]
+) -> tuple[Figure, list[list[Axes]]]:
+    """A grid in which every dataset has so many panels and begins a row; returns the panels of each dataset.
+
+    `widths_mm` are least widths of a panel: the first one that fits the page's height is taken, else the last.
+    """
+    for width in widths_mm:
+        lines = math.ceil(panels / page.columns(width))
+        if datasets * lines * panel_mm + extra_mm <= page.tallest:
+            break
+    columns = math.ceil(panels / lines)
+    figure, axes = grid(page, datasets * lines * columns, panel_mm, extra_mm, columns)
+    own = [axes[place * lines * columns : (place + 1) * lines * columns] for place in range(datasets)]
+    for unused in (panel for block in own for panel in block[panels:]):
+        unused.remove()
+    return figure, [block[:panels] for block in own]
+
+
 def leads_row(axes: Axes) -> bool:
     """Whether a panel stands first in its row of the grid, where the names of rows are written."""
     place = axes.get_subplotspec()

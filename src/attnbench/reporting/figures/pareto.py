@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -10,8 +11,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from attnbench.reporting.figures.drawing import (
     Drawn,
+    blocks,
     coloured,
-    grid,
     leads_row,
     legend_mm,
     message_figure,
@@ -62,21 +63,15 @@ def pareto(study: Study) -> Drawn:
         return message_figure(page, "No model has both a score and a cost yet.", frame)
     higher, names = METRICS[metric].higher_is_better, [part.name for part in study.datasets]
     styles = _in_colour(study, frame, costs, higher)
-    beside = len(costs) if page.double / len(costs) >= _LEAST_MM else min(3, len(costs))
-    slots = beside * math.ceil(len(costs) / beside)
     legend = legend_mm(len(styles) + 1, page.double)
-    figure, panels = grid(page, len(names) * slots, 42, extra_mm=legend + 4, columns=beside)
-    for position, axes in enumerate(panels):
-        name, place = names[position // slots], position % slots
-        if place >= len(costs):
-            axes.remove()
-            continue
-        rows = frame[frame["dataset"] == name].dropna(subset=["mean", costs[place]])
-        axes.set_title(display_name(name) if place == 0 else " ")
+    figure, panels = blocks(page, len(names), len(costs), 42, legend + 4, [_LEAST_MM])
+    for axes, (name, cost) in zip(chain(*panels), product(names, costs), strict=True):
+        rows = frame[frame["dataset"] == name].dropna(subset=["mean", cost])
+        axes.set_title(display_name(name) if cost == costs[0] else " ")
         if rows.empty:
             say(axes, "no score or\nno cost yet")
             continue
-        _panel(axes, rows, costs[place], higher, styles)
+        _panel(axes, rows, cost, higher, styles)
         axes.set_ylabel(METRICS[metric].label if leads_row(axes) else "")
         axes.tick_params(labelleft=leads_row(axes))
     figure.align_ylabels()

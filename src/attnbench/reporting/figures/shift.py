@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import chain, product
 from typing import TYPE_CHECKING
 
 from attnbench.reporting.figures.curves import draw_curves
 from attnbench.reporting.figures.drawing import (
     Drawn,
+    blocks,
     coloured,
     ends_column,
     grid,
@@ -37,13 +39,9 @@ def corruption(study: Study) -> Drawn:
     if frame.empty:
         return message_figure(page, "No model has been scored on images made worse yet.", frame)
     names, kinds = [part.name for part in study.datasets], list(study.corruptions)
-    few = min(len(kinds), page.columns())
-    columns = few if len(names) * len(kinds) <= 4 * few else min(len(kinds), page.columns(29))
-    figure, panels = grid(
-        page, len(names) * len(kinds), 40, extra_mm=legend_mm(len(styles) + 1, page.double), columns=columns
-    )
-    for position, axes in enumerate(panels):
-        name, kind = names[position // len(kinds)], kinds[position % len(kinds)]
+    legend = legend_mm(len(styles) + 1, page.double)
+    figure, panels = blocks(page, len(names), len(kinds), 40, legend, [55, 40, 29])
+    for axes, (name, kind) in zip(chain(*panels), product(names, kinds), strict=True):
         axes.set_title(display_name(kind), fontweight="normal", loc="center")
         rows = frame[(frame["dataset"] == name) & (frame["corruption"] == kind)]
         if rows.empty:

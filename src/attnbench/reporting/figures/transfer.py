@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from attnbench.study import Study
 
+_LEVEL_NAMES = 3
+
 
 def transfer(study: Study) -> Drawn:
     """One matrix per model: rows are training sets, columns test sets; score, and difference from the baseline."""
@@ -43,6 +45,9 @@ def transfer(study: Study) -> Drawn:
         axes.set_ylabel("Trained on" if leads_row(axes) else "")
         axes.set_yticks(range(len(names)), [display_name(name) if leads_row(axes) else "" for name in names])
         axes.set_xticks(range(len(names)), [display_name(name) if ends_column(axes) else "" for name in names])
+        if len(names) > _LEVEL_NAMES:
+            for label in axes.get_xticklabels():
+                label.set(rotation=35, ha="right")
     figure.supxlabel("Tested on", fontsize=7)
     left = len(study.models) - len(styles)
     heading = (
@@ -78,7 +83,5 @@ def _matrix(axes: Axes, rows: pd.DataFrame, names: Sequence[str], level: float) 
     )  # fmt: skip
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    if len(names) > 3:
-        axes.tick_params(axis="x", rotation=35)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -36,7 +36,7 @@ _CAPTIONS = {
     "heatmap_classes": "Difference from the baseline by class; purple better, orange worse, bold significant",
     "heatmap_metrics": "Difference from the baseline by metric; purple better, orange worse, bold significant",
     "ranks": "Mean rank over groups, 1 is best; a bar joins models that Nemenyi's test does not tell apart",
-    "rank_stability": "Mean rank, interval of the place, and share of first places when groups are drawn again",
+    "rank_stability": "Place by mean rank, its interval, and share of first places when groups are drawn again",
     "pareto": "Score against parameters, operations and training time; dashed: the models that none beats in both",
     "difficulty": "Gain over the baseline against the difficulty of each case (points), and means of thirds (line)",
     "difficulty_slopes": "Change of the gain per standard deviation of each measure; filled: significant",
