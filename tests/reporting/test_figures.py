@@ -16,11 +16,12 @@ from PIL import Image
 from attnbench.analysis.case_choice import choose_cases
 from attnbench.errors import StudyError
 from attnbench.reporting.figures import draw_figure
+from attnbench.reporting.figures.effects import effects
 from attnbench.reporting.figures.learning import curve_frame
 from attnbench.reporting.figures.pareto import front_of
 from attnbench.reporting.figures.ranks import alike
 from attnbench.reporting.names import figure_names
-from attnbench.reporting.style import model_styles, page_of
+from attnbench.reporting.style import model_styles, page_of, styled
 from attnbench.study import Study, parse_study
 
 
@@ -135,6 +136,16 @@ def test_one_model_and_one_dataset(write_study, analysed):
     for name in figure_names(study):
         draw_figure(study, name)
         assert_drawn(study, name)
+
+
+def test_the_margin_of_equivalence_is_drawn_where_the_metric_has_one(write_study):
+    study = write_study(datasets=["phantom2d"], models=["unet", "cbam"], metrics=["dice", "hd95"])
+    with styled():
+        dice, hd95 = effects(study).figure.axes
+    margin = study.analysis.margin
+    lines = [{line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1} for axes in (dice, hd95)]
+    assert {-margin, 0, margin} <= lines[0]
+    assert not {-margin, margin} & lines[1]
 
 
 def test_unknown_figure_is_refused_with_the_names(write_study):

@@ -27,7 +27,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "human": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "effects": (
         *_CELL, "baseline", "difference", "low", "high", "p", "p_holm", "retrained_low",
-        "retrained_high", "p_retrained_holm", "verdict", "verdict_retrained", *_COUNTS, "dropped", "better", "worse",
+        "retrained_high", "p_retrained_holm", "verdict", "verdict_retrained", "margin", *_COUNTS, "dropped", "better",
+        "worse",
     ),
     "cost": (
         "dataset", "model", "parameters", "flops", "device", "train_seconds", "images_per_second", "peak_memory_bytes",

@@ -23,7 +23,10 @@ _PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
 
 
 def effects(study: Study) -> Drawn:
-    """One panel per dataset and main metric; filled where Holm's p is below 1 - confidence, open where not."""
+    """One panel per dataset and main metric; filled where Holm's p is below 1 - confidence, open where not.
+
+    Dotted lines are the margin of equivalence, for metrics that have one.
+    """
     metrics = main_metrics(study.metrics)
     frame = read_frame(study, "effects")
     frame = frame[(frame["class"] == "all") & frame["metric"].isin(metrics)].reset_index(drop=True)
@@ -50,6 +53,9 @@ def _panel(axes: Axes, study: Study, rows: pd.DataFrame, metric: str, labelled: 
     styles = {name: style for name, style in model_styles(study).items() if name != study.baseline}
     model_rows(axes, list(styles.values()), labelled)
     axes.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
+    for margin in rows["margin"].dropna().unique():
+        for place in (-margin, margin):
+            axes.axvline(place, color=QUIET, linewidth=0.7, linestyle=(0, (1, 1.5)), zorder=1)
     for place, (name, style) in enumerate(styles.items()):
         found = rows[rows["model"] == name]
         if found.empty:

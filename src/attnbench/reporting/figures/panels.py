@@ -43,7 +43,8 @@ def class_legend(figure: Figure, classes: Mapping[int, str], errors: bool = Fals
     """One legend below the panels of the classes' colours and, with `errors`, of those of `show_errors`."""
     handles = [Patch(color=class_colour(number), label=name) for number, name in classes.items()]
     if errors:
-        handles += [Patch(facecolor=colour, edgecolor=QUIET, label=word) for word, colour in _ERRORS.items()]
+        kinds = list(_ERRORS)[: 2 if len(classes) == 1 else 3]
+        handles += [Patch(facecolor=_ERRORS[word], edgecolor=QUIET, label=word) for word in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
 
 

@@ -160,7 +160,9 @@ def _draw(axes: Axes3D, mesh: Surface, colours: NDArray[np.float64], box: tuple[
     facing = np.abs(normals @ _LIGHT) / np.where(lengths > 0, lengths, 1.0)
     shaded = colours * (0.7 + 0.3 * facing)[:, None]
     axes.add_collection3d(
-        Poly3DCollection(corners, facecolors=shaded, edgecolors="none", rasterized=True, clip_on=False)
+        Poly3DCollection(
+            corners, facecolors=shaded, edgecolors="none", antialiased=False, rasterized=True, clip_on=False
+        )
     )
     axes.set(xlim=(box[0][0], box[1][0]), ylim=(box[0][1], box[1][1]), zlim=(box[0][2], box[1][2]))
     axes.set_box_aspect(box[1] - box[0], zoom=1.05)

@@ -32,7 +32,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 _CAPTIONS = {
     "scores": "Score of every case (small markers), mean and interval (black edge); dashed: the baseline's mean",
     "effects": "Difference of each model from the baseline with its interval, for the models as trained; filled: "
-    "significant after Holm's correction; tinted: better",
+    "significant after Holm's correction; tinted: better; dotted: margin of equivalence",
     "heatmap_classes": "Difference from the baseline by class; purple better, orange worse, bold significant",
     "heatmap_metrics": "Difference from the baseline by metric; purple better, orange worse, bold significant",
     "ranks": "Mean rank over groups, 1 is best; a bar joins models that Nemenyi's test does not tell apart",
