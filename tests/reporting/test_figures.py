@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from attnbench.analysis.case_choice import choose_cases
+from attnbench.analysis.run import analyse_study
 from attnbench.errors import StudyError
+from attnbench.files import write_csv
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.figures.effects import effects
 from attnbench.reporting.figures.learning import curve_frame
@@ -133,6 +135,25 @@ def test_missing_pieces_are_said_not_raised(write_study):
 @pytest.mark.parametrize("analysed", [True, False])
 def test_one_model_and_one_dataset(write_study, analysed):
     study = write_study(datasets=["phantom2d"], models=["unet"], cases=4, analysed=analysed)
+    for name in figure_names(study):
+        draw_figure(study, name)
+        assert_drawn(study, name)
+
+
+def test_scores_that_are_all_undefined(write_study):
+    study = write_study(datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,))
+    write_csv(study.layout.scores, pd.read_csv(study.layout.scores).assign(value=np.nan))
+    analyse_study(study)
+    for name in figure_names(study):
+        draw_figure(study, name)
+        assert_drawn(study, name)
+
+
+def test_one_fold_alone(write_study):
+    failed = [(dataset, model, 1) for dataset in ("phantom2d", "phantom3d") for model in ("unet", "cbam")]
+    study = write_study(
+        datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,), failed=failed
+    )
     for name in figure_names(study):
         draw_figure(study, name)
         assert_drawn(study, name)

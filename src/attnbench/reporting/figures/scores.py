@@ -36,7 +36,7 @@ def scores(study: Study) -> Drawn:
         axes.set_title(display_name(name))
         rows = values[values["dataset"] == name]
         if rows.empty:
-            say(axes, "no finished run")
+            say(axes, "no score: no finished run, or undefined")
             continue
         model_rows(axes, list(styles.values()), labelled=leads_row(axes) or not panels[position - 1].axison)
         _panel(axes, rows, means[means["dataset"] == name], styles, study.baseline)
@@ -62,7 +62,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, means: pd.DataFrame, styles: dict[str
     for place, (name, style) in enumerate(styles.items()):
         found = by_case[name].to_numpy()
         if np.isnan(found).all():
-            axes.text(0.02, place, "no finished run", transform=axes.get_yaxis_transform(), va="center", color=QUIET)
+            axes.text(0.02, place, "no score", transform=axes.get_yaxis_transform(), va="center", color=QUIET)
             continue
         axes.scatter(
             found, place + heights, s=5, marker=style.marker, color=style.colour, alpha=0.5, linewidth=0,
