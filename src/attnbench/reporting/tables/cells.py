@@ -84,8 +84,8 @@ def best_notes(study: Study) -> tuple[str, ...]:
         return ()
     return (
         f"Bold: best mean. {AS_GOOD}: not told from the best (signed-rank test over groups, corrected by Holm over the "
-        f"models, p > {_level(study)}), which does not show that it is as good; none where the groups are too few to tell "
-        "any.",
+        f"models, p > {_level(study)}), which does not show that it is as good; none where the groups are too few to "
+        "tell any.",
     )
 
 
