@@ -47,7 +47,9 @@ def difficulty(study: Study) -> Drawn:
         return message_figure(page, _nothing(study), frame)
     styles = _variants(study)
     names = [part.name for part in study.datasets]
-    figure, panels = grid(page, len(names) * _SHOWN, 45, extra_mm=legend_mm(len(styles), page.double), columns=_SHOWN)
+    figure, panels = grid(
+        page, len(names) * _SHOWN, 45, extra_mm=legend_mm(len(styles) + 1, page.double), columns=_SHOWN
+    )
     for position, axes in enumerate(panels):
         name, column = names[position // _SHOWN], position % _SHOWN
         own = frame[frame["dataset"] == name]
@@ -61,7 +63,7 @@ def difficulty(study: Study) -> Drawn:
         axes.set_xlabel(display_measure(measures[column], bool(rows["known_truth"].iloc[0])))
         axes.set_ylabel(f"Gain in {METRICS[metric].label}" if column == 0 else "")
     figure.align_ylabels()
-    model_legend(figure, styles.values(), lines=False)
+    model_legend(figure, styles.values(), lines=True, others=len(study.models) - 1 - len(styles))
     return Drawn(figure, frame)
 
 
@@ -159,8 +161,8 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> Non
                 linewidth=0,
             )  # fmt: skip
         axes.plot(
-            thirds["difficulty"], thirds["gain"], color=style.colour, marker=style.marker, markersize=4,
-            markeredgecolor="black", zorder=4,
+            thirds["difficulty"], thirds["gain"], color=style.colour, linestyle=style.dashes, marker=style.marker,
+            markersize=4, markeredgecolor="black", zorder=4,
         )  # fmt: skip
         axes.vlines(thirds["difficulty"], thirds["low"], thirds["high"], color=style.colour, linewidth=0.8, zorder=3)
     axes.locator_params(nbins=5)
