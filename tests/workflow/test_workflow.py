@@ -201,7 +201,8 @@ def test_touched_sources_do_not_run_again_and_changed_ones_do(finished):
     for path in package.rglob("*.py"):
         path.touch()
     assert finished.planned() == {}
-    (package / "models/attention/new_mechanism.py").write_text('"""Nobody uses it."""\n')
+    unused = (package / "models/attention/simam.py").read_text().replace("class SimAM", "class Unused")
+    (package / "models/attention/unused.py").write_text(unused)
     change(package / "study.py")
     assert finished.planned() == {}
     change(package / "reporting/templates/report.css")

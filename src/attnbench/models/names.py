@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attnbench.errors import ModelError
 from attnbench.models.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -73,5 +74,10 @@ def _declared(mechanism: str) -> set[str]:
 @cache
 def _registered(mechanism: str) -> ast.ClassDef:
     """The class of a mechanism, the one that is decorated, read from its file."""
-    tree = ast.parse((_ATTENTION / f"{mechanism}.py").read_text(encoding="utf-8"))
-    return next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.decorator_list)
+    path = _ATTENTION / f"{mechanism}.py"
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.decorator_list:
+            return node
+    raise ModelError(
+        f"{path}: no class in it is registered by @mechanism(...), as every file there without a _ has one"
+    )
