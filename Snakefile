@@ -1,6 +1,6 @@
 import os
 import sys
-from functools import cache
+from functools import cache, partial
 
 from snakemake.utils import min_version
 
@@ -30,11 +30,7 @@ layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.output / f"{table}.csv" for table in study.shift_tables()]
-
-
-@cache
-def decides(verb, dataset="", model=""):
-    return jobs.decides(verb, study, dataset, model)
+decides = cache(partial(jobs.decides, study))
 
 
 wildcard_constraints:

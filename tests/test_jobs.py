@@ -34,7 +34,7 @@ def words(paths: list[Path]) -> set[str]:
 
 def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, str]:
     decided = ("prepare", "folds", "describe", "train", "score", "transfer", "corrupt", "analyse", "tables", "figure")
-    return {verb: jobs.decides(verb, study, dataset, model) for verb in decided}
+    return {verb: jobs.decides(study, verb, dataset, model) for verb in decided}
 
 
 def changed(**changes) -> set[str]:
@@ -108,7 +108,7 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     transfer = {"train": "phantom2d", "test": "phantom3d"}
     assert changed(transfer=[transfer]) == {"transfer", "tables"}
     by_name, stated = (study(transfer=[{**transfer, **said}]) for said in ({}, {"classes": {1: 1, 2: 2, 3: 3}}))
-    assert jobs.decides("transfer", by_name, "phantom2d") == jobs.decides("transfer", stated, "phantom2d")
+    assert jobs.decides(by_name, "transfer", "phantom2d") == jobs.decides(stated, "transfer", "phantom2d")
     assert changed(models=["unet", "attention_gate"]) == comparison
     assert changed(training={"steps": 3}) == {"describe", "train", "tables"}
     assert changed(folds={"outer": 3}) == {"folds", "tables"}

@@ -36,7 +36,7 @@ def catalog_files(dataset: str) -> list[Path]:
     return [_here(path) for path in (ENTRIES / f"{dataset}.yaml", listing) if path]
 
 
-def decides(verb: str, study: Study, dataset: str = "", model: str = "") -> str:
+def decides(study: Study, verb: str, dataset: str = "", model: str = "") -> str:
     """What a job writes is decided by this line of JSON: its part of the study and the hash of its code.
 
     Where it changes the job runs again. A hash, not the files as input: they would be nine in ten of all files in the
