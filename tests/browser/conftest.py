@@ -18,7 +18,7 @@ from attnbench.scoring.gather import gather_scores
 from attnbench.study import parse_study, read_yaml
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page, Request
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 STUDY = Path(__file__).with_name("small.yaml")
 DRAWN = ("effects", "scores", "corruption", "cases_phantom2d", "slices_phantom3d")
@@ -45,11 +45,15 @@ class Visit:
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.page = context.new_page()
-        self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
+        self.page.on("console", self._said)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", self._seen)
         self.address = report.as_uri()
         self.page.goto(self.address)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.type}: {message.text}")
 
     def _seen(self, request: Request) -> None:
         if request.url.partition("#")[0] != self.address and not request.url.startswith(("data:", "blob:")):

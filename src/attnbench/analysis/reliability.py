@@ -74,7 +74,7 @@ def _curve(bins: pd.DataFrame, word: str, errors: pd.Series, part: AnalysisPart)
     """The rows of one class; `errors` has the calibration error of each case and seed."""
     parts = {"voxels": bins["voxels"], **{name: bins["voxels"] * bins[name] for name in ("probability", "observed")}}
     totals = bins.assign(**parts).pivot_table(
-        index="bin", columns="group", values=list(parts), aggfunc="sum", fill_value=0.0
+        index="bin", columns="group", values=list(parts), aggfunc="sum", fill_value=0
     )
     voxels, hits = (totals[name].to_numpy(np.float64) for name in ("voxels", "observed"))
     low, high = interval_of_totals(hits, voxels, part.confidence, part.bootstrap, part.seed)
