@@ -33,7 +33,7 @@ ROWS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", type=int, choices=list(ROWS), metavar="ROW", help="all by default")
+    parser.add_argument("rows", nargs="*", type=_row, metavar="ROW", help="all by default")
     parser.add_argument("--render", action="store_true", help="write docs/performance.md from benchmarks/results")
     arguments = parser.parse_args()
     if arguments.render:
@@ -44,6 +44,12 @@ def main() -> None:
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         rows = [row for row in arguments.rows or ROWS if device in ROWS[row][1]]
         _measure(device, rows)
+
+
+def _row(text: str) -> int:
+    if not text.isdecimal() or int(text) not in ROWS:
+        raise argparse.ArgumentTypeError(f"no row {text!r}; rows are {', '.join(map(str, ROWS))}")
+    return int(text)
 
 
 def _measure(device: str, rows: list[int]) -> None:
