@@ -58,8 +58,6 @@ def row_8(_device: str) -> Iterator[Record]:
         what = f"snakemake -n of {runs:,} runs ({jobs:,} jobs)"
         first, second = ([pair[side].seconds for pair in rounds] for side in (0, 1))
         yield compare(8, what, "as many trivial jobs", first, second, "<= 1.5")
-        first, second = ([pair[side].peak_bytes / 1e6 for pair in rounds] for side in (0, 1))
-        yield compare(8, f"{what}: peak memory", "as many trivial jobs", first, second, "<= 1.5", unit="MB")
 
 
 def write_study(folder: Path, datasets: int, models: int) -> Path:

@@ -27,11 +27,10 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class Finished:
-    """What a process took: wall seconds, processor seconds of it and its children, and its largest resident memory."""
+    """What a process took: wall seconds, and processor seconds of it and its children."""
 
     seconds: float
     cpu_seconds: float
-    peak_bytes: int
 
 
 def interleave(
@@ -82,8 +81,7 @@ def finish_process(command: Sequence[str], environment: Mapping[str, str] | None
     process.stderr.close()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said[-2000:]}")
-    peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return Finished(seconds, used.ru_utime + used.ru_stime, peak)
+    return Finished(seconds, used.ru_utime + used.ru_stime)
 
 
 def alone(function: str, *arguments: Any) -> Any:
