@@ -11,7 +11,7 @@ import pandas as pd
 from attnbench.analysis.case_choice import Choice
 from attnbench.data.store import CaseStore
 from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
-from attnbench.reporting.figures.panels import class_legend, shortened, show_errors, show_plane, wrap_titles
+from attnbench.reporting.figures.panels import class_legend, head, shortened, show_errors, show_plane, wrap_titles
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
@@ -66,10 +66,8 @@ def cases(study: Study, dataset: str) -> Drawn:
             axes.set_axis_off()
     wrap_titles(panels.ravel().tolist(), (page.double - _MARGIN_MM) / columns)
     class_legend(figure, store.info.classes, errors=True)
-    heading = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
-    left = len(study.models) - len(models)
-    heading += f"; {left} further models are not shown" if left else ""
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
+    words = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
+    head(figure, words, len(study.models) - len(models))
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from attnbench.study import Study
 
-_LEVELS = 5
-
 
 def corruption(study: Study) -> Drawn:
     """One panel per dataset and corruption: mean score against its level, 0 the image as it is."""
@@ -49,7 +47,7 @@ def corruption(study: Study) -> Drawn:
             continue
         axes.grid(axis="y")
         draw_curves(axes, rows, "level", "mean", styles)
-        axes.set_xticks(range(_LEVELS + 1))
+        axes.set_xticks(sorted(frame["level"].unique()))
         axes.locator_params(axis="y", nbins=4)
         axes.set_xlabel("Level" if ends_column(axes) else "")
         axes.set_ylabel(f"{display_name(name)}\n{_label(frame)}" if leads_row(axes) else "")

@@ -18,7 +18,7 @@ from skimage.measure import marching_cubes
 
 from attnbench.data.store import CaseStore
 from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
-from attnbench.reporting.figures.panels import shortened
+from attnbench.reporting.figures.panels import head, shortened
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.frames import shown_cases
 from attnbench.reporting.names import display_name, display_unit
@@ -101,10 +101,11 @@ def surface(study: Study, dataset: str) -> Drawn:
             rows.append((*facts, store.info.spacing_unit, len(away), away.mean(), away.max()))
     unit = display_unit(store.info.spacing_unit)
     figure = _panels(page, classes, truth, {(cell.number, cell.model): cell for cell in cells}, styles, unit)
-    left = len(study.models) - len(styles)
-    heading = f"{display_name(dataset)}, {choice.rule.lower()} case {shortened(choice.case)}"
-    heading += f"; {left} further models are not shown" if left else ""
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
+    head(
+        figure,
+        f"{display_name(dataset)}, {choice.rule.lower()} case {shortened(choice.case)}",
+        len(study.models) - len(styles),
+    )
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 

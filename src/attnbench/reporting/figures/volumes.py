@@ -10,7 +10,7 @@ import pandas as pd
 
 from attnbench.data.store import CaseStore
 from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
-from attnbench.reporting.figures.panels import class_legend, outline, shortened, show_plane
+from attnbench.reporting.figures.panels import class_legend, head, outline, shortened, show_plane
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
@@ -65,10 +65,7 @@ def slices(study: Study, dataset: str) -> Drawn:
                 facts = (dataset, choice.case, choice.rule.lower(), model, run.fold, run.seed, metric, value)
                 rows.append((*facts, *(cut.index for _, cut in sorted(cuts[own], key=lambda pair: pair[1].axis or 0))))
     class_legend(figure, store.info.classes)
-    left = len(study.models) - len(styles)
-    heading = f"{display_name(dataset)}; white: outline of the reference"
-    heading += f"; {left} further models are not shown" if left else ""
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
+    head(figure, f"{display_name(dataset)}; white: outline of the reference", len(study.models) - len(styles))
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
