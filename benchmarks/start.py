@@ -25,7 +25,7 @@ folds: {{outer: 2}}
 WORK = {
     "train": "attnbench.training.loop:take_step",
     "predict": "attnbench.inference:predict_probabilities",
-    "measure": "attnbench.training.measure:time_in_turn",
+    "measure": "attnbench.training.measure:_peak_of",
     "describe": "attnbench.models.describe:build_network",
     "score": "attnbench.scoring.run:score_masks",
 }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from attnbench.inference import on_own_grid, predict_probabilities, window_starts, window_weight
+from attnbench.inference import on_own_grid, predict_probabilities, slide, window_starts, window_weight
 
 
 @given(st.integers(1, 300), st.integers(2, 64))
@@ -74,6 +74,26 @@ def test_images_predicted_together_equal_each_alone(ndim):
         (alone,) = predict_probabilities(network, [image], (8,) * ndim)
         torch.testing.assert_close(probabilities, alone)
         torch.testing.assert_close(probabilities.sum(dim=0), torch.ones(image.shape[1:]))
+
+
+def test_large_windows_are_evaluated_few_at_once_and_give_what_each_alone_gives():
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 3, 3, padding=1).eval()
+    sizes = []
+
+    def together(batch):
+        sizes.append(batch.shape)
+        return network(batch)
+
+    def alone(batch):
+        return torch.cat([network(window[None]) for window in batch])
+
+    for window, images in (((512, 256), [torch.randn(1, 600, 600)]), ((8, 8), [torch.randn(1, 40, 40)] * 2)):
+        (found, *_), (expected, *_) = (list(slide(evaluate, images, window)) for evaluate in (together, alone))
+        torch.testing.assert_close(found, expected)
+    voxels = [np.prod(shape) for shape in sizes]
+    assert max(voxels) == 512 * 256
+    assert max(shape[0] for shape in sizes if shape[-1] == 8) > 1
 
 
 def test_resampled_case_comes_back_on_its_own_grid():

@@ -18,6 +18,7 @@ from scipy.spatial import KDTree
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
 _REACH = 3
+_LEAF = 64
 
 
 def union_box(first: Mask, second: Mask) -> tuple[slice, ...]:
@@ -84,7 +85,7 @@ def _squares_in_pixels(voxels: Mask, targets: Mask) -> Distances:
         given, there = (
             np.stack(np.unravel_index(places, padded.shape), axis=1) for places in (index[left], np.flatnonzero(flat))
         )
-        tree = KDTree(there, balanced_tree=False, compact_nodes=False)
+        tree = KDTree(there, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
         away = there[tree.query(given)[1]] - given
         squares[left] = (away * away).sum(axis=1)
     return squares
