@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from attnbench.models.layers import resize
+
+SHORT = 64
+PARTS = 4
 
 
 def tokens(x: Tensor) -> Tensor:
@@ -14,28 +19,46 @@ def tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
-    """softmax(scale * query key^T) value, without ever holding the matrix of all pairs.
+def attend(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0, bias: Tensor | None = None) -> Tensor:
+    """softmax(scale * query key^T + bias) value, in memory linear in the number of queries.
 
-    `query` (B, N, D), `key` (B, M, D), `value` (B, M, C); returns (B, N, C). The memory-linear kernels of
-    `scaled_dot_product_attention` apply, forward and backward, only to one width, a multiple of 8, whose elements lie
-    side by side: all three are zero-padded, which leaves every product unchanged, and made contiguous.
+    `query` (..., N, D), `key` (..., M, D), `value` (..., M, C), `bias` one that spreads to (..., N, M); returns
+    (..., N, C). The one place that chooses how: on the CPU the matrix of all pairs is held where a query has at most
+    `SHORT` keys, which is faster there and no more than a constant per query; else torch's kernels choose.
+    """
+    if query.device.type == "cpu" and key.shape[-2] <= SHORT:
+        scores = (scale * query) @ key.transpose(-1, -2)
+        return (scores if bias is None else scores + bias).softmax(-1) @ value
+    if bias is not None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
+    return _attend_in_parts(query, key, value, scale)
+
+
+def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """`attend` without bias, by kernels that never hold the matrix of all pairs.
+
+    They apply, forward and backward, only to one width, a multiple of 8, whose elements lie side by side: all three
+    are zero-padded, which leaves every product unchanged, and made contiguous. On the CPU their backward pass gives a
+    thread whole sequences: of fewer than `PARTS` sequences the queries are cut into parts.
     """
     channels = value.shape[-1]
     width = -(-max(channels, query.shape[-1]) // 8) * 8
-    q, k, v = (F.pad(x, (0, width - x.shape[-1])).contiguous().unsqueeze(1) for x in (query, key, value))
-    return F.scaled_dot_product_attention(q, k, v, scale=scale).squeeze(1)[..., :channels]
+    q, k, v = (F.pad(x, (0, width - x.shape[-1])).flatten(0, -3).contiguous() for x in (query, key, value))
+    parts = math.gcd(q.shape[1], max(1, PARTS // len(q))) if q.device.type == "cpu" else 1
+    q, k, v = q.unflatten(1, (parts, -1)), *(x.unsqueeze(1).expand(-1, parts, -1, -1) for x in (k, v))
+    attended = F.scaled_dot_product_attention(q, k, v, scale=scale)
+    return attended.reshape(*query.shape[:-1], width)[..., :channels]
 
 
 def received(query: Tensor, key: Tensor, scale: float = 1.0, block: int = 1024) -> Tensor:
-    """Attention that each key receives, averaged over the queries; (B, M), each row sums to 1.
+    """Attention that each key receives, averaged over the queries; (..., M), each row sums to 1.
 
     Computed for `block` queries at a time: memory is linear in the number of positions.
     """
-    total = query.new_zeros(key.shape[:2])
-    for rows in query.split(block, dim=1):
-        total = total + torch.softmax(scale * rows @ key.transpose(1, 2), dim=-1).sum(1)
-    return total / query.shape[1]
+    total = query.new_zeros(key.shape[:-1])
+    for rows in query.split(block, dim=-2):
+        total = total + torch.softmax(scale * rows @ key.transpose(-1, -2), dim=-1).sum(-2)
+    return total / query.shape[-2]
 
 
 def as_map(weights: Tensor, grid: Tensor, like: Tensor) -> Tensor:

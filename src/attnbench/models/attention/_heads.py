@@ -10,13 +10,13 @@ from attnbench.models.attention._channels import check_divisible
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, N, C) as one sequence per head, (B * heads, N, C / heads)."""
-    return x.unflatten(2, (heads, -1)).transpose(1, 2).flatten(0, 1)
+    """(B, N, C) as one sequence per head, (B, heads, N, C / heads)."""
+    return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
-def join_heads(x: Tensor, heads: int) -> Tensor:
+def join_heads(x: Tensor) -> Tensor:
     """The inverse of `split_heads`."""
-    return x.unflatten(0, (-1, heads)).transpose(1, 2).flatten(2)
+    return x.transpose(1, 2).flatten(2)
 
 
 class MultiHead(nn.Module):
@@ -38,12 +38,12 @@ class MultiHead(nn.Module):
     def received(self, source: Tensor) -> Tensor:
         """Attention that each position receives, averaged over queries and heads; (B, N), each row sums to 1."""
         query, key = (split_heads(layer(source), self.heads) for layer in (self.query, self.key))
-        return received(query, key, self.scale).unflatten(0, (-1, self.heads)).mean(1)
+        return received(query, key, self.scale).mean(1)
 
     def forward(self, source: Tensor, values: Tensor) -> Tensor:
         inputs = ((self.query, source), (self.key, source), (self.value, values))
         query, key, value = (split_heads(layer(x), self.heads) for layer, x in inputs)
-        return self.output(join_heads(attend(query, key, value, self.scale), self.heads))
+        return self.output(join_heads(attend(query, key, value, self.scale)))
 
 
 def feed_forward(channels: int, ratio: int = 4) -> nn.Sequential:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attnbench.models.attention._attend import attend
 from attnbench.models.attention._channels import check_divisible
 from attnbench.models.attention._heads import feed_forward
 from attnbench.models.attention._relative import RelativeBias
@@ -110,7 +111,7 @@ class WindowBlock(nn.Module):
         sides, shifts = self._layout(x)
         query, key, value = self._heads(self._windows(self.attention_norm(x), sides, shifts))
         bias = self._scores_bias(x, sides, shifts).to(query.dtype)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=self.scale)
+        attended = attend(query, key, value, self.scale, bias)
         x = x + self._whole(self.output(attended.transpose(1, 2).flatten(2)), x, sides, shifts)
         return x + self.mlp(self.mlp_norm(x))
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from attnbench.models.attention._attend import attend
 from attnbench.models.attention._channels import check_divisible
 from attnbench.models.registry import Paper, mechanism
 
@@ -40,7 +40,7 @@ class AxisAttention(nn.Module):
     def forward(self, x: Tensor, axis: int) -> Tensor:
         """Features (B, *spatial, C) to the same shape; `axis` counts the spatial axes from 0."""
         (q, k, v), shape = self._split(x, axis)
-        attended = F.scaled_dot_product_attention(q, k, v, scale=self.scale).transpose(1, 2)
+        attended = attend(q, k, v, self.scale).transpose(1, 2)
         attended = attended.reshape(*shape[:-1], x.shape[-1]).movedim(-2, axis + 1)
         return x + self.output(attended)
 
@@ -78,7 +78,7 @@ class AxialAttention(nn.Module):
         return torch.stack(maps).mean(0).unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.movedim(1, -1)
+        x = x.movedim(1, -1).contiguous()
         for axis, layer in enumerate(self.axes):
             x = layer(x, axis)
         return x.movedim(-1, 1)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attnbench.models.attention._attend import as_map, tokens
+from attnbench.models.attention._attend import as_map, attend, tokens
 from attnbench.models.attention._channels import check_divisible
 from attnbench.models.attention._heads import join_heads, split_heads
 from attnbench.models.attention._relative import RelativeBias
@@ -65,7 +65,7 @@ class EfficientSelfAttention(nn.Module):
         return cells
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Queries (B * heads, N, D), keys and values (B, C, *grid), scaled bias (heads, N, cells)."""
+        """Queries (B, heads, N, D), keys and values (B, C, *grid), scaled bias (heads, N, cells)."""
         query, key, value = self.qkv(self.attention_norm(x)).chunk(3, dim=1)
         ndim = x.dim() - 2
         key, value = (
@@ -78,15 +78,13 @@ class EfficientSelfAttention(nn.Module):
     def attention_map(self, x: Tensor) -> Tensor:
         """Attention that each cell of the grid receives, mean over queries and heads, resized; (B, 1, *spatial)."""
         query, key, _, bias = self._parts(x)
-        scores = self.scale * query @ split_heads(tokens(key), self.heads).transpose(1, 2)
-        weights = (scores.unflatten(0, (-1, self.heads)) + bias).softmax(-1)
+        scores = self.scale * query @ split_heads(tokens(key), self.heads).transpose(-1, -2)
+        weights = (scores + bias).softmax(-1)
         return as_map(weights.mean((1, 2)), key, x)
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value, bias = self._parts(x)
-        parts = (query, split_heads(tokens(key), self.heads), split_heads(tokens(value), self.heads))
-        q, k, v = (part.unflatten(0, (-1, self.heads)) for part in parts)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=self.scale)
-        joined = join_heads(attended.flatten(0, 1), self.heads)
+        key, value = (split_heads(tokens(part), self.heads) for part in (key, value))
+        joined = join_heads(attend(query, key, value, self.scale, bias))
         x = x + self.output(joined.transpose(1, 2).reshape(x.shape))
         return x + self.mix(x)
