@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from matplotlib.colors import ListedColormap, Normalize, to_rgb
 
 from attnbench.data.store import CaseStore
 from attnbench.models.names import has_map
-from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
+from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case, wrapped
 from attnbench.reporting.figures.panels import (
     outline,
     prepare,
@@ -44,7 +43,6 @@ _MARGIN_MM = 6.0
 _READABLE_MM = 17.0
 _LEGEND_MM = 20.0
 _NAMED = 10
-_CHARACTERS_PER_INCH = 19
 _LEAST, _MOST = "#542788", "#fdb863"  # dark and light: less and more in grey print, too
 _OCTAVES = float(np.log2(3))
 _TICKS = {-_OCTAVES: "1/3", -1.0: "1/2", 0.0: "1", 1.0: "2", _OCTAVES: "3"}
@@ -154,13 +152,8 @@ def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[
     heading = (
         f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean inside the reference"
     )
-    figure.suptitle(_wrapped(figure, heading), x=0.01, ha="left", fontsize=7)
+    head(figure, heading)
     if left_out:
         more = f" and {len(left_out) - _NAMED} others" if len(left_out) > _NAMED else ""
         named = ", ".join(map(display_name, left_out[:_NAMED]))
-        figure.supxlabel(_wrapped(figure, f"Not shown, for want of room: {named}{more}"), fontsize=6)
-
-
-def _wrapped(figure: Figure, text: str) -> str:
-    """Text broken into lines as wide as the figure."""
-    return textwrap.fill(text, int(figure.get_figwidth() * _CHARACTERS_PER_INCH))
+        figure.supxlabel(wrapped(figure, f"Not shown, for want of room: {named}{more}"), fontsize=6)

@@ -46,8 +46,9 @@ def calibration(study: Study) -> Drawn:
             for model, style in styles.items()
             if model in errors
         ]
+        others = len(set(errors.index) - set(styles))
         axes.legend(
-            handles=model_handles(known, lines=True), title="Expected calibration error",
+            handles=model_handles(known, lines=True, others=others), title="Expected calibration error",
             title_fontsize=6, fontsize=6, handlelength=1.8, alignment="left", loc="upper left", borderaxespad=0,
             bbox_to_anchor=(1.03, 1),
         )  # fmt: skip

@@ -10,8 +10,8 @@ import pandas as pd
 
 from attnbench.analysis.case_choice import Choice
 from attnbench.data.store import CaseStore
-from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
-from attnbench.reporting.figures.panels import class_legend, head, shortened, show_errors, show_plane, wrap_titles
+from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case
+from attnbench.reporting.figures.panels import class_legend, shortened, show_errors, show_plane, wrap_titles
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
@@ -29,23 +29,28 @@ if TYPE_CHECKING:
 _MARGIN_MM = 6.0
 _TITLE_MM = 3.0
 _READABLE_MM = 17.0
+_COLOURED = 9
 _COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice"]
 
 
 def cases(study: Study, dataset: str) -> Drawn:
     """Rows of cases: image above reference, then every model's prediction above the map of its errors.
 
-    Of more than nine models, those in colour elsewhere are shown, and those with the largest gain and loss.
+    Of more than nine models, those with the largest gain and loss are shown, and of those in colour elsewhere as many
+    as leave the panels wide enough to read.
     """
     page, metric = page_of(study), main_metrics(study.metrics)[0]
     chosen = shown_cases(study, dataset)
     if not chosen:
         return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
     store, runs = CaseStore.open(study.layout.prepared(dataset)), scored_runs(study, dataset)
-    wanted = {*coloured(study), *(choice.model for choice in chosen)}
-    models = [part.name for part in study.models if part.name in wanted]
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
-    rows_of_case, columns, height = _arrangement(page, 1 + len(models), planes)
+    for most in range(_COLOURED, 0, -1):
+        wanted = {*coloured(study, most), *(choice.model for choice in chosen)}
+        models = [part.name for part in study.models if part.name in wanted]
+        width, rows_of_case, columns, height = _arrangement(page, 1 + len(models), planes)
+        if width >= _READABLE_MM or len(study.models) <= _COLOURED:
+            break
     figure = new_figure(page.double, height)
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
     panels = figure.subplots(len(chosen) * rows_of_case, columns, squeeze=False)
@@ -71,8 +76,8 @@ def cases(study: Study, dataset: str) -> Drawn:
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
-def _arrangement(page: Page, pairs: int, planes: list[Plane]) -> tuple[int, int, float]:
-    """Rows of panels per case, columns, and the figure's height in mm.
+def _arrangement(page: Page, pairs: int, planes: list[Plane]) -> tuple[float, int, int, float]:
+    """Width of a panel in mm, rows of panels per case, columns, and the figure's height in mm.
 
     The two panels of a pair stand side by side in one row if that leaves them wide enough to read, else below each
     other, in as few lines as keep them readable; where none does, the widest panels that fit one page.
@@ -86,7 +91,7 @@ def _arrangement(page: Page, pairs: int, planes: list[Plane]) -> tuple[int, int,
         shrink = min(1.0, page.tallest / height)
         options.append((width * shrink, rows, columns, min(height, page.tallest)))
     wide = [option for option in options if option[0] >= _READABLE_MM]
-    return (wide[0] if wide else max(options))[1:]
+    return wide[0] if wide else max(options)
 
 
 def _originals(pair: tuple[Axes, Axes], store: CaseStore, choice: Choice, plane: Plane) -> None:

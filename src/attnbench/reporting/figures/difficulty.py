@@ -18,7 +18,7 @@ from attnbench.reporting.figures.drawing import (
     model_legend,
     say,
 )
-from attnbench.reporting.figures.forest import forest, forest_mm
+from attnbench.reporting.figures.forest import forest
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_measure, display_name, main_metrics
 from attnbench.reporting.style import NEUTRAL, OTHERS, ModelStyle, page_of
@@ -33,6 +33,7 @@ _PREFIX = "difficulty_"
 _SHOWN = 3
 _FIRST = ("contrast_to_noise", "clutter", "boundary_sharpness")
 _POINTS_UP_TO = 6
+_UNMEASURED = "no score of a case of measured difficulty yet"
 COLUMNS = ["dataset", "model", "measure", "known_truth", "shown", "case", "group", "difficulty", "gain", "low", "high"]
 
 
@@ -56,7 +57,7 @@ def difficulty(study: Study) -> Drawn:
         measures = list(dict.fromkeys(own["measure"]))
         axes.set_title(display_name(name) if column == 0 else " ")
         if column >= len(measures):
-            say(axes, "no further measure" if measures else "no score of a case of measured difficulty yet")
+            say(axes, "no further measure" if measures else _UNMEASURED)
             continue
         rows = own[own["measure"] == measures[column]]
         _panel(axes, rows, styles)
@@ -70,26 +71,16 @@ def difficulty(study: Study) -> Drawn:
 def difficulty_slopes(study: Study) -> Drawn:
     """Forest of slopes: change of the benefit per standard deviation of every measure; filled: significant (Holm)."""
     metric = main_metrics(study.metrics)[0]
-    frame, page = read_frame(study, "difficulty"), page_of(study)
+    frame = read_frame(study, "difficulty")
     frame = frame[(frame["metric"] == metric) & (frame["model"] != study.baseline)].reset_index(drop=True)
     if frame.empty:
-        return message_figure(page, _nothing(study), frame)
-    styles = _variants(study)
-    names = [part.name for part in study.datasets]
+        return message_figure(page_of(study), _nothing(study), frame)
     words = [display_measure(row["measure"], bool(row["known_truth"])) for row in records(frame)]
-    drawn = frame.assign(row=np.array(words, dtype=object))
-    height = forest_mm(int(drawn.groupby("dataset")["row"].nunique().max()), len(styles))
-    width = page.single if len(names) == 1 else page.double
-    figure, panels = grid(page, len(names), height, extra_mm=legend_mm(len(styles), width), columns=page.columns(80))
-    for axes, name in zip(panels, names, strict=True):
-        axes.set_title(display_name(name))
-        rows = drawn[drawn["dataset"] == name]
-        if rows.empty:
-            say(axes, "no score of a case of measured difficulty yet")
-            continue
-        forest(axes, rows, styles, 1 - study.analysis.confidence)
-        axes.set_xlabel(f"Gain in {METRICS[metric].label} per standard deviation of the measure")
-    model_legend(figure, styles.values(), lines=False)
+    figure = forest(
+        study, frame.assign(row=np.array(words, dtype=object)), _variants(study),
+        f"Gain in {METRICS[metric].label} per standard deviation of the measure",
+        filled="the gain changes with the measure", lacking=_UNMEASURED,
+    )  # fmt: skip
     return Drawn(figure, frame)
 
 

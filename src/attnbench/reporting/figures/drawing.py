@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from attnbench.study import Study
+
+
+_CHARACTERS_PER_INCH = 20
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,17 @@ def model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> None
     axes.spines["left"].set_visible(False)
 
 
+def head(figure: Figure, words: str, hidden: int = 0) -> None:
+    """Write what the panels have in common above them, and how many models they leave out."""
+    left_out = f"; {hidden} further models are not shown" if hidden else ""
+    figure.suptitle(wrapped(figure, words + left_out), x=0.01, ha="left", fontsize=7)
+
+
+def wrapped(figure: Figure, text: str) -> str:
+    """Text broken into lines as wide as the figure."""
+    return textwrap.fill(text, int(figure.get_figwidth() * _CHARACTERS_PER_INCH))
+
+
 def no_case(study: Study, dataset: str) -> str:
     """What to say where a dataset has no case to show."""
     return f"{display_name(dataset)}: no case to show, no run of seed {study.seeds[0]} has finished"
@@ -132,23 +147,24 @@ def coloured(study: Study, most: int = 9) -> dict[str, ModelStyle]:
     return {name: style for name, style in styles.items() if name in kept}
 
 
-def model_handles(styles: Iterable[ModelStyle], lines: bool) -> list[Line2D]:
-    """What a legend shows for each model: its marker, on its line where `lines`."""
-    return [
+def model_handles(styles: Iterable[ModelStyle], lines: bool, others: int = 0) -> list[Line2D]:
+    """What a legend shows for each model: its marker, on its line where `lines`; `others` counts those in grey."""
+    handles = [
         Line2D(
             [], [], color=style.colour, label=style.label, marker=style.marker, markersize=4,
             linestyle=style.dashes if lines else "none",
         )
         for style in styles
     ]  # fmt: skip
+    if others:
+        look = {"linestyle": "-"} if lines else {"linestyle": "none", "marker": "o", "markersize": 2.5}
+        handles.append(Line2D([], [], color=OTHERS, label=f"{others} others", **look))
+    return handles
 
 
 def model_legend(figure: Figure, styles: Iterable[ModelStyle], lines: bool, others: int = 0) -> None:
     """One legend of all models below the panels; `others` counts the models drawn in grey."""
-    handles = model_handles(styles, lines)
-    if others:
-        look = {"linestyle": "-"} if lines else {"linestyle": "none", "marker": "o", "markersize": 2.5}
-        handles.append(Line2D([], [], color=OTHERS, label=f"{others} others", **look))
+    handles = model_handles(styles, lines, others)
     figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(figure, len(handles)))
 
 

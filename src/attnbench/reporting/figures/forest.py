@@ -1,28 +1,55 @@
-"""Many estimates with intervals in rows, the models of a row below each other."""
+"""Many estimates with intervals in rows, the models of a row below each other: one panel per dataset."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attnbench.reporting.figures.drawing import grid, head, legend_mm, model_legend, say
 from attnbench.reporting.frames import records
-from attnbench.reporting.style import NEUTRAL
+from attnbench.reporting.names import display_name
+from attnbench.reporting.style import NEUTRAL, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from attnbench.reporting.style import ModelStyle
+    from attnbench.study import Study
+
+_PANEL_MM = 80.0
 
 
-def forest_mm(rows: int, models: int) -> float:
-    """Height of a forest of so many rows, with its axis."""
-    return rows * max(3.2, 1.7 * models + 1) + 15
+def forest(
+    study: Study, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], label: str, filled: str, lacking: str
+) -> Figure:
+    """`slope` with `low` and `high` of every `model` in the row named `row`; filled where `p_holm` is significant.
+
+    `label` is the axis', `filled` says what a filled marker means, `lacking` stands where a dataset has no row.
+    """
+    page, level = page_of(study), 1 - study.analysis.confidence
+    names = [part.name for part in study.datasets]
+    width = page.single if len(names) == 1 else page.double
+    rows = int(frame.groupby("dataset")["row"].nunique().max())
+    height = rows * max(3.2, 1.7 * len(styles) + 1) + 15
+    figure, panels = grid(page, len(names), height, legend_mm(len(styles), width) + 4, page.columns(_PANEL_MM))
+    for axes, name in zip(panels, names, strict=True):
+        axes.set_title(display_name(name))
+        own = frame[frame["dataset"] == name]
+        if own.empty:
+            say(axes, lacking)
+            continue
+        _panel(axes, own, styles, level)
+        axes.set_xlabel(label)
+    hidden = frame.loc[~frame["model"].isin(styles), "model"].nunique()
+    head(figure, f"Filled: {filled}, p < {level:.2g}", hidden)
+    model_legend(figure, styles.values(), lines=False)
+    return figure
 
 
-def forest(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle], level: float) -> None:
-    """`slope` with `low` and `high` of every `model` in the row named `row`; filled where `p_holm` is below `level`."""
+def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle], level: float) -> None:
     words = list(dict.fromkeys(rows["row"]))
     axes.axvline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
     axes.set_yticks(range(len(words)), words)

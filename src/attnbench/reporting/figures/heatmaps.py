@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 
-from attnbench.reporting.figures.drawing import Drawn, grid, leads_row, message_figure, row_mm, say
+from attnbench.reporting.figures.drawing import Drawn, grid, head, leads_row, message_figure, row_mm, say
 from attnbench.reporting.format import NOTHING, decimals, number
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, display_unit, main_metrics
@@ -69,7 +69,7 @@ def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str,
         axes.set_yticks(range(len(models)), [styles[model].label if first else "" for model in models])
     level = 1 - study.analysis.confidence
     heading = f"{title} against {display_name(study.baseline)} (purple: better, orange: worse, bold: p < {level:.2g})"
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
+    head(figure, heading)
     return Drawn(figure, frame)
 
 

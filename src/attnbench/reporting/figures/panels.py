@@ -39,12 +39,6 @@ def shortened(case: str) -> str:
     return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
 
 
-def head(figure: Figure, words: str, hidden: int) -> None:
-    """Write what the panels of cases have in common above them, and how many models they leave out."""
-    left_out = f"; {hidden} further models are not shown" if hidden else ""
-    figure.suptitle(words + left_out, x=0.01, ha="left", fontsize=7)
-
-
 def class_legend(figure: Figure, classes: Mapping[int, str], errors: bool = False) -> None:
     """One legend below the panels of the classes' colours and, with `errors`, of those of `show_errors`."""
     handles = [Patch(color=class_colour(number), label=name) for number, name in classes.items()]

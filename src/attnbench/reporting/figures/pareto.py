@@ -13,6 +13,7 @@ from attnbench.reporting.figures.drawing import (
     Drawn,
     blocks,
     coloured,
+    head,
     leads_row,
     legend_mm,
     message_figure,
@@ -78,7 +79,7 @@ def pareto(study: Study) -> Drawn:
     model_legend(figure, styles.values(), lines=False, others=len(study.models) - len(styles))
     lacking = [label.lower() for cost, (label, _) in _COSTS.items() if cost not in costs]
     if lacking:
-        figure.suptitle(f"Not measured: {', '.join(lacking)}", x=0.01, ha="left", fontsize=6)
+        head(figure, f"Not measured: {', '.join(lacking)}")
     return Drawn(figure, frame)
 
 

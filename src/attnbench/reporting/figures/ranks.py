@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.reporting.figures.drawing import Drawn, grid, message_figure, model_rows, row_mm, say
+from attnbench.reporting.figures.drawing import Drawn, grid, head, message_figure, model_rows, row_mm, say
 from attnbench.reporting.frames import read_frame, records
 from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.style import NEUTRAL, QUIET, ModelStyle, model_styles, page_of
@@ -70,7 +70,7 @@ def _drawn(study: Study, frame: pd.DataFrame, shown: str, draw: Callable[[Axes, 
             axes.set_title(f"{axes.get_title(loc='left')} ({len(rows)} of {len(study.models)} models)")
         draw(axes, rows)
     metric = METRICS[main_metrics(study.metrics)[0]].label
-    figure.suptitle(f"Ranks by {metric}, 1 is best", x=0.01, ha="left", fontsize=7)
+    head(figure, f"Ranks by {metric}, 1 is best")
     return Drawn(figure, frame)
 
 
@@ -81,6 +81,7 @@ def _points(axes: Axes, rows: pd.DataFrame, shown: str, styles: dict[str, ModelS
     margin = 0.2 + 0.025 * len(rows)
     axes.set_xlim(1 - margin, len(rows) + margin)
     axes.locator_params(axis="x", integer=True, nbins=8)
+    axes.set_xticks(sorted({max(1, round(tick)) for tick in axes.get_xticks() if tick <= len(rows)}))
 
 
 def _behind(rows: pd.DataFrame) -> str:

@@ -18,7 +18,7 @@ from attnbench.reporting.figures.drawing import (
     model_legend,
     say,
 )
-from attnbench.reporting.figures.forest import forest, forest_mm
+from attnbench.reporting.figures.forest import forest
 from attnbench.reporting.frames import read_frame
 from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.style import page_of
@@ -29,16 +29,21 @@ if TYPE_CHECKING:
 
     from attnbench.study import Study
 
+_NOT_CORRUPTED = "No model has been scored on images made worse yet."
+
 
 def corruption(study: Study) -> Drawn:
-    """One panel per dataset and corruption: mean score against its level, 0 the image as it is."""
+    """One panel per dataset and corruption, a dataset's on one scale: mean score by level, 0 the image as it is."""
     page, styles = page_of(study), coloured(study)
     frame = main_rows(study, "corruption_levels")
     if frame.empty:
-        return message_figure(page, "No model has been scored on images made worse yet.", frame)
+        return message_figure(page, _NOT_CORRUPTED, frame)
     names, kinds = [part.name for part in study.datasets], list(study.corruptions)
     legend = legend_mm(len(styles) + 1, page.double)
     figure, panels = blocks(page, len(names), len(kinds), 40, legend, [55, 40, 29])
+    for own in panels:
+        for axes in own[1:]:
+            axes.sharey(own[0])
     for axes, (name, kind) in zip(chain(*panels), product(names, kinds), strict=True):
         axes.set_title(display_name(kind), fontweight="normal", loc="center")
         rows = frame[(frame["dataset"] == name) & (frame["corruption"] == kind)]
@@ -48,7 +53,8 @@ def corruption(study: Study) -> Drawn:
         axes.grid(axis="y")
         draw_curves(axes, rows, "level", "mean", styles)
         axes.set_xticks(sorted(frame["level"].unique()))
-        axes.locator_params(axis="y", nbins=4)
+        axes.locator_params(axis="y", nbins=5)
+        axes.tick_params(labelleft=leads_row(axes))
         axes.set_xlabel("Level" if ends_column(axes) else "")
         axes.set_ylabel(f"{display_name(name)}\n{_label(frame)}" if leads_row(axes) else "")
     figure.align_ylabels()
@@ -58,23 +64,14 @@ def corruption(study: Study) -> Drawn:
 
 def corruption_slopes(study: Study) -> Drawn:
     """Forest of slopes: change of the score per level; filled: other than the baseline's (Holm)."""
-    page, styles = page_of(study), coloured(study)
     frame = main_rows(study, "corruption_slopes")
     if frame.empty:
-        return message_figure(page, "No model has been scored on images made worse yet.", frame)
-    names = [part.name for part in study.datasets]
-    width = page.single if len(names) == 1 else page.double
-    height = forest_mm(len(study.corruptions), len(styles))
-    figure, panels = grid(page, len(names), height, extra_mm=legend_mm(len(styles), width), columns=page.columns(80))
-    for axes, name in zip(panels, names, strict=True):
-        rows = frame[frame["dataset"] == name]
-        axes.set_title(display_name(name))
-        if rows.empty:
-            say(axes, "no score yet")
-            continue
-        forest(axes, rows.assign(row=rows["corruption"].map(display_name)), styles, 1 - study.analysis.confidence)
-        axes.set_xlabel(f"Change of {_label(frame)} per level")
-    model_legend(figure, styles.values(), lines=False)
+        return message_figure(page_of(study), _NOT_CORRUPTED, frame)
+    figure = forest(
+        study, frame.assign(row=frame["corruption"].map(display_name)), coloured(study),
+        f"Change of {_label(frame)} per level",
+        filled=f"other than the slope of {display_name(study.baseline)}", lacking="no score yet",
+    )  # fmt: skip
     return Drawn(figure, frame)
 
 
@@ -100,7 +97,7 @@ def small_data(study: Study) -> Drawn:
         ticks = [f"{percent} %\n({count:g})" for percent, count in groups.items()]
         axes.set_xticks(groups.index.tolist(), ticks, minor=False)
         axes.minorticks_off()
-        axes.set_xlabel("Training groups")
+        axes.set_xlabel("Share of the training groups (how many)")
         axes.set_ylabel(_label(frame) if leads_row(axes) else "")
     model_legend(figure, styles.values(), lines=True, others=len(study.models) - len(styles))
     return Drawn(figure, frame)

@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from attnbench.data.store import CaseStore
-from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
-from attnbench.reporting.figures.panels import head, shortened
+from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case
+from attnbench.reporting.figures.panels import shortened
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.frames import shown_cases
 from attnbench.reporting.names import display_name, display_unit

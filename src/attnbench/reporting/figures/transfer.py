@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
-from attnbench.reporting.figures.drawing import Drawn, coloured, ends_column, grid, leads_row, message_figure
+from attnbench.reporting.figures.drawing import Drawn, coloured, ends_column, grid, head, leads_row, message_figure
 from attnbench.reporting.figures.shift import main_rows
 from attnbench.reporting.format import NOTHING, decimals, number
 from attnbench.reporting.frames import records
@@ -32,7 +32,7 @@ def transfer(study: Study) -> Drawn:
     frame = main_rows(study, "transfer")
     if frame.empty:
         return message_figure(page, "No model has been scored on another dataset yet.", frame)
-    metric = METRICS[main_metrics(study.metrics)[0]]
+    metric, level = METRICS[main_metrics(study.metrics)[0]], 1 - study.analysis.confidence
     used = {*frame["train"], *frame["test"]}
     names = [part.name for part in study.datasets if part.name in used]
     figure, panels = grid(page, len(styles), 8 * len(names) + 9, extra_mm=16)
@@ -41,7 +41,7 @@ def transfer(study: Study) -> Drawn:
     drawn = frame.assign(strength=benefit / largest if largest > 0 else 0.0)
     for axes, (model, style) in zip(panels, styles.items(), strict=True):
         axes.set_title(style.label)
-        _matrix(axes, drawn[drawn["model"] == model], names, 1 - study.analysis.confidence)
+        _matrix(axes, drawn[drawn["model"] == model], names, level)
         axes.set_ylabel("Trained on" if leads_row(axes) else "")
         axes.set_yticks(range(len(names)), [display_name(name) if leads_row(axes) else "" for name in names])
         axes.set_xticks(range(len(names)), [display_name(name) if ends_column(axes) else "" for name in names])
@@ -49,12 +49,11 @@ def transfer(study: Study) -> Drawn:
             for label in axes.get_xticklabels():
                 label.set(rotation=35, ha="right")
     figure.supxlabel("Tested on", fontsize=7)
-    left = len(study.models) - len(styles)
     heading = (
         f"{metric.label}, and below it the difference from {display_name(study.baseline)} on the same cases "
-        "(purple: better, orange: worse, bold: significant)"
+        f"(purple: better, orange: worse, bold: p < {level:.2g})"
     )
-    figure.suptitle(heading + (f"; {left} others in the CSV" if left else ""), x=0.01, ha="left", fontsize=7)
+    head(figure, heading, len(study.models) - len(styles))
     return Drawn(figure, frame)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from attnbench.data.store import CaseStore
-from attnbench.reporting.figures.drawing import Drawn, coloured, message_figure, no_case
-from attnbench.reporting.figures.panels import class_legend, head, outline, shortened, show_plane
+from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case
+from attnbench.reporting.figures.panels import class_legend, outline, shortened, show_plane
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
@@ -50,7 +50,7 @@ def slices(study: Study, dataset: str) -> Drawn:
     panels = figure.subplots(1 + len(styles), len(cuts), squeeze=False)
     for axes, (choice, plane) in zip(panels[0], cuts, strict=True):
         first = plane.axis == next(iter(_PLANES))
-        title = f"{choice.rule}: {shortened(choice.case)}" if first else _PLANES[plane.axis or 0]
+        title = f"{choice.rule}: {shortened(choice.case)}\n" * first + _PLANES[plane.axis or 0]
         _slice(axes, store, choice.case, plane, store.reference(store.index(choice.case)), title)
     panels[0, 0].set_ylabel("Reference", fontsize=6)
     runs, rows = scored_runs(study, dataset), []

@@ -37,8 +37,10 @@ _CAPTIONS = {
     "heatmap_metrics": "Difference from the baseline by metric; purple better, orange worse, bold significant",
     "ranks": "Mean rank over groups, 1 is best; a bar joins models that Nemenyi's test does not tell apart",
     "rank_stability": "Place by mean rank, its interval, and share of first places when groups are drawn again",
-    "pareto": "Score against parameters, operations and training time; dashed: the models that none beats in both",
-    "difficulty": "Gain over the baseline against the difficulty of each case (points), and means of thirds (line)",
+    "pareto": "Score against parameters, operations, latency, training time, memory and energy, as far as these were "
+    "measured; dashed: the models that none beats in both",
+    "difficulty": "Gain over the baseline against the difficulty: means of thirds of the cases with intervals (lines) "
+    "and, for up to six models, every case (small markers)",
     "difficulty_slopes": "Change of the gain per standard deviation of each measure; filled: significant",
     "learning": "Training loss and Dice of the inner validation over optimiser steps; bands: lowest to highest run",
     "corruption": "Score when test images are made worse, level by level; level 0 is the test set as it is",
