@@ -1,8 +1,8 @@
 """Mechanisms as their papers and authors' code write them, on the weights of this project's own modules.
 
 Every function takes a module of the zoo and what its forward takes, and computes the same numbers the straightforward
-way: the matrix of all pairs, expanded copies, permuted axes. Mechanisms without an entry have one way to be written
-(convolutions, pooling and a product), and that is how they are written.
+way: the matrix of all pairs, expanded copies, permuted axes, one product per head. `attention_gate_upsampled`,
+`large_kernel_attention` and `spatial_se` have one way to be written (convolutions and a product): here as everywhere.
 """
 
 from __future__ import annotations
@@ -122,6 +122,72 @@ def efficient_self_attention(m: nn.Module, x: Tensor) -> Tensor:
     return x + m.mix(x)
 
 
+def gated_axial_attention(m: nn.Module, x: Tensor) -> Tensor:
+    """As Medical Transformer does it: lines permuted and copied, a convolution and norms over them, tables gathered."""
+    y = F.relu(m.reduce(x))
+    for layer in m.axes:
+        y = gated_axis(layer, y)
+    return x + m.expand(F.relu(y))
+
+
+def gated_axis(m: nn.Module, x: Tensor) -> Tensor:
+    moved = x.movedim((m.axis + 2, 1), (-1, -2)).contiguous()  # (B, *others, C, side)
+    convolution, norm = m.qkv
+    lines = F.conv1d(moved.flatten(0, -3), convolution.weight.flatten(2))
+    statistics = norm.running_mean, norm.running_var, norm.weight, norm.bias
+    lines = F.batch_norm(lines, *statistics, m.training, norm.momentum, norm.eps)
+    side, width = x.shape[m.axis + 2], x.shape[1] // m.heads
+    q, k, v = lines.reshape(-1, m.heads, 2 * width, side).split([width // 2, width // 2, width], dim=2)
+    steps = torch.arange(side, device=x.device)
+    offsets = (steps[:, None] - steps).clamp(1 - m.span, m.span - 1) + m.span - 1
+    table = torch.index_select(m.relative, 1, offsets.flatten()).reshape(-1, side, side)
+    r_q, r_k, r_v = table.split([width // 2, width // 2, width])
+    content = torch.einsum("bgci,bgcj->bgij", q, k)
+    query = torch.einsum("bgci,cij->bgij", q, r_q)
+    key = torch.einsum("bgci,cij->bgij", k, r_k).transpose(2, 3)
+    terms = m.norm_similarity(torch.cat([content, query, key], dim=1)).reshape(-1, 3, m.heads, side, side)
+    gates = torch.stack([torch.ones_like(m.gates[0]), m.gates[0], m.gates[1]]).reshape(1, 3, 1, 1, 1)
+    weights = (gates * terms).sum(1).softmax(3)
+    found = (torch.einsum("bgij,bgcj->bgci", weights, v), torch.einsum("bgij,cij->bgci", weights, r_v))
+    found = m.norm_output(torch.cat([part.flatten(1, 2) for part in found], dim=1))
+    found = (m.gates[2:].reshape(1, 2, 1, 1) * found.unflatten(1, (2, -1))).sum(1)
+    return found.reshape(moved.shape).movedim((-1, -2), (m.axis + 2, 1)).contiguous()
+
+
+def channel_cross_fusion(m: nn.Module, skips: list[Tensor]) -> list[Tensor]:
+    """As UCTransNet does it: a linear layer per head, patches filled before they are mixed."""
+    embedded = [embed(x) for embed, x in zip(m.embeddings, skips, strict=True)]
+    grid = tuple(embedded[0].shape[2:])
+    sequences = [tokens(resize(x, grid)) for x in embedded]
+    for layer in m.layers:
+        attended = channel_attention(layer.attention, *layer.normalised(sequences))
+        sequences = [x + y for x, y in zip(sequences, attended, strict=True)]
+        sequences = [x + mlp(x) for mlp, x in zip(layer.mlps, sequences, strict=True)]
+    return [
+        skip + fill(rebuild, norm(x).transpose(1, 2).unflatten(2, grid), skip)
+        for skip, rebuild, norm, x in zip(skips, m.rebuild, m.norms, sequences, strict=True)
+    ]
+
+
+def channel_attention(m: nn.Module, sequences: list[Tensor], joined: Tensor) -> list[Tensor]:
+    def per_head(layer: nn.Module, x: Tensor) -> Tensor:
+        return torch.stack([F.linear(x, weight) for weight in layer.weight.chunk(m.heads)], dim=1)  # (B, heads, N, C)
+
+    key, value = per_head(m.key, joined), per_head(m.value, joined).transpose(-1, -2)
+    found = []
+    for query, output, x in zip(m.query, m.output, sequences, strict=True):
+        scores = per_head(query, x).transpose(-1, -2) @ key / joined.shape[2] ** 0.5
+        context = F.instance_norm(scores).softmax(3) @ value
+        found.append(output(context.permute(0, 3, 2, 1).contiguous().mean(3)))
+    return found
+
+
+def fill(m: nn.Module, x: Tensor, like: Tensor) -> Tensor:
+    filled = F.interpolate(x, scale_factor=float(m.patch), mode="nearest")
+    filled = filled[(..., *(slice(side) for side in like.shape[2:]))]
+    return F.relu(m.norm(m.mix(filled)))
+
+
 def window_block(block: nn.Module, x: Tensor) -> Tensor:
     """As Swin does it: the matrix of each window, the mask added."""
     sides, shifts = block._layout(x)
@@ -147,9 +213,80 @@ def linear_attention(m: nn.Module, x: Tensor) -> Tensor:
     return x + m.output(attended.reshape(x.shape[0], -1, *x.shape[2:]))
 
 
+def attention_gate(m: nn.Module, x: Tensor, gate: Tensor) -> Tensor:
+    """As the paper's code does it: both up-samplings, the map spread over the channels."""
+    mode, theta = LINEAR_MODE[x.dim() - 2], m.theta(x)
+    phi = F.interpolate(m.phi(gate), theta.shape[2:], mode=mode)
+    weights = F.interpolate(m.psi(F.relu(theta + phi)).sigmoid(), x.shape[2:], mode=mode)
+    return m.output(weights.expand_as(x) * x)
+
+
+def attention_gate_upsampled(m: nn.Module, x: Tensor, gate: Tensor) -> Tensor:
+    return x * m.psi(F.relu(m.phi(gate) + m.theta(x))).sigmoid()
+
+
+def global_context(m: nn.Module, x: Tensor) -> Tensor:
+    weights = m.key(x).flatten(2).softmax(2).unsqueeze(-1)  # (B, 1, N, 1)
+    context = (x.flatten(2).unsqueeze(1) @ weights).reshape(x.shape[:2])
+    return x + spread(m.transform(context), x)
+
+
+def coordinate_attention(m: nn.Module, x: Tensor) -> Tensor:
+    """As the authors' code does it: a pooling per axis, hard swish from its parts, copied weights."""
+    pool = F.adaptive_avg_pool2d if x.dim() == 4 else F.adaptive_avg_pool3d
+    axes, sides = range(x.dim() - 2), list(x.shape[2:])
+    sizes = [[side if other == axis else 1 for other, side in enumerate(sides)] for axis in axes]
+    convolution, norm, _ = m.reduce
+    reduced = norm(convolution(torch.cat([pool(x, size).flatten(2) for size in sizes], dim=2)))
+    reduced = reduced * (F.relu6(reduced + 3) / 6)
+    result = x
+    for layer, size, part in zip(m.expand, sizes, reduced.split(sides, dim=2), strict=True):
+        result = result * layer(part).sigmoid().reshape(*x.shape[:2], *size).expand_as(x)
+    return result
+
+
+def polarized_self_attention(m: nn.Module, x: Tensor) -> Tensor:
+    """As the authors' code does it: each branch weights the features, then both are added."""
+
+    def by_channel(x: Tensor) -> Tensor:
+        context = m.channel_value(x).flatten(2) @ m.channel_query(x).flatten(2).softmax(2).transpose(1, 2)
+        return x * spread(m.expand(context.squeeze(2)).sigmoid(), x)
+
+    def by_position(x: Tensor) -> Tensor:
+        pool = F.adaptive_avg_pool2d if x.dim() == 4 else F.adaptive_avg_pool3d
+        query = pool(m.spatial_query(x), 1).flatten(2).transpose(1, 2).softmax(2)
+        return x * (query @ m.spatial_value(x).flatten(2)).reshape(-1, 1, *x.shape[2:]).sigmoid().expand_as(x)
+
+    return by_channel(x) + by_position(x) if m.layout == "parallel" else by_position(by_channel(x))
+
+
+def large_kernel_attention(m: nn.Module, x: Tensor) -> Tensor:
+    kept = x.clone()
+    return kept * m.weigh(x)
+
+
+def spatial_attention(m: nn.Module, x: Tensor) -> Tensor:
+    pooled = torch.cat([x.mean(1).unsqueeze(1), x.max(1)[0].unsqueeze(1)], dim=1)
+    return x * m.weigh(pooled).sigmoid().expand_as(x)
+
+
+def spatial_se(m: nn.Module, x: Tensor) -> Tensor:
+    return x * m.squeeze(x).sigmoid()
+
+
+def spread(weights: Tensor, x: Tensor) -> Tensor:
+    """One weight per channel, (B, C), copied to every position."""
+    return weights.reshape(*weights.shape, *[1] * (x.dim() - 2)).expand_as(x)
+
+
+def eca(m: nn.Module, x: Tensor) -> Tensor:
+    pooled = (F.adaptive_avg_pool2d if x.dim() == 4 else F.adaptive_avg_pool3d)(x, 1).flatten(2)
+    return x * spread(m.mix(pooled.transpose(1, 2)).transpose(1, 2).squeeze(2).sigmoid(), x)
+
+
 def excite(m: nn.Module, x: Tensor) -> Tensor:
     pooled = (F.adaptive_avg_pool2d if x.dim() == 4 else F.adaptive_avg_pool3d)(x, 1).flatten(1)
-    return m.excite(pooled).reshape(*pooled.shape, *[1] * (x.dim() - 2)).expand_as(x)
+    return spread(m.excite(pooled), x)
 
 
 def squeeze_excitation(m: nn.Module, x: Tensor) -> Tensor:
@@ -163,15 +300,14 @@ def scse(m: nn.Module, x: Tensor) -> Tensor:
 def cbam(m: nn.Module, x: Tensor) -> Tensor:
     average, largest = (F.avg_pool2d, F.max_pool2d) if x.dim() == 4 else (F.avg_pool3d, F.max_pool3d)
     total = sum(m.excite(pool(x, x.shape[2:]).flatten(1)) for pool in (average, largest))
-    x = x * total.sigmoid().reshape(*total.shape, *[1] * (x.dim() - 2)).expand_as(x)
+    x = x * spread(total.sigmoid(), x)
     pooled = torch.cat([x.max(1)[0].unsqueeze(1), x.mean(1).unsqueeze(1)], dim=1)
     return x * m.spatial(pooled).sigmoid()
 
 
 def bam(m: nn.Module, x: Tensor) -> Tensor:
     pooled = (F.avg_pool2d if x.dim() == 4 else F.avg_pool3d)(x, x.shape[2:]).flatten(1)
-    channel = m.channel(pooled).reshape(*pooled.shape, *[1] * (x.dim() - 2)).expand_as(x)
-    return (1 + torch.sigmoid(channel * m.spatial(x).expand_as(x))) * x
+    return (1 + torch.sigmoid(spread(m.channel(pooled), x) * m.spatial(x).expand_as(x))) * x
 
 
 def simam(m: nn.Module, x: Tensor) -> Tensor:
@@ -203,7 +339,9 @@ FORMULAS: dict[str, Formula] = {
     formula.__name__: formula
     for formula in (
         self_attention, dual_attention, non_local, multi_head_self_attention, cross_attention, transformer,
-        axial_attention, criss_cross, efficient_self_attention, window_attention, shifted_window_attention,
-        linear_attention, squeeze_excitation, scse, cbam, bam, simam, triplet_attention, selective_kernel,
+        axial_attention, criss_cross, efficient_self_attention, gated_axial_attention, channel_cross_fusion,
+        window_attention, shifted_window_attention, linear_attention, attention_gate, attention_gate_upsampled,
+        global_context, coordinate_attention, polarized_self_attention, large_kernel_attention, spatial_attention,
+        spatial_se, eca, squeeze_excitation, scse, cbam, bam, simam, triplet_attention, selective_kernel,
     )
 } | {"channel_se": squeeze_excitation}  # fmt: skip
