@@ -1,5 +1,7 @@
 """Models away from their training data: against slow calculations, numpy.polyfit, and what was planted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,12 +17,15 @@ from attnbench.analysis.shift import (
     case_slopes,
     corruption_levels,
     corruption_slopes,
+    missing_shift,
+    shift_scores,
     shift_tables,
     small_data,
     transfer,
 )
 from attnbench.analysis.table import arrange, read_scores
 from attnbench.files import write_csv
+from attnbench.layout import Run
 from attnbench.study import Study
 
 GROUP = np.repeat(np.arange(8), 2)
@@ -205,7 +210,7 @@ def test_small_data_rises_to_the_ordinary_runs(score_table, random):
 
 def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(tmp_path, score_table, random):
     study, scores = study_of(tmp_path), score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD)
-    tables = shift_tables(study, scores, study_runs(study.layout, study.runs(), scores))
+    tables = shift_tables(study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study))
     assert {name: list(frame.columns) for name, frame in tables.items()} == {
         "transfer": list(TRANSFER_COLUMNS),
         "corruption_levels": list(LEVEL_COLUMNS),
@@ -218,7 +223,7 @@ def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(tmp_pat
 def test_what_is_asked_for_and_not_there_yet_is_named(tmp_path, score_table, random, caplog):
     study = study_of(tmp_path, corruptions=["noise"], small_data=[25])
     scores = score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD)
-    tables = shift_tables(study, scores, study_runs(study.layout, study.runs(), scores))
+    tables = shift_tables(study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study))
     assert all(frame.empty for frame in tables.values())
     assert "corrupted.csv is missing" in caplog.text and "small_data.csv is missing" in caplog.text
     assert "transfer.csv" not in caplog.text
@@ -234,7 +239,7 @@ def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random
     write_csv(layout.transfer, elsewhere(score_table, random.uniform(size=(3, 2, 16, 2))))
     write_csv(layout.small_data, score_table(values[1], GROUP, FOLD).assign(percent=25, training_groups=2))
     scores = read_scores(layout.scores)
-    tables = shift_tables(study, scores, study_runs(layout, study.runs(), scores))
+    tables = shift_tables(study, scores, study_runs(layout, study.runs(), scores), shift_scores(study))
     assert {name: len(frame) for name, frame in tables.items()} == {
         "transfer": 3 * 2 * 3, "corruption_levels": 6 * 2 * 3, "corruption_slopes": 2 * 3, "small_data": 2 * 2 * 3,
     }  # fmt: skip
@@ -242,3 +247,22 @@ def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random
         ["sim", "sim"], ["other", "other"], ["sim", "other"],
     ]  # fmt: skip
     assert not tables["corruption_slopes"]["slope"].isna().any()
+
+
+def test_runs_without_scores_of_a_shift_are_named_with_the_step_they_lack(tmp_path, score_table, random):
+    study = study_of(tmp_path, corruptions=["noise"], small_data=[25, 50])
+    runs, layout = list(study.runs()), study.layout
+    rows = score_table(random.uniform(size=(3, 16, 1)), GROUP, FOLD)
+    of_first = rows[(rows["model"] == runs[0].model) & (rows["fold"] == runs[0].fold) & (rows["seed"] == runs[0].seed)]
+    write_csv(layout.corrupted, of_first.assign(corruption="noise", level=1))
+    write_csv(layout.small_data, of_first.assign(percent=25, training_groups=2))
+    for run, files in ((runs[1], ["run.json"]), (runs[2], ["run.json", "corrupted.csv"])):
+        for name in files:
+            write_csv(layout.run(run) / name, rows[:0])
+    frames = {frame["table"].iloc[0]: frame for frame in missing_shift(study, shift_scores(study))}
+    keys = ["dataset", "model", "fold", "seed", "percent"]
+    lacking = {name: [Run(*key) for key in frame[keys].itertuples(index=False)] for name, frame in frames.items()}
+    assert lacking["corrupted"] == runs[1:]
+    assert lacking["small_data"] == [run for run in study.small_data_runs() if run != replace(runs[0], percent=25)]
+    assert frames["corrupted"]["next_step"].tolist() == ["corrupt", "gather", *["train"] * (len(runs) - 3)]
+    assert set(frames) == {"corrupted", "small_data"}

@@ -104,7 +104,7 @@ def _analyse(study: Study) -> None:
         "cases": shown_cases(blocks, study),
         "cost": cost(described, runs, study.baseline),
         "learning": learning(layout, runs),
-        "missing": missing_runs(runs),
+        "missing": missing_runs(layout, "scores", study.runs(), runs[runs["gathered"]]),
         "ranks": rank_table(blocks, ranked, study.analysis),
         "rank_tests": friedman_table(ranked, 1 - study.analysis.confidence),
         "rank_pairs": nemenyi_table(ranked, 1 - study.analysis.confidence),

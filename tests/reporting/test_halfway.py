@@ -70,6 +70,9 @@ def test_shift_that_has_not_been_scored_yet_stops_nothing(halfway):
     everything(path)
     for name in ("corruption", "small_data"):
         run("figure", name, "--study", str(path))
+    report = " ".join(study.layout.report.read_text().split())
+    for said in ("runs not scored on corrupted images", "runs on fewer training groups not finished"):
+        assert f"Phantom 3-D: {said} and left out: all" in report
     tables = ("corruption_levels", "corruption_slopes", "small_data", "transfer")
     assert all(pd.read_csv(study.layout.analysis / f"{name}.csv").empty for name in tables)
 
@@ -84,7 +87,7 @@ def test_scores_that_are_not_gathered_yet_are_named_as_such(halfway):
     scores.write_bytes(kept)
     run("analyse", "--study", str(path))
     missing = pd.read_csv(study.layout.analysis / "missing.csv")
-    assert missing.to_numpy().tolist() == [["phantom3d", "self_attention", 1, 0, "gather"]]
+    assert missing.to_numpy().tolist() == [["phantom3d", "self_attention", 1, 0, 100, "scores", "gather"]]
 
 
 def test_nothing_scored_at_all_is_an_error_that_says_so(halfway):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from attnbench.analysis.runs import study_runs
-from attnbench.analysis.shift import shift_tables
+from attnbench.analysis.shift import shift_scores, shift_tables
 from attnbench.analysis.table import read_scores
 from attnbench.files import write_csv
 from attnbench.reporting.figures import draw_figure
@@ -49,7 +49,7 @@ def with_shift(study: Study) -> Study:
     fewer = [scores.assign(value=scores["value"] * p / 100, percent=p, training_groups=p // 25) for p in (25, 50)]
     write_csv(layout.small_data, pd.concat(fewer))
     found = read_scores(layout.scores)
-    for name, frame in shift_tables(study, found, study_runs(layout, study.runs(), found)).items():
+    for name, frame in shift_tables(study, found, study_runs(layout, study.runs(), found), shift_scores(study)).items():
         write_csv(layout.analysis / f"{name}.csv", frame)
     return study
 

@@ -6,7 +6,6 @@ from functools import lru_cache
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 from attnbench.analysis.averages import by_defined_groups, group_totals
 from attnbench.analysis.table import Floats, Integers
@@ -31,6 +30,8 @@ def widened_tail(confidence: float, groups: int) -> float:
     better than the plain percentile's.
     Hesterberg, What teachers should know about the bootstrap, The American Statistician 69(4), 2015.
     """
+    from scipy import stats
+
     t = stats.t.ppf((1 + confidence) / 2, groups - 1)
     return float(stats.norm.cdf(-sqrt(groups / (groups - 1)) * t))
 

@@ -18,7 +18,7 @@ from attnbench.analysis.rank_tests import agreement_table, friedman_table, nemen
 from attnbench.analysis.ranks import rank_table, rankings
 from attnbench.analysis.reliability import reliability
 from attnbench.analysis.runs import learning, missing_runs, read_object, refuse_mixed_data, study_runs
-from attnbench.analysis.shift import shift_tables
+from attnbench.analysis.shift import missing_shift, shift_scores, shift_tables
 from attnbench.analysis.table import arrange, read_scores
 from attnbench.files import write_csv
 from attnbench.study import Study
@@ -38,7 +38,8 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
     scores = read_scores(layout.scores)
     runs = study_runs(layout, study.runs(), scores)
     refuse_mixed_data(runs)
-    missing = missing_runs(runs)
+    shifted = shift_scores(study)
+    missing = missing_runs(layout, "scores", study.runs(), runs[runs["gathered"]])
     if len(missing):
         log.warning("%d of %d runs have no scores yet; the analysis covers the others", len(missing), len(runs))
     datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
@@ -58,7 +59,7 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
         "cost": cost(descriptions, runs, study.baseline),
         "learning": learning(layout, runs),
         "runs": runs,
-        "missing": missing,
+        "missing": pd.concat([missing, *missing_shift(study, shifted)], ignore_index=True),
         "ranks": rank_table(blocks, ranked, study.analysis),
         "rank_tests": friedman_table(ranked, level),
         "rank_pairs": nemenyi_table(ranked, level),
@@ -68,5 +69,5 @@ def analysis(study: Study) -> dict[str, pd.DataFrame]:
         "difficulty": interactions(blocks, study.baseline, study.analysis, hard),
         "difficulty_strata": strata(blocks, study.baseline, study.analysis, hard),
         "reliability": reliability(layout, study.runs(), blocks, study.analysis, names),
-        **shift_tables(study, scores, runs),
+        **shift_tables(study, scores, runs, shifted),
     }

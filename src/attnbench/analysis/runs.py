@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from attnbench.errors import DataError
@@ -22,6 +22,14 @@ FACTS = (
 )  # fmt: skip
 NUMBERS = FACTS[5:]
 STAGES = {"trained": "run.json", "predicted": "predictions.npz", "scored": "scores.csv"}
+MISSING_COLUMNS = (*RUN_COLUMNS, "percent", "table", "next_step")
+_STEPS = dict(zip(("train", "predict", "score"), STAGES.values(), strict=True))
+_STEPS_TO = {
+    "scores": _STEPS,
+    "small_data": _STEPS,
+    "transfer": {"train": STAGES["trained"], "transfer": "transfer.csv"},
+    "corrupted": {"train": STAGES["trained"], "corrupt": "corrupted.csv"},
+}
 LEARNING_ROWS = 1_000_000
 LEARNING_COLUMNS = (
     *RUN_COLUMNS, "step", "loss", "loss_dice", "loss_cross_entropy", "validation_dice", "learning_rate",
@@ -66,13 +74,19 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def missing_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Runs of the study whose scores are not in the analysis, and the first step each lacks."""
-    missing = runs[~runs["gathered"]]
-    steps = np.select(
-        [~missing["trained"], ~missing["predicted"], ~missing["scored"]], ["train", "predict", "score"], "gather"
-    )
-    return missing[list(RUN_COLUMNS)].assign(next_step=steps.astype(object)).reset_index(drop=True)
+def missing_runs(layout: Layout, table: str, planned: Iterable[Run], found: pd.DataFrame) -> pd.DataFrame:
+    """Planned runs without a row in `found`, which is the study's `table` of scores, and the first step each lacks.
+
+    `percent` is the share of the training groups, 100 where `found` has no such column.
+    """
+    keys = found.assign(percent=found.get("percent", 100))[[*RUN_COLUMNS, "percent"]].drop_duplicates()
+    seen = {Run(str(d), str(m), int(f), int(s), int(p)) for d, m, f, s, p in keys.itertuples(index=False)}
+    rows = [(*astuple(run), table, _next_step(layout.run(run), _STEPS_TO[table])) for run in planned if run not in seen]
+    return pd.DataFrame(rows, columns=list(MISSING_COLUMNS))
+
+
+def _next_step(folder: Path, steps: Mapping[str, str]) -> str:
+    return next((step for step, file in steps.items() if not (folder / file).is_file()), "gather")
 
 
 def refuse_mixed_data(runs: pd.DataFrame) -> None:

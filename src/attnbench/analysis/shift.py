@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from attnbench.analysis.effects import effects, with_baseline
 from attnbench.analysis.means import means
+from attnbench.analysis.runs import missing_runs
 from attnbench.analysis.table import ALL_CLASSES, DatasetScores, arrange, read_scores
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.study import Study
@@ -37,22 +38,43 @@ SMALL_COLUMNS = (
 )  # fmt: skip
 
 
-def shift_tables(study: Study, scores: pd.DataFrame, runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def shift_tables(
+    study: Study, scores: pd.DataFrame, runs: pd.DataFrame, shifted: Mapping[str, pd.DataFrame]
+) -> dict[str, pd.DataFrame]:
     """The four tables by name; columns as in docs/files.md, without rows where the study asks for no such thing.
 
-    `scores` is the table of the ordinary runs, `runs` that of `study_runs`. A table of scores that the study asks for
-    and that is not there yet is named in the log.
+    `scores` is the table of the ordinary runs, `runs` that of `study_runs`, `shifted` those of `shift_scores`.
+    """
+    return {
+        "transfer": transfer(study, scores, shifted["transfer"]),
+        "corruption_levels": corruption_levels(study, scores, shifted["corrupted"]),
+        "corruption_slopes": corruption_slopes(study, scores, shifted["corrupted"]),
+        "small_data": small_data(study, scores, shifted["small_data"], runs),
+    }
+
+
+def shift_scores(study: Study) -> dict[str, pd.DataFrame]:
+    """The study's tables of scores beside the ordinary ones, without rows where it asks for none.
+
+    One that it asks for and that is not there yet is named in the log.
     """
     layout = study.layout
-    corrupted = _read(layout.corrupted, bool(study.corruptions), "corruption", "level")
     return {
-        "transfer": transfer(study, scores, _read(layout.transfer, bool(study.transfer), "test")),
-        "corruption_levels": corruption_levels(study, scores, corrupted),
-        "corruption_slopes": corruption_slopes(study, scores, corrupted),
-        "small_data": small_data(
-            study, scores, _read(layout.small_data, bool(study.small_data), "percent", "training_groups"), runs
-        ),
+        "transfer": _read(layout.transfer, bool(study.transfer), "test"),
+        "corrupted": _read(layout.corrupted, bool(study.corruptions), "corruption", "level"),
+        "small_data": _read(layout.small_data, bool(study.small_data), "percent", "training_groups"),
     }
+
+
+def missing_shift(study: Study, shifted: Mapping[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Of every table of `shift_scores` that the study asks for, the runs it lacks, as `missing_runs` has them."""
+    planned = {
+        "transfer": (run for run in study.runs() if study.transfers_of(run.dataset)),
+        "corrupted": study.runs(),
+        "small_data": study.small_data_runs(),
+    }
+    for table in study.shift_tables():
+        yield missing_runs(study.layout, table, planned[table], shifted[table])
 
 
 def _read(path: Path, asked: bool, *added: str) -> pd.DataFrame:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
 from attnbench.analysis.averages import by_defined_groups
 from attnbench.analysis.table import Floats, Integers
@@ -33,6 +32,8 @@ def signed_rank_p(differences: Floats) -> Floats:
 def _signed_rank(nonzero: Floats) -> float:
     if not nonzero.size:
         return 1.0
+    from scipy import stats
+
     ranks = stats.rankdata(np.abs(nonzero))
     positive = float(ranks[nonzero > 0].sum())
     doubled = np.rint(2 * ranks).astype(np.int64)

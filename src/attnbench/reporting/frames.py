@@ -34,7 +34,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "dataset", "model", "parameters", "flops", "device", "train_seconds", "images_per_second", "peak_memory_bytes",
         "energy_j", "latency_seconds", "inference_images_per_second",
     ),
-    "missing": ("dataset", "model", "fold", "seed", "next_step"),
+    "missing": ("dataset", "model", "fold", "seed", "percent", "table", "next_step"),
     "learning": ("dataset", "model", "fold", "seed", "step", "loss", "validation_dice"),
     "ranks": (
         "dataset", "class", "metric", "model", "mean_rank", "position", "position_low", "position_high", "first",
@@ -78,6 +78,13 @@ _TEXT = dict.fromkeys(
 )  # fmt: skip
 
 _OF_DATASETS, _OF_MODELS = ("dataset", "train", "test"), ("model", "model_a", "model_b")
+
+_ABSENT = {
+    "scores": "runs not finished",
+    "transfer": "runs not scored on other datasets",
+    "corrupted": "runs not scored on corrupted images",
+    "small_data": "runs on fewer training groups not finished",
+}
 
 
 def _path(study: Study, name: str) -> Path:
@@ -139,17 +146,21 @@ def keyed(frame: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
     return {row[column]: row for row in records(frame)}
 
 
-def absent_runs(study: Study) -> list[str]:
-    """What the analysis lacks, one sentence per dataset: models without any run, and how many runs of others."""
+def absent_runs(study: Study, *shift: str) -> list[str]:
+    """What the analysis lacks, one sentence per dataset: models without any run, and how many runs of others.
+
+    Then the same of the tables of `shift`, such as `transfer`.
+    """
     if not _path(study, "means").exists():
         return ["No run of this study has been scored and analysed yet."]
     missing = read_frame(study, "missing")
-    runs = len(study.folds_to_run()) * len(study.seeds)
     notes = []
-    for dataset, rows in missing.groupby("dataset", sort=False):
-        counts = rows["model"].value_counts(sort=False)
-        parts = [f"{display_name(str(model))} ({lack} of {runs})" for model, lack in counts.items()]
-        whole = len(parts) == len(study.models) and bool((counts == runs).all())
-        lacking = "all" if whole else ", ".join(parts)
-        notes.append(f"{display_name(str(dataset))}: runs not finished and left out: {lacking}")
+    for table in ("scores", *shift):
+        runs = len(study.folds_to_run()) * len(study.seeds) * (len(study.small_data) if table == "small_data" else 1)
+        for dataset, rows in missing[missing["table"] == table].groupby("dataset", sort=False):
+            counts = rows["model"].value_counts(sort=False)
+            parts = [f"{display_name(str(model))} ({lack} of {runs})" for model, lack in counts.items()]
+            whole = len(parts) == len(study.models) and bool((counts == runs).all())
+            lacking = "all" if whole else ", ".join(parts)
+            notes.append(f"{display_name(str(dataset))}: {_ABSENT[table]} and left out: {lacking}")
     return notes

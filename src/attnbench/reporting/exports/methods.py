@@ -165,11 +165,11 @@ def _tested(study: Study, name: str) -> str:
 
 
 def _runs(study: Study) -> Iterator[str]:
-    planned, missing = sum(1 for _ in study.runs()), len(read_frame(study, "missing"))
+    planned, missing = sum(1 for _ in study.runs()), int((read_frame(study, "missing")["table"] == "scores").sum())
     analysed = (study.layout.analysis / "missing.csv").is_file()
     state = f"{planned - missing} were finished and analysed" if analysed else "none has been analysed yet"
     yield f"Of {_number(planned, 'planned training')}, {state}."
-    yield from (f"{note}." for note in absent_runs(study) if analysed)
+    yield from (f"{note}." for note in absent_runs(study, *study.shift_tables()) if analysed)
     paths = (study.layout.run(run) / "run.json" for run in study.runs())
     facts = [read_json(path) for path in paths if path.is_file()]
     used: dict[str, list[str]] = {}

@@ -13,7 +13,6 @@ from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgb
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
-from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from attnbench.data.store import CaseStore
@@ -72,6 +71,8 @@ def surface_of(region: NDArray[np.bool_], spacing: Sequence[float]) -> Surface:
 
 def distances(surface: Surface, other: Surface) -> NDArray[np.float64]:
     """Distance (n,) of every point of a surface to the nearest point of another, in the unit of the spacing."""
+    from scipy.spatial import cKDTree
+
     return np.asarray(cKDTree(other.points).query(surface.points)[0])
 
 

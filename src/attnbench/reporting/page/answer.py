@@ -36,8 +36,8 @@ def answer(study: Study) -> Answer:
     rows = effects[(effects["class"] == "all") & (effects["metric"] == metric)]
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
-        return Answer("No answer yet", _nothing(study), needed, tuple(absent_runs(study)))
-    limits = (*_limits(study, rows), *absent_runs(study))
+        return Answer("No answer yet", _nothing(study), needed, tuple(absent_runs(study, *study.shift_tables())))
+    limits = (*_limits(study, rows), *absent_runs(study, *study.shift_tables()))
     return Answer(_verdict(rows), _found(study, rows, metric), _holds(rows), limits)
 
 

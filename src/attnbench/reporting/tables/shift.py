@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval
-from attnbench.reporting.frames import keyed, read_frame
+from attnbench.reporting.frames import absent_runs, keyed, read_frame
 from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.tables.cells import ALL, block_title, compared, few_groups, heading, mark, verdicts
 from attnbench.reporting.tables.render import Block, Table
@@ -43,7 +43,7 @@ def transfer(study: Study) -> Table:
             "the scores on the first, too.",
             *_legend(study, "Δ: paired difference from the baseline. "),
             *few_groups(shown["mean"], shown["low"]),
-            *_unfinished(shown),
+            *_unfinished(study, "transfer", shown),
         ),
         frame=frame,
     )
@@ -72,6 +72,7 @@ def small_data(study: Study) -> Table:
 
 
 _COLUMN = {"corruption": "corruption", "small_data": "percent"}
+_SOURCE = {"corruption": "corrupted", "small_data": "small_data"}
 
 
 def _grid(study: Study, name: str, frame: pd.DataFrame, columns: Mapping[Any, str], caption: str) -> Table:
@@ -96,7 +97,7 @@ def _grid(study: Study, name: str, frame: pd.DataFrame, columns: Mapping[Any, st
         head=("Model", *columns.values()),
         align=("l", *("r",) * len(columns)),
         blocks=tuple(blocks),
-        notes=(*_legend(study), *few_groups(shown["mean"], shown["low"]), *_unfinished(shown)),
+        notes=(*_legend(study), *few_groups(shown["mean"], shown["low"]), *_unfinished(study, _SOURCE[name], shown)),
         frame=frame,
     )
 
@@ -142,5 +143,5 @@ def _legend(study: Study, difference: str = "") -> tuple[str, ...]:
     )
 
 
-def _unfinished(shown: pd.DataFrame) -> tuple[str, ...]:
-    return ("Nothing of this has been scored yet.",) if shown.empty else ()
+def _unfinished(study: Study, table: str, shown: pd.DataFrame) -> tuple[str, ...]:
+    return ("Nothing of this has been scored yet.",) if shown.empty else tuple(absent_runs(study, table))
