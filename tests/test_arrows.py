@@ -78,6 +78,12 @@ def test_rooms_that_do_not_compute_networks_run_without_torch():
     assert found.stdout.strip() == "False"
 
 
+def test_drawing_a_figure_does_not_load_what_computes_statistics():
+    script = "import sys, attnbench.reporting.figures, attnbench.reporting.tables; print('scipy' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+
+
 @pytest.mark.parametrize("heavy", ["torch", "pandas", "matplotlib", "medpy", "scipy", "numpy"])
 def test_what_the_snakefile_imports_is_light(heavy: str):
     lines = (PACKAGE.parents[1] / "Snakefile").read_text(encoding="utf-8").splitlines()
