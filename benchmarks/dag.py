@@ -19,7 +19,7 @@ import yaml
 from attnbench.models.names import mechanism_names
 from attnbench.models.registry import get_mechanism
 from benchmarks.record import Record, compare
-from benchmarks.timing import ROOT, Finished, finish_process
+from benchmarks.timing import ROOT, Finished, alone
 
 FOLDS, SEEDS = 5, 3
 # Runs as datasets x models, and how often each is planned.
@@ -58,6 +58,10 @@ def row_8(_device: str) -> Iterator[Record]:
         what = f"snakemake -n of {runs:,} runs ({jobs:,} jobs)"
         first, second = ([pair[side].seconds for pair in rounds] for side in (0, 1))
         yield compare(8, what, "as many trivial jobs", first, second, "<= 1.5")
+        first, second = ([pair[side].peak_bytes / 1e6 for pair in rounds] for side in (0, 1))
+        yield compare(
+            8, f"peak memory of it, {runs:,} runs", "as many trivial jobs", first, second, "<= 1.5", unit="MB"
+        )
 
 
 def write_study(folder: Path, datasets: int, models: int) -> Path:
@@ -98,7 +102,10 @@ def _single_jobs(datasets: int, models: int) -> int:
 
 
 def plan(folder: Path) -> Finished:
-    """Plan the workflow in `folder` as `snakemake -n` does, with the package that lies in it."""
+    """Plan the workflow in `folder` as `snakemake -n` does, with the package that lies in it.
+
+    Started from a small interpreter, so that the peak of memory is the planning's and not this process'.
+    """
     command = [
         sys.executable,
         "-m",
@@ -112,4 +119,4 @@ def plan(folder: Path) -> Finished:
         str(folder),
     ]
     command += ["--snakefile", str(folder / "Snakefile"), "--workflow-profile", "none"]
-    return finish_process(command, {"PYTHONPATH": str(folder / "src")})
+    return Finished(*alone("benchmarks.timing:finish_process", command, {"PYTHONPATH": str(folder / "src")}))

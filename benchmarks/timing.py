@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,12 +24,15 @@ class Spread(NamedTuple):
     high: float
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What a process took: wall seconds, and processor seconds of it and its children."""
+class Finished(NamedTuple):
+    """What a process took: wall seconds, processor seconds of it and its children, and its peak of memory.
+
+    The peak is at least that of the process that started it: the kernel counts from before the new program.
+    """
 
     seconds: float
     cpu_seconds: float
+    peak_bytes: int
 
 
 def interleave(
@@ -81,7 +83,8 @@ def finish_process(command: Sequence[str], environment: Mapping[str, str] | None
     process.stderr.close()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said[-2000:]}")
-    return Finished(seconds, used.ru_utime + used.ru_stime)
+    kibibytes = used.ru_maxrss if sys.platform == "linux" else used.ru_maxrss // 1024
+    return Finished(seconds, used.ru_utime + used.ru_stime, 1024 * kibibytes)
 
 
 def alone(function: str, *arguments: Any) -> Any:
