@@ -83,7 +83,7 @@ def _models(study: Study, cited: Sequence[Reference]) -> Iterator[str]:
 def _training(study: Study) -> Iterator[str]:
     told = _protocol(study)
     yield (
-        f"All models were trained by one recipe: {told['Steps']}, patches of {told['Patch']} voxels, "
+        f"All models were trained by one recipe: {told['Steps']}, patches of so many voxels: {told['Patch']}; "
         f"{told['Sampling']}; loss: {told['Loss']}; optimiser: {told['Optimiser']}; "
         f"augmentation: {told['Augmentation']}; precision: {told['Precision']}."
     )

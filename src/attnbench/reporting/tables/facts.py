@@ -109,7 +109,7 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
                   f"the training groups for inner validation; split seed {folds.seed}"),
         ("Seeds", _list(study.seeds)),
         ("Steps", f"{training.steps} optimiser steps of {training.batch} patches{_exceptions(study)}"),
-        ("Patch", f"{' × '.join(map(str, training.patch_2d))} (2-D), {' × '.join(map(str, training.patch_3d))} (3-D)"),
+        ("Patch", f"{_shape(training.patch_2d)} (2-D), {_shape(training.patch_3d)} (3-D){_patches(study)}"),
         ("Sampling", f"{training.foreground:.0%} of the patches centred on a foreground voxel"),
         ("Loss", "Dice + cross-entropy, equal weights"),
         ("Optimiser", f"{optimisers[training.optimiser]}, learning rate {training.learning_rate:g} decaying with power "
@@ -125,6 +125,15 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
 
 def _list(values: tuple[int, ...]) -> str:
     return ", ".join(map(str, values))
+
+
+def _shape(sides: tuple[int, ...]) -> str:
+    return " × ".join(map(str, sides))
+
+
+def _patches(study: Study) -> str:
+    other = [f"{display_name(part.name)}: {_shape(part.patch)}" for part in study.datasets if part.patch]
+    return f" ({'; '.join(other)})" if other else ""
 
 
 def _exceptions(study: Study) -> str:
