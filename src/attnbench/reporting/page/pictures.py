@@ -44,8 +44,8 @@ _CAPTIONS = {
     "difficulty_slopes": "Change of the gain per standard deviation of each measure; filled: significant",
     "learning": "Training loss and Dice of the inner validation over optimiser steps; bands: lowest to highest run",
     "corruption": "Score when test images are made worse, level by level; level 0 is the test set as it is",
-    "corruption_slopes": "Change of the score per level of a corruption with its interval; filled: significantly other than "
-    "the baseline's",
+    "corruption_slopes": "Change of the score per level of a corruption with its interval; filled: significantly "
+    "other than the baseline's",
     "transfer": "Score of models trained on one dataset (rows) when tested on another (columns)",
     "small_data": "Score against the share of the training groups that models were trained on",
     "calibration": "How often a class is there against the probability that the network gives it; on the diagonal, "
