@@ -54,8 +54,8 @@ class GatedAxis(nn.Module):
         content = q.transpose(-1, -2) @ k
         query = torch.einsum("lhci,cij->lhij", q, r_q)
         key = torch.einsum("lhcj,cji->lhij", k, r_k)
-        terms = self.norm_similarity(torch.cat([content, query, key], dim=1)).unflatten(1, (3, self.heads))
-        weights = (terms[:, 0] + self.gates[0] * terms[:, 1] + self.gates[1] * terms[:, 2]).softmax(-1)
+        content, query, key = self.norm_similarity(torch.cat([content, query, key], dim=1)).chunk(3, dim=1)
+        weights = (content + self.gates[0] * query + self.gates[1] * key).softmax(-1)
         return weights, v, r_v, lines.shape
 
     def received(self, x: Tensor) -> Tensor:
