@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 from functools import cache, partial
@@ -14,6 +15,9 @@ from attnbench.models.names import has_map
 from attnbench.reporting.names import ATTENTION, FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
 
 min_version("9.10")
+
+# The graph of a large study is all live objects: the collector would pass over them again and again.
+gc.set_threshold(100_000)
 
 # Snakemake merges a `configfile` with the ones on the command line; a study is never a mixture of two.
 if not workflow.overwrite_configfiles:

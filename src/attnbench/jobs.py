@@ -48,6 +48,15 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "") -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
+def options_of_run(wildcards: Any) -> str:
+    """The run that a job is about, as options of its command; `share` is `-groups<percent>`, empty, or not there."""
+    share = wildcards.get("share", "").replace("-groups", " --percent ")
+    return (
+        f"--dataset {wildcards.dataset} --model {wildcards.model}"
+        f" --fold {wildcards.fold} --seed {wildcards.seed}{share}"
+    )
+
+
 def uses_gpu(study: Study) -> bool:
     """Whether a run of the study will ask for a CUDA device; looks for NVIDIA devices instead of importing torch."""
     device = study.compute.device
@@ -171,7 +180,8 @@ def _imported(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Import):
         yield from filter(_is_ours, (alias.name for alias in node.names))
     for child in ast.iter_child_nodes(node):
-        yield from _imported(child)
+        if not isinstance(child, ast.expr):
+            yield from _imported(child)
 
 
 def _here(path: Path) -> Path:

@@ -1,5 +1,34 @@
 # Scores in; means, effects, interactions with difficulty and cost out; then where models look in the cases it chose.
 
+# Rules with long lists of inputs name these files and not `rules.analyse.output`: where an input is another rule's
+# output, Snakemake hashes every such list once for each of its files.
+ANALYSIS = expand(
+    layout.analysis / "{name}.csv",
+    name=[
+        "means",
+        "effects",
+        "cost",
+        "across",
+        "agreement",
+        "corruption_levels",
+        "corruption_slopes",
+        "best",
+        "cases",
+        "difficulty",
+        "difficulty_strata",
+        "human",
+        "learning",
+        "runs",
+        "missing",
+        "rank_pairs",
+        "rank_tests",
+        "ranks",
+        "reliability",
+        "small_data",
+        "transfer",
+    ],
+)
+
 
 rule analyse:
     input:
@@ -10,32 +39,7 @@ rule analyse:
         descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
         measured=[layout.measured(data.name, model.name) for data in study.datasets for model in study.models],
     output:
-        expand(
-            layout.analysis / "{name}.csv",
-            name=[
-                "means",
-                "effects",
-                "cost",
-                "across",
-                "agreement",
-                "corruption_levels",
-                "corruption_slopes",
-                "best",
-                "cases",
-                "difficulty",
-                "difficulty_strata",
-                "human",
-                "learning",
-                "runs",
-                "missing",
-                "rank_pairs",
-                "rank_tests",
-                "ranks",
-                "reliability",
-                "small_data",
-                "transfer",
-            ],
-        ),
+        ANALYSIS,
     log:
         layout.log("analyse"),
     benchmark:

@@ -4,7 +4,7 @@
 
 rule tables:
     input:
-        analysis=rules.analyse.output,
+        analysis=ANALYSIS,
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
     output:
         *[
@@ -41,7 +41,7 @@ rule tables:
 
 rule figure:
     input:
-        analysis=rules.analyse.output,
+        analysis=ANALYSIS,
         scores=layout.scores,
         attention=lambda wildcards: [
             layout.attention(wildcards.name.removeprefix(ATTENTION), model.name)
@@ -78,7 +78,7 @@ rule figure:
 
 rule export:
     input:
-        analysis=rules.analyse.output,
+        analysis=ANALYSIS,
         scores=layout.scores,
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
         descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
@@ -112,7 +112,7 @@ rule export:
 
 rule report:
     input:
-        analysis=rules.analyse.output,
+        analysis=ANALYSIS,
         figures=expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]),
         scores=layout.scores,
         predictions=[layout.run(run) / "predictions.npz" for run in study.runs()],

@@ -17,13 +17,12 @@ rule score:
         runtime=120,
     params:
         study=layout.study,
-        percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
+        run=jobs.options_of_run,
         decides=decides("score"),
     message:
         "score {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "attnbench score --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} {params.percent} --log {log:q}"
+        "attnbench score --study {params.study:q} {params.run} --log {log:q}"
 
 
 rule observer:

@@ -23,12 +23,12 @@ rule transfer:
         **RUN_RESOURCES,
     params:
         study=layout.study,
+        run=jobs.options_of_run,
         decides=lambda wildcards: decides("transfer", wildcards.dataset, wildcards.model),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on other datasets"
     shell:
-        "attnbench transfer --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+        "attnbench transfer --study {params.study:q} {params.run} --log {log:q}"
 
 
 rule corrupt:
@@ -48,12 +48,12 @@ rule corrupt:
         **RUN_RESOURCES,
     params:
         study=layout.study,
+        run=jobs.options_of_run,
         decides=lambda wildcards: decides("corrupt", model=wildcards.model),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on corrupted images"
     shell:
-        "attnbench corrupt --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} --log {log:q}"
+        "attnbench corrupt --study {params.study:q} {params.run} --log {log:q}"
 
 
 SHIFTED = {

@@ -75,13 +75,12 @@ rule train:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
+        run=jobs.options_of_run,
         decides=lambda wildcards: decides("train", wildcards.dataset, wildcards.model),
     message:
         "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "attnbench train --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} {params.percent} --log {log:q}"
+        "attnbench train --study {params.study:q} {params.run} --log {log:q}"
 
 
 rule predict:
@@ -101,10 +100,9 @@ rule predict:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        percent=lambda wildcards: wildcards.share.replace("-groups", "--percent "),
+        run=jobs.options_of_run,
         decides=lambda wildcards: decides("predict", model=wildcards.model),
     message:
         "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "attnbench predict --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
-        " --fold {wildcards.fold} --seed {wildcards.seed} {params.percent} --log {log:q}"
+        "attnbench predict --study {params.study:q} {params.run} --log {log:q}"
