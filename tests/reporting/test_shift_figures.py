@@ -12,8 +12,15 @@ from attnbench.analysis.shift import shift_scores, shift_tables
 from attnbench.analysis.table import read_scores
 from attnbench.files import write_csv
 from attnbench.reporting.figures import draw_figure
+from attnbench.reporting.figures.calibration import calibration
+from attnbench.reporting.figures.cases import cases
+from attnbench.reporting.figures.difficulty import difficulty_slopes
 from attnbench.reporting.figures.drawing import coloured
+from attnbench.reporting.figures.ranks import ranks
+from attnbench.reporting.figures.shift import corruption
+from attnbench.reporting.frames import read_frame
 from attnbench.reporting.names import figure_names
+from attnbench.reporting.style import styled
 from attnbench.study import Study, parse_study
 
 SHIFT = ("corruption", "corruption_slopes", "transfer", "small_data")
@@ -129,3 +136,37 @@ def test_of_many_models_the_baseline_and_the_best_are_coloured_everywhere_alike(
     for name in ("learning", "difficulty", "difficulty_slopes", "calibration", "pareto", "cases_phantom2d"):
         assert len(drawn(study, name))
     assert set(drawn(study, "calibration")["model"]) == set(names)
+
+
+def test_of_many_models_those_not_in_colour_are_counted_and_case_panels_stay_readable(write_study):
+    names = ["unet", *(f"m{place:02d}" for place in range(14))]
+    study = write_study(datasets=["phantom2d"], models=names, seeds=(0,), metrics=["dice"])
+    with styled():
+        slopes, reliability, shown = difficulty_slopes(study), calibration(study), cases(study, "phantom2d")
+        shown.figure.draw_without_rendering()
+    assert slopes.figure.get_suptitle().replace("\n", " ").endswith("; 6 further models are not shown")
+    legend = reliability.figure.axes[0].get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()][-1] == "6 others"
+    pictures = [axes for axes in shown.figure.axes if axes.get_images()]
+    assert min(axes.get_window_extent().width for axes in pictures) / shown.figure.dpi * 25.4 > 15
+    hidden = len(names) - shown.frame["model"].nunique()
+    assert f"{hidden} further models are not shown" in shown.figure.get_suptitle()
+
+
+def test_all_corruptions_of_a_dataset_are_drawn_on_one_scale(write_study):
+    study = with_shift(write_study(datasets=["phantom2d", "retina_drive"], models=["unet", "cbam"], seeds=(0,)))
+    with styled():
+        figure = corruption(study).figure
+    limits = [axes.get_ylim() for axes in figure.axes]
+    assert limits[0] == limits[1] and limits[2] == limits[3]
+    fallen = read_frame(study, "corruption_levels")
+    fallen = fallen[(fallen["dataset"] == "phantom2d") & (fallen["class"] == "all") & (fallen["metric"] == "dice")]
+    assert limits[0][0] < fallen["mean"].min() and limits[0][1] > fallen["mean"].max()
+
+
+def test_no_rank_below_the_first_is_on_the_axis(write_study):
+    names = ["unet", *(f"m{place:02d}" for place in range(11))]
+    study = write_study(datasets=["phantom2d"], models=names, seeds=(0,), metrics=["dice"])
+    with styled():
+        ticks = ranks(study).figure.axes[0].get_xticks()
+    assert ticks.min() == 1 and ticks.max() <= len(names)

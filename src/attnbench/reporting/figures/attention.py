@@ -150,7 +150,8 @@ def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[
     bar.ax.set_xticklabels(list(_TICKS.values()))
     bar.set_label("Weight of a position, relative to the map's mean")
     heading = (
-        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean inside the reference"
+        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean inside the reference, "
+        "more than 2 voxels from any boundary (–: no such voxel)"
     )
     head(figure, heading)
     if left_out:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHARACTER_MM = 1.25
-_ERRORS = {"missed": "#ffffff", "added": "#e6194b", "wrong class": "#4b8bff"}
+_ERRORS = {"missed": "#ffffff", "added": "#e6194b", "wrong class": "#84b6ff"}
 _LONGEST_OUTLINE = 15.0
 _LONGEST_CASE = 16
 
@@ -29,7 +29,12 @@ def wrap_titles(panels: list[Axes], width_mm: float) -> None:
     """Break titles that are wider than their panel."""
     for axes in panels:
         axes.title.set_text(
-            textwrap.fill(axes.title.get_text(), max(8, int(width_mm / _CHARACTER_MM)), break_long_words=False)
+            textwrap.fill(
+                axes.title.get_text(),
+                max(8, int(width_mm / _CHARACTER_MM)),
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
         )
 
 
