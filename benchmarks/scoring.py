@@ -1,14 +1,15 @@
 """Row 6: Dice, HD, HD95 and ASSD of one class of one case, against medpy on whole arrays, MONAI and two more.
 
 MONAI, surface-distance and scikit-image follow definitions of their own; only medpy gives the same numbers, and the
-row ends with an error where it does not, bit for bit. The masks are synthetic, in sizes and shares of foreground of
-real sets.
+row ends with an error where it does not, bit for bit. Masks are what a U-Net predicts after a short training on the
+datasets that are there, and synthetic ones in sizes and shares of foreground of others.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import surface_distance
@@ -18,10 +19,13 @@ from monai.metrics import compute_average_surface_distance, compute_dice, comput
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import hausdorff_distance
 
+from attnbench.inference import as_mask, on_own_grid, predict_probabilities
 from attnbench.scoring.case import score_masks
 from benchmarks.record import Record, compare
 from benchmarks.timing import interleave
+from benchmarks.works import Ours, Work, claimed, store_of
 
+Case = tuple[np.ndarray, np.ndarray, tuple[float, ...]]
 METRICS = ("dice", "hd", "hd95", "assd")
 REPEATS = 5
 
@@ -45,7 +49,36 @@ def vessels(shape):
     return np.abs(second) < 0.12, np.abs(first) < 0.12, (1.0, 1.0)
 
 
-CASES = {
+# What is trained, for how many steps, and the class that is scored.
+TRAINED = (
+    (Work("retina_drive", (96, 96), 4, (8, 16, 32, 64)), 200, 1),
+    (Work("nuclei_dsb2018", (96, 96), 4, (8, 16, 32, 64)), 200, 1),
+    (Work("hippocampus", (32, 48, 32), 2, (8, 16, 32, 64)), 100, 1),
+    (Work("phantom3d", (24, 24, 16), 4, (8, 16, 32, 64)), 200, 1),
+)
+
+
+def predictions(device: str) -> Iterator[tuple[str, Case]]:
+    """For each dataset that is there, the last case and a U-Net's prediction of it."""
+    for work, steps, number in TRAINED:
+        store = store_of(work.dataset)
+        if store is None:
+            continue
+        with claimed(device) as where:
+            ours = Ours(work, store, where)
+            for _ in range(steps):
+                ours.step()
+            index = len(store) - 1
+            image = torch.from_numpy(np.array(store.image(index))).to(where)
+            predicted = next(predict_probabilities(ours.network.eval(), [image], work.patch, ours.autocast))
+            prediction = as_mask(on_own_grid(predicted, store.original_shape(index))) == number
+        reference = np.array(store.reference(index)) == number
+        size = " x ".join(map(str, reference.shape))
+        dice = binary.dc(prediction, reference)
+        yield f"{work.dataset}, {size}, predicted, Dice {dice:.2f}", (prediction, reference, tuple(store.original_spacing(index)))
+
+
+SYNTHETIC: dict[str, Callable[[], Case]] = {
     "2-D lesion, 512 x 512": lambda: moved_ball((512, 512), 20, (1.0, 1.0)),
     "2-D vessels that fill 584 x 565": lambda: vessels((584, 565)),
     "3-D hippocampus, 35 x 50 x 36": lambda: moved_ball((35, 50, 36), 8, (1.0, 1.0, 1.0)),
@@ -99,14 +132,13 @@ PEERS = (
 )
 
 
-def row_6(_device: str) -> Iterator[Record]:
+def row_6(device: str) -> Iterator[Record]:
     warnings.filterwarnings("ignore", message=".*always_return_as_numpy.*", category=FutureWarning)
-    for case, make in CASES.items():
-        prediction, reference, spacing = make()
+    for case, (prediction, reference, spacing) in (*predictions(device), *((n, make()) for n, make in SYNTHETIC.items())):
         masks = prediction.astype(np.uint8), reference.astype(np.uint8), spacing
         if ours(*masks) != medpy_whole(*masks):
             raise AssertionError(f"{case}: {ours(*masks)}, medpy {medpy_whole(*masks)}")
-        works = {name: lambda score=score, masks=masks: score(*masks) for name, score, _ in PEERS}
-        seconds = interleave({"ours": lambda masks=masks: ours(*masks), **works}, REPEATS, warm=0)
+        works = {name: partial(score, *masks) for name, score, _ in PEERS}
+        seconds = interleave({"ours": partial(ours, *masks), **works}, REPEATS, warm=0)
         for name, _, goal in PEERS:
             yield compare(6, case, name, seconds["ours"], seconds[name], goal)
