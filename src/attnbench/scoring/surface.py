@@ -17,6 +17,7 @@ from scipy.spatial import KDTree
 
 Mask = NDArray[np.bool_]
 Distances = NDArray[np.float64]
+Places = NDArray[np.int64]
 _REACH = 3
 _LEAF = 64
 
@@ -52,13 +53,15 @@ def surface_distances(prediction: Mask, reference: Mask, spacing: Sequence[float
     of every surface voxel of the prediction to the nearest of the reference, then the other direction, each in
     array order.
     """
-    of_prediction, of_reference = surface(prediction), surface(reference)
-    return _to_nearest(of_prediction, of_reference, spacing), _to_nearest(of_reference, of_prediction, spacing)
+    surfaces = surface(prediction), surface(reference)
+    if all(side == 1 for side in spacing):
+        first, second = (np.pad(voxels, _REACH) for voxels in surfaces)
+        there, here = np.flatnonzero(second), np.flatnonzero(first)
+        return np.sqrt(_squares_in_pixels(here, second, there)), np.sqrt(_squares_in_pixels(there, first, here))
+    return _to_nearest(*surfaces, spacing), _to_nearest(*surfaces[::-1], spacing)
 
 
 def _to_nearest(voxels: Mask, targets: Mask, spacing: Sequence[float]) -> Distances:
-    if all(side == 1 for side in spacing):
-        return np.sqrt(_squares_in_pixels(voxels, targets))
     nearest = distance_transform_edt(~targets, sampling=spacing, return_distances=False, return_indices=True)
     offsets = (nearest[:, voxels] - np.stack(voxels.nonzero())).astype(np.float64)
     offsets *= np.asarray(spacing, dtype=np.float64)[:, None]
@@ -66,28 +69,26 @@ def _to_nearest(voxels: Mask, targets: Mask, spacing: Sequence[float]) -> Distan
     return np.sqrt(np.add.reduce(offsets, axis=0))
 
 
-def _squares_in_pixels(voxels: Mask, targets: Mask) -> Distances:
-    """Squared distance of every voxel to the nearest target, in pixels: whole numbers, so every way to them is exact.
+def _squares_in_pixels(places: Places, targets: Mask, there: Places) -> Distances:
+    """Squared distance of every place to the nearest target, in pixels: whole numbers, so every way to them is exact.
 
-    Most surfaces lie a few pixels apart: they are looked up ring by ring, and only what is left is searched in a tree.
+    `places` (n,) are flat indices into `targets`, whose `_REACH` outermost voxels are False; `there` are those of the
+    targets. Most surfaces lie a few pixels apart: they are looked up ring by ring, and only what is left is searched
+    in a tree.
     """
-    padded = np.pad(targets, _REACH)
-    strides = np.cumprod((1, *padded.shape[:0:-1]))[::-1]
-    flat, index = padded.ravel(), np.flatnonzero(np.pad(voxels, _REACH))
-    squares = np.zeros(index.size)
-    left = np.arange(index.size)
-    for square, offsets in _rings(voxels.ndim):
-        here = index[left]
-        found = np.logical_or.reduce([flat[here + step] for step in offsets @ strides])
+    strides = np.cumprod((1, *targets.shape[:0:-1]))[::-1]
+    flat, squares = targets.ravel(), np.zeros(places.size)
+    left = np.arange(places.size)
+    for square, offsets in _rings(targets.ndim):
+        found = flat.take(places[left] + (offsets @ strides)[:, None]).any(axis=0)
         squares[left[found]] = square
         left = left[~found]
-    if left.size:
-        given, there = (
-            np.stack(np.unravel_index(places, padded.shape), axis=1) for places in (index[left], np.flatnonzero(flat))
-        )
-        tree = KDTree(there, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
-        away = there[tree.query(given)[1]] - given
-        squares[left] = (away * away).sum(axis=1)
+        if not left.size:
+            return squares
+    given, corners = (np.stack(np.unravel_index(part, targets.shape), axis=1) for part in (places[left], there))
+    tree = KDTree(corners, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
+    away = corners[tree.query(given)[1]] - given
+    squares[left] = (away * away).sum(axis=1)
     return squares
 
 
