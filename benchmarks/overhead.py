@@ -1,7 +1,7 @@
 """Row 9: how much of a whole study is spent outside training steps.
 
-Runs the default study into a temporary folder (`ATTNBENCH_STUDY_OUTPUT` names the folder of a finished study instead,
-whose jobs then count by Snakemake's own benchmark files). Every job takes its threads for as long as it runs; what
+Runs the default study into a temporary folder; `ATTNBENCH_STUDY_OUTPUT` names the folder of a finished study that is
+reported too. Jobs count by Snakemake's own benchmark files. Every job takes its threads for as long as it runs; what
 jobs take beside the training loops of `run.json` is overhead, evaluation included: predictions, scores, measurements,
 figures and the report.
 """
@@ -31,7 +31,6 @@ def row_9(device: str) -> Iterator[Record]:
     finished = os.environ.get("ATTNBENCH_STUDY_OUTPUT")
     if finished:
         yield from _shares(Path(finished), None)
-        return
     with tempfile.TemporaryDirectory() as folder:
         study = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
         output, file = Path(folder, "output"), Path(folder, "study.yaml")
