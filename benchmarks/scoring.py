@@ -73,9 +73,9 @@ def predictions(device: str) -> Iterator[tuple[str, Case]]:
             predicted = next(predict_probabilities(ours.network.eval(), [image], work.patch, ours.autocast))
             prediction = as_mask(on_own_grid(predicted, store.original_shape(index))) == number
         reference = np.array(store.reference(index)) == number
-        size = " x ".join(map(str, reference.shape))
-        dice = binary.dc(prediction, reference)
-        yield f"{work.dataset}, {size}, predicted, Dice {dice:.2f}", (prediction, reference, tuple(store.original_spacing(index)))
+        size, dice = " x ".join(map(str, reference.shape)), binary.dc(prediction, reference)
+        case = prediction, reference, tuple(store.original_spacing(index))
+        yield f"{work.dataset}, {size}, predicted, Dice {dice:.2f}", case
 
 
 SYNTHETIC: dict[str, Callable[[], Case]] = {
@@ -134,7 +134,8 @@ PEERS = (
 
 def row_6(device: str) -> Iterator[Record]:
     warnings.filterwarnings("ignore", message=".*always_return_as_numpy.*", category=FutureWarning)
-    for case, (prediction, reference, spacing) in (*predictions(device), *((n, make()) for n, make in SYNTHETIC.items())):
+    synthetic = ((name, make()) for name, make in SYNTHETIC.items())
+    for case, (prediction, reference, spacing) in (*predictions(device), *synthetic):
         masks = prediction.astype(np.uint8), reference.astype(np.uint8), spacing
         if ours(*masks) != medpy_whole(*masks):
             raise AssertionError(f"{case}: {ours(*masks)}, medpy {medpy_whole(*masks)}")
