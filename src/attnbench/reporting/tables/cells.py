@@ -97,8 +97,8 @@ def legend(study: Study) -> tuple[str, ...]:
         return arrows, brackets
     return (
         f"{arrows} Δ: paired difference from the baseline {display_name(study.baseline)}.",
-        f"{brackets} p: Wilcoxon signed-rank test over groups, corrected by Holm; it asks how regularly groups differ, the "
-        "interval how much on average: they can disagree where a few groups differ much.",
+        f"{brackets} p: Wilcoxon signed-rank test over groups, corrected by Holm; it asks how regularly groups differ, "
+        "the interval how much on average: they can disagree where a few groups differ much.",
         f"⁺ better, ⁻ worse than the baseline on new patients with the models as trained (p < {_level(study)}); "
         "without a mark not distinguishable from the baseline.",
         "⁺⁺, ⁻⁻: also when the models are trained again. Only that is evidence about a mechanism; a single mark may be "
