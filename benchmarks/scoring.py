@@ -7,6 +7,7 @@ datasets that are there, and synthetic ones in sizes and shares of foreground of
 
 from __future__ import annotations
 
+import timeit
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -28,6 +29,8 @@ from benchmarks.works import Ours, Work, claimed, store_of
 Case = tuple[np.ndarray, np.ndarray, tuple[float, ...]]
 METRICS = ("dice", "hd", "hd95", "assd")
 REPEATS = 5
+# Small cases are scored several times per turn, as a job scores them: the first call finds cold caches.
+SECONDS = 0.01
 
 
 def ball(shape, centre, radius, spacing):
@@ -132,6 +135,11 @@ PEERS = (
 )
 
 
+def repeat_call(work: Callable[[], object], count: int) -> None:
+    for _ in range(count):
+        work()
+
+
 def row_6(device: str) -> Iterator[Record]:
     warnings.filterwarnings("ignore", message=".*always_return_as_numpy.*", category=FutureWarning)
     synthetic = ((name, make()) for name, make in SYNTHETIC.items())
@@ -139,7 +147,9 @@ def row_6(device: str) -> Iterator[Record]:
         masks = prediction.astype(np.uint8), reference.astype(np.uint8), spacing
         if ours(*masks) != medpy_whole(*masks):
             raise AssertionError(f"{case}: {ours(*masks)}, medpy {medpy_whole(*masks)}")
-        works = {name: partial(score, *masks) for name, score, _ in PEERS}
-        seconds = interleave({"ours": partial(ours, *masks), **works}, REPEATS, warm=0)
+        count = max(1, round(SECONDS / min(timeit.repeat(partial(ours, *masks), number=1, repeat=3))))
+        works = {"ours": partial(ours, *masks)} | {name: partial(score, *masks) for name, score, _ in PEERS}
+        turns = {name: partial(repeat_call, work, count) for name, work in works.items()}
+        seconds = {name: [t / count for t in times] for name, times in interleave(turns, REPEATS, warm=0).items()}
         for name, _, goal in PEERS:
             yield compare(6, case, name, seconds["ours"], seconds[name], goal)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.first_work import WORK
 from benchmarks.record import Record, compare
 from benchmarks.timing import finish_process, interleave
 
@@ -21,14 +20,6 @@ models: [unet, self_attention]
 backbone: {{widths: [4, 8], blocks_per_level: 1}}
 folds: {{outer: 2}}
 """
-# Verb: the function whose first call is its useful work.
-WORK = {
-    "train": "attnbench.training.loop:take_step",
-    "predict": "attnbench.inference:predict_probabilities",
-    "measure": "attnbench.training.measure:_peak_of",
-    "describe": "attnbench.models.describe:build_network",
-    "score": "attnbench.scoring.run:score_masks",
-}
 RUN = ("--model", "self_attention", "--fold", "0", "--seed", "0")
 
 
@@ -44,7 +35,7 @@ def row_7(_device: str) -> Iterator[Record]:
         works = {"torch": lambda: finish_process([sys.executable, "-c", "import torch, os; os._exit(0)"])}
         for verb in WORK:
             arguments = dataset + RUN[:2] if verb in ("measure", "describe") else dataset + RUN
-            command = [sys.executable, "-m", "benchmarks.start", verb, *arguments]
+            command = [sys.executable, "-m", "benchmarks.first_work", verb, *arguments]
             works[verb] = lambda command=command: finish_process(command)
         seconds = interleave(works, REPEATS)
     for verb in WORK:
@@ -54,17 +45,3 @@ def row_7(_device: str) -> Iterator[Record]:
 
 def _attnbench(*arguments: str) -> None:
     finish_process([sys.executable, "-m", "attnbench.cli", *arguments])
-
-
-def _stop_at_work(verb: str) -> None:
-    """Run the verb of the command line up to its useful work, and end the process there."""
-    from attnbench import cli
-
-    module, _, name = WORK[verb].partition(":")
-    setattr(importlib.import_module(module), name, lambda *_, **__: os._exit(0))
-    cli.main()
-    raise SystemExit(f"attnbench {verb} never called {WORK[verb]}")
-
-
-if __name__ == "__main__":
-    _stop_at_work(sys.argv[1])
