@@ -34,10 +34,10 @@ Prediction = Callable[[str, int, str], "NDArray[np.uint8] | None"]
 def case_browser(study: Study, room: int) -> dict[str, Any]:
     """What the page's case browser shows, as plain data; `room` is how many characters its pictures may take.
 
-    Datasets share the room, 6 MB at most. In each, the cases that figures show come first, then those on which a model
-    differs most from the baseline, until the dataset's share is used up: `cases` of `total`. Scores are the first main
-    metric of the first seed's runs, whose predictions are shown; `gain` above 0 is better than the baseline, null where
-    undefined.
+    Datasets share the room, 6 MB at most. In each, the cases that figures show come first, whatever the room, then
+    those on which a model differs most from the baseline, until the dataset's share is used up: `cases` of `total`.
+    Scores are the first main metric of the first seed's runs, whose predictions are shown; `gain` above 0 is better
+    than the baseline, null where undefined.
     """
     metric = main_metrics(study.metrics)[0]
     values = case_values(study, metric, study.seeds[0])
@@ -58,13 +58,14 @@ def _dataset(study: Study, dataset: str, values: pd.DataFrame, metric: str, shar
     table = values.pivot_table(index="case", columns="model", values="value", aggfunc="first").reindex(columns=names)
     gains = table.sub(table[study.baseline], axis=0) * (1 if METRICS[metric].higher_is_better else -1)
     folds = values.drop_duplicates("case").set_index("case")["fold"]
-    shown, used = [], 0
+    shown: list[dict[str, Any]] = []
+    used = 0
     with ExitStack() as opened:
         prediction = _predictions(study, dataset, opened)
-        for case in _order(study, dataset, gains):
+        for case, chosen in _order(study, dataset, gains).items():
             pictures = _pictures(store, case, [prediction(name, int(folds[case]), case) for name in names])
             used += sum(len(picture or "") for picture in [*pictures["masks"], *list(pictures.values())[:3]])
-            if used > share:
+            if shown and used > share and not chosen:
                 break
             scores = [number(value, decimals(METRICS[metric].unit)) for value in np.asarray(table.loc[case], float)]
             own = [_known(gain) for gain in np.asarray(gains.loc[case], float)]
@@ -77,11 +78,11 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 4)
 
 
-def _order(study: Study, dataset: str, gains: pd.DataFrame) -> list[str]:
-    """Cases chosen by rule, then by the largest difference of any model from the baseline."""
+def _order(study: Study, dataset: str, gains: pd.DataFrame) -> dict[str, bool]:
+    """Cases and whether a rule chose them: those first, then by the largest difference from the baseline."""
     chosen = [choice.case for choice in shown_cases(study, dataset) if choice.case in gains.index]
     rest = gains.abs().max(axis=1).fillna(0).sort_values(ascending=False, kind="stable").index
-    return list(dict.fromkeys([*chosen, *rest]))
+    return {case: case in chosen for case in (*chosen, *rest)}
 
 
 def _predictions(study: Study, dataset: str, opened: ExitStack) -> Prediction:
