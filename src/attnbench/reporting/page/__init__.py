@@ -25,8 +25,8 @@ _ROOM = 13_000_000
 def write_report(study: Study) -> None:
     """Write `report.html`: tables from the analysis, figures from `figures/`; what is missing is said where it lacks.
 
-    One file without any address: pictures and PDFs are inside as data (a PDF of more than 1.5 MB is linked beside it),
-    style and script are inline. It has less than 15 MB unless its figures alone take more; then the case browser has
+    One file without any address: pictures and PDFs are inside as data (a PDF of more than 600 kB is linked beside it),
+    style and script are inline. It has less than 15 MB unless its pictures alone take more; then the case browser has
     the cases that figures show and no others.
     """
     loader = PackageLoader("attnbench.reporting", "templates")

@@ -58,14 +58,14 @@ _CAPTIONS = {
 }
 _LOSSLESS_BYTES = 400_000
 _QUALITY = 88
-_PDF_BYTES = 1_500_000
+_PDF_BYTES = 600_000
 
 
 @dataclass(frozen=True)
 class Picture:
     """One figure; `shown` has the picture inside and is empty where it has not been drawn.
 
-    `pdf` has the file inside or, where that is larger than 1.5 MB, its path beside the page. `chart`: drawn on white,
+    `pdf` has the file inside or, where that is larger than 600 kB, its path beside the page. `chart`: drawn on white,
     without photographs.
     """
 
