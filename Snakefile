@@ -34,7 +34,12 @@ layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.output / f"{table}.csv" for table in study.shift_tables()]
-decides = cache(partial(jobs.decides, study))
+decided = cache(partial(jobs.decides, study))
+
+
+def decides(verb, *names):
+    """What decides a job, as a function of its wildcards `names`: in plain text Snakemake takes braces for wildcards."""
+    return lambda wildcards: decided(verb, **{name: wildcards[name] for name in names})
 
 
 wildcard_constraints:

@@ -127,6 +127,25 @@ def test_the_answer_counts_the_verdicts_and_keeps_the_two_claims_apart(write_stu
     assert "1 of 2 hold when the models are trained again" in answer(study).holds
 
 
+def test_a_control_is_never_the_yes(write_study):
+    models = ["unet", "attention_gate", "attention_gate-parameters"]
+    study = write_study(datasets=["retina_drive"], models=models, cases=24)
+    path = study.layout.analysis / "effects.csv"
+    frame = pd.read_csv(path, dtype={"class": "str"})
+    control = frame["model"] == "attention_gate-parameters"
+    assert (control & (frame["baseline"] == "unet")).any()
+    words = {True: "better", False: "undecided"}
+    for column in ("verdict", "verdict_retrained"):
+        frame[column] = control.map(words)
+    frame.to_csv(path, index=False)
+    said = answer(study)
+    assert said.verdict == "Not shown in the one comparison"
+    assert "1 comparison with U-Net (1 model on 1 dataset) came out 0 better" in said.found
+    alone = write_study(datasets=["retina_drive"], models=["unet", "attention_gate-parameters"])
+    assert answer(alone).verdict == "No answer yet"
+    assert "and controls alone" in answer(alone).found
+
+
 def inside(address: str) -> bytes:
     return base64.b64decode(address.partition(",")[2])
 

@@ -27,3 +27,12 @@ def test_no_function_is_called_out_of_proportion(untouched, tmp_path):
     assert busy
     growth = {function: many.get(function, 0) / number for function, number in busy.items()}
     assert {function: times for function, times in growth.items() if times > 2.2} == {}
+
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_ready_study_is_planned(untouched, path: Path):
+    run = untouched.snakemake_on("-n", "--quiet", "all", "--configfile", str(path))
+    assert run.returncode == 0, run.stdout

@@ -79,7 +79,7 @@ rule attend:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        decides=lambda wildcards: decides("attend", wildcards.dataset, wildcards.model),
+        decides=decides("attend", "dataset", "model"),
     message:
         "attention maps of {wildcards.model} on {wildcards.dataset}"
     shell:

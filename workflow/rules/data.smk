@@ -42,7 +42,7 @@ rule prepare:
         runtime=240,
     params:
         study=layout.study,
-        decides=lambda wildcards: decides("prepare", wildcards.dataset),
+        decides=decides("prepare", "dataset"),
     message:
         "prepare {wildcards.dataset}"
     shell:

@@ -24,7 +24,7 @@ rule transfer:
     params:
         study=layout.study,
         run=jobs.options_of_run,
-        decides=lambda wildcards: decides("transfer", wildcards.dataset, wildcards.model),
+        decides=decides("transfer", "dataset", "model"),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on other datasets"
     shell:
@@ -49,7 +49,7 @@ rule corrupt:
     params:
         study=layout.study,
         run=jobs.options_of_run,
-        decides=lambda wildcards: decides("corrupt", model=wildcards.model),
+        decides=decides("corrupt", "model"),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on corrupted images"
     shell:

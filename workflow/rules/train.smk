@@ -23,7 +23,7 @@ rule describe:
         runtime=10,
     params:
         study=layout.study,
-        decides=lambda wildcards: decides("describe", wildcards.dataset, wildcards.model),
+        decides=decides("describe", "dataset", "model"),
     message:
         "describe {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -48,7 +48,7 @@ rule measure:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        decides=lambda wildcards: decides("measure", wildcards.dataset, wildcards.model),
+        decides=decides("measure", "dataset", "model"),
     message:
         "measure {wildcards.model} on {wildcards.dataset}"
     shell:
@@ -76,7 +76,7 @@ rule train:
     params:
         study=layout.study,
         run=jobs.options_of_run,
-        decides=lambda wildcards: decides("train", wildcards.dataset, wildcards.model),
+        decides=decides("train", "dataset", "model"),
     message:
         "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
@@ -101,7 +101,7 @@ rule predict:
     params:
         study=layout.study,
         run=jobs.options_of_run,
-        decides=lambda wildcards: decides("predict", model=wildcards.model),
+        decides=decides("predict", "model"),
     message:
         "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:

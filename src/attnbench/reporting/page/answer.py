@@ -30,10 +30,15 @@ class Answer:
 
 
 def answer(study: Study) -> Answer:
-    """The answer by the first main metric, mean over classes; without effects, what is missing for one."""
+    """The answer by the first main metric, mean over classes; without effects, what is missing for one.
+
+    Controls are not asked: a larger U-Net that beats the baseline says nothing for attention.
+    """
     metric = main_metrics(study.metrics)[0]
     effects = read_frame(study, "effects")
-    rows = effects[(effects["class"] == "all") & (effects["metric"] == metric)]
+    asked = [part.name for part in study.models if not part.control]
+    shown = (effects["class"] == "all") & (effects["metric"] == metric) & effects["model"].isin(asked)
+    rows = effects[shown]
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
         return Answer("No answer yet", _nothing(study), needed, tuple(absent_runs(study, *study.shift_tables())))
@@ -52,8 +57,9 @@ def _verdict(rows: pd.DataFrame) -> str:
 
 
 def _nothing(study: Study) -> str:
-    if len(study.models) == 1:
-        return f"No comparison: the study has {display_name(study.baseline)} alone."
+    if all(part.control for part in study.models if part.name != study.baseline):
+        alone = "alone" if len(study.models) == 1 else "and controls alone"
+        return f"No comparison: the study has {display_name(study.baseline)} {alone}."
     return "No answer yet: no model and the baseline have been scored on the same cases."
 
 
