@@ -5,14 +5,20 @@ from functools import cache, partial
 
 from snakemake.utils import min_version
 
-from attnbench import jobs
+from attnbench import rerun
 from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.files import write_text
-from attnbench.layout import Run
+from attnbench.study.paths import Run
 from attnbench.models.names import has_map
-from attnbench.reporting.names import ATTENTION, FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
+from attnbench.reporting.words import (
+    ATTENTION,
+    FIGURE_FORMATS,
+    TABLE_FORMATS,
+    figure_names,
+    table_names,
+)
 
 min_version("9.10")
 
@@ -26,7 +32,9 @@ if not workflow.overwrite_configfiles:
 
 
 try:
-    study = check_study(config, ", ".join(map(str, workflow.overwrite_configfiles)) or "config.yaml")
+    study = check_study(
+        config, ", ".join(map(str, workflow.overwrite_configfiles)) or "config.yaml"
+    )
 except StudyError as error:
     sys.exit(f"error: {error}")
 
@@ -34,7 +42,7 @@ layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.output / f"{table}.csv" for table in study.shift_tables()]
-decided = cache(partial(jobs.decides, study))
+decided = cache(partial(rerun.decides, study))
 
 
 def decides(verb, *names):

@@ -1,4 +1,5 @@
-"""`python -m benchmarks [ROW ...]`: measure the rows of docs/performance.md here, print and keep them.
+"""`python -m benchmarks [ROW ...]`: measure the rows of docs/performance.md here, print and keep
+them.
 
 `--render` writes the tables of docs/performance.md from the kept results instead.
 """
@@ -16,7 +17,8 @@ from rich.table import Table
 from benchmarks.record import Record, keep, machine, results_file
 from benchmarks.render import cells, render
 
-# Row: the module whose function `row_<number>(device)` yields its records, and the devices that it is measured on.
+# Row: the module whose function `row_<number>(device)` yields its records, and the devices that it
+# is measured on.
 ROWS = {
     1: ("training", ("cpu", "cuda")),
     2: ("training", ("cpu", "cuda")),
@@ -34,7 +36,9 @@ ROWS = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", type=_row, metavar="ROW", help="all by default")
-    parser.add_argument("--render", action="store_true", help="write docs/performance.md from benchmarks/results")
+    parser.add_argument(
+        "--render", action="store_true", help="write docs/performance.md from benchmarks/results"
+    )
     arguments = parser.parse_args()
     if arguments.render:
         render()
@@ -59,7 +63,9 @@ def _measure(device: str, rows: list[int]) -> None:
     path = results_file(facts, device)
     for row in rows:
         started = time.perf_counter()
-        measure: Callable[[str], Iterator[Record]] = getattr(import_module(f"benchmarks.{ROWS[row][0]}"), f"row_{row}")
+        measure: Callable[[str], Iterator[Record]] = getattr(
+            import_module(f"benchmarks.{ROWS[row][0]}"), f"row_{row}"
+        )
         records = list(measure(device))
         keep(path, facts, row, records)
         title = f"row {row}: {facts['machine']}, {time.perf_counter() - started:.0f} s"

@@ -1,7 +1,8 @@
 """Seconds and memory of the whole analysis of a large study with synthetic scores.
 
-A study of 40,000 runs (10 datasets, 80 models, 5 folds, 10 seeds), 50 cases each, 8 metrics: 16 million scores, and
-every file that the analysis reads beside them. `--share 0.1` takes a tenth of the models.
+A study of 40,000 runs (10 datasets, 80 models, 5 folds, 10 seeds), 50 cases each, 8 metrics: 16
+million scores, and every file that the analysis reads beside them. `--share 0.1` takes a tenth
+of the models.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pyarrow import csv
 from attnbench.analysis.run import analyse_study
 from attnbench.data.difficulty import MEASURES
 from attnbench.scoring.definitions import METRICS, SCORE_COLUMNS
-from attnbench.study import Study
+from attnbench.study.settings import Study
 
 DATASETS, MODELS, FOLDS, SEEDS, CASES, CASES_OF_GROUP = 10, 80, 5, 10, 50, 5
 NAMES = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd", "nsd")
@@ -35,7 +36,10 @@ def large_study(output: Path, share: float) -> Study:
     return Study(
         name="large",
         datasets=[f"data{i}" for i in range(DATASETS)],
-        models=["unet", *({"name": f"m{i:02d}", "slots": {}} for i in range(1, round(MODELS * share)))],
+        models=[
+            "unet",
+            *({"name": f"m{i:02d}", "slots": {}} for i in range(1, round(MODELS * share))),
+        ],
         folds={"outer": FOLDS},
         seeds=list(range(SEEDS)),
         metrics=NAMES,
@@ -60,15 +64,23 @@ def write_inputs(output: Path, share: float) -> None:
         write(folder / "dataset.json", {"classes": {"1": "organ"}})
         for model in study.models:
             write(
-                study.layout.model(part.name, model.name), {"parameters": 10**6, "flops": 10**9, "input": [1, 64, 64]}
+                study.layout.model(part.name, model.name),
+                {"parameters": 10**6, "flops": 10**9, "input": [1, 64, 64]},
             )
             write(
-                study.layout.measured(part.name, model.name), {"latency_seconds": 0.1, "step_seconds": 0.2, "rounds": 9}
+                study.layout.measured(part.name, model.name),
+                {"latency_seconds": 0.1, "step_seconds": 0.2, "rounds": 9},
             )
     history = "step,loss,validation_dice\n" + "".join(
         f"{step},{1 / step},{step / 1e4}\n" for step in range(10, 1010, 10)
     )
-    facts = {"train_seconds": 60.0, "device": "cpu", "precision": "float32", "data_hash": "a", "folds_hash": "b"}
+    facts = {
+        "train_seconds": 60.0,
+        "device": "cpu",
+        "precision": "float32",
+        "data_hash": "a",
+        "folds_hash": "b",
+    }
     for run in study.runs():
         folder = study.layout.run(run)
         write(folder / "run.json", facts)
@@ -82,17 +94,25 @@ def case_names() -> list[str]:
 
 
 def scores_of(random: np.random.Generator, study: Study, dataset: str) -> pa.Table:
-    """Correlated scores of every run on one dataset: a case's difficulty, a model's quality, noise."""
+    """Correlated scores of every run on one dataset: a case's difficulty, a model's quality,
+    noise.
+    """
     cases = FOLDS * CASES
     shape = (len(study.models), cases, SEEDS, len(NAMES))
     model, case, seed, metric = np.indices(shape).reshape(4, -1)
-    values = 0.7 + 0.05 * random.normal(size=(1, cases, 1, 1)) + 0.002 * random.normal(size=(shape[0], 1, 1, 1))
+    values = (
+        0.7
+        + 0.05 * random.normal(size=(1, cases, 1, 1))
+        + 0.002 * random.normal(size=(shape[0], 1, 1, 1))
+    )
     values = (values + 0.02 * random.normal(size=shape)).reshape(-1)
     distance = np.array([METRICS[name].unit != "1" for name in NAMES])[metric]
     empty = distance & (random.uniform(size=len(values)) < UNDEFINED)
 
     def words(index: np.ndarray, names: list[str]) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32)), names).dictionary_decode()
+        return pa.DictionaryArray.from_arrays(
+            pa.array(index.astype(np.int32)), names
+        ).dictionary_decode()
 
     columns = {
         "dataset": words(np.zeros_like(model), [dataset]),
@@ -100,7 +120,9 @@ def scores_of(random: np.random.Generator, study: Study, dataset: str) -> pa.Tab
         "fold": case // CASES,
         "seed": seed,
         "case": words(case, case_names()),
-        "group": words(case // CASES_OF_GROUP, [f"group_{i:03d}" for i in range(cases // CASES_OF_GROUP)]),
+        "group": words(
+            case // CASES_OF_GROUP, [f"group_{i:03d}" for i in range(cases // CASES_OF_GROUP)]
+        ),
         "class": np.ones_like(model),
         "metric": words(metric, list(NAMES)),
         "value": pa.array(np.where(distance, 100 * (1 - values), values), mask=empty),
@@ -125,7 +147,10 @@ def report(output: Path, share: float) -> Iterator[str]:
     analyse_study(study)
     seconds = perf_counter() - start
     runs = sum(1 for _ in study.runs())
-    rows = sum(len(pd.read_csv(path, low_memory=False)) for path in sorted(study.layout.analysis.glob("*.csv")))
+    rows = sum(
+        len(pd.read_csv(path, low_memory=False))
+        for path in sorted(study.layout.analysis.glob("*.csv"))
+    )
     yield f"{runs} runs x {CASES} cases x {len(NAMES)} metrics = {runs * CASES * len(NAMES)} scores"
     yield f"analysis: {seconds:.0f} s, peak {peak_gib():.1f} GiB (imports {before:.1f} GiB), {rows} rows written"
 
@@ -139,7 +164,9 @@ def main() -> None:
         output = arguments.folder or Path(temporary) / "study"
         if not large_study(output, arguments.share).layout.scores.exists():
             # A process of its own, so that the memory of writing is not counted.
-            writing = get_context("spawn").Process(target=write_inputs, args=(output, arguments.share))
+            writing = get_context("spawn").Process(
+                target=write_inputs, args=(output, arguments.share)
+            )
             writing.start()
             writing.join()
         for line in report(output, arguments.share):

@@ -1,8 +1,10 @@
-"""Row 8: planning a study of up to 42,000 runs (`snakemake -n`), against a workflow of as many trivial jobs.
+"""Row 8: planning a study of up to 42,000 runs (`snakemake -n`), against a workflow of as many
+trivial jobs.
 
-The study has 28 datasets (the entry of one phantom under 28 names, in a copy of the package), 100 models that put every
-mechanism into one slot, 5 folds and 3 seeds. The trivial workflow has the same jobs: for every run a chain of three
-rules with one file between them, no parameters, and as many single jobs as the study has besides.
+The study has 28 datasets (the entry of one phantom under 28 names, in a copy of the package),
+100 models that put every mechanism into one slot, 5 folds and 3 seeds. The trivial workflow has
+the same jobs: for every run a chain of three rules with one file between them, no parameters,
+and as many single jobs as the study has besides.
 """
 
 from __future__ import annotations
@@ -49,10 +51,15 @@ def row_8(_device: str) -> Iterator[Record]:
     for datasets, models, repeats in SIZES:
         runs = datasets * models * FOLDS * SEEDS
         with tempfile.TemporaryDirectory() as folder:
-            ours, theirs = write_study(Path(folder, "study"), datasets, models), Path(folder, "trivial")
+            ours, theirs = (
+                write_study(Path(folder, "study"), datasets, models),
+                Path(folder, "trivial"),
+            )
             jobs = 3 * runs + _single_jobs(datasets, models)
             theirs.mkdir()
-            content = TRIVIAL.format(datasets=datasets, models=models, single=_single_jobs(datasets, models))
+            content = TRIVIAL.format(
+                datasets=datasets, models=models, single=_single_jobs(datasets, models)
+            )
             (theirs / "Snakefile").write_text(content, encoding="utf-8")
             rounds = [(plan(ours), plan(theirs)) for _ in range(repeats)]
         what = f"snakemake -n of {runs:,} runs ({jobs:,} jobs)"
@@ -60,12 +67,20 @@ def row_8(_device: str) -> Iterator[Record]:
         yield compare(8, what, "as many trivial jobs", first, second, "<= 1.5")
         first, second = ([pair[side].peak_bytes / 1e6 for pair in rounds] for side in (0, 1))
         yield compare(
-            8, f"peak memory of it, {runs:,} runs", "as many trivial jobs", first, second, "<= 1.5", unit="MB"
+            8,
+            f"peak memory of it, {runs:,} runs",
+            "as many trivial jobs",
+            first,
+            second,
+            "<= 1.5",
+            unit="MB",
         )
 
 
 def write_study(folder: Path, datasets: int, models: int) -> Path:
-    """A copy of the workflow in which the catalog has `datasets` phantoms more, and a study of all of them."""
+    """A copy of the workflow in which the catalog has `datasets` phantoms more, and a study of
+    all of them.
+    """
     for name in ("workflow", "src/attnbench"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "Snakefile", folder)
@@ -73,7 +88,9 @@ def write_study(folder: Path, datasets: int, models: int) -> Path:
     phantom = (entries / "phantom2d.yaml").read_text(encoding="utf-8")
     names = [f"set{number:02}" for number in range(datasets)]
     for name in names:
-        (entries / f"{name}.yaml").write_text(phantom.replace("name: phantom2d", f"name: {name}"), encoding="utf-8")
+        (entries / f"{name}.yaml").write_text(
+            phantom.replace("name: phantom2d", f"name: {name}"), encoding="utf-8"
+        )
     placed = islice(cycle(product(_placeable(), (0, 1, 2))), models - 1)
     variants = [
         {"name": f"m{number:02}", "slots": {"encoder": {"name": mechanism, "levels": [level]}}}
@@ -92,19 +109,24 @@ def write_study(folder: Path, datasets: int, models: int) -> Path:
 
 def _placeable() -> list[str]:
     return [
-        name for name in mechanism_names() if "encoder" in get_mechanism(name).slots and not get_mechanism(name).joint
+        name
+        for name in mechanism_names()
+        if "encoder" in get_mechanism(name).slots and not get_mechanism(name).joint
     ]
 
 
 def _single_jobs(datasets: int, models: int) -> int:
-    """Jobs beside the three of every run: three of a dataset, two of a dataset and model, and those of the study."""
+    """Jobs beside the three of every run: three of a dataset, two of a dataset and model, and
+    those of the study.
+    """
     return 3 * datasets + 2 * datasets * models + 25
 
 
 def plan(folder: Path) -> Finished:
     """Plan the workflow in `folder` as `snakemake -n` does, with the package that lies in it.
 
-    Started from a small interpreter, so that the peak of memory is the planning's and not this process'.
+    Started from a small interpreter, so that the peak of memory is the planning's and not this
+    process'.
     """
     command = [
         sys.executable,
@@ -119,4 +141,6 @@ def plan(folder: Path) -> Finished:
         str(folder),
     ]
     command += ["--snakefile", str(folder / "Snakefile"), "--workflow-profile", "none"]
-    return Finished(*alone("benchmarks.timing:finish_process", command, {"PYTHONPATH": str(folder / "src")}))
+    return Finished(
+        *alone("benchmarks.timing:finish_process", command, {"PYTHONPATH": str(folder / "src")})
+    )

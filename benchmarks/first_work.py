@@ -1,4 +1,5 @@
-"""`python -m benchmarks.first_work VERB ...`: a verb of the command line up to its first useful work, for row 7.
+"""`python -m benchmarks.first_work VERB ...`: a verb of the command line up to its first useful
+work, for row 7.
 
 The module loads nothing that the verb would not: what it takes is part of what is timed.
 """

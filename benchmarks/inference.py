@@ -1,4 +1,6 @@
-"""Row 10: one large case, covered by overlapping windows, from image to mask; the same network for everybody."""
+"""Row 10: one large case, covered by overlapping windows, from image to mask; the same network
+for everybody.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from attnbench.inference import predict_probabilities
+from attnbench.inference.sliding import predict_probabilities
 from attnbench.training.device import autocast_type
 from benchmarks.record import Record, compare
 from benchmarks.timing import interleave
@@ -21,7 +23,9 @@ WINDOWS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Case:
-    """A case's size, and the work whose dataset gives channels and classes, and whose patch is the window."""
+    """A case's size, and the work whose dataset gives channels and classes, and whose patch is
+    the window.
+    """
 
     shape: tuple[int, ...]
     work: Work
@@ -34,7 +38,9 @@ CASES = (
 
 
 def row_10(device: str) -> Iterator[Record]:
-    """Half a window of overlap and Gaussian weights for everybody, no mirroring; peers average logits."""
+    """Half a window of overlap and Gaussian weights for everybody, no mirroring; peers average
+    logits.
+    """
     with claimed(device) as where:
         for case in CASES:
             yield from _compare(case, where)
@@ -54,19 +60,30 @@ def _compare(case: Case, device: torch.device) -> Iterator[Record]:
     inferer = SlidingWindowInferer(case.work.patch, WINDOWS_AT_ONCE, overlap=0.5, mode="gaussian")
     autocast = autocast_type("auto", device)
     works = {
-        "here": lambda: next(predict_probabilities(network, [image], case.work.patch, autocast)).argmax(dim=0),
+        "here": lambda: next(
+            predict_probabilities(network, [image], case.work.patch, autocast)
+        ).argmax(dim=0),
         "MONAI": lambda: _monai(inferer, image, network, autocast),
-        "nnU-Net v2": lambda: theirs.predict_sliding_window_return_logits(slices).argmax(dim=0).view(case.shape),
+        "nnU-Net v2": lambda: (
+            theirs.predict_sliding_window_return_logits(slices).argmax(dim=0).view(case.shape)
+        ),
     }
-    same = {name: f"{_agreement(work(), works['here']()):.2%} of the mask the same" for name, work in works.items()}
+    same = {
+        name: f"{_agreement(work(), works['here']()):.2%} of the mask the same"
+        for name, work in works.items()
+    }
     seconds = interleave(works, ROUNDS, finish=partial(finish, device))
     size, window = (" x ".join(map(str, sides)) for sides in (case.shape, case.work.patch))
     for name in list(works)[1:]:
-        yield compare(10, f"{size}, window {window}", name, seconds["here"], seconds[name], ">= 1", same[name])
+        yield compare(
+            10, f"{size}, window {window}", name, seconds["here"], seconds[name], ">= 1", same[name]
+        )
 
 
 @torch.no_grad()
-def _monai(inferer: object, image: Tensor, network: nn.Module, autocast: torch.dtype | None) -> Tensor:
+def _monai(
+    inferer: object, image: Tensor, network: nn.Module, autocast: torch.dtype | None
+) -> Tensor:
     with torch.autocast(image.device.type, autocast, enabled=autocast is not None):
         return inferer(image.unsqueeze(0), network)[0].argmax(dim=0)
 

@@ -15,12 +15,26 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 SIDE, VALUES = 2048, 2**26
-_VIEWS = ("view", "detach", "t", "transpose", "permute", "expand", "select", "slice", "split", "alias", "empty")
+_VIEWS = (
+    "view",
+    "detach",
+    "t",
+    "transpose",
+    "permute",
+    "expand",
+    "select",
+    "slice",
+    "split",
+    "alias",
+    "empty",
+)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Highest rates found: of single-precision (on CUDA: bfloat16) matrix products, and of bytes read and written."""
+    """Highest rates found: of single-precision (on CUDA: bfloat16) matrix products, and of bytes
+    read and written.
+    """
 
     device: torch.device
     flops_per_second: float
@@ -29,7 +43,9 @@ class Machine:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Work of a step and its floor: every operation at the rate that limits it, none fused with another."""
+    """Work of a step and its floor: every operation at the rate that limits it, none fused with
+    another.
+    """
 
     flops: float
     bytes: float
@@ -47,7 +63,9 @@ def limits_of(device: torch.device) -> Machine:
 
 
 def roofline(step: Callable[[], object], machine: Machine) -> Roofline:
-    """Counts one step; `losses` names the three operations that lose most time against their floors."""
+    """Counts one step; `losses` names the three operations that lose most time against their
+    floors.
+    """
     with _Counter() as counter:
         step()
     floors = {
@@ -55,9 +73,13 @@ def roofline(step: Callable[[], object], machine: Machine) -> Roofline:
         for name, (flops, size) in counter.work.items()
     }
     taken = _measured(step, machine.device)
-    lost = sorted(((taken.get(name, 0) - floor, name) for name, floor in floors.items()), reverse=True)[:3]
+    lost = sorted(
+        ((taken.get(name, 0) - floor, name) for name, floor in floors.items()), reverse=True
+    )[:3]
     flops, size = (sum(values) for values in zip(*counter.work.values(), strict=True))
-    losses = ", ".join(f"{name} {1000 * taken[name]:.3g} ms (floor {1000 * floors[name]:.3g})" for _, name in lost)
+    losses = ", ".join(
+        f"{name} {1000 * taken[name]:.3g} ms (floor {1000 * floors[name]:.3g})" for _, name in lost
+    )
     return Roofline(flops, size, sum(floors.values()), losses)
 
 
@@ -90,7 +112,10 @@ def _measured(step: Callable[[], object], device: torch.device, steps: int = 3) 
         for _ in range(steps):
             step()
     field = "device_time_total" if device.type == "cuda" else "cpu_time_total"
-    return {event.key.removeprefix("aten::"): getattr(event, field) / 1e6 / steps for event in profiled.key_averages()}
+    return {
+        event.key.removeprefix("aten::"): getattr(event, field) / 1e6 / steps
+        for event in profiled.key_averages()
+    }
 
 
 def _best(work: Callable[[], object], device: torch.device, rounds: int = 10) -> float:

@@ -1,4 +1,5 @@
-"""Print, as Markdown, every variant's parameters and FLOPs beside those of its two matched plain U-Nets.
+"""Print, as Markdown, every variant's parameters and FLOPs beside those of its two matched plain
+U-Nets.
 
     python benchmarks/matched_baselines.py [2|3]
 
@@ -9,22 +10,28 @@ import sys
 
 from attnbench.models.build import find_match, reference_patch
 from attnbench.models.listing import CLASSES, list_models
-from attnbench.study import BackbonePart, ModelPart
+from attnbench.study.models import BackboneSettings, ModelSettings
 
 
 def main() -> None:
     ndim = int(sys.argv[1]) if len(sys.argv) > 1 else 2
     patch = reference_patch(ndim)
-    print(f"{ndim}-D, input 1 x {' x '.join(map(str, patch))}, widths {list(BackbonePart().widths)}\n")
+    print(
+        f"{ndim}-D, input 1 x {' x '.join(map(str, patch))}, widths "
+        f"{list(BackboneSettings().widths)}\n"
+    )
     print("| variant | parameters | matched | widths | MFLOPs | matched | widths |")
     print("|---|---:|---:|---|---:|---:|---|")
     for row in list_models((ndim,)):
         if row.model == "unet":
             continue
         cells = [row.model]
-        for control, size, unit in (("parameters", row.parameters, 1), ("flops", row.flops, 1_000_000)):
-            part = ModelPart(name=f"{row.model}-{control}")
-            match = find_match(part, BackbonePart(), ndim, 1, CLASSES, patch)
+        for control, size, unit in (
+            ("parameters", row.parameters, 1),
+            ("flops", row.flops, 1_000_000),
+        ):
+            part = ModelSettings(name=f"{row.model}-{control}")
+            match = find_match(part, BackboneSettings(), ndim, 1, CLASSES, patch)
             assert match
             widths = ", ".join(map(str, match.widths))
             cells += [f"{size / unit:,.0f}", f"{match.difference:+.2%}", widths]

@@ -1,7 +1,9 @@
-"""Row 5: a training step of the U-Net with every mechanism, against the authors' formulation written naively.
+"""Row 5: a training step of the U-Net with every mechanism, against the authors' formulation
+written naively.
 
-Default backbone and places, one input channel; both networks have the same weights and, to rounding, the same numbers,
-which is checked first. What is given is the time of a step over that of the plain U-Net.
+Default backbone and places, one input channel; both networks have the same weights and, to
+rounding, the same numbers, which is checked first. What is given is the time of a step over that
+of the plain U-Net.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from torch import nn
 from attnbench.models.build import build_model
 from attnbench.models.names import mechanism_names
 from attnbench.models.registry import get_mechanism
-from attnbench.study import TrainingPart
+from attnbench.study.settings import TrainingSettings
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
 from benchmarks.naive import FORMULAS
@@ -38,11 +40,15 @@ def row_5(device: str) -> Iterator[Record]:
             variant = _network(name, ndim)
             _check_same(name, ndim, shape)
             works = {"plain": plain, "ours": variant, "naive": _naive(variant, name)}
-            steps = {key: _step(network.to(device), shape, device) for key, network in works.items()}
+            steps = {
+                key: _step(network.to(device), shape, device) for key, network in works.items()
+            }
             seconds = interleave(steps, REPEATS, finish=finish)
             over = paired_ratio(seconds["ours"], seconds["plain"])
             what, note = f"{name}, {ndim}-D", f"{over.median:.2f} of the plain U-Net's step"
-            yield compare(5, what, "authors' formulation", seconds["ours"], seconds["naive"], GOAL, note)
+            yield compare(
+                5, what, "authors' formulation", seconds["ours"], seconds["naive"], GOAL, note
+            )
 
 
 def _network(name: str, ndim: int) -> nn.Module:
@@ -60,7 +66,9 @@ def _naive(network: nn.Module, name: str) -> nn.Module:
 
 
 def _check_same(name: str, ndim: int, shape: tuple[int, ...]) -> None:
-    """Scales that start at 0 would hide what they scale: every weight is moved off its starting value."""
+    """Scales that start at 0 would hide what they scale: every weight is moved off its starting
+    value.
+    """
     network = _network(name, ndim).eval()
     with torch.no_grad():
         for weight in network.parameters():
@@ -68,11 +76,13 @@ def _check_same(name: str, ndim: int, shape: tuple[int, ...]) -> None:
         x = torch.randn(shape)
         expected, found = network(x), _naive(network, name)(x)
     if not (expected - found).abs().max() < 1e-4 * expected.abs().max():
-        raise AssertionError(f"{name}: the naive form differs by {(expected - found).abs().max():.2g}")
+        raise AssertionError(
+            f"{name}: the naive form differs by {(expected - found).abs().max():.2g}"
+        )
 
 
 def _step(network: nn.Module, shape: tuple[int, ...], device: str) -> Callable[[], object]:
     images = torch.randn(shape, device=device)
     masks = torch.randint(3, (shape[0], *shape[2:]), device=device)
-    optimiser = make_optimiser(network, TrainingPart(), torch.device(device))
+    optimiser = make_optimiser(network, TrainingSettings(), torch.device(device))
     return partial(take_step, network.train(), images, masks, optimiser, None)

@@ -10,8 +10,9 @@ import torch
 
 from attnbench.models.build import build_network
 from attnbench.models.listing import axes_of
-from attnbench.models.names import model_words
-from attnbench.study import BackbonePart, ModelPart, TrainingPart
+from attnbench.models.names import model_names
+from attnbench.study.models import BackboneSettings, ModelSettings
+from attnbench.study.settings import TrainingSettings
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
 from benchmarks.record import Record
@@ -33,19 +34,21 @@ def peaks_of_models() -> Iterator[Record]:
 
 
 def peaks(ndim: int) -> dict[str, int]:
-    """Bytes that a step of every model takes at its peak beyond what the process had before, weights included."""
+    """Bytes that a step of every model takes at its peak beyond what the process had before,
+    weights included.
+    """
     torch.set_num_threads(1)
-    models = [ModelPart(name=word) for word in model_words()]
+    models = [ModelSettings(name=word) for word in model_names()]
     return {model.name: _peak_of_step(model, ndim) for model in models if ndim in axes_of(model)}
 
 
-def _peak_of_step(model: ModelPart, ndim: int) -> int:
+def _peak_of_step(model: ModelSettings, ndim: int) -> int:
     shape = INPUTS[ndim]
     images, masks = torch.randn(shape), torch.randint(2, (shape[0], *shape[2:]))
 
     def make_and_train() -> None:
-        network = build_network(model, BackbonePart(), ndim, 1, 2, shape[2:])
-        optimiser = make_optimiser(network, TrainingPart(), images.device)
+        network = build_network(model, BackboneSettings(), ndim, 1, 2, shape[2:])
+        optimiser = make_optimiser(network, TrainingSettings(), images.device)
         take_step(network.train(), images, masks, optimiser, None)
 
     make_and_train()  # what the libraries keep for good is no part of a model
@@ -53,7 +56,9 @@ def _peak_of_step(model: ModelPart, ndim: int) -> int:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """Largest resident memory during `work` beyond that before it, in bytes; freed memory is given back first."""
+    """Largest resident memory during `work` beyond that before it, in bytes; freed memory is
+    given back first.
+    """
     ctypes.CDLL(None).malloc_trim(0)
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")

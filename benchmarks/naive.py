@@ -1,8 +1,10 @@
-"""Mechanisms as their papers and authors' code write them, on the weights of this project's own modules.
+"""Mechanisms as their papers and authors' code write them, on the weights of this project's own
+modules.
 
-Every function takes a module of the zoo and what its forward takes, and computes the same numbers the straightforward
-way: the matrix of all pairs, expanded copies, permuted axes, one product per head. `attention_gate_upsampled`,
-`large_kernel_attention` and `spatial_se` have one way to be written (convolutions and a product): here as everywhere.
+Every function takes a module of the zoo and what its forward takes, and computes the same
+numbers the straightforward way: the matrix of all pairs, expanded copies, permuted axes, one
+product per head. `attention_gate_upsampled`, `large_kernel_attention` and `spatial_se` have one
+way to be written (convolutions and a product): here as everywhere.
 """
 
 from __future__ import annotations
@@ -55,7 +57,10 @@ def non_local(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def multi_head(m: nn.Module, source: Tensor, values: Tensor) -> Tensor:
-    parts = (heads(layer(y), m.heads) for layer, y in ((m.query, source), (m.key, source), (m.value, values)))
+    parts = (
+        heads(layer(y), m.heads)
+        for layer, y in ((m.query, source), (m.key, source), (m.value, values))
+    )
     return m.output(pairs(*parts, m.scale).permute(0, 2, 1, 3).flatten(2))
 
 
@@ -100,7 +105,9 @@ def criss_cross(m: nn.Module, x: Tensor) -> Tensor:
             lines = [part.movedim((axis, 1), (-2, -1)).contiguous() for part in (query, key)]
             energy = lines[0] @ lines[1].transpose(-1, -2)
             if axis < len(sides) + 1:
-                energy = energy + torch.diag(torch.full((side,), float("inf"))).neg().nan_to_num(0, 0, float("-inf"))
+                energy = energy + torch.diag(torch.full((side,), float("inf"))).neg().nan_to_num(
+                    0, 0, float("-inf")
+                )
             energies.append(energy.movedim(-2, axis - 1))
         weights = torch.cat(energies, -1).softmax(-1).split(list(sides), -1)
         total = torch.zeros_like(x)
@@ -114,7 +121,10 @@ def criss_cross(m: nn.Module, x: Tensor) -> Tensor:
 def efficient_self_attention(m: nn.Module, x: Tensor) -> Tensor:
     query, key, value = m.qkv(m.attention_norm(x)).chunk(3, dim=1)
     ndim = x.dim() - 2
-    small = (F.interpolate(y, (m.grid,) * ndim, mode=LINEAR_MODE[ndim], align_corners=True) for y in (key, value))
+    small = (
+        F.interpolate(y, (m.grid,) * ndim, mode=LINEAR_MODE[ndim], align_corners=True)
+        for y in (key, value)
+    )
     q, k, v = (heads(tokens(y), m.heads) for y in (query, *small))
     scores = (q @ k.transpose(-1, -2) + m.bias()[:, m._cells(x)]) * m.scale
     attended = (scores.softmax(-1) @ v).permute(0, 2, 1, 3).flatten(2)
@@ -123,7 +133,9 @@ def efficient_self_attention(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def gated_axial_attention(m: nn.Module, x: Tensor) -> Tensor:
-    """As Medical Transformer does it: lines permuted and copied, a convolution and norms over them, tables gathered."""
+    """As Medical Transformer does it: lines permuted and copied, a convolution and norms over
+    them, tables gathered.
+    """
     y = F.relu(m.reduce(x))
     for layer in m.axes:
         y = gated_axis(layer, y)
@@ -137,7 +149,9 @@ def gated_axis(m: nn.Module, x: Tensor) -> Tensor:
     statistics = norm.running_mean, norm.running_var, norm.weight, norm.bias
     lines = F.batch_norm(lines, *statistics, m.training, norm.momentum, norm.eps)
     side, width = x.shape[m.axis + 2], x.shape[1] // m.heads
-    q, k, v = lines.reshape(-1, m.heads, 2 * width, side).split([width // 2, width // 2, width], dim=2)
+    q, k, v = lines.reshape(-1, m.heads, 2 * width, side).split(
+        [width // 2, width // 2, width], dim=2
+    )
     steps = torch.arange(side, device=x.device)
     offsets = (steps[:, None] - steps).clamp(1 - m.span, m.span - 1) + m.span - 1
     table = torch.index_select(m.relative, 1, offsets.flatten()).reshape(-1, side, side)
@@ -145,10 +159,17 @@ def gated_axis(m: nn.Module, x: Tensor) -> Tensor:
     content = torch.einsum("bgci,bgcj->bgij", q, k)
     query = torch.einsum("bgci,cij->bgij", q, r_q)
     key = torch.einsum("bgci,cij->bgij", k, r_k).transpose(2, 3)
-    terms = m.norm_similarity(torch.cat([content, query, key], dim=1)).reshape(-1, 3, m.heads, side, side)
-    gates = torch.stack([torch.ones_like(m.gates[0]), m.gates[0], m.gates[1]]).reshape(1, 3, 1, 1, 1)
+    terms = m.norm_similarity(torch.cat([content, query, key], dim=1)).reshape(
+        -1, 3, m.heads, side, side
+    )
+    gates = torch.stack([torch.ones_like(m.gates[0]), m.gates[0], m.gates[1]]).reshape(
+        1, 3, 1, 1, 1
+    )
     weights = (gates * terms).sum(1).softmax(3)
-    found = (torch.einsum("bgij,bgcj->bgci", weights, v), torch.einsum("bgij,cij->bgci", weights, r_v))
+    found = (
+        torch.einsum("bgij,bgcj->bgci", weights, v),
+        torch.einsum("bgij,cij->bgci", weights, r_v),
+    )
     found = m.norm_output(torch.cat([part.flatten(1, 2) for part in found], dim=1))
     found = (m.gates[2:].reshape(1, 2, 1, 1) * found.unflatten(1, (2, -1))).sum(1)
     return found.reshape(moved.shape).movedim((-1, -2), (m.axis + 2, 1)).contiguous()
@@ -171,7 +192,9 @@ def channel_cross_fusion(m: nn.Module, skips: list[Tensor]) -> list[Tensor]:
 
 def channel_attention(m: nn.Module, sequences: list[Tensor], joined: Tensor) -> list[Tensor]:
     def per_head(layer: nn.Module, x: Tensor) -> Tensor:
-        return torch.stack([F.linear(x, weight) for weight in layer.weight.chunk(m.heads)], dim=1)  # (B, heads, N, C)
+        return torch.stack(
+            [F.linear(x, weight) for weight in layer.weight.chunk(m.heads)], dim=1
+        )  # (B, heads, N, C)
 
     key, value = per_head(m.key, joined), per_head(m.value, joined).transpose(-1, -2)
     found = []
@@ -232,7 +255,9 @@ def global_context(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def coordinate_attention(m: nn.Module, x: Tensor) -> Tensor:
-    """As the authors' code does it: a pooling per axis, hard swish from its parts, copied weights."""
+    """As the authors' code does it: a pooling per axis, hard swish from its parts, copied
+    weights.
+    """
     pool = F.adaptive_avg_pool2d if x.dim() == 4 else F.adaptive_avg_pool3d
     axes, sides = range(x.dim() - 2), list(x.shape[2:])
     sizes = [[side if other == axis else 1 for other, side in enumerate(sides)] for axis in axes]
@@ -249,13 +274,17 @@ def polarized_self_attention(m: nn.Module, x: Tensor) -> Tensor:
     """As the authors' code does it: each branch weights the features, then both are added."""
 
     def by_channel(x: Tensor) -> Tensor:
-        context = m.channel_value(x).flatten(2) @ m.channel_query(x).flatten(2).softmax(2).transpose(1, 2)
+        context = m.channel_value(x).flatten(2) @ m.channel_query(x).flatten(2).softmax(
+            2
+        ).transpose(1, 2)
         return x * spread(m.expand(context.squeeze(2)).sigmoid(), x)
 
     def by_position(x: Tensor) -> Tensor:
         pool = F.adaptive_avg_pool2d if x.dim() == 4 else F.adaptive_avg_pool3d
         query = pool(m.spatial_query(x), 1).flatten(2).transpose(1, 2).softmax(2)
-        return x * (query @ m.spatial_value(x).flatten(2)).reshape(-1, 1, *x.shape[2:]).sigmoid().expand_as(x)
+        return x * (query @ m.spatial_value(x).flatten(2)).reshape(
+            -1, 1, *x.shape[2:]
+        ).sigmoid().expand_as(x)
 
     return by_channel(x) + by_position(x) if m.layout == "parallel" else by_position(by_channel(x))
 
@@ -298,7 +327,9 @@ def scse(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def cbam(m: nn.Module, x: Tensor) -> Tensor:
-    average, largest = (F.avg_pool2d, F.max_pool2d) if x.dim() == 4 else (F.avg_pool3d, F.max_pool3d)
+    average, largest = (
+        (F.avg_pool2d, F.max_pool2d) if x.dim() == 4 else (F.avg_pool3d, F.max_pool3d)
+    )
     total = sum(m.excite(pool(x, x.shape[2:]).flatten(1)) for pool in (average, largest))
     x = x * spread(total.sigmoid(), x)
     pooled = torch.cat([x.max(1)[0].unsqueeze(1), x.mean(1).unsqueeze(1)], dim=1)
@@ -313,7 +344,9 @@ def bam(m: nn.Module, x: Tensor) -> Tensor:
 def simam(m: nn.Module, x: Tensor) -> Tensor:
     others = x[0, 0].numel() - 1
     squares = (x - x.mean(m.axes, keepdim=True)).pow(2)
-    return x * torch.sigmoid(squares / (4 * (squares.sum(m.axes, keepdim=True) / others + m.regularisation)) + 0.5)
+    return x * torch.sigmoid(
+        squares / (4 * (squares.sum(m.axes, keepdim=True) / others + m.regularisation)) + 0.5
+    )
 
 
 def triplet_attention(m: nn.Module, x: Tensor) -> Tensor:
@@ -322,8 +355,15 @@ def triplet_attention(m: nn.Module, x: Tensor) -> Tensor:
     for axis, gate in enumerate(m.gates, start=1):
         rotated = x.transpose(1, axis).contiguous()
         pooled = torch.cat([rotated.max(1)[0].unsqueeze(1), rotated.mean(1).unsqueeze(1)], dim=1)
-        order = [0, 1, max(2, axis), *(place for place in range(2, x.dim()) if place != max(2, axis))]
-        back = sorted(range(x.dim()), key=order.__getitem__)  # the gate's kernel has the axes in their own order
+        order = [
+            0,
+            1,
+            max(2, axis),
+            *(place for place in range(2, x.dim()) if place != max(2, axis)),
+        ]
+        back = sorted(
+            range(x.dim()), key=order.__getitem__
+        )  # the gate's kernel has the axes in their own order
         weights = gate(pooled.permute(order)).permute(back)
         total = total + (rotated * weights.sigmoid()).transpose(1, axis).contiguous()
     return total / len(m.gates)

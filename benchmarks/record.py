@@ -35,8 +35,9 @@ PACKAGES = (
 class Record:
     """One comparison: `ratio` with its quartiles `low` and `high` has the sense of its `goal`.
 
-    A goal of `>= 1.5` says how many times better than the peer, one of `<= 1.3` how many times the peer's cost; an
-    empty goal is a number to state. `theirs` and `ratio` are None where there is no peer.
+    A goal of `>= 1.5` says how many times better than the peer, one of `<= 1.3` how many times
+    the peer's cost; an empty goal is a number to state. `theirs` and `ratio` are None where
+    there is no peer.
     """
 
     row: int
@@ -71,8 +72,12 @@ def compare(
     amount: float | None = None,
     unit: str = "s",
 ) -> Record:
-    """The record of paired seconds; with an `amount` of work per call (images, say) it shows `unit` per second."""
-    ratio: Spread = paired_ratio(theirs, ours) if not goal.startswith("<=") else paired_ratio(ours, theirs)
+    """The record of paired seconds; with an `amount` of work per call (images, say) it shows
+    `unit` per second.
+    """
+    ratio: Spread = (
+        paired_ratio(theirs, ours) if not goal.startswith("<=") else paired_ratio(ours, theirs)
+    )
     mine, other = spread(ours).median, spread(theirs).median
     if amount:
         mine, other, unit = amount / mine, amount / other, f"{unit}/s"
@@ -104,7 +109,10 @@ def results_file(facts: dict[str, Any], device: str) -> Path:
 def keep(path: Path, facts: dict[str, Any], row: int, records: Sequence[Record]) -> None:
     """Put the records of one row in the place of its former ones."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
-    content["rows"][str(row)] = {"measured": facts, "records": [{**asdict(one), "met": one.met} for one in records]}
+    content["rows"][str(row)] = {
+        "measured": facts,
+        "records": [{**asdict(one), "met": one.met} for one in records],
+    }
     content["rows"] = dict(sorted(content["rows"].items(), key=lambda item: int(item[0])))
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -115,7 +123,10 @@ def kept(path: Path) -> dict[int, tuple[dict[str, Any], list[Record]]]:
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     fields = Record.__dataclass_fields__
     return {
-        int(row): (part["measured"], [Record(**{key: one[key] for key in fields}) for one in part["records"]])
+        int(row): (
+            part["measured"],
+            [Record(**{key: one[key] for key in fields}) for one in part["records"]],
+        )
         for row, part in rows.items()
     }
 

@@ -9,15 +9,26 @@ from benchmarks.timing import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
 _PLACE = re.compile(r"(<!-- row (\d+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_HEADER = "| machine | work | peer | here | peer's | ratio (quartiles) | goal | | note |\n" + "|---" * 9 + "|\n"
+_HEADER = (
+    "| machine | work | peer | here | peer's | ratio (quartiles) | goal | | note |\n"
+    + "|---" * 9
+    + "|\n"
+)
 
 
 def cells(record: Record) -> tuple[str, ...]:
-    """Work, peer, both values with their unit, ratio with its quartiles, goal, verdict and note, as text."""
-    ratio = "" if record.ratio is None else f"{_number(record.ratio)} ({_number(record.low)}-{_number(record.high)})"
+    """Work, peer, both values with their unit, ratio with its quartiles, goal, verdict and note,
+    as text.
+    """
+    ratio = (
+        ""
+        if record.ratio is None
+        else f"{_number(record.ratio)} ({_number(record.low)}-{_number(record.high)})"
+    )
     verdict = {True: "met", False: "NOT MET", None: ""}[record.met]
     ours, theirs = (
-        "" if value is None else f"{_number(value)} {record.unit}".strip() for value in (record.ours, record.theirs)
+        "" if value is None else f"{_number(value)} {record.unit}".strip()
+        for value in (record.ours, record.theirs)
     )
     return record.work, record.peer, ours, theirs, ratio, record.goal, verdict, record.note
 

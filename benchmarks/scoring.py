@@ -1,8 +1,10 @@
-"""Row 6: Dice, HD, HD95 and ASSD of one class of one case, against medpy on whole arrays, MONAI and two more.
+"""Row 6: Dice, HD, HD95 and ASSD of one class of one case, against medpy on whole arrays, MONAI and
+two more.
 
-MONAI, surface-distance and scikit-image follow definitions of their own; only medpy gives the same numbers, and the
-row ends with an error where it does not, bit for bit. Masks are what a U-Net predicts after a short training on the
-datasets that are there, and synthetic ones in sizes and shares of foreground of others.
+MONAI, surface-distance and scikit-image follow definitions of their own; only medpy gives the
+same numbers, and the row ends with an error where it does not, bit for bit. Masks are what a
+U-Net predicts after a short training on the datasets that are there, and synthetic ones in sizes
+and shares of foreground of others.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from monai.metrics import compute_average_surface_distance, compute_dice, comput
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import hausdorff_distance
 
-from attnbench.inference import as_mask, on_own_grid, predict_probabilities
+from attnbench.inference.sliding import on_own_grid, predict_probabilities
+from attnbench.inference.trained import as_mask
 from attnbench.scoring.case import score_masks
 from benchmarks.record import Record, compare
 from benchmarks.timing import interleave
@@ -29,7 +32,8 @@ from benchmarks.works import Ours, Work, claimed, store_of
 Case = tuple[np.ndarray, np.ndarray, tuple[float, ...]]
 METRICS = ("dice", "hd", "hd95", "assd")
 REPEATS = 5
-# Small cases are scored several times per turn, as a job scores them: the first call finds cold caches.
+# Small cases are scored several times per turn, as a job scores them: the first call finds cold
+# caches.
 SECONDS = 0.01
 
 
@@ -41,7 +45,11 @@ def ball(shape, centre, radius, spacing):
 
 def moved_ball(shape, radius, spacing):
     centre = [side / 2 for side in shape]
-    return ball(shape, [side + 1 for side in centre], radius, spacing), ball(shape, centre, radius, spacing), spacing
+    return (
+        ball(shape, [side + 1 for side in centre], radius, spacing),
+        ball(shape, centre, radius, spacing),
+        spacing,
+    )
 
 
 def vessels(shape):
@@ -73,7 +81,9 @@ def predictions(device: str) -> Iterator[tuple[str, Case]]:
                 ours.step()
             index = len(store) - 1
             image = torch.from_numpy(np.array(store.image(index))).to(where)
-            predicted = next(predict_probabilities(ours.network.eval(), [image], work.patch, ours.autocast))
+            predicted = next(
+                predict_probabilities(ours.network.eval(), [image], work.patch, ours.autocast)
+            )
             prediction = as_mask(on_own_grid(predicted, store.original_shape(index))) == number
         reference = np.array(store.reference(index)) == number
         size, dice = " x ".join(map(str, reference.shape)), binary.dc(prediction, reference)
@@ -85,18 +95,24 @@ SYNTHETIC: dict[str, Callable[[], Case]] = {
     "2-D lesion, 512 x 512": lambda: moved_ball((512, 512), 20, (1.0, 1.0)),
     "2-D vessels that fill 584 x 565": lambda: vessels((584, 565)),
     "3-D hippocampus, 35 x 50 x 36": lambda: moved_ball((35, 50, 36), 8, (1.0, 1.0, 1.0)),
-    "3-D prostate, 256 x 256 x 40, 0.6 x 0.6 x 3 mm": lambda: moved_ball((256, 256, 40), 22, (0.6, 0.6, 3.0)),
+    "3-D prostate, 256 x 256 x 40, 0.6 x 0.6 x 3 mm": lambda: moved_ball(
+        (256, 256, 40), 22, (0.6, 0.6, 3.0)
+    ),
     "3-D lesion, 160 x 160 x 160": lambda: moved_ball((160, 160, 160), 6, (1.0, 1.0, 1.0)),
     "3-D organ, 160 x 160 x 160": lambda: moved_ball((160, 160, 160), 40, (1.0, 1.0, 1.0)),
 }
 
 
 def ours(prediction, reference, spacing):
-    return [row["value"] for row in score_masks(prediction, reference, spacing, "mm", (1,), METRICS)]
+    return [
+        row["value"] for row in score_masks(prediction, reference, spacing, "mm", (1,), METRICS)
+    ]
 
 
 def medpy_whole(prediction, reference, spacing):
-    distances = [compute(prediction, reference, spacing) for compute in (binary.hd, binary.hd95, binary.assd)]
+    distances = [
+        compute(prediction, reference, spacing) for compute in (binary.hd, binary.hd95, binary.assd)
+    ]
     return [binary.dc(prediction, reference), *distances]
 
 
@@ -147,9 +163,16 @@ def row_6(device: str) -> Iterator[Record]:
         masks = prediction.astype(np.uint8), reference.astype(np.uint8), spacing
         if ours(*masks) != medpy_whole(*masks):
             raise AssertionError(f"{case}: {ours(*masks)}, medpy {medpy_whole(*masks)}")
-        count = max(1, round(SECONDS / min(timeit.repeat(partial(ours, *masks), number=1, repeat=3))))
-        works = {"ours": partial(ours, *masks)} | {name: partial(score, *masks) for name, score, _ in PEERS}
+        count = max(
+            1, round(SECONDS / min(timeit.repeat(partial(ours, *masks), number=1, repeat=3)))
+        )
+        works = {"ours": partial(ours, *masks)} | {
+            name: partial(score, *masks) for name, score, _ in PEERS
+        }
         turns = {name: partial(repeat_call, work, count) for name, work in works.items()}
-        seconds = {name: [t / count for t in times] for name, times in interleave(turns, REPEATS, warm=0).items()}
+        seconds = {
+            name: [t / count for t in times]
+            for name, times in interleave(turns, REPEATS, warm=0).items()
+        }
         for name, _, goal in PEERS:
             yield compare(6, case, name, seconds["ours"], seconds[name], goal)

@@ -1,8 +1,10 @@
-"""Row 4: one training step of self-attention on N = side^2 positions, against the explicit form and MONAI's block.
+"""Row 4: one training step of self-attention on N = side^2 positions, against the explicit form and
+MONAI's block.
 
-One mechanism of 32 channels, batch 1, single precision, forward and backward. The explicit form is SAGAN's formula as
-its authors write it, softmax(q k^T) v with the N x N matrix; MONAI's SABlock has one head of the same width. Memory is
-that of a process of its own beyond what it had after a step on 8 x 8 positions.
+One mechanism of 32 channels, batch 1, single precision, forward and backward. The explicit form
+is SAGAN's formula as its authors write it, softmax(q k^T) v with the N x N matrix; MONAI's
+SABlock has one head of the same width. Memory is that of a process of its own beyond what it had
+after a step on 8 x 8 positions.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from attnbench.models import create_mechanism
+from attnbench.models.registry import create_mechanism
 from benchmarks.memory import peak_bytes
 from benchmarks.record import Record, compare
 from benchmarks.timing import alone, interleave
@@ -34,7 +36,9 @@ class Explicit(nn.Module):
         self.block = block
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (layer(x).flatten(2) for layer in (self.block.query, self.block.key, self.block.value))
+        q, k, v = (
+            layer(x).flatten(2) for layer in (self.block.query, self.block.key, self.block.value)
+        )
         weights = (q.transpose(1, 2) @ k).softmax(-1)  # (B, N, N)
         return x + self.block.gamma * (v @ weights.transpose(1, 2)).reshape(x.shape)
 
@@ -58,7 +62,9 @@ def make_step(form: str, side: int, device: str) -> Callable[[], None]:
     torch.manual_seed(0)
     block = create_mechanism("self_attention", CHANNELS, 2)
     nn.init.ones_(block.gamma)
-    module = {"ours": lambda: block, "explicit": lambda: Explicit(block), "MONAI SABlock": Monai}[form]().to(device)
+    module = {"ours": lambda: block, "explicit": lambda: Explicit(block), "MONAI SABlock": Monai}[
+        form
+    ]().to(device)
     x = torch.randn(1, CHANNELS, side, side, device=device, requires_grad=True)
 
     def step() -> None:
@@ -68,7 +74,9 @@ def make_step(form: str, side: int, device: str) -> Callable[[], None]:
 
 
 def peak_of_step(form: str, side: int, device: str) -> int:
-    """Bytes that a step takes beyond what the process had before; meant for a process of its own."""
+    """Bytes that a step takes beyond what the process had before; meant for a process of its
+    own.
+    """
     make_step(form, 8, device)()
     step = make_step(form, side, device)
     if device == "cpu":
@@ -94,10 +102,20 @@ def row_4(device: str) -> Iterator[Record]:
         if alone_fits:
             (own,) = seconds["ours"]
             yield Record(4, what, "explicit: does not fit", own, None, "s")
-            yield Record(4, f"{what}: memory", "explicit: does not fit", peaks["ours"] / 1e6, None, "MB", note=note)
+            yield Record(
+                4,
+                f"{what}: memory",
+                "explicit: does not fit",
+                peaks["ours"] / 1e6,
+                None,
+                "MB",
+                note=note,
+            )
             continue
         for peer in FORMS[1:]:
             goal = (">= 5" if device == "cuda" else ">= 1") if side >= 64 else ""
             yield compare(4, what, peer, seconds["ours"], seconds[peer], goal)
             memory = [peaks["ours"] / 1e6], [peaks[peer] / 1e6]
-            yield compare(4, f"{what}: memory", peer, *memory, ">= 1" if side >= 64 else "", note, unit="MB")
+            yield compare(
+                4, f"{what}: memory", peer, *memory, ">= 1" if side >= 64 else "", note, unit="MB"
+            )

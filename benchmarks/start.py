@@ -1,4 +1,6 @@
-"""Row 7: what a job costs before its first useful work, against `import torch` alone, each in a fresh process."""
+"""Row 7: what a job costs before its first useful work, against `import torch` alone, each in a
+fresh process.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def row_7(_device: str) -> Iterator[Record]:
             _attnbench(verb, *dataset)
         for verb in ("train", "predict"):
             _attnbench(verb, *dataset, *RUN)
-        works = {"torch": lambda: finish_process([sys.executable, "-c", "import torch, os; os._exit(0)"])}
+        works = {
+            "torch": lambda: finish_process([sys.executable, "-c", "import torch, os; os._exit(0)"])
+        }
         for verb in WORK:
             arguments = dataset + RUN[:2] if verb in ("measure", "describe") else dataset + RUN
             command = [sys.executable, "-m", "benchmarks.first_work", verb, *arguments]

@@ -25,9 +25,11 @@ class Spread(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What a process took: wall seconds, processor seconds of it and its children, and its peak of memory.
+    """What a process took: wall seconds, processor seconds of it and its children, and its peak of
+    memory.
 
-    The peak is at least that of the process that started it: the kernel counts from before the new program.
+    The peak is at least that of the process that started it: the kernel counts from before the
+    new program.
     """
 
     seconds: float
@@ -36,12 +38,16 @@ class Finished(NamedTuple):
 
 
 def interleave(
-    work: Mapping[str, Callable[[], object]], repeats: int, warm: int = 1, finish: Callable[[], object] | None = None
+    work: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warm: int = 1,
+    finish: Callable[[], object] | None = None,
 ) -> dict[str, list[float]]:
     """Seconds of every callable in each of `repeats` rounds, after `warm` rounds that do not count.
 
-    A round calls each of them once and begins with another one each time, so that what the machine does beside
-    falls on all of them. `finish` is called before the clock stops, as `torch.cuda.synchronize` must be.
+    A round calls each of them once and begins with another one each time, so that what the
+    machine does beside falls on all of them. `finish` is called before the clock stops, as
+    `torch.cuda.synchronize` must be.
     """
     names = list(work)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -70,11 +76,17 @@ def paired_ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
     return spread([first / second for first, second in zip(above, below, strict=True)])
 
 
-def finish_process(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Finished:
-    """Run a command from the checkout to its end; raises `RuntimeError` with its last lines where it fails."""
+def finish_process(
+    command: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Finished:
+    """Run a command from the checkout to its end; raises `RuntimeError` with its last lines
+    where it fails.
+    """
     variables = {**os.environ, **(environment or {})}
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     assert process.stderr
     said = process.stderr.read().decode(errors="replace")
     _, status, used = os.wait4(process.pid, 0)
@@ -88,14 +100,17 @@ def finish_process(command: Sequence[str], environment: Mapping[str, str] | None
 
 
 def alone(function: str, *arguments: Any) -> Any:
-    """What `module:function` returns in an interpreter of its own; arguments and result pass as JSON.
+    """What `module:function` returns in an interpreter of its own; arguments and result pass as
+    JSON.
 
     Raises `RuntimeError` with the last lines of the process where it fails.
     """
     command = [sys.executable, "-m", "benchmarks.timing", function, json.dumps(arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise RuntimeError(f"{function}{arguments} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{function}{arguments} ended with {done.returncode}: {done.stderr[-2000:]}"
+        )
     return json.loads(done.stdout.splitlines()[-1])
 
 

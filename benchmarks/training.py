@@ -1,4 +1,6 @@
-"""Rows 1, 2 and 3: training steps against peers, against a fixed batch, and against what the machine can do."""
+"""Rows 1, 2 and 3: training steps against peers, against a fixed batch, and against what the
+machine can do.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,27 @@ SECONDS = 1.2
 DRAIN = 10
 STEPS = ("step", "fixed_step")
 HERE = ("benchmarks.works", "Ours")
-PEERS = {"MONAI": ("benchmarks.peers.monai", "Monai"), "nnU-Net v2": ("benchmarks.peers.nnunet", "NnUNet")}
+PEERS = {
+    "MONAI": ("benchmarks.peers.monai", "Monai"),
+    "nnU-Net v2": ("benchmarks.peers.nnunet", "NnUNet"),
+}
 
 
 def row_1(device: str) -> Iterator[Record]:
-    """Images per second with random changes; a peer's data path counts where it takes a tenth of its step."""
+    """Images per second with random changes; a peer's data path counts where it takes a tenth of
+    its step.
+    """
     for work in WORKS:
         if store_of(work.dataset) is None:
-            yield Record(1, str(work), "", None, None, "", note="not measured: no real data (ATTNBENCH_MIRROR)")
+            yield Record(
+                1,
+                str(work),
+                "",
+                None,
+                None,
+                "",
+                note="not measured: no real data (ATTNBENCH_MIRROR)",
+            )
             continue
         with seats(work, device, {"here": HERE} | PEERS) as seat:
             yield from _compare_steps(work, device, seat)
@@ -38,7 +53,9 @@ def _compare_steps(work: Work, device: str, seat: Mapping[str, Seat]) -> Iterato
     for one in seat.values():
         one.take("step", DRAIN)  # empties what workers had put aside
     count = _steps_per_turn(lambda: seat["here"].take("fixed_step", 1))
-    turns = {(name, step): partial(one.take, step, count) for name, one in seat.items() for step in STEPS}
+    turns = {
+        (name, step): partial(one.take, step, count) for name, one in seat.items() for step in STEPS
+    }
     seconds = interleave(turns, ROUNDS)
     images = work.batch * count
     for name in PEERS:
@@ -61,11 +78,15 @@ def row_2(device: str) -> Iterator[Record]:
             count = _steps_per_turn(partial(steps, ours, "fixed_step", 1, where))
             turns = {step: partial(steps, ours, step, count, where) for step in STEPS}
             times = interleave(turns, ROUNDS).values()
-            yield compare(2, str(work), "one fixed batch", *times, ">= 0.9", "", work.batch * count, "images")
+            yield compare(
+                2, str(work), "one fixed batch", *times, ">= 0.9", "", work.batch * count, "images"
+            )
 
 
 def row_3(device: str) -> Iterator[Record]:
-    """The U-Net's step against the machine's matrix products and copies, and memory of every model's step."""
+    """The U-Net's step against the machine's matrix products and copies, and memory of every
+    model's step.
+    """
     with claimed(device) as where:
         limits = limits_of(where)
         for work in WORKS:
@@ -77,7 +98,9 @@ def row_3(device: str) -> Iterator[Record]:
 
 
 def _utilisation(work: Work, ours: Ours, limits: Machine) -> Record:
-    seconds = interleave({"step": ours.fixed_step}, ROUNDS, finish=partial(finish, limits.device))["step"]
+    seconds = interleave({"step": ours.fixed_step}, ROUNDS, finish=partial(finish, limits.device))[
+        "step"
+    ]
     roof = roofline(ours.fixed_step, limits)
     reached = roof.flops / median(seconds)
     note = (
@@ -86,7 +109,16 @@ def _utilisation(work: Work, ours: Ours, limits: Machine) -> Record:
         f"measured {1000 * median(seconds):.3g} ms; {roof.losses}"
     )
     rate = [limits.flops_per_second / 1e9, reached / 1e9]
-    return Record(3, str(work), "matrix product", rate[1], rate[0], "GFLOP/s", *[rate[1] / rate[0]] * 3, note=note)
+    return Record(
+        3,
+        str(work),
+        "matrix product",
+        rate[1],
+        rate[0],
+        "GFLOP/s",
+        *[rate[1] / rate[0]] * 3,
+        note=note,
+    )
 
 
 def _steps_per_turn(step: Callable[[], object]) -> int:

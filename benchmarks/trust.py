@@ -1,8 +1,10 @@
-"""What the intervals and tests of the analysis really do, on simulated studies whose truth is known.
+"""What the intervals and tests of the analysis really do, on simulated studies whose truth is
+known.
 
-Every study has groups of unequally many correlated cases, models that share the difficulty of the cases and the errors
-of the baseline, and two seeds. The table says what was promised, what was found and whether that is acceptable; a row
-that ends with `shown` is a shortfall that the docs state, not one that passes. Ends with status 1 if any row fails.
+Every study has groups of unequally many correlated cases, models that share the difficulty of
+the cases and the errors of the baseline, and two seeds. The table says what was promised, what
+was found and whether that is acceptable; a row that ends with `shown` is a shortfall that the
+docs state, not one that passes. Ends with status 1 if any row fails.
 """
 
 from __future__ import annotations
@@ -17,28 +19,40 @@ import pandas as pd
 from scipy import stats
 
 from attnbench.analysis.across import across
+from attnbench.analysis.blocks import DatasetScores, arrange
 from attnbench.analysis.difficulty import interactions
 from attnbench.analysis.effect_size import minimum_effect
 from attnbench.analysis.effects import effects
 from attnbench.analysis.rank_tests import friedman_table
 from attnbench.analysis.ranks import rankings
-from attnbench.analysis.table import DatasetScores, arrange
 from attnbench.catalog import load_entry
 from attnbench.data.phantom import generate
 from attnbench.scoring.case import score_masks
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
-PART = AnalysisPart(bootstrap=1000)
+PART = AnalysisSettings(bootstrap=1000)
 STUDIES, INTERVALS = 2000, 4000
 GROUP_SD, CASE_SD, SEED_SD = 0.03, 0.02, 0.01
 Row = tuple[str, str, str, bool | None]
 
 
-def simulate(random, groups, models=3, effect=0.0, alone=False, skewed=False, folds=5, run_sd=0.0, name="simulated"):
-    """Scores of a baseline and `models` models whose true mean differs from it by `effect`, on one dataset.
+def simulate(
+    random,
+    groups,
+    models=3,
+    effect=0.0,
+    alone=False,
+    skewed=False,
+    folds=5,
+    run_sd=0.0,
+    name="simulated",
+):
+    """Scores of a baseline and `models` models whose true mean differs from it by `effect`, on one
+    dataset.
 
-    `alone`: the baseline is constant and nothing is shared, so that the models are independent replicates.
-    `run_sd`: what all cases of one fold and seed share because they were predicted by one training.
+    `alone`: the baseline is constant and nothing is shared, so that the models are independent
+    replicates. `run_sd`: what all cases of one fold and seed share because they were predicted
+    by one training.
     """
     case_group = np.repeat(np.arange(groups), random.integers(1, 5, groups))
     case_fold, seeds = case_group % folds, 2
@@ -47,7 +61,9 @@ def simulate(random, groups, models=3, effect=0.0, alone=False, skewed=False, fo
     def noise(sd, *size):
         return sd * (random.exponential(size=size) - 1 if skewed else random.normal(size=size))
 
-    values = noise(GROUP_SD, models + 1, groups)[:, case_group, None] + noise(CASE_SD, *shape[:2], 1)
+    values = noise(GROUP_SD, models + 1, groups)[:, case_group, None] + noise(
+        CASE_SD, *shape[:2], 1
+    )
     values = values + noise(SEED_SD, *shape) + noise(run_sd, models + 1, folds, seeds)[:, case_fold]
     values[0] *= not alone
     values += 0 if alone else random.normal(0, 0.1, groups)[case_group][:, None]
@@ -101,7 +117,12 @@ def false_positives() -> Iterator[Row]:
                 counts[name] = counts.get(name, 0) + bool(wrong)
         for name, count in counts.items():
             judged = None if "interval" in name else at_most(count, 0.05, STUDIES)
-            yield f"false positives, {groups} groups: {name}", "<= 5 %", percent(count / STUDIES), judged
+            yield (
+                f"false positives, {groups} groups: {name}",
+                "<= 5 %",
+                percent(count / STUDIES),
+                judged,
+            )
 
 
 def coverage() -> Iterator[Row]:
@@ -109,7 +130,10 @@ def coverage() -> Iterator[Row]:
     for skewed in (False, True):
         for groups in (5, 8, 10, 14, 20, 40):
             random = np.random.default_rng(groups)
-            blocks = (simulate(random, groups, 100, 0.01, alone=True, skewed=skewed) for _ in range(INTERVALS // 100))
+            blocks = (
+                simulate(random, groups, 100, 0.01, alone=True, skewed=skewed)
+                for _ in range(INTERVALS // 100)
+            )
             frame = pd.concat([effects_of(block) for block in blocks])
             rate = ((frame["low"] <= 0.01) & (frame["high"] >= 0.01)).mean()
             judged = bool(0.93 <= rate <= 0.97) if groups >= 20 else None
@@ -128,9 +152,16 @@ def power() -> Iterator[Row]:
         null = pd.concat([effects_of(simulate(random, groups, 100, alone=True)) for _ in range(20)])
         sd = float(np.sqrt((null["group_sd"] ** 2).mean()))
         promised = minimum_effect(np.array([sd]), np.array([groups]), np.array([0.05]))[0]
-        found = pd.concat([effects_of(simulate(random, groups, 100, promised, alone=True)) for _ in range(20)])
+        found = pd.concat(
+            [effects_of(simulate(random, groups, 100, promised, alone=True)) for _ in range(20)]
+        )
         rate = (found["p"] <= 0.05).mean()
-        yield f"power, {groups} groups: effect of minimum_effect", "80 %", percent(rate), bool(0.75 <= rate <= 0.87)
+        yield (
+            f"power, {groups} groups: effect of minimum_effect",
+            "80 %",
+            percent(rate),
+            bool(0.75 <= rate <= 0.87),
+        )
         typical = null["minimum_effect"].median() / promised
         yield (
             f"minimum_effect, {groups} groups: median of studies / truth",
@@ -141,22 +172,40 @@ def power() -> Iterator[Row]:
 
 
 def equivalence() -> Iterator[Row]:
-    """How often a study says `equivalent` when the truth is the margin itself, and when it is nothing."""
-    for groups, effect, promise in ((20, PART.margin, "<= 5 %"), (40, PART.margin, "<= 5 %"), (200, 0.0, "often")):
+    """How often a study says `equivalent` when the truth is the margin itself, and when it is
+    nothing.
+    """
+    for groups, effect, promise in (
+        (20, PART.margin, "<= 5 %"),
+        (40, PART.margin, "<= 5 %"),
+        (200, 0.0, "often"),
+    ):
         random = np.random.default_rng(groups)
         frame = pd.concat(
-            [effects_of(simulate(random, groups, 100, effect, alone=True)) for _ in range(STUDIES // 100)]
+            [
+                effects_of(simulate(random, groups, 100, effect, alone=True))
+                for _ in range(STUDIES // 100)
+            ]
         )
         count = int((frame["p_equivalence"] <= 0.05).sum())
         judged = at_most(count, 0.05, STUDIES) if effect else bool(count > 0.8 * STUDIES)
-        yield f"TOST, {groups} groups: true difference {effect:g}", promise, percent(count / STUDIES), judged
+        yield (
+            f"TOST, {groups} groups: true difference {effect:g}",
+            promise,
+            percent(count / STUDIES),
+            judged,
+        )
 
 
 def retraining() -> Iterator[Row]:
-    """False positives when every training has luck of its own (sd 0.02) that all its test cases share."""
+    """False positives when every training has luck of its own (sd 0.02) that all its test cases
+    share.
+    """
     random = np.random.default_rng(1)
     shape = {"groups": 20, "alone": True, "run_sd": 0.02}
-    many = pd.concat([effects_of(simulate(random, models=100, **shape)) for _ in range(STUDIES // 100)])
+    many = pd.concat(
+        [effects_of(simulate(random, models=100, **shape)) for _ in range(STUDIES // 100)]
+    )
     blocks = [simulate(random, models=42, name=f"d{i}", **shape) for i in range(6)]
     rows = across(blocks, "unet", PART)
     whole = rows["dataset"] == "all"
@@ -169,17 +218,26 @@ def retraining() -> Iterator[Row]:
     }.items():
         count, fitted = int((p <= 0.05).sum()), int(p.notna().sum())
         judged = None if name.startswith("Wilcoxon") else at_most(count, 0.05, fitted)
-        yield f"false positives, lucky trainings: {name}", "<= 5 %", f"{percent(count / fitted)} of {fitted}", judged
+        yield (
+            f"false positives, lucky trainings: {name}",
+            "<= 5 %",
+            f"{percent(count / fitted)} of {fitted}",
+            judged,
+        )
 
 
 def difficulty() -> Iterator[Row]:
-    """The slope of the benefit on a measure that is alike within groups: none planted, then 0.02 per sd."""
+    """The slope of the benefit on a measure that is alike within groups: none planted, then 0.02
+    per sd.
+    """
     for groups in (8, 20):
         random = np.random.default_rng(groups)
         tests, wrong, covered, found = 0, 0, 0, 0
         for _ in range(STUDIES // 100):
             block = simulate(random, groups, 100, alone=True)
-            measure = random.normal(size=groups)[block.case_group] + random.normal(size=len(block.cases))
+            measure = random.normal(size=groups)[block.case_group] + random.normal(
+                size=len(block.cases)
+            )
             known = {block.dataset: pd.DataFrame({"blur": measure}, index=list(block.cases))}
             values = block.values.copy()
             values[:, :, 1:] += 0.02 * ((measure - measure.mean()) / measure.std())[:, None]
@@ -189,8 +247,18 @@ def difficulty() -> Iterator[Row]:
             covered += int(((planted["low"] <= 0.02) & (planted["high"] >= 0.02)).sum())
             found += int(((planted["p"] <= 0.05) & (planted["slope"] > 0)).sum())
         name, rate = f"slope on difficulty, {groups} groups", covered / tests
-        yield f"{name}: false positives", "<= 5 %", percent(wrong / tests), at_most(wrong, 0.05, tests)
-        yield f"{name}: coverage", "95 %", percent(rate), bool(0.93 <= rate <= 0.97) if groups >= 20 else None
+        yield (
+            f"{name}: false positives",
+            "<= 5 %",
+            percent(wrong / tests),
+            at_most(wrong, 0.05, tests),
+        )
+        yield (
+            f"{name}: coverage",
+            "95 %",
+            percent(rate),
+            bool(0.93 <= rate <= 0.97) if groups >= 20 else None,
+        )
         yield (
             f"{name}: planted slope found",
             "often",
@@ -200,17 +268,29 @@ def difficulty() -> Iterator[Row]:
 
 
 def phantoms() -> Iterator[Row]:
-    """An oracle that degrades with the phantoms' known blur, against one that does not and against its own twin."""
+    """An oracle that degrades with the phantoms' known blur, against one that does not and
+    against its own twin.
+    """
     for name in ("phantom2d", "phantom3d"):
         random, cases = np.random.default_rng(0), list(generate(load_entry(name)))
         blur = np.array([case.facts["blur"] for case in cases])
         degrading = 0.05 + 0.2 * blur / blur.max()
         errors = {"unet": degrading, "steady": np.full(len(cases), 0.15), "twin": degrading}
         rows = [
-            {"dataset": name, "model": model, "fold": 0, "seed": 0, "case": case.case, "group": case.group, **row}
+            {
+                "dataset": name,
+                "model": model,
+                "fold": 0,
+                "seed": 0,
+                "case": case.case,
+                "group": case.group,
+                **row,
+            }
             for model, rates in errors.items()
             for case, rate in zip(cases, rates, strict=True)
-            for row in score_masks(oracle(random, case.mask, rate), case.mask, case.spacing, "px", (1, 2, 3), ["dice"])
+            for row in score_masks(
+                oracle(random, case.mask, rate), case.mask, case.spacing, "px", (1, 2, 3), ["dice"]
+            )
         ]
         blocks = arrange(pd.DataFrame(rows), [name], list(errors), ["dice"])
         known = {name: pd.DataFrame({"blur": blur}, index=[case.case for case in cases])}
@@ -218,7 +298,12 @@ def phantoms() -> Iterator[Row]:
             planted, seen = row.model == "steady", row.p_holm <= 0.05
             judged = seen and row.low > 0 if planted else not seen and row.low <= 0 <= row.high
             what = f"{name}: slope on known blur, {'planted' if planted else 'none planted'}"
-            yield what, "> 0" if planted else "0", f"{row.slope:.4f}, p {row.p_holm:.2g}", bool(judged)
+            yield (
+                what,
+                "> 0" if planted else "0",
+                f"{row.slope:.4f}, p {row.p_holm:.2g}",
+                bool(judged),
+            )
 
 
 def oracle(random, mask, rate):
@@ -234,7 +319,8 @@ def main() -> int:
         for what, promised, found, judged in part():
             failed += judged is False
             print(
-                f"{what:72} {promised:>9} {found:>14}  {'shown' if judged is None else 'ok' if judged else 'FAILED'}",
+                f"{what:72} {promised:>9} {found:>14}  "
+                f"{'shown' if judged is None else 'ok' if judged else 'FAILED'}",
                 flush=True,
             )
         print(f"  ({process_time() - start:.0f} s) {part.__doc__}")

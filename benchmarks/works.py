@@ -1,4 +1,6 @@
-"""The data, networks and training steps that rows 1, 2, 3 and 10 measure, the same for every contestant."""
+"""The data, networks and training steps that rows 1, 2, 3 and 10 measure, the same for every
+contestant.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,16 @@ import torch
 from torch import nn
 
 from attnbench.catalog import load_entry
-from attnbench.data.fetch import fetch_dataset
+from attnbench.data.download.fetch import fetch_dataset
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.store import CaseStore
 from attnbench.models.unet import UNet
-from attnbench.study import AugmentationPart, ComputePart, DatasetPart, TrainingPart
+from attnbench.study.settings import (
+    AugmentationSettings,
+    ComputeSettings,
+    DatasetSettings,
+    TrainingSettings,
+)
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
@@ -34,7 +41,9 @@ DATA = ROOT / "results" / "bench" / "data"
 
 @dataclass(frozen=True)
 class Work:
-    """One training: a dataset, its patches, and the channels per level of a U-Net with two convolutions per block."""
+    """One training: a dataset, its patches, and the channels per level of a U-Net with two
+    convolutions per block.
+    """
 
     dataset: str
     patch: tuple[int, ...]
@@ -54,7 +63,9 @@ WORKS = (
 
 
 class Contestant(Protocol):
-    """Somebody who trains: a step on augmented data, one on a batch that is there, and what runs beside it."""
+    """Somebody who trains: a step on augmented data, one on a batch that is there, and what runs
+    beside it.
+    """
 
     def step(self) -> object: ...
     def fixed_step(self) -> object: ...
@@ -63,21 +74,25 @@ class Contestant(Protocol):
 
 
 def store_of(dataset: str) -> CaseStore | None:
-    """The prepared cases; None for real data that is neither there nor on a mirror (ATTNBENCH_MIRROR)."""
+    """The prepared cases; None for real data that is neither there nor on a mirror
+    (ATTNBENCH_MIRROR).
+    """
     folder, raw = DATA / "prepared" / dataset, DATA / "raw" / dataset
     if not folder.exists():
         entry = load_entry(dataset)
         if not dataset.startswith("phantom") and not os.environ.get("ATTNBENCH_MIRROR"):
             return None
         fetch_dataset(entry, raw)
-        prepare_dataset(entry, DatasetPart(name=dataset), raw, folder)
+        prepare_dataset(entry, DatasetSettings(name=dataset), raw, folder)
     return CaseStore.open(folder)
 
 
 @contextmanager
 def claimed(device: str) -> Iterator[torch.device]:
     """A device set up as for a run, with a thread for every core."""
-    with claim_device(ComputePart(device=device, threads=os.cpu_count() or 1)) as claimed_device:
+    with claim_device(
+        ComputeSettings(device=device, threads=os.cpu_count() or 1)
+    ) as claimed_device:
         yield claimed_device
 
 
@@ -91,10 +106,12 @@ class Ours:
     """This project: its sampler and its step."""
 
     def __init__(self, work: Work, store: CaseStore, device: torch.device) -> None:
-        indices, part = range(len(store)), TrainingPart()
+        indices, part = range(len(store)), TrainingSettings()
         rng = np.random.default_rng(0)
-        planner = Planner(store, indices, work.patch, part.foreground, AugmentationPart(), rng)
-        self.batches = batches(CasePool(store, indices, device), planner, 10**9, work.batch, device, 0)
+        planner = Planner(store, indices, work.patch, part.foreground, AugmentationSettings(), rng)
+        self.batches = batches(
+            CasePool(store, indices, device), planner, 10**9, work.batch, device, 0
+        )
         self.network = unet(work, store, device).train()
         self.optimiser = make_optimiser(self.network, part, device)
         self.autocast = autocast_type("auto", device)
@@ -114,7 +131,9 @@ class Ours:
 
 
 class Seat:
-    """A contestant in a process of its own, with the settings that it makes there; it stands still out of its turn."""
+    """A contestant in a process of its own, with the settings that it makes there; it stands
+    still out of its turn.
+    """
 
     def __init__(self, module: str, kind: str, work: Work, device: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -135,7 +154,9 @@ class Seat:
 
 
 @contextmanager
-def seats(work: Work, device: str, kinds: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, Seat]]:
+def seats(
+    work: Work, device: str, kinds: Mapping[str, tuple[str, str]]
+) -> Iterator[dict[str, Seat]]:
     """A seat for every contestant, each named with its module and class."""
     taken: dict[str, Seat] = {}
     try:

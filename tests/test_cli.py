@@ -6,7 +6,7 @@ import pytest
 
 from attnbench.cli import main
 from attnbench.reporting.status import run_status
-from attnbench.study import parse_study
+from attnbench.study.settings import parse_study
 
 STUDY = "{{name: small, datasets: [phantom2d], models: [unet], output: {output}}}"
 
@@ -38,12 +38,19 @@ def test_an_error_that_nobody_foresaw_is_in_the_log_with_its_traceback(attnbench
 
 def test_an_expected_error_is_one_message_and_makes_a_run_failed(attnbench, tmp_path, capsys):
     study = parse_study(
-        {"name": "small", "datasets": ["phantom2d"], "models": ["unet"], "output": str(tmp_path / "results")}
+        {
+            "name": "small",
+            "datasets": ["phantom2d"],
+            "models": ["unet"],
+            "output": str(tmp_path / "results"),
+        }
     )
     run = next(study.runs())
     log = study.layout.run(run) / "train.log"
     which = ("--dataset", "phantom2d", "--model", "unet", "--fold", "0", "--seed", "0")
-    assert attnbench("train", "--study", str(tmp_path / "study.yaml"), *which, "--log", str(log)) == 1
+    assert (
+        attnbench("train", "--study", str(tmp_path / "study.yaml"), *which, "--log", str(log)) == 1
+    )
     said = capsys.readouterr().err
     assert said.startswith("error: ") and "Traceback" not in said and log.read_text() == said
     found = run_status(study.layout, run, log.stat().st_mtime)

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import attnbench
-from attnbench.study import schema
+from attnbench.study.settings import schema
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -26,14 +26,20 @@ ON_CONDA = {"pytorch-cpu": "torch", "pytorch-gpu": "torch", "snakemake-minimal":
 ON_CONDA |= {"matplotlib-base": "matplotlib"}
 extras = PROJECT["optional-dependencies"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]
-OPTIONAL = [Requirement(line) for extra in ("test", "lint", "foreign", "browser") for line in extras[extra]]
+OPTIONAL = [
+    Requirement(line) for extra in ("test", "lint", "external", "browser") for line in extras[extra]
+]
 
 
 def conda(name: str) -> dict[str, str]:
-    """Package to version in a conda environment, under the names of constraints.txt; without Python and pip."""
+    """Package to version in a conda environment, under the names of constraints.txt; without
+    Python and pip.
+    """
     lines = yaml.safe_load((ROOT / "envs" / name).read_text(encoding="utf-8"))["dependencies"]
     pairs = (line.split("=") for line in lines if line != "pip" and not line.startswith("python="))
-    return {canonicalize_name(ON_CONDA.get(package, package)): version for package, version in pairs}
+    return {
+        canonicalize_name(ON_CONDA.get(package, package)): version for package, version in pairs
+    }
 
 
 @pytest.mark.parametrize("requirement", [*REQUIRED, *OPTIONAL], ids=str)
@@ -50,12 +56,17 @@ def test_conda_environments_carry_the_tested_versions(name: str):
 
 def test_the_schema_for_editors_is_current():
     """`make schema` writes it."""
-    assert json.loads((ROOT / "workflow/schemas/study.schema.json").read_text(encoding="utf-8")) == schema()
+    assert (
+        json.loads((ROOT / "workflow/schemas/study.schema.json").read_text(encoding="utf-8"))
+        == schema()
+    )
 
 
 def test_one_version_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-    changes = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    changes = re.findall(
+        r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert attnbench.__version__ == PROJECT["version"] == citation["version"] == changes[0]
 
 
@@ -63,7 +74,11 @@ def test_make_help_names_every_target():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
     shown = subprocess.run(
-        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert {line.split()[0] for line in shown.splitlines()} == phony
 
@@ -75,7 +90,9 @@ def test_ci_runs_the_tests():
 
 
 def test_the_slurm_profile_replaces_the_default_one_whole():
-    """It is given as `--workflow-profile`: what it does not repeat of the default profile would be lost."""
+    """It is given as `--workflow-profile`: what it does not repeat of the default profile would
+    be lost.
+    """
     default, slurm = (
         yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
         for name in ("default", "slurm")

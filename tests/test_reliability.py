@@ -1,4 +1,6 @@
-"""Bins of probabilities against scikit-learn's calibration curve and against counting voxel by voxel."""
+"""Bins of probabilities against scikit-learn's calibration curve and against counting voxel by
+voxel.
+"""
 
 import numpy as np
 import pandas as pd
@@ -8,13 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
-from attnbench.inference import BINS, reliability
+from attnbench.scoring.calibration import BINS, reliability
 
 
 def drawn(seed, shape=(23, 17), classes=3):
     random = np.random.default_rng(seed)
-    probabilities = torch.from_numpy(random.dirichlet([0.4] * classes, shape)).movedim(-1, 0).contiguous()
-    return probabilities, torch.from_numpy(random.integers(0, classes, shape).astype(np.uint8)), random
+    probabilities = (
+        torch.from_numpy(random.dirichlet([0.4] * classes, shape)).movedim(-1, 0).contiguous()
+    )
+    return (
+        probabilities,
+        torch.from_numpy(random.integers(0, classes, shape).astype(np.uint8)),
+        random,
+    )
 
 
 @pytest.mark.parametrize("shape", [(23, 17), (9, 8, 7), (2**11, 2**11 + 3)])
@@ -24,7 +32,9 @@ def test_bins_are_those_of_scikit_learns_calibration_curve(shape):
     for number in (1, 2):
         ours = rows[rows["class"] == number]
         observed, probability = calibration_curve(
-            (reference == number).flatten().numpy(), probabilities[number].flatten().numpy(), n_bins=BINS
+            (reference == number).flatten().numpy(),
+            probabilities[number].flatten().numpy(),
+            n_bins=BINS,
         )
         np.testing.assert_allclose(ours["observed"], observed)
         np.testing.assert_allclose(ours["probability"], probability)
@@ -51,7 +61,9 @@ def test_only_voxels_inside_the_region_count(seed, share):
 
 def test_certainty_falls_in_the_outer_bins_and_absent_bins_have_no_row():
     certain = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
-    rows = list(reliability(torch.stack([1 - certain, certain]), torch.tensor([[1, 0, 0, 0]]), None, [1]))
+    rows = list(
+        reliability(torch.stack([1 - certain, certain]), torch.tensor([[1, 0, 0, 0]]), None, [1])
+    )
     assert rows == [
         {"class": 1, "bin": 0, "voxels": 2, "probability": 0.0, "observed": 0.0},
         {"class": 1, "bin": 14, "voxels": 2, "probability": 1.0, "observed": 0.5},

@@ -1,7 +1,9 @@
-"""MONAI: CacheDataset, dictionary transforms, its loader with a process per core, DynUNet and DiceCELoss.
+"""MONAI: CacheDataset, dictionary transforms, its loader with a process per core, DynUNet and
+DiceCELoss.
 
-As in MONAI's tutorials of 3-D segmentation and of fast training: deterministic transforms and the positions of the
-foreground are cached, metadata are not tracked. The random changes are those of this project, in kind and size.
+As in MONAI's tutorials of 3-D segmentation and of fast training: deterministic transforms and
+the positions of the foreground are cached, metadata are not tracked. The random changes are
+those of this project, in kind and size.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from monai.transforms import (
 )
 
 from attnbench.data.store import CaseStore
-from attnbench.study import AugmentationPart
+from attnbench.study.settings import AugmentationSettings
 from attnbench.training.device import autocast_type
 from benchmarks.works import Work
 
@@ -41,8 +43,13 @@ class Monai:
 
     def __init__(self, work: Work, store: CaseStore, device: torch.device) -> None:
         set_track_meta(False)
-        cases = [{"image": np.array(store.image(i)), "label": np.array(store.mask(i))[None]} for i in range(len(store))]
-        dataset = CacheDataset(cases, changes(work.patch), num_workers=os.cpu_count(), progress=False)
+        cases = [
+            {"image": np.array(store.image(i)), "label": np.array(store.mask(i))[None]}
+            for i in range(len(store))
+        ]
+        dataset = CacheDataset(
+            cases, changes(work.patch), num_workers=os.cpu_count(), progress=False
+        )
         self.loader = DataLoader(
             dataset,
             num_workers=os.cpu_count() or 1,
@@ -85,15 +92,19 @@ class Monai:
 
 
 def network(work: Work, store: CaseStore) -> DynUNet:
-    """nnU-Net's U-Net: two convolutions per block, instance norm, leaky ReLU; strided convolutions, no pooling."""
+    """nnU-Net's U-Net: two convolutions per block, instance norm, leaky ReLU; strided
+    convolutions, no pooling.
+    """
     ndim, levels = len(work.patch), len(work.widths)
     strides = [[1] * ndim] + [[2] * ndim] * (levels - 1)
     kernels, classes = [[3] * ndim] * levels, len(store.info.classes) + 1
-    return DynUNet(ndim, store.info.channels, classes, kernels, strides, strides[1:], filters=work.widths)
+    return DynUNet(
+        ndim, store.info.channels, classes, kernels, strides, strides[1:], filters=work.widths
+    )
 
 
 def changes(patch: Sequence[int]) -> Compose:
-    part, ndim = AugmentationPart(), len(patch)
+    part, ndim = AugmentationSettings(), len(patch)
     turn = [np.deg2rad(part.rotation)] * (1 if ndim == 2 else 3)
     positions = {"fg_indices_key": "label_fg_indices", "bg_indices_key": "label_bg_indices"}
     return Compose(

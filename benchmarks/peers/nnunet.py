@@ -1,4 +1,6 @@
-"""nnU-Net v2: its own trainer without deep supervision, its data loader and worker processes, on a matched plan."""
+"""nnU-Net v2: its own trainer without deep supervision, its data loader and worker processes, on
+a matched plan.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class NnUNet:
             save_case(store, index, work, cases)
         with quiet():
             plans = {**plan(work, store), "continue_training": False}
-            self.trainer = nnUNetTrainerNoDeepSupervision(plans, "matched", "all", description(store), device)
+            self.trainer = nnUNetTrainerNoDeepSupervision(
+                plans, "matched", "all", description(store), device
+            )
             self.trainer.initialize()
             self.trainer.set_deep_supervision_enabled(False)
             self.loaders = self.trainer.get_dataloaders()
@@ -76,7 +80,12 @@ def save_case(store: CaseStore, index: int, work: Work, folder: Path) -> None:
         locations[number] = rng.permutation(found)[:_LARGEST_TABLE]
     blocks, chunks = comp_blosc2_params(image.shape, work.patch, 4)
     blocks_seg, chunks_seg = comp_blosc2_params(mask.shape, work.patch, 2)
-    layout = {"blocks": blocks, "chunks": chunks, "blocks_seg": blocks_seg, "chunks_seg": chunks_seg}
+    layout = {
+        "blocks": blocks,
+        "chunks": chunks,
+        "blocks_seg": blocks_seg,
+        "chunks_seg": chunks_seg,
+    }
     name = str(folder / f"case{index:04d}")
     nnUNetDatasetBlosc2.save_case(image, mask, {"class_locations": locations}, name, **layout)
 
@@ -84,14 +93,19 @@ def save_case(store: CaseStore, index: int, work: Work, folder: Path) -> None:
 def description(store: CaseStore) -> dict[str, Any]:
     return {
         "channel_names": {str(channel): "other" for channel in range(store.info.channels)},
-        "labels": {"background": 0, **{name: number for number, name in store.info.classes.items()}},
+        "labels": {
+            "background": 0,
+            **{name: number for number, name in store.info.classes.items()},
+        },
         "numTraining": len(store),
         "file_ending": ".nii.gz",
     }
 
 
 def plan(work: Work, store: CaseStore) -> dict[str, Any]:
-    """nnU-Net's plan with this work's patch, batch and widths; the rest as its planner writes it."""
+    """nnU-Net's plan with this work's patch, batch and widths; the rest as its planner writes
+    it.
+    """
     ndim, levels, channels = len(work.patch), len(work.widths), store.info.channels
     network = {
         "n_stages": levels,
@@ -139,13 +153,21 @@ def plan(work: Work, store: CaseStore) -> dict[str, Any]:
     }
 
 
-def predictor(network: nn.Module, work: Work, store: CaseStore, device: torch.device) -> nnUNetPredictor:
-    """nnU-Net's sliding window around any network: steps of half a window, Gaussian weights, no mirroring."""
+def predictor(
+    network: nn.Module, work: Work, store: CaseStore, device: torch.device
+) -> nnUNetPredictor:
+    """nnU-Net's sliding window around any network: steps of half a window, Gaussian weights, no
+    mirroring.
+    """
     with quiet():
-        made = nnUNetPredictor(0.5, use_gaussian=True, use_mirroring=False, device=device, allow_tqdm=False)
+        made = nnUNetPredictor(
+            0.5, use_gaussian=True, use_mirroring=False, device=device, allow_tqdm=False
+        )
         plans, facts = PlansManager(plan(work, store)), description(store)
         configuration = plans.get_configuration("matched")
-        made.manual_initialization(network, plans, configuration, None, facts, "nnUNetTrainer", None)
+        made.manual_initialization(
+            network, plans, configuration, None, facts, "nnUNetTrainer", None
+        )
     return made
 
 

@@ -1,4 +1,6 @@
-"""A study checked against what exists: catalog, mechanisms, metrics. Imports neither torch nor medpy."""
+"""A study checked against what exists: catalog, mechanisms, metrics. Imports neither torch nor
+medpy.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import catalog_names, load_entry
-from attnbench.known import DatasetFacts, Known
-from attnbench.models.names import lacks, mechanism_names, model_words
+from attnbench.models.names import lacks, mechanism_names, model_names
 from attnbench.scoring.definitions import METRICS
-from attnbench.study import Study, parse_study, read_yaml
+from attnbench.study.names import DatasetFacts, Known
+from attnbench.study.settings import Study, parse_study, read_yaml
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked against the catalog, the mechanisms and the metrics; raises `StudyError`."""
+    """The study in `content`, checked against the catalog, the mechanisms and the metrics;
+    raises `StudyError`.
+    """
     return parse_study(content, _known(content), source)
 
 
@@ -30,8 +34,10 @@ def _known(content: Any) -> Known:
         str(item.get("name") if isinstance(item, Mapping) else item)
         for item in (used if isinstance(used, list | tuple) else ())
     }
-    datasets = {name: _facts(name) if name in words else DatasetFacts(0, 0) for name in catalog_names()}
-    return Known(datasets, mechanism_names(), tuple(METRICS), model_words(), lacks())
+    datasets = {
+        name: _facts(name) if name in words else DatasetFacts(0, 0) for name in catalog_names()
+    }
+    return Known(datasets, mechanism_names(), tuple(METRICS), model_names(), lacks())
 
 
 def _facts(dataset: str) -> DatasetFacts:

@@ -13,10 +13,11 @@ import typer
 from attnbench.errors import AttnBenchError
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 app = typer.Typer(
-    help="Does attention make a U-Net segment medical images better, by how much, at what cost, and where?",
+    help="Does attention make a U-Net segment medical images better, by how much, at what cost, "
+    "and where?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -29,14 +30,19 @@ Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.
 Model = Annotated[str, typer.Option("--model", help="A model of the study.")]
 Fold = Annotated[int, typer.Option("--fold", help="Outer fold, from 0.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
-Percent = Annotated[int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")]
-Log = Annotated[Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")]
+Percent = Annotated[
+    int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")
+]
+Log = Annotated[
+    Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")
+]
 
 DEFAULT_STUDY = Path("config.yaml")
 
 
 def main() -> None:
-    """Run the command line; an `AttnBenchError` is printed as one message, what nobody foresaw after its traceback.
+    """Run the command line; an `AttnBenchError` is printed as one message, what nobody foresaw
+    after its traceback.
 
     Both stand in the job's log and end with status 1.
     """
@@ -52,7 +58,9 @@ def main() -> None:
 
 
 def _start(study: Path, log: Path | None) -> Study:
-    """Log to the terminal and, if asked, to a file, which alone gets single steps then; return the checked study."""
+    """Log to the terminal and, if asked, to a file, which alone gets single steps then; return
+    the checked study.
+    """
     from attnbench.check import load_study
 
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
@@ -71,7 +79,9 @@ def check(
     file: Annotated[Path, typer.Argument(help="The study file.")],
     light: Annotated[bool, typer.Option("--light", help="Do not build the models.")] = False,
 ) -> None:
-    """Check a study file, build its models without computing anything, and say what it would run."""
+    """Check a study file, build its models without computing anything, and say what it would
+    run.
+    """
     from attnbench.check import load_study
 
     study = load_study(file)
@@ -79,9 +89,12 @@ def check(
         from attnbench.models.buildable import check_models
 
         check_models(study, str(file))
-    runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.small_data_runs())
+    runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
-    typer.echo(f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} runs{shift}")
+    typer.echo(
+        f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
+        f"runs{shift}"
+    )
 
 
 @study_app.command("schema")
@@ -89,7 +102,7 @@ def schema() -> None:
     """Print the JSON schema of a study file."""
     import json
 
-    from attnbench.study import schema as study_schema
+    from attnbench.study.settings import schema as study_schema
 
     typer.echo(json.dumps(study_schema(), indent=2))
 
@@ -104,7 +117,9 @@ def datasets() -> None:
 
 @app.command()
 def models(
-    ndim: Annotated[int | None, typer.Option("--ndim", min=2, max=3, help="Only 2-D or only 3-D.")] = None,
+    ndim: Annotated[
+        int | None, typer.Option("--ndim", min=2, max=3, help="Only 2-D or only 3-D.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     as_page: Annotated[bool, typer.Option("--markdown", help="The page docs/models.md.")] = False,
 ) -> None:
@@ -123,9 +138,11 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
     """Download and verify the originals of a dataset."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
-    from attnbench.data.fetch import fetch_dataset
+    from attnbench.data.download.fetch import fetch_dataset
 
-    fetch_dataset(load_entry(dataset), loaded.layout.raw(dataset), loaded.data.mirror, loaded.data.offline)
+    fetch_dataset(
+        load_entry(dataset), loaded.layout.raw(dataset), loaded.data.mirror, loaded.data.offline
+    )
 
 
 @app.command()
@@ -136,7 +153,9 @@ def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None)
     from attnbench.data.prepare import prepare_dataset
 
     layout = loaded.layout
-    prepare_dataset(load_entry(dataset), loaded.dataset(dataset), layout.raw(dataset), layout.prepared(dataset))
+    prepare_dataset(
+        load_entry(dataset), loaded.dataset(dataset), layout.raw(dataset), layout.prepared(dataset)
+    )
 
 
 @app.command()
@@ -150,7 +169,9 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
 
 @app.command()
-def describe(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+def describe(
+    dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
     """Build a model for a dataset and write its size and cost."""
     loaded = _start(study, log)
     from attnbench.models.describe import describe_model
@@ -159,7 +180,9 @@ def describe(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, l
 
 
 @app.command()
-def measure(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+def measure(
+    dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
     """Time inference and a training step of a model on a dataset."""
     loaded = _start(study, log)
     from attnbench.training.measure import measure_model
@@ -179,7 +202,7 @@ def train(
 ) -> None:
     """Train one run."""
     loaded = _start(study, log)
-    from attnbench.layout import Run
+    from attnbench.study.paths import Run
     from attnbench.training.run import train_run
 
     train_run(loaded, Run(dataset, model, fold, seed, percent))
@@ -197,8 +220,8 @@ def predict(
 ) -> None:
     """Predict the test cases of one run."""
     loaded = _start(study, log)
-    from attnbench.inference import predict_run
-    from attnbench.layout import Run
+    from attnbench.inference.predict import predict_run
+    from attnbench.study.paths import Run
 
     predict_run(loaded, Run(dataset, model, fold, seed, percent))
 
@@ -215,43 +238,53 @@ def score(
 ) -> None:
     """Score the predictions of one run."""
     loaded = _start(study, log)
-    from attnbench.layout import Run
     from attnbench.scoring.run import score_run
+    from attnbench.study.paths import Run
 
     score_run(loaded, Run(dataset, model, fold, seed, percent))
 
 
 @app.command()
 def transfer(
-    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    seed: Seed,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
 ) -> None:
     """Score one run on every case of other datasets."""
     loaded = _start(study, log)
-    from attnbench.layout import Run
     from attnbench.shift.transfer import score_transfer
+    from attnbench.study.paths import Run
 
     score_transfer(loaded, Run(dataset, model, fold, seed))
 
 
 @app.command()
 def corrupt(
-    dataset: Dataset, model: Model, fold: Fold, seed: Seed, study: StudyFile = DEFAULT_STUDY, log: Log = None
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    seed: Seed,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
 ) -> None:
-    """Score one run on its test images made worse."""
+    """Score one run on its test corrupted images."""
     loaded = _start(study, log)
-    from attnbench.layout import Run
     from attnbench.shift.corruption import score_corrupted
+    from attnbench.study.paths import Run
 
     score_corrupted(loaded, Run(dataset, model, fold, seed))
 
 
 @app.command()
-def score_observer(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Score the masks of a dataset's second observer."""
+def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Score the masks of a dataset's second rater."""
     loaded = _start(study, log)
-    from attnbench.scoring.observer import score_observer as score_second_observer
+    from attnbench.scoring.second_rater import score_second_rater as score_raters
 
-    score_second_observer(loaded, dataset)
+    score_raters(loaded, dataset)
 
 
 @app.command()
@@ -265,11 +298,13 @@ def gather(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 @app.command()
 def gather_shift(
-    table: Annotated[str, typer.Argument(help="transfer, corrupted or small_data.")],
+    table: Annotated[str, typer.Argument(help="transfer, corrupted or data_efficiency.")],
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Join the scores of all runs on other data, on images made worse, or of runs on fewer groups."""
+    """Join the scores of all runs on other data, on corrupted images, or of runs on fewer
+    groups.
+    """
     loaded = _start(study, log)
     from attnbench.shift.gather import gather_shift as gather_table
 
@@ -286,10 +321,12 @@ def analyse(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 
 @app.command()
-def attend(dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+def attend(
+    dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
     """Write where the mechanisms of a model look in the cases that figures show."""
     loaded = _start(study, log)
-    from attnbench.attend import attend_model
+    from attnbench.inference.attention import attend_model
 
     attend_model(loaded, dataset, model)
 
@@ -305,7 +342,9 @@ def tables(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="Which figure.")], study: StudyFile = DEFAULT_STUDY, log: Log = None
+    name: Annotated[str, typer.Argument(help="Which figure.")],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
 ) -> None:
     """Draw one figure as PDF and PNG, with the CSV it was drawn from."""
     loaded = _start(study, log)

@@ -1,4 +1,6 @@
-"""Errors meant for a person: each message says what was found, where, what is allowed and what to do."""
+"""Errors meant for a person: each message says what was found, where, what is allowed and what
+to do.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def score_table():
-    """A function: values (models, cases, seeds) or (models, cases, seeds, classes) to the rows of `scores.csv`."""
+    """A function: values (models, cases, seeds) or (models, cases, seeds, classes) to the rows
+    of `scores.csv`.
+    """
 
     def build(values, groups, folds=None, dataset="sim", metric="dice", unit="1", status=None):
         values = np.asarray(values, dtype=float)

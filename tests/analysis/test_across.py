@@ -4,17 +4,21 @@ import pytest
 from scipy import stats
 
 from attnbench.analysis.across import COLUMNS, across, student
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.mixed import fit_mixed
-from attnbench.analysis.table import arrange
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
-PART = AnalysisPart(bootstrap=200)
+PART = AnalysisSettings(bootstrap=200)
 RANDOM = np.random.default_rng(41)
 
 
 def table_of(*tables):
     table = pd.concat(tables)
-    return across(arrange(table, sorted(set(table["dataset"])), ["unet", "m1"], ["dice", "hd95"]), "unet", PART)
+    return across(
+        arrange(table, sorted(set(table["dataset"])), ["unet", "m1"], ["dice", "hd95"]),
+        "unet",
+        PART,
+    )
 
 
 def crossed(groups, runs, group_sd, run_sd, rest_sd, mean=0.02):
@@ -22,7 +26,9 @@ def crossed(groups, runs, group_sd, run_sd, rest_sd, mean=0.02):
     group, run = np.indices((groups, runs)).reshape(2, -1)
     value = mean + RANDOM.normal(0, group_sd, groups)[group] + RANDOM.normal(0, run_sd, runs)[run]
     value = value + RANDOM.normal(0, rest_sd, len(group))
-    return pd.DataFrame({"dataset": 0, "fold": 0, "run": run, "group": group, "case": group, "value": value})
+    return pd.DataFrame(
+        {"dataset": 0, "fold": 0, "run": run, "group": group, "case": group, "value": value}
+    )
 
 
 def test_a_balanced_mixed_model_has_the_variances_of_the_analysis_of_variance():
@@ -39,19 +45,27 @@ def test_a_balanced_mixed_model_has_the_variances_of_the_analysis_of_variance():
     assert fit["sd_run"] == pytest.approx(np.sqrt((run - square) / 20), rel=0.01)
     error = np.sqrt((group + run - square) / 120)
     half = stats.t.ppf(0.975, fit["free"]) * error
-    assert (fit["low"], fit["high"]) == pytest.approx((wide.mean() - half, wide.mean() + half), rel=0.01)
+    assert (fit["low"], fit["high"]) == pytest.approx(
+        (wide.mean() - half, wide.mean() + half), rel=0.01
+    )
     assert 5 < fit["free"] < 24
 
 
 def test_luck_of_trainings_widens_the_interval():
-    calm, lucky = fit_mixed(crossed(30, 4, 0.02, 0.0, 0.01), 0.95), fit_mixed(crossed(30, 4, 0.02, 0.05, 0.01), 0.95)
+    calm, lucky = (
+        fit_mixed(crossed(30, 4, 0.02, 0.0, 0.01), 0.95),
+        fit_mixed(crossed(30, 4, 0.02, 0.05, 0.01), 0.95),
+    )
     assert lucky["high"] - lucky["low"] > 3 * (calm["high"] - calm["low"])
     assert lucky["free"] < 5 < calm["free"]
 
 
 def test_a_large_fit_averages_cases_and_says_so():
     rows = pd.concat(
-        [crossed(60, 4, 0.02, 0.02, 0.01).assign(case=lambda r, c=c: r["group"] * 10 + c) for c in range(2)]
+        [
+            crossed(60, 4, 0.02, 0.02, 0.01).assign(case=lambda r, c=c: r["group"] * 10 + c)
+            for c in range(2)
+        ]
     )
     fit = fit_mixed(rows, 0.95)
     assert fit["converged"] and "cases averaged" in fit["note"]
@@ -73,7 +87,9 @@ def test_what_cannot_be_fitted_says_why(rows, note):
 
 
 def test_datasets_as_units_are_students_t(score_table):
-    values = [np.stack([np.zeros((6, 2)), RANDOM.normal(m, 0.01, (6, 2))]) for m in (0.01, 0.03, 0.05)]
+    values = [
+        np.stack([np.zeros((6, 2)), RANDOM.normal(m, 0.01, (6, 2))]) for m in (0.01, 0.03, 0.05)
+    ]
     table = table_of(*(score_table(v, range(6), dataset=f"d{i}") for i, v in enumerate(values)))
     row = table[(table["method"] == "datasets")].iloc[0]
     per_dataset = [v[1].mean() for v in values]
@@ -85,7 +101,12 @@ def test_datasets_as_units_are_students_t(score_table):
 
 def test_every_dataset_and_all_of_them_have_a_mixed_row(score_table):
     values = RANDOM.normal(0.5, 0.05, (2, 12, 2))
-    table = table_of(*(score_table(values, np.arange(12) // 2, np.arange(12) // 4, dataset=f"d{i}") for i in range(2)))
+    table = table_of(
+        *(
+            score_table(values, np.arange(12) // 2, np.arange(12) // 4, dataset=f"d{i}")
+            for i in range(2)
+        )
+    )
     assert table[["dataset", "method"]].to_numpy().tolist() == [
         ["all", "mixed"], ["all", "datasets"], ["d0", "mixed"], ["d1", "mixed"],
     ]  # fmt: skip
@@ -106,7 +127,11 @@ def test_distances_in_different_units_are_not_averaged(score_table):
 
 def test_nothing_to_compare_is_an_empty_table_with_its_columns(score_table):
     assert list(across([], "unet", PART).columns) == list(COLUMNS)
-    table = across(arrange(score_table(np.ones((1, 4, 1)), range(4)), ["sim"], ["unet"], ["dice"]), "unet", PART)
+    table = across(
+        arrange(score_table(np.ones((1, 4, 1)), range(4)), ["sim"], ["unet"], ["dice"]),
+        "unet",
+        PART,
+    )
     assert table.empty and list(table.columns) == list(COLUMNS)
 
 
@@ -121,8 +146,10 @@ def test_variants_are_compared_with_their_controls_after_the_baseline(score_tabl
     rng = np.random.default_rng(12)
     names = ["unet", "cbam", "cbam-identity"]
     values = rng.uniform(size=(3, 12, 2))
-    table = score_table(values, np.arange(12), np.arange(12) % 3).replace({"m1": names[1], "m2": names[2]})
-    found = across(arrange(table, ["sim"], names, ["dice"]), "unet", AnalysisPart())
+    table = score_table(values, np.arange(12), np.arange(12) % 3).replace(
+        {"m1": names[1], "m2": names[2]}
+    )
+    found = across(arrange(table, ["sim"], names, ["dice"]), "unet", AnalysisSettings())
     assert found[["model", "baseline"]].to_numpy().tolist() == [
         ["cbam", "unet"], ["cbam-identity", "unet"], ["cbam", "cbam-identity"],
     ]  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from attnbench.analysis.run import analyse_study, analysis
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
-from attnbench.study import Study
+from attnbench.study.settings import Study
 
 RANDOM = np.random.default_rng(2)
 GROUPS = 12
@@ -43,11 +43,21 @@ def finished(study, score_table):
 def leave(study, run, **facts):
     folder = study.layout.run(run)
     seconds = 10.0 + run.fold + (5 if run.model == "m1" else 0)
-    known = {"train_seconds": seconds, "device": "cpu", "data_hash": "a", "folds_hash": "b", "energy_j": None}
+    known = {
+        "train_seconds": seconds,
+        "device": "cpu",
+        "data_hash": "a",
+        "folds_hash": "b",
+        "energy_j": None,
+    }
     write_json(folder / "run.json", {**known, **facts})
     steps = np.arange(300)
     history = pd.DataFrame(
-        {"step": steps, "loss": 1 / (steps + 1), "validation_dice": np.where(steps == 7, 0.5, np.nan)}
+        {
+            "step": steps,
+            "loss": 1 / (steps + 1),
+            "validation_dice": np.where(steps == 7, 0.5, np.nan),
+        }
     )
     write_csv(folder / "history.csv", history)
     for name in ("predictions.npz", "scores.csv"):
@@ -63,12 +73,27 @@ def test_a_finished_study_gives_every_table(finished):
     assert tables["runs"][["trained", "predicted", "scored", "gathered"]].all().all()
 
 
-def test_measured_times_stand_beside_the_baseline_and_are_empty_where_nothing_was_measured(finished):
+def test_measured_times_stand_beside_the_baseline_and_are_empty_where_nothing_was_measured(
+    finished,
+):
     for model, seconds in (("unet", 0.25), ("m1", 0.5)):
-        facts = {"batch": 4, "latency_seconds": seconds, "step_seconds": 2 * seconds, "device": "elsewhere"}
-        write_json(finished.layout.measured("sim", model), facts | {"rounds": 9, "inference_peak_bytes": None})
+        facts = {
+            "batch": 4,
+            "latency_seconds": seconds,
+            "step_seconds": 2 * seconds,
+            "device": "elsewhere",
+        }
+        write_json(
+            finished.layout.measured("sim", model),
+            facts | {"rounds": 9, "inference_peak_bytes": None},
+        )
     cost = analysis(finished)["cost"].set_index("model")
-    assert cost.loc["m1", ["batch", "rounds", "latency_seconds", "step_seconds"]].tolist() == [4, 9, 0.5, 1.0]
+    assert cost.loc["m1", ["batch", "rounds", "latency_seconds", "step_seconds"]].tolist() == [
+        4,
+        9,
+        0.5,
+        1.0,
+    ]
     assert cost.loc["m1", ["latency_seconds_ratio", "step_seconds_ratio"]].tolist() == [2, 2]
     assert cost["device"].tolist() == ["cpu", "cpu"] and cost["inference_peak_bytes"].isna().all()
     finished.layout.measured("sim", "unet").unlink()
@@ -103,9 +128,9 @@ def test_a_study_that_stopped_halfway_is_analysed_and_names_what_is_missing(fini
     (layout.run(lost[2]) / "scores.csv").unlink()
     tables = analysis(finished)
     assert tables["missing"]["next_step"].tolist() == ["train", "predict", "score", "gather"]
-    assert [f"{r.dataset}/{r.model}/fold{r.fold}-seed{r.seed}" for r in tables["missing"].itertuples()] == list(
-        map(str, lost)
-    )
+    assert [
+        f"{r.dataset}/{r.model}/fold{r.fold}-seed{r.seed}" for r in tables["missing"].itertuples()
+    ] == list(map(str, lost))
     assert "4 of 12 runs have no scores" in caplog.text
     assert tables["effects"][["cases", "folds"]].drop_duplicates().to_numpy().tolist() == [[4, 1]]
 
@@ -168,7 +193,9 @@ UNEQUAL = RANDOM.uniform(size=(2, GROUPS, 2))
         "four groups",
     ],
 )
-def test_degenerate_scores_give_tables_in_which_every_gap_has_its_reason(study, score_table, values, groups):
+def test_degenerate_scores_give_tables_in_which_every_gap_has_its_reason(
+    study, score_table, values, groups
+):
     folds = np.arange(values.shape[1]) % 3 if len(set(groups)) > 3 else None
     write_csv(study.layout.scores, score_table(values, groups, folds))
     analyse_study(study)

@@ -5,12 +5,12 @@ import pytest
 from scipy.stats import wilcoxon
 
 from attnbench.analysis.best import COLUMNS, best_table
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.means import means
-from attnbench.analysis.table import arrange
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
 MODELS = ["unet", "m1", "m2", "m3"]
-PART = AnalysisPart(bootstrap=200)
+PART = AnalysisSettings(bootstrap=200)
 
 
 def table_of(scores, metric="dice"):
@@ -25,7 +25,9 @@ def test_every_model_is_tested_against_the_best_mean(score_table, metric):
     values = 0.5 + quality + 0.02 * random.normal(size=(4, 24, 2))
     groups = np.arange(24) // 2
     sign = -1 if metric == "hd95" else 1
-    table = table_of(score_table(sign * values + 1, groups, metric=metric), metric).query("`class` == 'all'")
+    table = table_of(score_table(sign * values + 1, groups, metric=metric), metric).query(
+        "`class` == 'all'"
+    )
     assert set(table["best"]) == {"m1"}
     found = table.set_index("model")
     raw = {}
@@ -48,7 +50,9 @@ def test_every_model_is_tested_against_the_best_mean(score_table, metric):
 
 def test_classes_are_paired_before_they_are_averaged(score_table):
     """A class that one of the two models lacks counts for neither."""
-    values = np.array([[[[0.9, 0.1]], [[0.8, np.nan]]], [[[0.7, 0.5]], [[0.6, 0.6]]]])  # models, cases, seeds, classes
+    values = np.array(
+        [[[[0.9, 0.1]], [[0.8, np.nan]]], [[[0.7, 0.5]], [[0.6, 0.6]]]]
+    )  # models, cases, seeds, classes
     table = table_of(score_table(values, groups="xy")).set_index(["class", "model"])
     assert table["best"]["all", "unet"] == "unet"
     assert table["difference"]["all", "m1"] == pytest.approx(np.mean([np.mean([-0.2, 0.4]), -0.2]))
@@ -60,7 +64,9 @@ def test_so_few_groups_that_nothing_can_be_told_leave_it_open(score_table, group
     """Six groups have no p below 2^-5, and the smallest of three must be below a third of 0.05."""
     better = np.arange(groups) / 100
     values = np.stack([0.1 + 0 * better, 0.3 + better, 0.5 + better, 0.2 + better])[..., None]
-    table = table_of(score_table(values, range(groups))).query("`class` == 'all'").set_index("model")
+    table = (
+        table_of(score_table(values, range(groups))).query("`class` == 'all'").set_index("model")
+    )
     assert table["as_good"]["m2"]
     others = table["as_good"].drop("m2")
     assert not others.any() if told else others.isna().all()

@@ -1,8 +1,8 @@
 import numpy as np
 
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.case_choice import shown_cases
-from attnbench.analysis.table import arrange
-from attnbench.study import Study
+from attnbench.study.settings import Study
 
 
 def chosen(scores, **settings):
@@ -19,9 +19,23 @@ def test_cases_are_chosen_by_the_runs_of_the_first_seed(score_table):
         "Median": "case0001", "Largest gain": "case0000", "Largest loss": "case0002", "Worst": "case0004",
     }  # fmt: skip
     assert table["of_model"].dropna().to_dict() == {"Largest gain": "m1", "Largest loss": "m1"}
-    assert table["group"].to_dict() == {"Median": "w", "Largest gain": "v", "Largest loss": "x", "Worst": "z"}
-    assert table["fold"].to_dict() == {"Median": 0, "Largest gain": 0, "Largest loss": 1, "Worst": 2}
-    assert set(table["seed"]) == {0} and set(table["metric"]) == {"dice"} and set(table["dataset"]) == {"sim"}
+    assert table["group"].to_dict() == {
+        "Median": "w",
+        "Largest gain": "v",
+        "Largest loss": "x",
+        "Worst": "z",
+    }
+    assert table["fold"].to_dict() == {
+        "Median": 0,
+        "Largest gain": 0,
+        "Largest loss": 1,
+        "Worst": 2,
+    }
+    assert (
+        set(table["seed"]) == {0}
+        and set(table["metric"]) == {"dice"}
+        and set(table["dataset"]) == {"sim"}
+    )
     other = chosen(scores, seeds=[1, 0]).set_index("rule")
     assert set(other["seed"]) == {1}
     assert other["case"]["Worst"] == "case0000"

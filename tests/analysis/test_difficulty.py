@@ -6,14 +6,20 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from attnbench.analysis.difficulty import COLUMNS, STRATA_COLUMNS, interactions, read_difficulty, strata
-from attnbench.analysis.table import arrange
+from attnbench.analysis.blocks import arrange
+from attnbench.analysis.difficulty import (
+    COLUMNS,
+    STRATA_COLUMNS,
+    interactions,
+    read_difficulty,
+    strata,
+)
 from attnbench.data.difficulty import MEASURES
 from attnbench.files import write_csv
-from attnbench.layout import Layout
-from attnbench.study import AnalysisPart
+from attnbench.study.paths import Layout
+from attnbench.study.settings import AnalysisSettings
 
-PART = AnalysisPart(bootstrap=400)
+PART = AnalysisSettings(bootstrap=400)
 GROUPS, PER_GROUP = 14, 4
 GROUP = np.repeat(np.arange(GROUPS), PER_GROUP)
 CASES = [f"case{i:04d}" for i in range(GROUP.size)]
@@ -26,10 +32,14 @@ def clustered(rng, rows=1):
 
 @pytest.fixture
 def study_scores(score_table):
-    """A function: benefits (models, cases) to the scores of a study whose baseline is 0.5 everywhere."""
+    """A function: benefits (models, cases) to the scores of a study whose baseline is 0.5
+    everywhere.
+    """
 
     def build(benefits, metric="dice", sign=1):
-        values = 0.5 + np.concatenate([np.zeros((1, benefits.shape[1])), sign * benefits])[..., None]
+        values = (
+            0.5 + np.concatenate([np.zeros((1, benefits.shape[1])), sign * benefits])[..., None]
+        )
         models = ["unet", *(f"m{i}" for i in range(1, len(values)))]
         return arrange(score_table(values, GROUP, metric=metric), ["sim"], models, [metric])
 
@@ -47,7 +57,9 @@ def test_the_slope_is_that_of_least_squares_on_the_standardised_measure(study_sc
     z = (x - x.mean()) / x.std()
     expected = [sm.OLS(row, sm.add_constant(z)).fit().params[1] for row in benefits]
     np.testing.assert_allclose(found["slope"], expected)
-    assert found[["groups", "cases"]].drop_duplicates().to_numpy().tolist() == [[GROUPS, GROUP.size]]
+    assert found[["groups", "cases"]].drop_duplicates().to_numpy().tolist() == [
+        [GROUPS, GROUP.size]
+    ]
     assert list(found.columns) == list(COLUMNS)
 
 
@@ -69,7 +81,9 @@ def test_a_planted_interaction_is_found_with_its_sign(study_scores, metric, sign
     blur, other = clustered(rng), clustered(rng)[0]
     benefits = np.concatenate([0.03 * blur, -0.03 * blur]) + 0.02 * clustered(rng, 2)
     scores = study_scores(benefits, metric, sign)
-    found = interactions(scores, "unet", PART, table(measured_boundary_sharpness=other, blur=blur[0]))
+    found = interactions(
+        scores, "unet", PART, table(measured_boundary_sharpness=other, blur=blur[0])
+    )
     truth = found[found["known_truth"]].set_index("model")
     assert truth.loc["m1", "low"] > 0 > truth.loc["m2", "high"]
     assert (truth["p_holm"] < 0.05).all() and set(truth["measure"]) == {"blur"}
@@ -88,7 +102,9 @@ def test_false_positives_and_coverage_without_an_interaction(study_scores):
 
 def test_holm_runs_over_models_measures_and_datasets_of_a_metric(study_scores):
     rng = np.random.default_rng(5)
-    measures = table(measured_size=rng.normal(size=GROUP.size), measured_clutter=rng.normal(size=GROUP.size))
+    measures = table(
+        measured_size=rng.normal(size=GROUP.size), measured_clutter=rng.normal(size=GROUP.size)
+    )
     found = interactions(study_scores(clustered(rng, 3)), "unet", PART, measures)
     ordered = np.sort(found["p"])
     expected = np.minimum(1, np.maximum.accumulate(ordered * np.arange(6, 0, -1)))
@@ -126,7 +142,11 @@ def test_cases_without_a_measure_or_a_benefit_are_left_out(study_scores):
 
 def test_a_measure_that_does_not_differ_or_no_measure_gives_no_row(study_scores):
     scores = study_scores(clustered(np.random.default_rng(8)))
-    for measures in (table(measured_components=np.ones(GROUP.size)), {}, table(measured_size=np.nan)):
+    for measures in (
+        table(measured_components=np.ones(GROUP.size)),
+        {},
+        table(measured_size=np.nan),
+    ):
         assert interactions(scores, "unet", PART, measures).empty
         assert list(strata(scores, "unet", PART, measures).columns) == list(STRATA_COLUMNS)
 
@@ -145,22 +165,29 @@ def test_measures_and_known_truths_are_read_from_the_case_store(tmp_path):
 
 
 def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table):
-    """Size helps where the measure is high, the mechanism nowhere: a slope against `unet`, none against its size."""
+    """Size helps where the measure is high, the mechanism nowhere: a slope against `unet`, none
+    against its size.
+    """
     rng = np.random.default_rng(9)
     x = rng.normal(size=GROUP.size)
     noise = 0.001 * rng.normal(size=(4, GROUP.size))
     values = 0.5 + noise + 0.05 * np.array([0, 1, 1, 1])[:, None] * x
     names = ["unet", "cbam", "cbam-parameters", "cbam-flops"]
-    scores = score_table(values[..., None], GROUP).replace({f"m{i}": name for i, name in enumerate(names)})
+    scores = score_table(values[..., None], GROUP).replace(
+        {f"m{i}": name for i, name in enumerate(names)}
+    )
     blocks = arrange(scores, ["sim"], names, ["dice"])
     found = interactions(blocks, "unet", PART, table(measured_size=x))
     pairs = found[["model", "baseline"]].to_numpy().tolist()
     assert pairs == [*([name, "unet"] for name in names[1:]), ["cbam", "cbam-parameters"]]
     assert set(found["family"]) == {
-        "dice, measured difficulty: (3 models + 1 variants with a control) x 1 measures x 1 datasets"
+        "dice, measured difficulty: (3 models + 1 variants with a control) x 1 measures x 1 "
+        "datasets"
     }
     plain, same_size = found["slope"].iloc[0], found["slope"].iloc[3]
     assert plain == pytest.approx(0.05, abs=0.005) and abs(same_size) < 0.001
-    assert same_size == pytest.approx(np.polyfit((x - x.mean()) / x.std(), values[1] - values[2], 1)[0])
+    assert same_size == pytest.approx(
+        np.polyfit((x - x.mean()) / x.std(), values[1] - values[2], 1)[0]
+    )
     thirds = strata(blocks, "unet", PART, table(measured_size=x))
     assert thirds["baseline"].value_counts().to_dict() == {"unet": 9, "cbam-parameters": 3}

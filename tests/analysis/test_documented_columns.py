@@ -8,13 +8,24 @@ import pytest
 
 from attnbench.analysis.run import analysis
 from attnbench.files import write_csv
-from attnbench.study import Study
+from attnbench.study.settings import Study
 
 PAGE = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
 ANALYSIS = PAGE.split("\n# `analysis/`\n")[1]
-EVERYWHERE = {"dataset", "class", "class_name", "metric", "unit", "model", "cases", "groups", "folds", "seeds"}
+EVERYWHERE = {
+    "dataset",
+    "class",
+    "class_name",
+    "metric",
+    "unit",
+    "model",
+    "cases",
+    "groups",
+    "folds",
+    "seeds",
+}
 LIKE = {
-    "human": "means",
+    "second_rater": "means",
     "difficulty_strata": "difficulty",
     "learning": "history",
     "runs": "history",
@@ -29,7 +40,9 @@ def tables(tmp_path_factory, score_table):
         name="s", datasets=["sim"], models=["unet", {"name": "m1", "slots": {}}], metrics=["dice"],
         analysis={"bootstrap": 200}, output=tmp_path_factory.mktemp("study"),
     )  # fmt: skip
-    write_csv(study.layout.scores, score_table(np.random.default_rng(0).uniform(size=(2, 6, 1)), range(6)))
+    write_csv(
+        study.layout.scores, score_table(np.random.default_rng(0).uniform(size=(2, 6, 1)), range(6))
+    )
     return analysis(study)
 
 
@@ -39,7 +52,11 @@ def sections(text):
     for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
         heading = section.splitlines()[0].split(":")[0]
         for name in re.findall(r"([a-z_]+)\.csv`", heading):
-            words = {word for quoted in re.findall(r"`([^`]+)`", section) for word in re.findall(r"[a-z_0-9]+", quoted)}
+            words = {
+                word
+                for quoted in re.findall(r"`([^`]+)`", section)
+                for word in re.findall(r"[a-z_0-9]+", quoted)
+            }
             found.setdefault(name, set()).update(words)
     return found
 
@@ -47,6 +64,9 @@ def sections(text):
 def test_every_column_is_documented(tables):
     documented, whole = sections(ANALYSIS), sections(PAGE)
     assert set(documented) == set(tables)
-    known = {name: EVERYWHERE | documented[name] | whole.get(LIKE.get(name, ""), set()) for name in tables}
+    known = {
+        name: EVERYWHERE | documented[name] | whole.get(LIKE.get(name, ""), set())
+        for name in tables
+    }
     missing = {name: sorted(set(frame.columns) - known[name]) for name, frame in tables.items()}
     assert {name: words for name, words in missing.items() if words} == {}

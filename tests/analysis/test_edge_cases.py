@@ -1,4 +1,5 @@
-"""Whole studies at the edges: real masks are scored and analysed, and every number that is not there is accounted for.
+"""Whole studies at the edges: real masks are scored and analysed, and every number that is not
+there is accounted for.
 
 `python tests/analysis/test_edge_cases.py` writes docs/edge-cases.md from what comes out.
 """
@@ -13,22 +14,21 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.across import across
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.difficulty import interactions, strata
 from attnbench.analysis.effects import effects
 from attnbench.analysis.means import means
 from attnbench.analysis.rank_tests import agreement_table, friedman_table, nemenyi_table
 from attnbench.analysis.ranks import rank_table, rankings
 from attnbench.analysis.resample import MIN_GROUPS
-from attnbench.analysis.table import arrange
 from attnbench.errors import DataError
-from attnbench.scoring import score_case
 from attnbench.scoring.calibration import calibration_rows
-from attnbench.scoring.case import score_masks
+from attnbench.scoring.case import score_case, score_masks
 from attnbench.scoring.definitions import MASK_METRICS, METRICS
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "edge-cases.md"
-PART = AnalysisPart(bootstrap=200)
+PART = AnalysisSettings(bootstrap=200)
 MODELS, SEEDS, GROUPS, CASES = ("unet", "m1", "m2"), (0, 1), 6, 12
 MASKS = ("ok", "both_empty", "prediction_empty", "reference_empty")
 STUDIES = (
@@ -46,7 +46,9 @@ def square(corner, side, number=1):
 
 
 def masks(model, case, seed, what, kind):
-    """Prediction and reference of one case: class 1 in a corner, class 2 in the other; `what` befalls class 1 of m1."""
+    """Prediction and reference of one case: class 1 in a corner, class 2 in the other; `what`
+    befalls class 1 of m1.
+    """
     about = ("m1" in (model, what)) or kind == "all models equal"
     struck = about and what != "ok" and case % 2 == 0
     reference_empty = what in ("both_empty", "reference_empty") and case % 2 == 0
@@ -100,14 +102,19 @@ def scores_of(what, kind):
         found = scored(prediction.tobytes(), reference.tobytes(), broken)
         group = 0 if kind == "one group only" else case % GROUPS
         origin = {"dataset": "sim", "model": model, "fold": int(case >= CASES // 2), "seed": seed}
-        rows += [{**origin, "case": f"case{case:02d}", "group": f"group{group}", **row} for row in found]
+        rows += [
+            {**origin, "case": f"case{case:02d}", "group": f"group{group}", **row} for row in found
+        ]
     return pd.DataFrame(rows)
 
 
 def analysed(scores):
     """Every table of the analysis that rests on scores."""
     blocks = arrange(scores, ["sim"], MODELS, list(METRICS))
-    sizes = pd.DataFrame({"measured_size": np.arange(CASES) % 5.0}, index=[f"case{case:02d}" for case in range(CASES)])
+    sizes = pd.DataFrame(
+        {"measured_size": np.arange(CASES) % 5.0},
+        index=[f"case{case:02d}" for case in range(CASES)],
+    )
     measures = {"sim": sizes}
     ranked, averages = rankings(blocks), means(blocks, PART, {})
     return {
@@ -173,7 +180,9 @@ def test_models_that_are_equal_differ_by_exactly_nothing(what):
 
 @pytest.mark.parametrize("metric", MASK_METRICS)
 def test_masks_of_other_shapes_are_refused_for_every_metric(metric):
-    with pytest.raises(DataError, match=r"prediction has shape \(12, 11\), the reference \(12, 12\)"):
+    with pytest.raises(
+        DataError, match=r"prediction has shape \(12, 11\), the reference \(12, 12\)"
+    ):
         score_masks(square(1, 4)[:, 1:], square(1, 4), (1.0, 1.0), "mm", (1,), [metric])
 
 
@@ -191,8 +200,10 @@ def page():
     lines = [
         "# What comes out at the edges",
         "",
-        "Written by `python tests/analysis/test_edge_cases.py`; the tests of that file run every metric through the",
-        "whole analysis and fail where a number is missing without a count, a status or a verdict that says so.",
+        "Written by `python tests/analysis/test_edge_cases.py`; the tests of that file run every "
+        "metric through the",
+        "whole analysis and fail where a number is missing without a count, a status or a verdict "
+        "that says so.",
         "",
         "## One case: the four states of the masks, and what is refused",
         "| metric | " + " | ".join(MASKS) + " |",
@@ -202,24 +213,31 @@ def page():
         cells = []
         for what in MASKS:
             scores = scores_of(what, "as usual")
-            one = scores[(scores["model"] == "m1") & (scores["case"] == "case00") & (scores["seed"] == 0)]
+            one = scores[
+                (scores["model"] == "m1") & (scores["case"] == "case00") & (scores["seed"] == 0)
+            ]
             row = one[(one["class"] == 1) & (one["metric"] == metric)].iloc[0]
             assert row["status"] == what
             cells.append(number(row["value"]))
         lines.append(f"| {metric} | {' | '.join(cells)} |")
     lines += [
         "",
-        "`-`: no value; the row's `status` is the column's heading. Masks of 12 x 12 mm, squares of 4 x 4.",
+        "`-`: no value; the row's `status` is the column's heading. Masks of 12 x 12 mm, squares "
+        "of 4 x 4.",
         "",
         "| input | result |",
         "|---|---|",
         *(f"| {words} | {refusal(*arrays)} |" for words, arrays in REFUSED.items()),
-        "| training with a loss that is not finite | stops with an error; the run stands in `missing.csv` |",
-        "| a trained network that answers NaN | background there; `ece` has no value, its status is `not_a_number` |",
+        "| training with a loss that is not finite | stops with an error; the run stands in "
+        "`missing.csv` |",
+        "| a trained network that answers NaN | background there; `ece` has no value, its status "
+        "is `not_a_number` |",
         "",
         "## One study: 3 models, 12 cases of 6 groups, 2 folds, 2 seeds",
-        "Class 1 is struck in every second case, its prediction in model m1 only. A cell is about m1, all classes:",
-        "mean (score rows without a value); difference from `unet`, p over groups, verdict. `-`: no case or no pair",
+        "Class 1 is struck in every second case, its prediction in model m1 only. A cell is about "
+        "m1, all classes:",
+        "mean (score rows without a value); difference from `unet`, p over groups, verdict. `-`: "
+        "no case or no pair",
         "has a value, and the verdict is `undefined`. Below five groups there is no interval.",
         "",
         "| study | masks | " + " | ".join(SHOWN) + " |",
@@ -235,7 +253,10 @@ def page():
 
 REFUSED = {
     "masks of two shapes": (np.zeros((12, 11), int), np.zeros((12, 12), int)),
-    "probabilities (NaN or not) in place of a mask": (np.full((4, 4), np.nan), np.zeros((4, 4), int)),
+    "probabilities (NaN or not) in place of a mask": (
+        np.full((4, 4), np.nan),
+        np.zeros((4, 4), int),
+    ),
 }
 
 
@@ -251,9 +272,7 @@ def cell(averages, differences, metric):
     about = f"`class` == 'all' and metric == '{metric}' and model == 'm1'"
     mean, effect = averages.query(about).iloc[0], differences.query(about).iloc[0]
     undefined = f" ({mean['undefined']})" if mean["undefined"] else ""
-    return (
-        f"{number(mean['mean'])}{undefined}; {number(effect['difference'])}, {number(effect['p'])}, {effect['verdict']}"
-    )
+    return f"{number(mean['mean'])}{undefined}; {number(effect['difference'])}, {number(effect['p'])}, {effect['verdict']}"
 
 
 def number(value):

@@ -4,7 +4,13 @@ from scipy import stats
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
-from attnbench.analysis.effect_size import POWER, equivalence_p, minimum_effect, standardised, superiority
+from attnbench.analysis.effect_size import (
+    POWER,
+    equivalence_p,
+    minimum_effect,
+    standardised,
+    superiority,
+)
 from attnbench.analysis.significance import attainable_level, sign_flip_p, signed_rank_p
 
 RANDOM = np.random.default_rng(21)
@@ -14,7 +20,10 @@ RANDOM = np.random.default_rng(21)
 def test_few_groups_are_permuted_exhaustively_as_in_scipy(groups):
     sums, counts = RANDOM.normal(0.5, 1, (3, groups)), np.ones((3, groups))
     expected = [
-        stats.permutation_test((row,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue for row in sums
+        stats.permutation_test(
+            (row,), np.mean, permutation_type="samples", n_resamples=np.inf
+        ).pvalue
+        for row in sums
     ]
     np.testing.assert_allclose(sign_flip_p(sums, counts, 100, 0), expected)
 
@@ -28,12 +37,17 @@ def test_many_groups_are_permuted_at_random_close_to_the_normal_limit():
 
 
 def test_permutation_without_difference_or_groups():
-    sums, counts = np.array([[0.0, 0, 0], [0, 0, 0], [0.3, 0, 0]]), np.array([[1.0, 1, 1], [0, 0, 0], [1, 0, 0]])
+    sums, counts = (
+        np.array([[0.0, 0, 0], [0, 0, 0], [0.3, 0, 0]]),
+        np.array([[1.0, 1, 1], [0, 0, 0], [1, 0, 0]]),
+    )
     np.testing.assert_array_equal(sign_flip_p(sums, counts, 100, 0), [1.0, np.nan, 1.0])
 
 
 def test_standardised_effect_and_superiority_by_hand():
-    groups = np.array([[1.0, 2.0, 3.0, np.nan], [0.0, -1.0, 0.0, 1.0], [2.0, 2.0, 2.0, 2.0], [np.nan] * 4])
+    groups = np.array(
+        [[1.0, 2.0, 3.0, np.nan], [0.0, -1.0, 0.0, 1.0], [2.0, 2.0, 2.0, 2.0], [np.nan] * 4]
+    )
     np.testing.assert_allclose(standardised(groups), [2.0, 0.0, np.nan, np.nan])
     np.testing.assert_allclose(superiority(groups), [1.0, 0.5, 1.0, np.nan])
 
@@ -80,7 +94,11 @@ def test_too_few_groups_can_never_reach_the_level():
 @pytest.mark.parametrize("groups", [6, 9, 14])
 def test_the_attainable_level_is_the_largest_p_of_the_test_below_it(groups):
     every = {
-        float(signed_rank_p(np.where(RANDOM.random(groups) < 0.2, -1, 1)[None] * (np.arange(groups) + 1.0))[0])
+        float(
+            signed_rank_p(
+                np.where(RANDOM.random(groups) < 0.2, -1, 1)[None] * (np.arange(groups) + 1.0)
+            )[0]
+        )
         for _ in range(3000)
     }
     assert attainable_level(groups, 0.05) == pytest.approx(max(p for p in every if p <= 0.05))

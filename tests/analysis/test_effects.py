@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.effects import COLUMNS, effects
-from attnbench.analysis.table import arrange
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
-PART = AnalysisPart(bootstrap=400)
+PART = AnalysisSettings(bootstrap=400)
 RANDOM = np.random.default_rng(11)
 MODELS = ["unet", "m1", "m2"]
 
@@ -20,7 +20,9 @@ def table_of(table, models=MODELS, metrics=("dice", "hd95"), part=PART):
 
 
 def of(frame, model="m1", class_="1", metric="dice"):
-    return frame[(frame["model"] == model) & (frame["class"] == class_) & (frame["metric"] == metric)].iloc[0]
+    return frame[
+        (frame["model"] == model) & (frame["class"] == class_) & (frame["metric"] == metric)
+    ].iloc[0]
 
 
 def test_difference_and_p_are_those_of_the_plain_calculation(score_table):
@@ -52,7 +54,9 @@ def test_only_pairs_of_case_class_and_seed_count(score_table):
     frame = table_of(score_table(values, range(7)))
     difference = values[1] - values[0]
     row, both = of(frame), of(frame, class_="all")
-    assert row["difference"] == pytest.approx(np.mean([np.nanmean(difference[c, :, 0]) for c in (1, 3, 4, 5, 6)]))
+    assert row["difference"] == pytest.approx(
+        np.mean([np.nanmean(difference[c, :, 0]) for c in (1, 3, 4, 5, 6)])
+    )
     assert (row["cases"], row["dropped"]) == (5, 2)
     per_seed = [np.nanmean(np.nanmean(difference[c], axis=1)) for c in (0, 1, 3, 4, 5, 6)]
     assert both["difference"] == pytest.approx(np.mean(per_seed))
@@ -77,7 +81,11 @@ def test_nothing_to_compare_gives_an_empty_table_with_its_columns(score_table, m
 
 def test_equal_models_differ_by_exactly_nothing(score_table):
     frame = table_of(score_table(np.repeat(RANDOM.uniform(size=(1, 9, 3)), 3, axis=0), range(9)))
-    assert (frame[["difference", "low", "high", "benefit", "better", "worse", "seed_sd"]] == 0).all().all()
+    assert (
+        (frame[["difference", "low", "high", "benefit", "better", "worse", "seed_sd"]] == 0)
+        .all()
+        .all()
+    )
     assert (frame[["p", "p_holm"]] == 1).all().all()
 
 
@@ -85,7 +93,11 @@ def test_no_pair_at_all_is_a_row_that_says_so(score_table):
     values = RANDOM.uniform(size=(2, 6, 1))
     values[1] = np.nan
     row = of(table_of(score_table(values, range(6), metric="hd95")), metric="hd95")
-    assert row[["difference", "low", "high", "benefit", "p", "p_holm", "dz", "superiority"]].isna().all()
+    assert (
+        row[["difference", "low", "high", "benefit", "p", "p_holm", "dz", "superiority"]]
+        .isna()
+        .all()
+    )
     assert row["verdict"] == "undefined"
     assert row[["cases", "groups", "dropped", "better", "worse"]].tolist() == [0, 0, 6, 0, 0]
 
@@ -112,7 +124,9 @@ def test_the_family_is_all_models_and_datasets_of_a_metric_and_level(score_table
     }
     assert (sizes["size"] == sizes["first"]).all()
     one = frame[frame["family"] == sizes.index[0]].sort_values("p")
-    assert one["p_holm"].iloc[0] == pytest.approx(min(1, one["family_size"].iloc[0] * one["p"].iloc[0]))
+    assert one["p_holm"].iloc[0] == pytest.approx(
+        min(1, one["family_size"].iloc[0] * one["p"].iloc[0])
+    )
 
 
 def planted(score_table, shift, metric="dice", groups=30):
@@ -131,19 +145,27 @@ def planted(score_table, shift, metric="dice", groups=30):
         (0.0, "hd95", "undecided", False),
     ],
 )
-def test_the_verdict_is_what_the_corrected_tests_support(score_table, shift, metric, verdict, equivalent):
+def test_the_verdict_is_what_the_corrected_tests_support(
+    score_table, shift, metric, verdict, equivalent
+):
     row = planted(score_table, shift, metric)
     if not shift:
-        row = of(table_of(score_table(np.full((2, 30, 1), 0.5), range(30), metric=metric)), metric=metric)
+        row = of(
+            table_of(score_table(np.full((2, 30, 1), 0.5), range(30), metric=metric)), metric=metric
+        )
     assert (row["verdict"], row["equivalent"]) == (verdict, equivalent)
     assert np.isnan(row["margin"]) == np.isnan(row["p_equivalence"]) == (metric == "hd95")
 
 
 def test_luck_of_few_trainings_is_no_verdict_about_retrained_models(score_table):
     fold = np.arange(40) % 4
-    luck = np.stack([np.zeros(40), np.array([0.05, 0.0, 0.06, 0.001])[fold] + RANDOM.normal(0, 0.005, 40)])
+    luck = np.stack(
+        [np.zeros(40), np.array([0.05, 0.0, 0.06, 0.001])[fold] + RANDOM.normal(0, 0.005, 40)]
+    )
     sure = np.stack([np.zeros(40), 0.05 + RANDOM.normal(0, 0.005, 40)])
-    by_luck, surely = (of(table_of(score_table(v[..., None], range(40), fold))) for v in (luck, sure))
+    by_luck, surely = (
+        of(table_of(score_table(v[..., None], range(40), fold))) for v in (luck, sure)
+    )
     assert (by_luck["verdict"], by_luck["verdict_retrained"]) == ("better", "undecided")
     assert (surely["verdict"], surely["verdict_retrained"]) == ("better", "better")
     assert by_luck["retrained_low"] < 0 < by_luck["low"]
@@ -157,7 +179,12 @@ def test_few_groups_support_no_verdict_and_say_that_none_was_possible(score_tabl
 
 def test_the_minimum_effect_of_a_family_is_larger(score_table):
     row = of(table_of(score_table(RANDOM.normal(0.5, 0.1, (3, 20, 1)), range(20))))
-    assert row["group_sd"] / 4 < row["minimum_effect"] < row["minimum_effect_holm"] < 2 * row["group_sd"]
+    assert (
+        row["group_sd"] / 4
+        < row["minimum_effect"]
+        < row["minimum_effect_holm"]
+        < 2 * row["group_sd"]
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -170,7 +197,8 @@ def test_names_and_order_of_models_cases_and_groups_change_nothing(score_table, 
     case = data.draw(st.permutations(range(12)))
     label = data.draw(st.permutations([f"g{i}" for i in range(groups)]))
     other = table_of(
-        score_table(values[:, case], np.array(label)[group[case]]).sample(frac=1, random_state=1), ["m2", "unet", "m1"]
+        score_table(values[:, case], np.array(label)[group[case]]).sample(frac=1, random_state=1),
+        ["m2", "unet", "m1"],
     )
     exact = [
         "difference",
@@ -191,7 +219,9 @@ def test_names_and_order_of_models_cases_and_groups_change_nothing(score_table, 
         before, after = of(frame, model), of(other, model)
         np.testing.assert_allclose(before[exact].tolist(), after[exact].tolist(), atol=1e-12)
         width = before["high"] - before["low"]
-        np.testing.assert_allclose(before[["low", "high"]].tolist(), after[["low", "high"]].tolist(), atol=0.4 * width)
+        np.testing.assert_allclose(
+            before[["low", "high"]].tolist(), after[["low", "high"]].tolist(), atol=0.4 * width
+        )
 
 
 def test_intervals_of_a_model_do_not_depend_on_its_neighbours(score_table):
@@ -201,13 +231,17 @@ def test_intervals_of_a_model_do_not_depend_on_its_neighbours(score_table):
 
 
 def simulated(random, groups, effect, cases=3, studies=400):
-    """Group-mean differences of many two-model studies with correlated cases, as models of one table."""
+    """Group-mean differences of many two-model studies with correlated cases, as models of one
+    table.
+    """
     shared = random.normal(0, 0.03, (studies, groups, 1))
     return (effect + shared + random.normal(0, 0.02, (studies, groups, cases))).reshape(studies, -1)
 
 
 @pytest.mark.parametrize(("groups", "effect"), [(8, 0.0), (20, 0.0), (20, 0.02)])
-def test_intervals_cover_and_tests_hold_their_level_where_the_truth_is_known(score_table, groups, effect):
+def test_intervals_cover_and_tests_hold_their_level_where_the_truth_is_known(
+    score_table, groups, effect
+):
     differences = simulated(np.random.default_rng(groups), groups, effect)
     values = np.concatenate([np.zeros((1, differences.shape[1])), differences])[:, :, None]
     names = ["unet", *(f"m{i}" for i in range(1, len(values)))]
@@ -228,7 +262,9 @@ CONTROLLED = ["unet", "cbam", "cbam-parameters", "cbam_wide", "cbam-identity", "
 def controlled(score_table, values, names=CONTROLLED, baseline="unet", **options):
     """Effects of models called `names` instead of `unet, m1, m2, ...`."""
     table = score_table(values, range(values.shape[1]), **options)
-    table["model"] = table["model"].map(dict(zip(["unet", *(f"m{i}" for i in range(1, 9))], names, strict=False)))
+    table["model"] = table["model"].map(
+        dict(zip(["unet", *(f"m{i}" for i in range(1, 9))], names, strict=False))
+    )
     return effects(arrange(table, ["sim"], names, ["dice"]), baseline, PART, {})
 
 
@@ -244,12 +280,16 @@ def test_a_variant_is_compared_with_each_of_its_controls_and_with_nobody_elses(s
 
 
 def test_what_a_mechanism_does_is_told_from_what_its_size_does(score_table):
-    """Size is worth 0.05 and the mechanism nothing: better than the plain U-Net, equal to the U-Net of its size."""
+    """Size is worth 0.05 and the mechanism nothing: better than the plain U-Net, equal to the
+    U-Net of its size.
+    """
     noise = RANDOM.normal(0, 0.003, (3, 30, 1))
     values = 0.5 + noise + np.array([0, 0.05, 0.05]).reshape(3, 1, 1)
     frame = controlled(score_table, values, ["unet", "cbam", "cbam-parameters"])
     rows = frame[(frame["class"] == "all") & (frame["model"] == "cbam")].set_index("baseline")
-    assert rows.loc["unet", "verdict"] == "better" and rows.loc["unet", "difference"] == pytest.approx(0.05, abs=0.005)
+    assert rows.loc["unet", "verdict"] == "better" and rows.loc[
+        "unet", "difference"
+    ] == pytest.approx(0.05, abs=0.005)
     assert rows.loc["cbam-parameters", "verdict"] == "equivalent"
     plain = (values[1] - values[2]).mean()
     assert rows.loc["cbam-parameters", "difference"] == pytest.approx(plain)
@@ -274,17 +314,28 @@ def test_controls_change_no_other_row_but_for_the_correction(score_table):
     alone = controlled(score_table, values[:2], names[:2])
     both = controlled(score_table, values, names)
     shared = both[(both["model"] == "cbam") & (both["baseline"] == "unet")].reset_index(drop=True)
-    changed = ["p_holm", "p_retrained_holm", "p_equivalence_holm", "family", "family_size", "minimum_effect_holm"]
+    changed = [
+        "p_holm",
+        "p_retrained_holm",
+        "p_equivalence_holm",
+        "family",
+        "family_size",
+        "minimum_effect_holm",
+    ]
     pd.testing.assert_frame_equal(shared.drop(columns=changed), alone.drop(columns=changed))
 
 
 @pytest.mark.parametrize("baseline", ["cbam", "cbam-flops"])
 def test_no_pair_is_compared_twice_when_the_baseline_is_part_of_it(score_table, baseline):
-    frame = controlled(score_table, RANDOM.uniform(size=(3, 8, 1)), ["unet", "cbam", "cbam-flops"], baseline)
+    frame = controlled(
+        score_table, RANDOM.uniform(size=(3, 8, 1)), ["unet", "cbam", "cbam-flops"], baseline
+    )
     assert len(frame) == 4 and set(frame["baseline"]) == {baseline}
 
 
 def test_controls_are_compared_while_the_baseline_has_no_scores_yet(score_table):
     frame = controlled(score_table, RANDOM.uniform(size=(2, 8, 1)), ["cbam", "cbam-flops"])
-    assert frame[["model", "baseline"]].drop_duplicates().to_numpy().tolist() == [["cbam", "cbam-flops"]]
+    assert frame[["model", "baseline"]].drop_duplicates().to_numpy().tolist() == [
+        ["cbam", "cbam-flops"]
+    ]
     assert set(frame["family_size"]) == {1}

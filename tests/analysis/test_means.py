@@ -2,11 +2,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.means import COLUMNS, means
-from attnbench.analysis.table import arrange
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
-PART = AnalysisPart(bootstrap=400)
+PART = AnalysisSettings(bootstrap=400)
 NAMES = {"sim": {"1": "organ", "2": "lesion"}}
 RANDOM = np.random.default_rng(5)
 
@@ -20,7 +20,11 @@ def test_the_mean_is_over_cases_of_means_over_seeds(score_table):
     frame = table_of(score_table(values, RANDOM.integers(0, 6, 9))).set_index(["class", "model"])
     for model, row in (("unet", 0), ("m1", 1)):
         per_case = values[row].mean(axis=1)
-        for class_, expected in (("1", per_case[:, 0]), ("2", per_case[:, 1]), ("all", per_case.mean(axis=1))):
+        for class_, expected in (
+            ("1", per_case[:, 0]),
+            ("2", per_case[:, 1]),
+            ("all", per_case.mean(axis=1)),
+        ):
             found = frame.loc[(class_, model)]
             assert found["mean"] == pytest.approx(expected.mean())
             assert found["median"] == pytest.approx(np.median(expected))
@@ -39,7 +43,9 @@ def test_undefined_scores_are_left_out_and_counted(score_table):
     frame = table_of(table, ["unet"]).set_index("class")
     second = np.delete(values[0, :, :, 1].mean(axis=1), 2)
     assert frame.loc["2", "mean"] == pytest.approx(second.mean())
-    assert frame.loc["2", ["cases", "groups", "undefined", "prediction_empty", "both_empty"]].tolist() == [
+    assert frame.loc[
+        "2", ["cases", "groups", "undefined", "prediction_empty", "both_empty"]
+    ].tolist() == [
         7,
         7,
         2,
@@ -50,16 +56,30 @@ def test_undefined_scores_are_left_out_and_counted(score_table):
     assert frame.loc["all", ["cases", "undefined", "both_empty"]].tolist() == [8, 3, 1]
     mean_of_case_2 = values[0, 2, :, 0].mean()
     assert frame.loc["all", "mean"] == pytest.approx(
-        np.mean([mean_of_case_2 if c == 2 else np.nanmean(np.nanmean(values[0, c], axis=1)) for c in range(8)])
+        np.mean(
+            [
+                mean_of_case_2 if c == 2 else np.nanmean(np.nanmean(values[0, c], axis=1))
+                for c in range(8)
+            ]
+        )
     )
     assert (frame["unit"] == "mm").all()
 
 
 def test_a_model_that_never_predicts_anything_has_a_row_without_a_mean(score_table):
-    table = score_table(np.full((1, 6, 1), np.nan), range(6), metric="hd95", status=["prediction_empty"] * 6)
+    table = score_table(
+        np.full((1, 6, 1), np.nan), range(6), metric="hd95", status=["prediction_empty"] * 6
+    )
     row = table_of(table, ["unet"]).iloc[0]
     assert row[["mean", "low", "high", "median", "sd"]].isna().all()
-    assert row[["cases", "groups", "folds", "seeds", "undefined", "prediction_empty"]].tolist() == [0, 0, 0, 0, 6, 6]
+    assert row[["cases", "groups", "folds", "seeds", "undefined", "prediction_empty"]].tolist() == [
+        0,
+        0,
+        0,
+        0,
+        6,
+        6,
+    ]
 
 
 @pytest.mark.parametrize(("cases", "groups"), [(1, 1), (6, 1), (4, 4)])

@@ -4,13 +4,19 @@ import pytest
 import scikit_posthocs
 from scipy import stats
 
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.means import means
-from attnbench.analysis.rank_tests import agreement_table, critical_difference, friedman, friedman_table, nemenyi_table
+from attnbench.analysis.rank_tests import (
+    agreement_table,
+    critical_difference,
+    friedman,
+    friedman_table,
+    nemenyi_table,
+)
 from attnbench.analysis.ranks import RANK_COLUMNS, rank_table, rankings
-from attnbench.analysis.table import arrange
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
-PART = AnalysisPart(bootstrap=400)
+PART = AnalysisSettings(bootstrap=400)
 RANDOM = np.random.default_rng(31)
 MODELS = ["unet", "m1", "m2", "m3"]
 
@@ -36,11 +42,15 @@ def test_friedman_and_nemenyi_are_those_of_scipy_and_scikit_posthocs(score_table
     pairs = nemenyi_table([ranking], 0.05)
     posthoc = scikit_posthocs.posthoc_nemenyi_friedman(values[..., 0].T).to_numpy()
     np.testing.assert_allclose(pairs["p"], posthoc[np.triu_indices(4, 1)], atol=1e-6)
-    assert (pairs["p"] <= 0.05).equals(pairs["rank_difference"].abs() >= pairs["critical_difference"])
+    assert (pairs["p"] <= 0.05).equals(
+        pairs["rank_difference"].abs() >= pairs["critical_difference"]
+    )
 
 
 def test_critical_difference_of_demsars_example():
-    assert critical_difference(4, 14, 0.05) == pytest.approx(2.569 * np.sqrt(4 * 5 / (6 * 14)), rel=1e-3)
+    assert critical_difference(4, 14, 0.05) == pytest.approx(
+        2.569 * np.sqrt(4 * 5 / (6 * 14)), rel=1e-3
+    )
 
 
 def test_iman_davenport_by_hand():
@@ -56,7 +66,13 @@ def test_the_best_is_first_in_the_metrics_direction(score_table, metric, best):
     blocks = blocks_of(score_table(values, range(8), metric=metric))
     table = rank_table(blocks, rankings(blocks), PART).set_index("model")
     first = table[table["class"] == "all"].loc[best]
-    assert first[["mean_rank", "position", "position_low", "position_high", "first"]].tolist() == [1, 1, 1, 1, 1]
+    assert first[["mean_rank", "position", "position_low", "position_high", "first"]].tolist() == [
+        1,
+        1,
+        1,
+        1,
+        1,
+    ]
 
 
 def test_equal_models_share_first_place(score_table):
@@ -80,22 +96,40 @@ def test_first_is_the_share_of_resampled_groups_that_the_model_wins(score_table)
     values = np.zeros((2, 10, 1))
     values[1] = np.where(np.arange(10) < 6, 1, -1)[:, None]
     blocks = blocks_of(score_table(values, range(10)))
-    table = rank_table(blocks, rankings(blocks), AnalysisPart(bootstrap=20_000)).set_index(["class", "model"])
+    table = rank_table(blocks, rankings(blocks), AnalysisSettings(bootstrap=20_000)).set_index(
+        ["class", "model"]
+    )
     wins = stats.binom(10, 0.6)
-    assert table.loc[("all", "m1"), "first"] == pytest.approx(wins.sf(5) + wins.pmf(5) / 2, abs=0.015)
+    assert table.loc[("all", "m1"), "first"] == pytest.approx(
+        wins.sf(5) + wins.pmf(5) / 2, abs=0.015
+    )
 
 
 def test_datasets_are_blocks_of_the_whole_study(score_table):
     tables = [
-        score_table(np.arange(3.0)[:, None, None] + RANDOM.uniform(0, 0.1, (3, 7, 1)), range(7), dataset=f"d{i}")
+        score_table(
+            np.arange(3.0)[:, None, None] + RANDOM.uniform(0, 0.1, (3, 7, 1)),
+            range(7),
+            dataset=f"d{i}",
+        )
         for i in range(6)
     ]
     tables[5] = tables[5][tables[5]["model"] != "m2"]
     blocks = blocks_of(*tables)
     table = rank_table(blocks, rankings(blocks), PART)
     whole = table[table["dataset"] == "all"].set_index(["resampled", "model"])
-    assert whole.loc[("datasets", "m2"), ["mean_rank", "first", "blocks", "dropped"]].tolist() == [1, 1, 5, 1]
-    assert whole.loc[("groups", "m2"), ["mean_rank", "first", "blocks", "dropped"]].tolist() == [1, 1, 5, 1]
+    assert whole.loc[("datasets", "m2"), ["mean_rank", "first", "blocks", "dropped"]].tolist() == [
+        1,
+        1,
+        5,
+        1,
+    ]
+    assert whole.loc[("groups", "m2"), ["mean_rank", "first", "blocks", "dropped"]].tolist() == [
+        1,
+        1,
+        5,
+        1,
+    ]
     assert set(table.loc[table["dataset"] == "d5", "model"]) == {"unet", "m1"}
 
 
@@ -113,8 +147,15 @@ def test_nothing_to_rank_is_a_table_without_rows_or_stability(score_table, shape
 def test_metrics_agree_as_much_as_kendall_says(score_table):
     dice = np.array([0.7, 0.8, 0.9, 0.85])[:, None, None] + np.zeros((4, 6, 1))
     distance = np.array([9.0, 5.0, 7.0, 6.0])[:, None, None] + np.zeros((4, 6, 1))
-    blocks = blocks_of(score_table(dice, range(6)), score_table(distance, range(6), metric="hd95", unit="mm"))
+    blocks = blocks_of(
+        score_table(dice, range(6)), score_table(distance, range(6), metric="hd95", unit="mm")
+    )
     (row,) = agreement_table(means(blocks, PART, {})).to_dict("records")
     expected = stats.kendalltau(dice[:, 0, 0], -distance[:, 0, 0])
     assert (row["tau"], row["p"]) == pytest.approx((expected.statistic, expected.pvalue))
-    assert (row["winner_a"], row["winner_b"], row["same_winner"], row["models"]) == ("m2", "m1", False, 4)
+    assert (row["winner_a"], row["winner_b"], row["same_winner"], row["models"]) == (
+        "m2",
+        "m1",
+        False,
+        4,
+    )

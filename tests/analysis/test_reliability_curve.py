@@ -1,4 +1,6 @@
-"""Reliability curves against a slow explicit version, the metric `ece`, and a truth that is known."""
+"""Reliability curves against a slow explicit version, the metric `ece`, and a truth that is
+known.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attnbench.analysis.blocks import arrange
 from attnbench.analysis.reliability import reliability
 from attnbench.analysis.resample import bootstrap_interval
-from attnbench.analysis.table import arrange
 from attnbench.files import write_csv
-from attnbench.layout import Layout, Run
 from attnbench.scoring.calibration import expected_calibration_error
-from attnbench.study import AnalysisPart
+from attnbench.study.paths import Layout, Run
+from attnbench.study.settings import AnalysisSettings
 
-PART = AnalysisPart(bootstrap=400)
+PART = AnalysisSettings(bootstrap=400)
 NAMES = {"d": {"1": "organ", "2": "lesion"}}
 CASES = {f"c{k}": f"g{k // 2}" for k in range(12)}
 
@@ -33,7 +35,9 @@ def bins_of(random: np.random.Generator, cases: list[str], bias: float = 0.0) ->
 
 @pytest.fixture
 def written(tmp_path):
-    """Two models, two folds, two seeds; the second model is too sure by 0.1. Returns layout, runs, blocks, all bins."""
+    """Two models, two folds, two seeds; the second model is too sure by 0.1. Returns layout,
+    runs, blocks, all bins.
+    """
     layout, random = Layout(tmp_path, tmp_path), np.random.default_rng(0)
     runs, frames, scores = [], [], []
     for model, bias in (("unet", 0.0), ("cbam", -0.1)):
@@ -46,9 +50,25 @@ def written(tmp_path):
                 runs.append(run)
                 frames.append(frame.assign(model=model, fold=fold, seed=seed))
                 for (case, number), own in frame.groupby(["case", "class"]):
-                    value = expected_calibration_error(own["voxels"], own["probability"], own["observed"])
-                    scores.append(("d", model, fold, seed, case, CASES[case], number, "ece", value, "1", "ok"))
-    columns = ["dataset", "model", "fold", "seed", "case", "group", "class", "metric", "value", "unit", "status"]
+                    value = expected_calibration_error(
+                        own["voxels"], own["probability"], own["observed"]
+                    )
+                    scores.append(
+                        ("d", model, fold, seed, case, CASES[case], number, "ece", value, "1", "ok")
+                    )
+    columns = [
+        "dataset",
+        "model",
+        "fold",
+        "seed",
+        "case",
+        "group",
+        "class",
+        "metric",
+        "value",
+        "unit",
+        "status",
+    ]
     blocks = arrange(pd.DataFrame(scores, columns=columns), ["d"], ["unet", "cbam"], ["ece"])
     return layout, runs, blocks, pd.concat(frames, ignore_index=True)
 
@@ -85,7 +105,10 @@ def test_a_model_that_is_too_sure_lies_below_the_diagonal_and_a_calibrated_one_o
     sure, calibrated = table[table["model"] == "cbam"], table[table["model"] == "unet"]
     np.testing.assert_allclose(calibrated["observed"], calibrated["probability"])
     assert (sure["observed"] < sure["probability"]).all()
-    assert ((calibrated["low"] <= calibrated["observed"]) & (calibrated["observed"] <= calibrated["high"])).all()
+    assert (
+        (calibrated["low"] <= calibrated["observed"])
+        & (calibrated["observed"] <= calibrated["high"])
+    ).all()
 
 
 def test_with_one_voxel_per_case_the_interval_is_that_of_a_mean(tmp_path):
@@ -93,12 +116,28 @@ def test_with_one_voxel_per_case_the_interval_is_that_of_a_mean(tmp_path):
     rows = [(case, 1, 7, 1, 0.5, value) for case, value in zip(CASES, values, strict=True)]
     columns = ["case", "class", "bin", "voxels", "probability", "observed"]
     write_csv(layout.run(run) / "calibration.csv", pd.DataFrame(rows, columns=columns))
-    scores = [("d", "unet", 0, 0, case, group, 1, "dice", 0.5, "1", "ok") for case, group in CASES.items()]
-    names = ["dataset", "model", "fold", "seed", "case", "group", "class", "metric", "value", "unit", "status"]
+    scores = [
+        ("d", "unet", 0, 0, case, group, 1, "dice", 0.5, "1", "ok") for case, group in CASES.items()
+    ]
+    names = [
+        "dataset",
+        "model",
+        "fold",
+        "seed",
+        "case",
+        "group",
+        "class",
+        "metric",
+        "value",
+        "unit",
+        "status",
+    ]
     blocks = arrange(pd.DataFrame(scores, columns=names), ["d"], ["unet"], ["dice"])
     (first, *_) = reliability(layout, [run], blocks, PART, NAMES).itertuples(index=False)
     group = np.arange(12) // 2
-    low, high = bootstrap_interval(values[None], group, 6, PART.confidence, PART.bootstrap, PART.seed)
+    low, high = bootstrap_interval(
+        values[None], group, 6, PART.confidence, PART.bootstrap, PART.seed
+    )
     assert (first.low, first.high) == pytest.approx((low[0], high[0]))
 
 

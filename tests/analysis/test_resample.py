@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from attnbench.analysis.resample import MIN_GROUPS, STUDENTISED_FROM, bootstrap_interval, group_weights, widened_tail
+from attnbench.analysis.resample import (
+    MIN_GROUPS,
+    STUDENTISED_FROM,
+    bootstrap_interval,
+    group_weights,
+    widened_tail,
+)
 
 RANDOM = np.random.default_rng(7)
 
@@ -26,7 +32,9 @@ def test_the_interval_is_scipys_percentile_interval_of_the_clustered_mean(groups
             rng=np.random.default_rng(2),
         )
         width = reference.confidence_interval.high - reference.confidence_interval.low
-        np.testing.assert_allclose((low[row], high[row]), reference.confidence_interval, atol=0.06 * width)
+        np.testing.assert_allclose(
+            (low[row], high[row]), reference.confidence_interval, atol=0.06 * width
+        )
 
 
 def test_for_normal_means_the_widened_interval_is_students():
@@ -67,7 +75,9 @@ def test_from_twenty_groups_on_it_is_the_studentised_interval_written_out():
         return s.sum() / n.sum(), np.sqrt(((s - s.sum() / n.sum() * n) ** 2).sum()) / n.sum()
 
     mean, error = mean_and_error(np.arange(groups))
-    draws = (np.repeat(np.arange(groups), row.astype(int)) for row in group_weights(groups, resamples, 4))
+    draws = (
+        np.repeat(np.arange(groups), row.astype(int)) for row in group_weights(groups, resamples, 4)
+    )
     t = [(m - mean) / e for m, e in map(mean_and_error, draws)]
     expected = mean - np.quantile(t, 0.95) * error, mean - np.quantile(t, 0.05) * error
     np.testing.assert_allclose((low[0], high[0]), expected)
@@ -98,7 +108,9 @@ def test_one_odd_group_never_takes_an_end_beyond_the_groups():
 
 @pytest.mark.parametrize("value", [0.0, 0.05])
 def test_many_equal_values_have_an_interval_without_width(value):
-    interval = bootstrap_interval(np.full((1, 80), value), np.arange(80) % 25, 25, 0.95, 500, seed=0)
+    interval = bootstrap_interval(
+        np.full((1, 80), value), np.arange(80) % 25, 25, 0.95, 500, seed=0
+    )
     np.testing.assert_allclose(np.ravel(interval), value, rtol=0, atol=1e-15 * bool(value))
 
 

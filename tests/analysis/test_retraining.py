@@ -47,7 +47,9 @@ def test_undefined_scores_are_as_if_they_were_not_there():
     values = RANDOM.normal(size=(2, 24, 2))
     values[1, 20:] = np.nan
     alone = retrained(values[1:, :20], GROUP[:20], FOLD[:20], 0.95)
-    np.testing.assert_allclose([row[1] for row in retrained(values, GROUP, FOLD, 0.95)], np.ravel(alone))
+    np.testing.assert_allclose(
+        [row[1] for row in retrained(values, GROUP, FOLD, 0.95)], np.ravel(alone)
+    )
     assert np.isnan(retrained(values * np.nan, GROUP, FOLD, 0.95)).all()
 
 

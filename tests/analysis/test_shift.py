@@ -1,4 +1,6 @@
-"""Models away from their training data: against slow calculations, numpy.polyfit, and what was planted."""
+"""Models away from their training data: against slow calculations, numpy.polyfit, and what was
+planted.
+"""
 
 from dataclasses import replace
 
@@ -7,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.effects import effects
 from attnbench.analysis.runs import study_runs
 from attnbench.analysis.shift import (
@@ -17,16 +20,15 @@ from attnbench.analysis.shift import (
     case_slopes,
     corruption_levels,
     corruption_slopes,
+    data_efficiency,
     missing_shift,
     shift_scores,
     shift_tables,
-    small_data,
     transfer,
 )
-from attnbench.analysis.table import arrange, read_scores
 from attnbench.files import write_csv
-from attnbench.layout import Run
-from attnbench.study import Study
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
 
 GROUP = np.repeat(np.arange(8), 2)
 FOLD = GROUP % 2
@@ -39,8 +41,16 @@ def random():
 
 def study_of(output, **keys):
     models = ["unet", {"name": "m1", "slots": {}}, {"name": "m2", "slots": {}}]
-    rest = {"name": "s", "models": models, "seeds": [0, 1], "folds": {"outer": 2}, "metrics": ["dice"]}
-    return Study(**{**rest, "datasets": ["sim"], "analysis": {"bootstrap": 300}, "output": output, **keys})
+    rest = {
+        "name": "s",
+        "models": models,
+        "seeds": [0, 1],
+        "folds": {"outer": 2},
+        "metrics": ["dice"],
+    }
+    return Study(
+        **{**rest, "datasets": ["sim"], "analysis": {"bootstrap": 300}, "output": output, **keys}
+    )
 
 
 def row(frame, **wanted):
@@ -50,16 +60,22 @@ def row(frame, **wanted):
 
 
 def elsewhere(score_table, values):
-    """Scores (models, folds, cases, seeds) of the models of every fold of `sim` on every case of `other`."""
+    """Scores (models, folds, cases, seeds) of the models of every fold of `sim` on every case of
+    `other`.
+    """
     folds = [score_table(values[:, fold], GROUP, np.full(16, fold), "sim") for fold in range(2)]
     return pd.concat(folds, ignore_index=True).assign(test="other")
 
 
 @pytest.fixture
 def both(score_table, random):
-    """A study of two datasets, its scores, values of the models of `sim` on `other`, and their scores."""
+    """A study of two datasets, its scores, values of the models of `sim` on `other`, and their
+    scores.
+    """
     study = study_of(None, datasets=["sim", "other"], transfer=[{"train": "sim", "test": "other"}])
-    own = [score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD, name) for name in ("sim", "other")]
+    own = [
+        score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD, name) for name in ("sim", "other")
+    ]
     values = random.uniform(size=(3, 2, 16, 2))
     return study, pd.concat(own, ignore_index=True), values, elsewhere(score_table, values)
 
@@ -86,9 +102,9 @@ def test_the_diagonal_of_transfer_is_what_the_effects_say(both):
     for name in ("sim", "other"):
         ours = row(table, train=name, test=name, model="m2", **{"class": "all"})
         theirs = row(whole, dataset=name, model="m2", **{"class": "all"})
-        assert ours[["difference", "difference_low", "difference_high", "p", "folds", "seeds"]].tolist() == (
-            theirs[["difference", "low", "high", "p", "folds", "seeds"]].tolist()
-        )
+        assert ours[
+            ["difference", "difference_low", "difference_high", "p", "folds", "seeds"]
+        ].tolist() == (theirs[["difference", "low", "high", "p", "folds", "seeds"]].tolist())
 
 
 def test_holm_counts_every_cell_of_a_metric_with_single_classes_and_their_mean_apart(both):
@@ -103,7 +119,9 @@ def test_holm_counts_every_cell_of_a_metric_with_single_classes_and_their_mean_a
 def test_a_fold_without_scores_elsewhere_is_left_out_of_the_mean_and_the_counts(both):
     study, scores, values, away = both
     lost = away[~((away["model"] == "m1") & (away["fold"] == 1))]
-    found = row(transfer(study, scores, lost), train="sim", test="other", model="m1", **{"class": "1"})
+    found = row(
+        transfer(study, scores, lost), train="sim", test="other", model="m1", **{"class": "1"}
+    )
     assert found["mean"] == pytest.approx(values[1, 0].mean())
     assert found["difference"] == pytest.approx((values[1, 0] - values[0, 0]).mean())
     assert found[["folds", "seeds"]].tolist() == [1, 2]
@@ -113,7 +131,11 @@ def test_failures_are_rows_in_which_one_mask_alone_is_empty(both):
     study, scores, _, away = both
     status = np.array(["ok"] * len(away), dtype=object)
     mine = np.flatnonzero(away["model"] == "m2")
-    status[mine[:3]], status[mine[3]], status[mine[4]] = "prediction_empty", "both_empty", "reference_empty"
+    status[mine[:3]], status[mine[3]], status[mine[4]] = (
+        "prediction_empty",
+        "both_empty",
+        "reference_empty",
+    )
     table = transfer(study, scores, away.assign(status=status))
     assert row(table, test="other", train="sim", model="m2", **{"class": "1"})["failures"] == 4
     assert row(table, test="other", train="sim", model="m1", **{"class": "1"})["failures"] == 0
@@ -121,7 +143,10 @@ def test_failures_are_rows_in_which_one_mask_alone_is_empty(both):
 
 def corrupted(score_table, values, kind="noise"):
     """Scores (levels 1 to 5, models, cases, seeds)."""
-    tables = [score_table(v, GROUP, FOLD).assign(corruption=kind, level=level) for level, v in enumerate(values, 1)]
+    tables = [
+        score_table(v, GROUP, FOLD).assign(corruption=kind, level=level)
+        for level, v in enumerate(values, 1)
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -154,14 +179,18 @@ def test_planted_slopes_are_found_and_equal_models_do_not_differ(score_table, ra
     assert row(table, model="unet", **{"class": "all"})[["difference", "p", "p_holm"]].isna().all()
 
 
-def test_a_case_that_is_undefined_at_a_level_has_no_slope_but_counts_at_the_other_levels(score_table, random):
+def test_a_case_that_is_undefined_at_a_level_has_no_slope_but_counts_at_the_other_levels(
+    score_table, random
+):
     values = random.uniform(size=(6, 3, 16, 2))
     values[5, 1, 3] = np.nan
     scores, bad = score_table(values[0], GROUP, FOLD), corrupted(score_table, values[1:])
     study = study_of(None, corruptions=["noise"])
     slopes, levels = corruption_slopes(study, scores, bad), corruption_levels(study, scores, bad)
     assert row(slopes, model="m1", **{"class": "1"})["cases"] == 15
-    assert [row(levels, model="m1", level=level, **{"class": "1"})["cases"] for level in range(6)] == [16] * 5 + [15]
+    assert [
+        row(levels, model="m1", level=level, **{"class": "1"})["cases"] for level in range(6)
+    ] == [16] * 5 + [15]
     left = np.polyfit(np.arange(6), values[:, 1][:, ~np.isnan(values[5, 1])], 1)[0]
     assert row(slopes, model="m1", **{"class": "1"})["slope"] == pytest.approx(left.mean())
 
@@ -173,7 +202,10 @@ def test_a_run_without_corrupted_scores_does_not_disturb_the_slopes_of_others(sc
     table = corruption_slopes(study_of(None, corruptions=["noise"]), scores, half)
     assert row(table, model="m1", **{"class": "1"})[["cases", "folds"]].tolist() == [8, 1]
     whole = corruption_slopes(study_of(None, corruptions=["noise"]), scores, bad)
-    assert row(table, model="m2", **{"class": "1"})["slope"] == row(whole, model="m2", **{"class": "1"})["slope"]
+    assert (
+        row(table, model="m2", **{"class": "1"})["slope"]
+        == row(whole, model="m2", **{"class": "1"})["slope"]
+    )
 
 
 def test_level_zero_stands_beside_every_corruption(score_table, random):
@@ -199,49 +231,71 @@ def test_small_data_rises_to_the_ordinary_runs(score_table, random):
         for p, count in ((50, 4), (10, 1))
     ]
     runs = pd.DataFrame({"dataset": "sim", "training_groups": [7.0, 8.0]})
-    study = study_of(None, small_data=[50, 10])
-    table = small_data(study, score_table(values[100], GROUP, FOLD), pd.concat(small, ignore_index=True), runs)
+    study = study_of(None, data_efficiency=[50, 10])
+    table = data_efficiency(
+        study, score_table(values[100], GROUP, FOLD), pd.concat(small, ignore_index=True), runs
+    )
     assert list(table.columns) == list(SMALL_COLUMNS)
     ours = table[(table["model"] == "m1") & (table["class"] == "1")]
-    assert ours["percent"].tolist() == [10, 50, 100] and ours["training_groups"].tolist() == [1, 4, 7.5]
+    assert ours["percent"].tolist() == [10, 50, 100] and ours["training_groups"].tolist() == [
+        1,
+        4,
+        7.5,
+    ]
     np.testing.assert_allclose(ours["mean"], [values[p][1].mean() for p in level])
-    np.testing.assert_allclose(ours["difference"], [(values[p][1] - values[p][0]).mean() for p in level])
+    np.testing.assert_allclose(
+        ours["difference"], [(values[p][1] - values[p][0]).mean() for p in level]
+    )
 
 
-def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(tmp_path, score_table, random):
+def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(
+    tmp_path, score_table, random
+):
     study, scores = study_of(tmp_path), score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD)
-    tables = shift_tables(study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study))
+    tables = shift_tables(
+        study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study)
+    )
     assert {name: list(frame.columns) for name, frame in tables.items()} == {
         "transfer": list(TRANSFER_COLUMNS),
         "corruption_levels": list(LEVEL_COLUMNS),
         "corruption_slopes": list(SLOPE_COLUMNS),
-        "small_data": list(SMALL_COLUMNS),
+        "data_efficiency": list(SMALL_COLUMNS),
     }
     assert all(frame.empty for frame in tables.values())
 
 
 def test_what_is_asked_for_and_not_there_yet_is_named(tmp_path, score_table, random, caplog):
-    study = study_of(tmp_path, corruptions=["noise"], small_data=[25])
+    study = study_of(tmp_path, corruptions=["noise"], data_efficiency=[25])
     scores = score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD)
-    tables = shift_tables(study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study))
+    tables = shift_tables(
+        study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study)
+    )
     assert all(frame.empty for frame in tables.values())
-    assert "corrupted.csv is missing" in caplog.text and "small_data.csv is missing" in caplog.text
+    assert (
+        "corrupted.csv is missing" in caplog.text
+        and "data_efficiency.csv is missing" in caplog.text
+    )
     assert "transfer.csv" not in caplog.text
 
 
 def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random):
     datasets = {"datasets": ["sim", "other"], "transfer": [{"train": "sim", "test": "other"}]}
-    study = study_of(tmp_path, corruptions=["noise"], small_data=[25], **datasets)
+    study = study_of(tmp_path, corruptions=["noise"], data_efficiency=[25], **datasets)
     layout, values = study.layout, random.uniform(size=(6, 3, 16, 2))
     own = [score_table(values[0], GROUP, FOLD, name) for name in ("sim", "other")]
     write_csv(layout.scores, pd.concat(own))
     write_csv(layout.corrupted, corrupted(score_table, values[1:]))
     write_csv(layout.transfer, elsewhere(score_table, random.uniform(size=(3, 2, 16, 2))))
-    write_csv(layout.small_data, score_table(values[1], GROUP, FOLD).assign(percent=25, training_groups=2))
+    write_csv(
+        layout.data_efficiency,
+        score_table(values[1], GROUP, FOLD).assign(percent=25, training_groups=2),
+    )
     scores = read_scores(layout.scores)
-    tables = shift_tables(study, scores, study_runs(layout, study.runs(), scores), shift_scores(study))
+    tables = shift_tables(
+        study, scores, study_runs(layout, study.runs(), scores), shift_scores(study)
+    )
     assert {name: len(frame) for name, frame in tables.items()} == {
-        "transfer": 3 * 2 * 3, "corruption_levels": 6 * 2 * 3, "corruption_slopes": 2 * 3, "small_data": 2 * 2 * 3,
+        "transfer": 3 * 2 * 3, "corruption_levels": 6 * 2 * 3, "corruption_slopes": 2 * 3, "data_efficiency": 2 * 2 * 3,
     }  # fmt: skip
     assert tables["transfer"][["train", "test"]].drop_duplicates().to_numpy().tolist() == [
         ["sim", "sim"], ["other", "other"], ["sim", "other"],
@@ -249,20 +303,35 @@ def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random
     assert not tables["corruption_slopes"]["slope"].isna().any()
 
 
-def test_runs_without_scores_of_a_shift_are_named_with_the_step_they_lack(tmp_path, score_table, random):
-    study = study_of(tmp_path, corruptions=["noise"], small_data=[25, 50])
+def test_runs_without_scores_of_a_shift_are_named_with_the_step_they_lack(
+    tmp_path, score_table, random
+):
+    study = study_of(tmp_path, corruptions=["noise"], data_efficiency=[25, 50])
     runs, layout = list(study.runs()), study.layout
     rows = score_table(random.uniform(size=(3, 16, 1)), GROUP, FOLD)
-    of_first = rows[(rows["model"] == runs[0].model) & (rows["fold"] == runs[0].fold) & (rows["seed"] == runs[0].seed)]
+    of_first = rows[
+        (rows["model"] == runs[0].model)
+        & (rows["fold"] == runs[0].fold)
+        & (rows["seed"] == runs[0].seed)
+    ]
     write_csv(layout.corrupted, of_first.assign(corruption="noise", level=1))
-    write_csv(layout.small_data, of_first.assign(percent=25, training_groups=2))
+    write_csv(layout.data_efficiency, of_first.assign(percent=25, training_groups=2))
     for run, files in ((runs[1], ["run.json"]), (runs[2], ["run.json", "corrupted.csv"])):
         for name in files:
             write_csv(layout.run(run) / name, rows[:0])
     frames = {frame["table"].iloc[0]: frame for frame in missing_shift(study, shift_scores(study))}
     keys = ["dataset", "model", "fold", "seed", "percent"]
-    lacking = {name: [Run(*key) for key in frame[keys].itertuples(index=False)] for name, frame in frames.items()}
+    lacking = {
+        name: [Run(*key) for key in frame[keys].itertuples(index=False)]
+        for name, frame in frames.items()
+    }
     assert lacking["corrupted"] == runs[1:]
-    assert lacking["small_data"] == [run for run in study.small_data_runs() if run != replace(runs[0], percent=25)]
-    assert frames["corrupted"]["next_step"].tolist() == ["corrupt", "gather", *["train"] * (len(runs) - 3)]
-    assert set(frames) == {"corrupted", "small_data"}
+    assert lacking["data_efficiency"] == [
+        run for run in study.data_efficiency_runs() if run != replace(runs[0], percent=25)
+    ]
+    assert frames["corrupted"]["next_step"].tolist() == [
+        "corrupt",
+        "gather",
+        *["train"] * (len(runs) - 3),
+    ]
+    assert set(frames) == {"corrupted", "data_efficiency"}

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attnbench.analysis.table import arrange, read_scores
+from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.errors import DataError
 from attnbench.files import write_csv
 

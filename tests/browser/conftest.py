@@ -15,7 +15,7 @@ from attnbench.files import write_text
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.page import write_report
 from attnbench.scoring.gather import gather_scores
-from attnbench.study import parse_study, read_yaml
+from attnbench.study.settings import parse_study, read_yaml
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
@@ -31,7 +31,9 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert path, f"none of {', '.join(BROWSERS)} is installed: make test-report, or apt-get install chromium"
+    assert path, (
+        f"none of {', '.join(BROWSERS)} is installed: make test-report, or apt-get install chromium"
+    )
     with sync_playwright() as started:
         opened = started.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield opened
@@ -39,7 +41,9 @@ def browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """One page, everything it complained about, and every request it made for what is not inside it."""
+    """One page, everything it complained about, and every request it made for what is not inside
+    it.
+    """
 
     def __init__(self, context: BrowserContext, report: Path) -> None:
         self.complaints: list[str] = []
@@ -56,18 +60,26 @@ class Visit:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def _seen(self, request: Request) -> None:
-        if request.url.partition("#")[0] != self.address and not request.url.startswith(("data:", "blob:")):
+        if request.url.partition("#")[0] != self.address and not request.url.startswith(
+            ("data:", "blob:")
+        ):
             self.requests.append(request.url)
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    """`visit(report, width=1440, scheme="light", ...)` opens a report, which must complain of and ask for nothing."""
+    """`visit(report, width=1440, scheme="light", ...)` opens a report, which must complain of
+    and ask for nothing.
+    """
     opened: list[tuple[BrowserContext, Visit]] = []
 
-    def open_report(report: Path, width: int = 1440, scheme: str = "light", **settings: object) -> Visit:
+    def open_report(
+        report: Path, width: int = 1440, scheme: str = "light", **settings: object
+    ) -> Visit:
         size = {"width": width, "height": 900}
-        context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True, **settings)
+        context = browser.new_context(
+            viewport=size, color_scheme=scheme, accept_downloads=True, **settings
+        )
         opened.append((context, Visit(context, report)))
         return opened[-1][1]
 
@@ -79,7 +91,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture
 def violations() -> Callable[[Page], list[str]]:
-    """`violations(page)`: what axe-core finds serious or critical, with the first element of each."""
+    """`violations(page)`: what axe-core finds serious or critical, with the first element of
+    each.
+    """
     from axe_playwright_python.sync_playwright import Axe
 
     axe = Axe()
@@ -94,7 +108,9 @@ def violations() -> Callable[[Page], list[str]]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The output folder of `small.yaml` after the commands of the workflow; some figures are not drawn."""
+    """The output folder of `small.yaml` after the commands of the workflow; some figures are not
+    drawn.
+    """
     output = tmp_path_factory.mktemp("small")
     study = parse_study(read_yaml(STUDY) | {"output": str(output)})
     write_text(study.layout.study, study.to_yaml())
@@ -108,7 +124,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for model in study.models:
             attnbench("describe", "--dataset", part.name, "--model", model.name)
     for run in study.runs():
-        which = ("--dataset", run.dataset, "--model", run.model, "--fold", run.fold, "--seed", run.seed)
+        which = (
+            "--dataset",
+            run.dataset,
+            "--model",
+            run.model,
+            "--fold",
+            run.fold,
+            "--seed",
+            run.seed,
+        )
         for verb in ("train", "predict", "score", "corrupt"):
             attnbench(verb, *which)
     for words in (("gather",), ("gather-shift", "corrupted"), ("analyse",), ("tables",)):
@@ -126,7 +151,9 @@ def report(finished: Path) -> Path:
 
 @pytest.fixture
 def reported_again(finished: Path, tmp_path: Path) -> Callable[..., Path]:
-    """`reported_again(lost=[runs], **changes)`: the report of the study changed, or without the scores of some runs."""
+    """`reported_again(lost=[runs], **changes)`: the report of the study changed, or without the
+    scores of some runs.
+    """
 
     def again(lost: tuple[str, ...] = (), **changes: object) -> Path:
         output = tmp_path / "again"

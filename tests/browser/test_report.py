@@ -1,4 +1,6 @@
-"""The report of real runs as a reader meets it: three widths, light and dark, by keyboard, on paper."""
+"""The report of real runs as a reader meets it: three widths, light and dark, by keyboard, on
+paper.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,15 @@ import pytest
 pytestmark = pytest.mark.browser
 
 looks = pytest.mark.parametrize(
-    ("width", "scheme"), [(width, scheme) for width in (390, 820, 1440) for scheme in ("light", "dark")]
+    ("width", "scheme"),
+    [(width, scheme) for width in (390, 820, 1440) for scheme in ("light", "dark")],
 )
 
 
 def overflow(page) -> int:
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
 
 
 def brightness(colour: str) -> int:
@@ -26,11 +31,15 @@ def brightness(colour: str) -> int:
 
 def cells(page, table: str, place: int) -> list[str]:
     """The texts of one column of a table, rows that are filtered out left out."""
-    return page.locator(f"#rows-{table} tbody tr:visible td:nth-child({place + 1})").all_inner_texts()
+    return page.locator(
+        f"#rows-{table} tbody tr:visible td:nth-child({place + 1})"
+    ).all_inner_texts()
 
 
 def numbers(page, table: str, place: int) -> list[float]:
-    return [float(re.match(r"[−\d.]+", text)[0].replace("−", "-")) for text in cells(page, table, place)]
+    return [
+        float(re.match(r"[−\d.]+", text)[0].replace("−", "-")) for text in cells(page, table, place)
+    ]
 
 
 @looks
@@ -38,7 +47,10 @@ def test_nothing_overflows_and_everybody_can_read_it(visit, violations, report, 
     page = visit(report, width, scheme).page
     assert overflow(page) == 0
     assert violations(page) == []
-    ink, paper = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
+    ink, paper = (
+        page.evaluate(f"getComputedStyle(document.body).{name}")
+        for name in ("color", "backgroundColor")
+    )
     assert (brightness(ink) > brightness(paper)) is (scheme == "dark")
 
 
@@ -70,7 +82,9 @@ def test_every_figure_downloads_as_the_pdf_of_the_study(visit, report):
             link.click()
         content = Path(started.value.path()).read_bytes()
         assert content.startswith(b"%PDF-")
-        assert content == (report.parent / "figures" / started.value.suggested_filename).read_bytes()
+        assert (
+            content == (report.parent / "figures" / started.value.suggested_filename).read_bytes()
+        )
 
 
 def test_tables_sort_by_mouse_and_by_keyboard(visit, report):
@@ -108,7 +122,9 @@ def test_a_figure_opens_large_and_closes_by_keyboard(visit, report):
     button.focus()
     page.keyboard.press("Enter")
     assert page.locator("#large").is_visible()
-    small, large = (page.locator(part).bounding_box()["width"] for part in ("#figure-effects img", "#large img"))
+    small, large = (
+        page.locator(part).bounding_box()["width"] for part in ("#figure-effects img", "#large img")
+    )
     assert large > small
     page.keyboard.press("Escape")
     assert page.locator("#large").is_hidden()
@@ -120,7 +136,8 @@ def test_what_has_the_focus_is_seen(visit, report):
     for _ in range(25):
         page.keyboard.press("Tab")
         style = page.evaluate(
-            "(({outlineStyle, outlineWidth}) => [outlineStyle, outlineWidth])(getComputedStyle(document.activeElement))"
+            "(({outlineStyle, outlineWidth}) => [outlineStyle, "
+            "outlineWidth])(getComputedStyle(document.activeElement))"
         )
         assert style == ["solid", "3px"]
 
@@ -131,18 +148,29 @@ def test_cases_are_chosen_by_dataset_model_and_gain(visit, report):
     choose.get_by_label("Dataset").select_option("Phantom 3-D")
     choose.get_by_label("Sorted by gain of").select_option("Squeeze-excitation")
     options = choose.get_by_label("Case").locator("option").all_inner_texts()
-    scores = pd.read_csv(report.parent / "scores.csv").query("dataset == 'phantom3d' and metric == 'dice'")
+    scores = pd.read_csv(report.parent / "scores.csv").query(
+        "dataset == 'phantom3d' and metric == 'dice'"
+    )
     table = scores.pivot_table(index="case", columns="model", values="value")
     gains = (table["squeeze_excitation"] - table["unet"]).sort_values(ascending=False)
-    assert [float(text.split()[0].replace("−", "-")) for text in options] == pytest.approx(list(gains), abs=6e-4)
+    assert [float(text.split()[0].replace("−", "-")) for text in options] == pytest.approx(
+        list(gains), abs=6e-4
+    )
     best = gains.index[0]
     assert best in browser.locator(".said").inner_text()
     assert browser.locator(".panels figcaption strong").all_inner_texts() == [
         "Image", "Reference", "U-Net", "Attention gate", "Squeeze-excitation",
     ]  # fmt: skip
     shown = browser.locator(".panels figcaption").last.inner_text()
-    assert shown == f"Squeeze-excitation {table.loc[best, 'squeeze_excitation']:.3f} ({options[0].split()[0]})"
-    assert all(browser.locator("img").evaluate_all("images => images.map(image => image.naturalWidth > 20)"))
+    assert (
+        shown == f"Squeeze-excitation {table.loc[best, 'squeeze_excitation']:.3f} "
+        f"({options[0].split()[0]})"
+    )
+    assert all(
+        browser.locator("img").evaluate_all(
+            "images => images.map(image => image.naturalWidth > 20)"
+        )
+    )
 
 
 def test_cases_are_walked_through_by_keyboard(visit, report):
@@ -157,11 +185,17 @@ def test_cases_are_walked_through_by_keyboard(visit, report):
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Enter")
     assert said.inner_text() == first
-    assert browser.locator(".mask").first.is_visible() and browser.locator(".outline").first.is_hidden()
+    assert (
+        browser.locator(".mask").first.is_visible()
+        and browser.locator(".outline").first.is_hidden()
+    )
     browser.get_by_label("Masks").focus()
     page.keyboard.press("Space")
     browser.get_by_label("Outline of the reference").check()
-    assert browser.locator(".mask").first.is_hidden() and browser.locator(".outline").first.is_visible()
+    assert (
+        browser.locator(".mask").first.is_hidden()
+        and browser.locator(".outline").first.is_visible()
+    )
 
 
 def test_without_script_the_cases_chosen_by_rule_are_there(visit, report):
@@ -193,25 +227,42 @@ def test_one_model_is_said_and_nothing_breaks(visit, violations, reported_again)
     assert page.locator(".verdict").inner_text() == "No answer yet"
     assert "No comparison: the study has U-Net alone." in page.locator("#answer").inner_text()
     assert page.locator("#browser .panels figure").count() == 3
-    assert "Shift" in page.locator("nav").inner_text() and "did not ask for" in page.locator("#shift").inner_text()
+    assert (
+        "Shift" in page.locator("nav").inner_text()
+        and "did not ask for" in page.locator("#shift").inner_text()
+    )
     assert overflow(page) == 0 and violations(page) == []
 
 
 def test_lost_runs_are_said_on_the_first_screen(visit, violations, reported_again):
     page = visit(reported_again(lost=["phantom3d/squeeze_excitation/fold0-seed0"]), 820).page
     assert (
-        "Phantom 3-D: runs not finished and left out: Squeeze-excitation (1 of 1)" in page.locator("aside").inner_text()
+        "Phantom 3-D: runs not finished and left out: Squeeze-excitation (1 of 1)"
+        in page.locator("aside").inner_text()
     )
     page.locator("#browser").get_by_label("Dataset").select_option("Phantom 3-D")
-    assert page.locator("#browser .panels figcaption").last.inner_text() == "Squeeze-excitation no prediction"
+    assert (
+        page.locator("#browser .panels figcaption").last.inner_text()
+        == "Squeeze-excitation no prediction"
+    )
     assert overflow(page) == 0 and violations(page) == []
 
 
-def test_without_a_scored_baseline_there_is_no_effect_and_no_error(visit, violations, reported_again):
+def test_without_a_scored_baseline_there_is_no_effect_and_no_error(
+    visit, violations, reported_again
+):
     lost = [f"{dataset}/unet/fold0-seed0" for dataset in ("phantom2d", "phantom3d")]
     page = visit(reported_again(lost=lost)).page
     assert page.locator(".verdict").inner_text() == "No answer yet"
-    assert "no model and the baseline have been scored on the same cases" in page.locator("#answer").inner_text()
+    assert (
+        "no model and the baseline have been scored on the same cases"
+        in page.locator("#answer").inner_text()
+    )
     data = json.loads(page.locator("#case-data").text_content())
-    assert all(gain is None for dataset in data["datasets"] for case in dataset["cases"] for gain in case["gains"])
+    assert all(
+        gain is None
+        for dataset in data["datasets"]
+        for case in dataset["cases"]
+        for gain in case["gains"]
+    )
     assert overflow(page) == 0 and violations(page) == []

@@ -50,7 +50,9 @@ def test_entry_is_whole(name):
     inferred_is_said = "inferred" in " ".join(entry.traps).lower()
     assert inferred_is_said == entry.groups_inferred
     if isinstance(entry.origin, FilesOrigin | TarballOrigin):
-        assert re.search(r"/[0-9a-f]{40}(/\{path\})?$", entry.origin.url), "an address at a pinned commit"
+        assert re.search(r"/[0-9a-f]{40}(/\{path\})?$", entry.origin.url), (
+            "an address at a pinned commit"
+        )
     assert bool(entry.files()) == isinstance(entry.origin, FilesOrigin | TarballOrigin)
 
 
@@ -71,7 +73,9 @@ def test_listing_agrees_with_the_facts(name):
     assert len({group for _, group in group_of}) == entry.groups
     images = [row.case for row in of_cases if row.role == "image"]
     assert sorted(images) == sorted(case for case, _ in group_of), "one image per case"
-    assert {row.case for row in of_cases if row.role in MASK_ROLES} == set(images), "a mask for every case"
+    assert {row.case for row in of_cases if row.role in MASK_ROLES} == set(images), (
+        "a mask for every case"
+    )
     assert all(row.bytes > 0 and re.fullmatch(r"[0-9a-f]{64}", row.sha256) for row in entry.files())
 
 
@@ -93,7 +97,10 @@ def test_embedded_counts_come_from_the_reader_settings():
         entry = load_entry(name)
         if isinstance(entry.origin, EmbeddedOrigin):
             settings = entry.reader.settings
-            assert (entry.groups, entry.cases) == (settings["groups"], settings["groups"] * settings["cases_per_group"])
+            assert (entry.groups, entry.cases) == (
+                settings["groups"],
+                settings["groups"] * settings["cases_per_group"],
+            )
 
 
 def test_unknown_dataset_names_the_nearest():
@@ -101,7 +108,11 @@ def test_unknown_dataset_names_the_nearest():
         load_entry("retina_driv")
 
 
-@given(path=st.lists(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1), min_size=1))
+@given(
+    path=st.lists(
+        st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1), min_size=1
+    )
+)
 def test_addresses_are_percent_encoded(path):
     """Any file name survives the way into a URL and back, and holds nothing a URL would misread."""
     origin = FilesOrigin(kind="files", url="https://host/commit/{path}", page="https://host")
@@ -112,7 +123,14 @@ def test_addresses_are_percent_encoded(path):
 
 GOOD = {
     **{"name": "good", "title": "t", "task": "t", "modality": "m", "ndim": 2, "channels": 1},
-    **{"classes": {1: "vessel"}, "cases": 4, "groups": 2, "groups_inferred": False, "licence": "l", "citation": "c"},
+    **{
+        "classes": {1: "vessel"},
+        "cases": 4,
+        "groups": 2,
+        "groups_inferred": False,
+        "licence": "l",
+        "citation": "c",
+    },
     "origin": {"kind": "files", "url": "https://host/{path}", "page": "https://host"},
     "reader": "binary_mask",
 }
@@ -167,8 +185,10 @@ def test_wrong_listing_is_refused(tmp_path, listing):
 def test_the_catalog_is_light():
     """The Snakefile counts groups: no array library and no HTTP library may come along."""
     code = (
-        "import sys; from attnbench.catalog import *; [load_entry(n).count_groups() for n in catalog_names()];"
-        "print(sorted({'numpy', 'pandas', 'torch', 'requests', 'pooch', 'rich'} & sys.modules.keys()))"
+        "import sys; from attnbench.catalog import *; [load_entry(n).count_groups() for n in "
+        "catalog_names()];"
+        "print(sorted({'numpy', 'pandas', 'torch', 'requests', 'pooch', 'rich'} & "
+        "sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,6 @@
-"""A real HTTP server on the loopback that can resume, break off, answer wrongly or not at all, and tiny datasets."""
+"""A real HTTP server on the loopback that can resume, break off, answer wrongly or not at all,
+and tiny datasets.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
                     self.send_error(416)
                     return
                 self.send_response(206)
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                self.send_header(
+                    "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                )
             else:
                 self.send_response(200)
             self.send_header("Content-Length", str(len(content) - start))
@@ -93,17 +97,34 @@ def _no_mirror_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def write_entry() -> Callable[..., Entry]:
-    """Writes a catalog entry `tiny`; `write_entry(folder, origin, files)` lists `files` if there are any."""
+    """Writes a catalog entry `tiny`; `write_entry(folder, origin, files)` lists `files` if there
+    are any.
+    """
 
     def write(folder: Path, origin: dict[str, str], files: dict[str, bytes]) -> Entry:
         folder.mkdir(exist_ok=True)
-        facts = {"title": "t", "task": "t", "modality": "m", "ndim": 2, "channels": 1, "classes": {1: "blob"}}
-        facts |= {"cases": 1, "groups": 1, "groups_inferred": False, "licence": "l", "citation": "c", "reader": "r"}
+        facts = {
+            "title": "t",
+            "task": "t",
+            "modality": "m",
+            "ndim": 2,
+            "channels": 1,
+            "classes": {1: "blob"},
+        }
+        facts |= {
+            "cases": 1,
+            "groups": 1,
+            "groups_inferred": False,
+            "licence": "l",
+            "citation": "c",
+            "reader": "r",
+        }
         content = {"name": "tiny", **facts, "origin": {"page": "http://127.0.0.1/tiny", **origin}}
         (folder / "tiny.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
         if files:
             rows = [
-                f'"{path}",{len(data)},{hashlib.sha256(data).hexdigest()},image,c,g' for path, data in files.items()
+                f'"{path}",{len(data)},{hashlib.sha256(data).hexdigest()},image,c,g'
+                for path, data in files.items()
             ]
             listing = "\n".join(["path,bytes,sha256,role,case,group", *rows, ""])
             (folder / "tiny.files.csv").write_text(listing, encoding="utf-8")

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attnbench.data.case import PreparedCase
-from attnbench.data.store import CaseStore, DatasetInfo, write_store
+from attnbench.data.info import DatasetInfo
+from attnbench.data.store import CaseStore
+from attnbench.data.write import write_store
 from attnbench.errors import DataError
 
 
@@ -18,7 +20,7 @@ def make_info(**changes):
     info = DatasetInfo(
         name="toy", title="Toy", task="two things", modality="none", ndim=2, channels=2,
         classes={1: "thing", 2: "other"}, spacing_unit="mm", normalisation="none", spacing=None, size=None,
-        resampled=False, has_fov=False, has_observer2=False, groups_inferred=False, licence="MIT", citation="nobody",
+        resampled=False, has_fov=False, has_second_rater=False, groups_inferred=False, licence="MIT", citation="nobody",
     )  # fmt: skip
     return replace(info, **changes)
 
@@ -51,17 +53,25 @@ def datasets(draw):
                 spacing=tuple(rng.uniform(0.1, 3, ndim)),
                 original_spacing=tuple(rng.uniform(0.1, 3, ndim)),
                 fov=rng.random(own) > 0.5 if fov else None,
-                observer2=rng.integers(0, 3, own).astype(np.uint8) if second and rng.random() > 0.5 else None,
+                second_rater=rng.integers(0, 3, own).astype(np.uint8)
+                if second and rng.random() > 0.5
+                else None,
                 facts={"blur": float(rng.random())},
             )
         )
-    return make_info(ndim=ndim, channels=channels, has_fov=fov, has_observer2=second, resampled=resampled), cases
+    return make_info(
+        ndim=ndim, channels=channels, has_fov=fov, has_second_rater=second, resampled=resampled
+    ), cases
 
 
 def same(found, expected):
     if expected is None:
         return found is None
-    return found.shape == expected.shape and found.dtype == expected.dtype and np.array_equal(found, expected)
+    return (
+        found.shape == expected.shape
+        and found.dtype == expected.dtype
+        and np.array_equal(found, expected)
+    )
 
 
 @given(datasets())
@@ -72,21 +82,31 @@ def test_every_case_comes_back_as_it_was(tmp_path_factory, dataset):
     returned = write_store(folder, iter(cases), info)
     store = CaseStore.open(folder)
     assert store.info == returned
-    assert (store.info.cases, store.info.groups) == (len(cases), len({case.group for case in cases}))
+    assert (store.info.cases, store.info.groups) == (
+        len(cases),
+        len({case.group for case in cases}),
+    )
     assert store.cases["blur"].tolist() == [case.facts["blur"] for case in cases]
     for i, case in enumerate(cases):
         assert store.index(case.case) == i
         assert store.cases["group"][i] == case.group
-        for name in ("image", "mask", "reference", "fov", "observer2"):
+        for name in ("image", "mask", "reference", "fov", "second_rater"):
             assert same(getattr(store, name)(i), getattr(case, name)), name
         assert (store.shape(i), store.original_shape(i)) == (case.mask.shape, case.reference.shape)
-        assert (store.spacing(i), store.original_spacing(i)) == (case.spacing, case.original_spacing)
-        assert [store.cases[f"voxels_{k}"][i] for k in (1, 2)] == [(case.reference == k).sum() for k in (1, 2)]
+        assert (store.spacing(i), store.original_spacing(i)) == (
+            case.spacing,
+            case.original_spacing,
+        )
+        assert [store.cases[f"voxels_{k}"][i] for k in (1, 2)] == [
+            (case.reference == k).sum() for k in (1, 2)
+        ]
 
 
 def test_images_are_read_only_views_with_adjacent_channels(tmp_path):
     rng = np.random.default_rng(0)
-    write_store(tmp_path / "toy", [make_case(rng, "1", (4, 5)), make_case(rng, "2", (3, 7))], make_info())
+    write_store(
+        tmp_path / "toy", [make_case(rng, "1", (4, 5)), make_case(rng, "2", (3, 7))], make_info()
+    )
     store = CaseStore.open(tmp_path / "toy")
     image = store.image(1)
     assert np.shares_memory(image, store.images)
@@ -192,13 +212,17 @@ def drop_field(folder):
 @pytest.mark.parametrize("damage", [cut_short, exchange, drop_row, drop_column, drop_field])
 def test_a_damaged_store_is_refused(tmp_path, damage):
     rng = np.random.default_rng(0)
-    write_store(tmp_path / "toy", [make_case(rng, "1", (2, 2)), make_case(rng, "2", (2, 2))], make_info())
+    write_store(
+        tmp_path / "toy", [make_case(rng, "1", (2, 2)), make_case(rng, "2", (2, 2))], make_info()
+    )
     damage(tmp_path / "toy")
     with pytest.raises(DataError, match=r"toy: not a whole case store: .*attnbench prepare"):
         CaseStore.open(tmp_path / "toy")
 
 
-@pytest.mark.parametrize("file", ["images.npy", "masks.npy", "fov.npy", "cases.csv", "dataset.json"])
+@pytest.mark.parametrize(
+    "file", ["images.npy", "masks.npy", "fov.npy", "cases.csv", "dataset.json"]
+)
 def test_a_store_that_lacks_a_file_is_refused(tmp_path, file):
     case = make_case(np.random.default_rng(0), "1", (2, 2), fov=np.ones((2, 2), bool))
     write_store(tmp_path / "toy", [case], make_info(has_fov=True))
@@ -211,7 +235,7 @@ def test_a_store_that_lacks_a_file_is_refused(tmp_path, file):
     ("changes", "message"),
     [
         ({"fov": np.ones((2, 2), bool)}, "field of view"),
-        ({"observer2": np.ones((2, 2), np.uint8)}, "second observer"),
+        ({"second_rater": np.ones((2, 2), np.uint8)}, "second rater"),
         ({"image": np.zeros((3, 2, 2), np.float32)}, r"image has shape \(3, 2, 2\)"),
         ({"reference": np.zeros((4, 4), np.uint8)}, "resampled"),
     ],

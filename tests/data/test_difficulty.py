@@ -1,4 +1,6 @@
-"""Measured difficulty: against shapes and edges of known size, and against what the phantoms were drawn with."""
+"""Measured difficulty: against shapes and edges of known size, and against what the phantoms
+were drawn with.
+"""
 
 import math
 
@@ -13,17 +15,18 @@ from attnbench.catalog import load_entry
 from attnbench.data.difficulty import COLUMNS, measure_difficulty
 from attnbench.data.phantom import Settings, generate
 from attnbench.data.prepare import normalise, prepare_case
-from attnbench.data.store import CaseStore, write_store
-from attnbench.study import DatasetPart
+from attnbench.data.store import CaseStore
+from attnbench.data.write import write_store
+from attnbench.study.settings import DatasetSettings
 
 
 def ball(shape, radius, spacing=None):
     spacing = spacing or (1.0,) * len(shape)
     centre = (np.array(shape) - 1) / 2
     offsets = np.indices(shape) - centre.reshape(-1, *[1] * len(shape))
-    return (sum((offset * step) ** 2 for offset, step in zip(offsets, spacing, strict=True)) < radius**2).astype(
-        np.uint8
-    )
+    return (
+        sum((offset * step) ** 2 for offset, step in zip(offsets, spacing, strict=True)) < radius**2
+    ).astype(np.uint8)
 
 
 def measured(image, mask, spacing=None, region=None):
@@ -33,7 +36,11 @@ def measured(image, mask, spacing=None, region=None):
 
 
 def noisy(mask, step=3.0, blur=0.0, sd=1.0, seed=0):
-    level = ndimage.gaussian_filter(step * mask.astype(float), blur) if blur else step * mask.astype(float)
+    level = (
+        ndimage.gaussian_filter(step * mask.astype(float), blur)
+        if blur
+        else step * mask.astype(float)
+    )
     return level + np.random.default_rng(seed).normal(0, sd, mask.shape)
 
 
@@ -41,7 +48,12 @@ def noisy(mask, step=3.0, blur=0.0, sd=1.0, seed=0):
 def phantoms(request):
     """Known truth beside measured difficulty, one row per case."""
     cases = generate(load_entry(request.param))
-    return pd.DataFrame([{**case.facts, **measured(normalise(case.image), case.mask, case.spacing)} for case in cases])
+    return pd.DataFrame(
+        [
+            {**case.facts, **measured(normalise(case.image), case.mask, case.spacing)}
+            for case in cases
+        ]
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +73,9 @@ def test_the_phantoms_truth_is_recovered(phantoms, truth, measure, sign, at_leas
 @pytest.mark.parametrize("truth", ["blur", "contrast", "clutter"])
 @pytest.mark.parametrize("measure", ["boundary_sharpness", "contrast_to_noise", "clutter"])
 def test_a_measure_follows_its_own_truth_most(phantoms, truth, measure):
-    own = {"boundary_sharpness": "blur", "contrast_to_noise": "contrast", "clutter": "clutter"}[measure]
+    own = {"boundary_sharpness": "blur", "contrast_to_noise": "contrast", "clutter": "clutter"}[
+        measure
+    ]
 
     def strength(name):
         return abs(stats.spearmanr(phantoms[name], phantoms[f"difficulty_{measure}"]).statistic)
@@ -81,7 +95,9 @@ def test_a_ball_is_compact_and_one_component(radius, shape):
 def test_compactness_is_that_of_the_object_not_of_its_pixels():
     spacing = (1.0, 1.0, 3.0)
     mask = ball((40, 40, 14), 15, spacing)
-    assert measured(noisy(mask), mask, spacing)["difficulty_compactness"] == pytest.approx(1, abs=0.1)
+    assert measured(noisy(mask), mask, spacing)["difficulty_compactness"] == pytest.approx(
+        1, abs=0.1
+    )
 
 
 def test_a_bar_has_the_isoperimetric_quotient_of_its_sides():
@@ -89,7 +105,9 @@ def test_a_bar_has_the_isoperimetric_quotient_of_its_sides():
     mask[38:41, 10:70] = 1
     perimeter = 2 * (3 + 60) * math.pi / 4
     expected = 4 * math.pi * 180 / perimeter**2
-    assert measured(noisy(mask), mask)["difficulty_compactness"] == pytest.approx(expected, rel=1e-5)
+    assert measured(noisy(mask), mask)["difficulty_compactness"] == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_components_are_counted_within_each_class():
@@ -108,7 +126,9 @@ def test_sharpness_of_a_straight_edge_is_that_of_the_blur(sigma):
     image = 10 * edge + np.random.default_rng(0).normal(0, 0.1, edge.shape)
     adjacent = edge[39, 0] - edge[40, 0]
     window = edge[36:40, 0].mean() - edge[40:43, 0].mean()
-    assert measured(image, mask)["difficulty_boundary_sharpness"] == pytest.approx(adjacent / window, rel=0.02)
+    assert measured(image, mask)["difficulty_boundary_sharpness"] == pytest.approx(
+        adjacent / window, rel=0.02
+    )
 
 
 @pytest.mark.parametrize("step", [-4.0, 2.0, 6.0])
@@ -152,7 +172,9 @@ def test_an_empty_reference_has_no_difficulty():
 @settings(max_examples=60, deadline=None)
 def test_any_mask_gives_finite_or_missing_values(seed, shape, share, constant):
     rng = np.random.default_rng(seed)
-    mask = (rng.uniform(size=shape) < share).astype(np.uint8) * rng.integers(1, 4, size=shape).astype(np.uint8)
+    mask = (rng.uniform(size=shape) < share).astype(np.uint8) * rng.integers(
+        1, 4, size=shape
+    ).astype(np.uint8)
     image = np.zeros((2, *shape)) if constant else rng.normal(size=(2, *shape))
     found = measured(image, mask)
     assert set(found) == set(COLUMNS)
@@ -163,12 +185,20 @@ def test_any_mask_gives_finite_or_missing_values(seed, shape, share, constant):
 def test_a_store_gives_back_what_was_measured_and_gaps_as_gaps(tmp_path):
     from attnbench.data.prepare import describe
 
-    entry, part = load_entry("phantom2d"), DatasetPart(name="phantom2d")
+    entry, part = load_entry("phantom2d"), DatasetSettings(name="phantom2d")
     settings_ = Settings.of(entry)
     first = next(generate(entry))
     case = prepare_case(first, part)
     empty = prepare_case(
-        type(first)("empty", "other", first.image, np.zeros_like(first.mask), first.spacing, facts=first.facts), part
+        type(first)(
+            "empty",
+            "other",
+            first.image,
+            np.zeros_like(first.mask),
+            first.spacing,
+            facts=first.facts,
+        ),
+        part,
     )
     write_store(tmp_path / "store", [case, empty], describe(entry, part))
     cases = CaseStore.open(tmp_path / "store").cases

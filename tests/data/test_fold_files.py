@@ -1,4 +1,6 @@
-"""Folds: groups never cross, every case is tested once, and a file that says otherwise is refused."""
+"""Folds: groups never cross, every case is tested once, and a file that says otherwise is
+refused.
+"""
 
 import hashlib
 import json
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 
 from attnbench.data.case import PreparedCase
 from attnbench.data.folds import Fold, fewer_groups, load_folds, make_folds, write_folds
-from attnbench.data.store import CaseStore, DatasetInfo, write_store
+from attnbench.data.info import DatasetInfo
+from attnbench.data.store import CaseStore
+from attnbench.data.write import write_store
 from attnbench.errors import DataError
-from attnbench.study import FoldsPart
+from attnbench.study.settings import FoldsSettings
 
 PARTS = ("train", "validation", "test")
 
@@ -23,7 +27,7 @@ def make_store(folder, groups, seed=0):
     info = DatasetInfo(
         name="toy", title="Toy", task="one thing", modality="none", ndim=2, channels=1, classes={1: "thing"},
         spacing_unit="px", normalisation="none", spacing=None, size=None, resampled=False, has_fov=False,
-        has_observer2=False, groups_inferred=False, licence="MIT", citation="nobody",
+        has_second_rater=False, groups_inferred=False, licence="MIT", citation="nobody",
     )  # fmt: skip
     rng = np.random.default_rng(seed)
     cases = []
@@ -40,7 +44,7 @@ def split(tmp_path):
     """A store of eight pairs, its folds, and a way to rewrite the folds with a hash that fits."""
     store = make_store(tmp_path / "toy", [f"g{i // 2}" for i in range(16)])
     path = tmp_path / "toy.json"
-    write_folds(tmp_path / "toy", FoldsPart(outer=4, inner=3), path)
+    write_folds(tmp_path / "toy", FoldsSettings(outer=4, inner=3), path)
 
     def forge(change):
         content = json.loads(path.read_text())
@@ -59,9 +63,15 @@ def tables(draw):
     outer, inner = draw(st.integers(2, 6)), draw(st.integers(2, 4))
     sizes = draw(st.lists(st.integers(1, 9), min_size=outer, max_size=25))
     groups = rng.permutation([f"g{i}" for i, size in enumerate(sizes) for _ in range(size)])
-    voxels = rng.integers(1, 50, (2, len(groups))) * (rng.random((2, len(groups))) < draw(st.floats(0, 1)))
-    columns = {"case": [f"c{i}" for i in range(len(groups))], "group": groups, "original_shape": "10x10"}
-    return pd.DataFrame({**columns, "voxels_1": voxels[0], "voxels_2": voxels[1]}), FoldsPart(
+    voxels = rng.integers(1, 50, (2, len(groups))) * (
+        rng.random((2, len(groups))) < draw(st.floats(0, 1))
+    )
+    columns = {
+        "case": [f"c{i}" for i in range(len(groups))],
+        "group": groups,
+        "original_shape": "10x10",
+    }
+    return pd.DataFrame({**columns, "voxels_1": voxels[0], "voxels_2": voxels[1]}), FoldsSettings(
         outer=outer, inner=inner, seed=draw(st.integers(0, 99))
     )
 
@@ -101,16 +111,20 @@ def test_a_rare_class_is_spread_over_the_folds():
         }
     )
     for seed in range(5):
-        folds = make_folds(table, FoldsPart(outer=5, inner=2, seed=seed), "toy")
-        present = [table.set_index("case").loc[fold["test"], "voxels_2"].gt(0).sum() for fold in folds]
+        folds = make_folds(table, FoldsSettings(outer=5, inner=2, seed=seed), "toy")
+        present = [
+            table.set_index("case").loc[fold["test"], "voxels_2"].gt(0).sum() for fold in folds
+        ]
         assert present == [2] * 5
         assert [len(fold["test"]) for fold in folds] == [12] * 5
 
 
 def test_another_seed_splits_otherwise():
-    table = pd.DataFrame({"case": [f"c{i}" for i in range(40)], "original_shape": "10x10", "voxels_1": range(40)})
+    table = pd.DataFrame(
+        {"case": [f"c{i}" for i in range(40)], "original_shape": "10x10", "voxels_1": range(40)}
+    )
     table["group"] = table["case"]
-    tests = [make_folds(table, FoldsPart(seed=seed), "toy")[0]["test"] for seed in (0, 1)]
+    tests = [make_folds(table, FoldsSettings(seed=seed), "toy")[0]["test"] for seed in (0, 1)]
     assert tests[0] != tests[1]
 
 
@@ -118,14 +132,22 @@ def test_written_folds_are_loaded(split):
     store, path, _ = split
     folds = load_folds(path, store)
     content = json.loads(path.read_text())
-    assert (folds.dataset, folds.data_hash, folds.hash) == ("toy", store.info.content_hash, content["hash"])
+    assert (folds.dataset, folds.data_hash, folds.hash) == (
+        "toy",
+        store.info.content_hash,
+        content["hash"],
+    )
     for k, fold in enumerate(content["folds"]):
-        assert [list(getattr(folds.fold(k), part)) for part in PARTS] == [fold[part] for part in PARTS]
+        assert [list(getattr(folds.fold(k), part)) for part in PARTS] == [
+            fold[part] for part in PARTS
+        ]
     with pytest.raises(DataError, match="no fold 4; folds are 0 to 3"):
         folds.fold(4)
 
 
-@pytest.mark.parametrize(("source", "target"), [("train", "validation"), ("train", "test"), ("validation", "test")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("train", "validation"), ("train", "test"), ("validation", "test")]
+)
 def test_a_group_that_crosses_is_refused(split, source, target):
     store, path, forge = split
 
@@ -134,12 +156,16 @@ def test_a_group_that_crosses_is_refused(split, source, target):
         case = fold[source].pop()
         fold[target].append(case)
         if target == "test":  # keep every case tested once: the crossing is all that is wrong
-            other = next(other for other in content["folds"] if other is not fold and case in other["test"])
+            other = next(
+                other for other in content["folds"] if other is not fold and case in other["test"]
+            )
             other["test"].remove(case)
             other["train"].append(case)
 
     forge(cross)
-    with pytest.raises(DataError, match=r"toy\.json: group 'g\d' crosses .* of fold \d; a group is never split"):
+    with pytest.raises(
+        DataError, match=r"toy\.json: group 'g\d' crosses .* of fold \d; a group is never split"
+    ):
         load_folds(path, store)
 
 
@@ -222,13 +248,13 @@ def test_a_file_without_folds_is_refused(split, text):
 def test_fewer_groups_than_folds_are_refused(tmp_path, groups, outer, message):
     make_store(tmp_path / "toy", groups)
     with pytest.raises(DataError, match=message):
-        write_folds(tmp_path / "toy", FoldsPart(outer=outer), tmp_path / "toy.json")
+        write_folds(tmp_path / "toy", FoldsSettings(outer=outer), tmp_path / "toy.json")
     assert not (tmp_path / "toy.json").exists()
 
 
 def test_few_groups_leave_one_for_validation(tmp_path):
     store = make_store(tmp_path / "toy", "aabbc")
-    write_folds(tmp_path / "toy", FoldsPart(outer=3, inner=4), tmp_path / "toy.json")
+    write_folds(tmp_path / "toy", FoldsSettings(outer=3, inner=4), tmp_path / "toy.json")
     folds = load_folds(tmp_path / "toy.json", store)
     for fold in folds.folds:
         assert [
@@ -242,14 +268,18 @@ sizes = st.lists(st.integers(1, 5), min_size=1, max_size=30)
 
 @given(sizes, st.integers(0, 2**32 - 1), st.tuples(st.integers(1, 100), st.integers(1, 100)))
 def test_a_smaller_share_of_the_training_groups_is_part_of_a_larger_one(sizes, seed, percents):
-    train = {f"c{group}_{case}": f"g{group}" for group, size in enumerate(sizes) for case in range(size)}
+    train = {
+        f"c{group}_{case}": f"g{group}" for group, size in enumerate(sizes) for case in range(size)
+    }
     groups = {**train, "v": "gv", "t": "gt"}
     fold = Fold(tuple(train), ("v",), ("t",))
     small, large = (fewer_groups(fold, groups, percent, seed) for percent in sorted(percents))
     assert set(small.train) <= set(large.train) <= set(fold.train)
     for share, percent in zip((small, large), sorted(percents), strict=True):
         kept = {groups[case] for case in share.train}
-        assert share.train == tuple(case for case in fold.train if groups[case] in kept), "groups stay whole, in order"
+        assert share.train == tuple(case for case in fold.train if groups[case] in kept), (
+            "groups stay whole, in order"
+        )
         assert len(kept) >= 1
         assert abs(len(kept) - max(1, percent * len(sizes) / 100)) <= 0.5
         assert (share.validation, share.test) == (fold.validation, fold.test)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from attnbench.catalog import Entry, read_entry
-from attnbench.data.fetch import fetch_dataset
+from attnbench.data.download.fetch import fetch_dataset
 from attnbench.data.read import read_cases
 from attnbench.errors import DataError
 
@@ -31,7 +31,9 @@ def volume(array: np.ndarray) -> bytes:
 def arrays(case: str) -> tuple[np.ndarray, np.ndarray]:
     """Two channels on a fourth axis, and a mask with both classes."""
     random = np.random.default_rng(CASES.index(case))
-    return random.normal(size=(5, 4, 3, 2)).astype(np.float32), random.integers(0, 3, (5, 4, 3)).astype(np.uint8)
+    return random.normal(size=(5, 4, 3, 2)).astype(np.float32), random.integers(
+        0, 3, (5, 4, 3)
+    ).astype(np.uint8)
 
 
 def task_files() -> dict[str, bytes]:
@@ -44,7 +46,9 @@ def task_files() -> dict[str, bytes]:
         files[f"Task99_Organ/imagesTr/._{case}.nii"] = b"left by a file browser"
         training.append({"image": f"./imagesTr/{case}.nii", "label": f"./labelsTr/{case}.nii"})
     files["Task99_Organ/imagesTs/organ_7.nii"] = volume(np.zeros((2, 2, 2), np.float32))
-    files["Task99_Organ/dataset.json"] = json.dumps({"training": training, "test": ["./imagesTs/organ_7.nii"]}).encode()
+    files["Task99_Organ/dataset.json"] = json.dumps(
+        {"training": training, "test": ["./imagesTs/organ_7.nii"]}
+    ).encode()
     return files
 
 
@@ -60,9 +64,28 @@ def packed(files: dict[str, bytes]) -> bytes:
 
 def organ_entry(folder: Path, archive: bytes) -> Entry:
     md5 = hashlib.md5(archive, usedforsecurity=False).hexdigest()
-    origin = {"kind": "archive", "url": "http://127.0.0.1/Task99_Organ.tar", "md5": md5, "page": "http://127.0.0.1"}
-    content = {"name": "organ", "title": "t", "task": "t", "modality": "m", "ndim": 3, "channels": 2, "cases": 2}
-    content |= {"classes": {1: "a", 2: "b"}, "groups": 2, "groups_inferred": True, "licence": "l", "citation": "c"}
+    origin = {
+        "kind": "archive",
+        "url": "http://127.0.0.1/Task99_Organ.tar",
+        "md5": md5,
+        "page": "http://127.0.0.1",
+    }
+    content = {
+        "name": "organ",
+        "title": "t",
+        "task": "t",
+        "modality": "m",
+        "ndim": 3,
+        "channels": 2,
+        "cases": 2,
+    }
+    content |= {
+        "classes": {1: "a", 2: "b"},
+        "groups": 2,
+        "groups_inferred": True,
+        "licence": "l",
+        "citation": "c",
+    }
     content |= {"spacing_unit": "mm", "reader": "nifti", "origin": origin}
     (folder / "organ.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return read_entry(folder / "organ.yaml")
@@ -98,7 +121,9 @@ def test_archive_without_a_file_it_needs(tmp_path, lost):
 
 
 def test_case_in_an_archive_that_breaks_the_contract(tmp_path):
-    files = task_files() | {"Task99_Organ/labelsTr/organ_2.nii": volume(np.full((5, 4, 3), 9, np.uint8))}
+    files = task_files() | {
+        "Task99_Organ/labelsTr/organ_2.nii": volume(np.full((5, 4, 3), 9, np.uint8))
+    }
     entry, raw = fetched(tmp_path, files)
     with pytest.raises(DataError, match=r"organ: case 'organ_2'.*\[9\]"):
         list(read_cases(entry, raw))

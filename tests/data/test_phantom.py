@@ -30,20 +30,28 @@ def sample(settings):
 
 
 def flat_field(case):
-    """The image with its slow multiplicative field divided out, as an analyst would who does not know it."""
+    """The image with its slow multiplicative field divided out, as an analyst would who does not
+    know it.
+    """
     image = case.image[0].astype(float)
     background = ndimage.binary_erosion(case.mask == 0, iterations=3)
     sigma = 0.15 * min(image.shape)
     weight = ndimage.gaussian_filter(background.astype(float), sigma)
-    field = ndimage.gaussian_filter(np.where(background, image, 0), sigma) / np.maximum(weight, 1e-6)
+    field = ndimage.gaussian_filter(np.where(background, image, 0), sigma) / np.maximum(
+        weight, 1e-6
+    )
     return image / field
 
 
 def measured_width(settings, group, blur):
-    """Width in pixels of the organ's edge: its step in intensity over the steepest slope against depth."""
+    """Width in pixels of the organ's edge: its step in intensity over the steepest slope against
+    depth.
+    """
     case = phantom_case(replace(settings, lesion_absent=1.0), group, 0, replace(EASY, blur=blur))
     edge = ndimage.distance_transform_edt(case.mask != VESSEL) > 3
-    depth = ndimage.distance_transform_edt(case.mask > 0) - ndimage.distance_transform_edt(case.mask == 0)
+    depth = ndimage.distance_transform_edt(case.mask > 0) - ndimage.distance_transform_edt(
+        case.mask == 0
+    )
     depth -= 0.5 * np.sign(depth)
     near = edge & (np.abs(depth) < 6)
     image = flat_field(case)
@@ -66,7 +74,11 @@ def test_the_catalog_gets_what_it_promises(settings):
     name = next(name for name in PHANTOMS if SETTINGS[name] is settings)
     entry = load_entry(name)
     small = entry.model_copy(
-        update={"reader": entry.reader.model_copy(update={"settings": {**entry.reader.settings, "groups": 3}})}
+        update={
+            "reader": entry.reader.model_copy(
+                update={"settings": {**entry.reader.settings, "groups": 3}}
+            )
+        }
     )
     cases = list(generate(small))
     assert len({case.case for case in cases}) == len(cases) == 3 * settings.cases_per_group
@@ -116,7 +128,9 @@ def test_difficulty_changes_the_image_and_never_the_reference(settings):
 
 def test_the_edge_is_as_wide_as_the_stated_blur_says(settings):
     blurs = (0.4, 0.9, 1.4, 2.0)
-    widths = np.mean([[measured_width(settings, group, blur) for blur in blurs] for group in range(6)], axis=0)
+    widths = np.mean(
+        [[measured_width(settings, group, blur) for blur in blurs] for group in range(6)], axis=0
+    )
     assert (np.diff(widths) > 0).all()
     assert stats.linregress(blurs, widths).rvalue > 0.95
 
@@ -124,7 +138,10 @@ def test_the_edge_is_as_wide_as_the_stated_blur_says(settings):
 def test_the_measured_contrast_is_the_stated_one(settings):
     contrasts = (2.0, 4.0, 6.0)
     measured = [
-        [measured_contrast(phantom_case(settings, group, 0, Difficulty(0.4, c, 0.0))) for c in contrasts]
+        [
+            measured_contrast(phantom_case(settings, group, 0, Difficulty(0.4, c, 0.0)))
+            for c in contrasts
+        ]
         for group in range(6)
     ]
     np.testing.assert_allclose(np.mean(measured, axis=0), contrasts, rtol=0.25)
@@ -152,15 +169,21 @@ def test_facts_are_spread_and_independent_of_group_and_of_each_other(settings):
             for case in range(4)
         ]
     )
-    for column, bounds in zip(facts.T, (settings.blur, settings.contrast, settings.clutter), strict=True):
-        assert stats.kstest(column, stats.uniform(bounds[0], bounds[1] - bounds[0]).cdf).pvalue > 0.001
+    for column, bounds in zip(
+        facts.T, (settings.blur, settings.contrast, settings.clutter), strict=True
+    ):
+        assert (
+            stats.kstest(column, stats.uniform(bounds[0], bounds[1] - bounds[0]).cdf).pvalue > 0.001
+        )
         assert stats.f_oneway(*column.reshape(100, 4)).pvalue > 0.001
     off_diagonal = np.corrcoef(facts.T)[np.triu_indices(3, 1)]
     assert np.abs(off_diagonal).max() < 4 / np.sqrt(len(facts))
 
 
 def test_the_classes_are_what_they_are_called(sample):
-    voxels = np.array([[np.sum(case.mask == label) for label in (ORGAN, LESION, VESSEL)] for case in sample])
+    voxels = np.array(
+        [[np.sum(case.mask == label) for label in (ORGAN, LESION, VESSEL)] for case in sample]
+    )
     organ, lesion, vessel = voxels.T
     assert (organ > lesion).all()
     assert np.median(organ) > 4 * np.median(lesion)
@@ -175,13 +198,18 @@ def test_vessels_are_thin_and_lesions_lie_in_the_organ(sample):
         assert np.median(radii) <= 1.5
         assert np.quantile(radii, 0.9) <= 3  # forks and crossings
         assert (ndimage.binary_dilation(vessel) & (case.mask == ORGAN)).any()
-        surroundings = ndimage.binary_dilation(case.mask == LESION, iterations=2) & (case.mask != LESION)
+        surroundings = ndimage.binary_dilation(case.mask == LESION, iterations=2) & (
+            case.mask != LESION
+        )
         if surroundings.any():
             assert np.mean(case.mask[surroundings] > 0) > 0.5
 
 
 def test_cases_of_a_group_look_alike(sample):
-    for measure in (lambda case: np.log(np.median(case.image)), lambda case: float(np.sum(case.mask > 0)) ** 0.5):
+    for measure in (
+        lambda case: np.log(np.median(case.image)),
+        lambda case: float(np.sum(case.mask > 0)) ** 0.5,
+    ):
         values = np.array([measure(case) for case in sample]).reshape(-1, 3)
         assert stats.f_oneway(*values).pvalue < 0.01
         assert values.var(axis=1, ddof=1).mean() < values.mean(axis=1).var(ddof=1)
@@ -192,7 +220,9 @@ def test_settings_that_do_not_fit_are_refused():
 
     def with_settings(**changes):
         settings = {**entry.reader.settings, **changes}
-        return entry.model_copy(update={"reader": entry.reader.model_copy(update={"settings": settings})})
+        return entry.model_copy(
+            update={"reader": entry.reader.model_copy(update={"settings": settings})}
+        )
 
     with pytest.raises(CatalogError, match=r"(?s)phantom2d.*blurr"):
         Settings.of(with_settings(blurr=[0, 1]))

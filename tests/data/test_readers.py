@@ -40,9 +40,18 @@ class Originals:
 
     def cases(self):
         with self.listing.open("w", newline="") as stream:
-            csv.writer(stream).writerows([("path", "bytes", "sha256", "role", "case", "group"), *self.rows])
+            csv.writer(stream).writerows(
+                [("path", "bytes", "sha256", "role", "case", "group"), *self.rows]
+            )
         origin = {"kind": "files", "url": "http://localhost/{path}", "page": "http://localhost"}
-        words = {"name": "toy", "title": "Toy", "task": "a", "modality": "b", "licence": "c", "citation": "d"}
+        words = {
+            "name": "toy",
+            "title": "Toy",
+            "task": "a",
+            "modality": "b",
+            "licence": "c",
+            "citation": "d",
+        }
         counts = {"cases": 1, "groups": 1, "groups_inferred": False, "listing": self.listing}
         entry = Entry(**words, **counts, **self.facts, origin=origin, reader=self.reader)
         return list(read_cases(entry, self.raw))
@@ -70,15 +79,15 @@ def test_drive_tiff_with_gif_masks(tmp_path):
     image, vessels, second, fov = colours(), BLOB, np.roll(BLOB, 1, 0), np.roll(BLOB, 2, 1)
     drive = Originals(tmp_path, "binary_mask", channels=3)
     drive.add("mask", "manual1/01.gif", grey(vessels)).add("fov", "mask/01.gif", grey(fov))
-    drive.add("mask_observer2", "manual2/01.gif", palette(second, (4, 2, 4), (252, 254, 252)))
+    drive.add("mask_second_rater", "manual2/01.gif", palette(second, (4, 2, 4), (252, 254, 252)))
     drive.add("image", "images/01.tif", image)
     case = drive.case()
     assert (case.case, case.group, case.spacing) == ("1", "a", (1.0, 1.0))
     np.testing.assert_array_equal(case.image, np.moveaxis(image, -1, 0))
     np.testing.assert_array_equal(case.mask, vessels)
     np.testing.assert_array_equal(case.fov, fov)
-    np.testing.assert_array_equal(case.observer2, second)
-    assert (case.mask.dtype, case.fov.dtype, case.observer2.dtype) == (np.uint8, bool, np.uint8)
+    np.testing.assert_array_equal(case.second_rater, second)
+    assert (case.mask.dtype, case.fov.dtype, case.second_rater.dtype) == (np.uint8, bool, np.uint8)
 
 
 def test_chase_jpeg_with_one_bit_masks(tmp_path):
@@ -90,7 +99,7 @@ def test_chase_jpeg_with_one_bit_masks(tmp_path):
     assert np.abs(case.image.astype(int) - np.moveaxis(smooth, -1, 0)).max() <= 3
     np.testing.assert_array_equal(case.mask, BLOB)
     np.testing.assert_array_equal(case.fov, ~BLOB)
-    assert case.observer2 is None
+    assert case.second_rater is None
 
 
 def test_palette_masks_are_read_by_index_and_images_as_one_channel(tmp_path):
@@ -108,8 +117,14 @@ def test_palette_masks_are_read_by_index_and_images_as_one_channel(tmp_path):
 
 
 def test_a_grey_picture_is_no_palette_mask(tmp_path):
-    files = Originals(tmp_path, "index_mask").add("image", "i.png", grey(BLOB)).add("mask", "m.png", grey(BLOB))
-    with pytest.raises(DataError, match=r"toy: case '1', file m.png: a palette picture is expected"):
+    files = (
+        Originals(tmp_path, "index_mask")
+        .add("image", "i.png", grey(BLOB))
+        .add("mask", "m.png", grey(BLOB))
+    )
+    with pytest.raises(
+        DataError, match=r"toy: case '1', file m.png: a palette picture is expected"
+    ):
         files.cases()
 
 
@@ -118,7 +133,9 @@ def test_nuclei_are_the_union_of_their_instances_and_alpha_is_dropped(tmp_path):
     one, two = np.zeros_like(BLOB), np.zeros_like(BLOB)
     one[:4, :4], two[3:6, 3:6] = True, True
     nuclei = Originals(tmp_path, "instance_masks", channels=3).add("image", "images/a.png", image)
-    nuclei.add("mask_instance", "masks/x.png", grey(one)).add("mask_instance", "masks/y.png", grey(two))
+    nuclei.add("mask_instance", "masks/x.png", grey(one)).add(
+        "mask_instance", "masks/y.png", grey(two)
+    )
     case = nuclei.case()
     np.testing.assert_array_equal(case.image, np.moveaxis(image[..., :3], -1, 0))
     np.testing.assert_array_equal(case.mask, one | two)
@@ -128,7 +145,12 @@ def axons(tmp_path, case="rat3_data9", **side):
     settings = {"masks": {"mask_myelin": 1, "mask_axon": 2}, "threshold": 127}
     reader = {"name": "class_masks", "settings": settings}
     files = Originals(tmp_path, reader, classes={1: "myelin", 2: "axon"}, spacing_unit="um")
-    files.add("image", f"rat3/{case}_SEM.png", Image.fromarray(np.dstack([grey(BLOB), grey(BLOB | True)])), case)
+    files.add(
+        "image",
+        f"rat3/{case}_SEM.png",
+        Image.fromarray(np.dstack([grey(BLOB), grey(BLOB | True)])),
+        case,
+    )
     soft = np.where(BLOB, 130, 120).astype(np.uint8)
     soft[5, 5] = 233
     files.add("mask_myelin", f"labels/{case}_myelin.png", soft, case)
@@ -158,8 +180,14 @@ def test_pixel_size_is_inherited_converted_and_turned_into_array_order(tmp_path)
     [
         ({}, r"file rat3/rat3_data9_SEM.png: no JSON file with the pixel size"),
         ({"rat3": {"PixelSize": [1, 1]}}, r"file rat3/rat3_SEM.json: .*PixelSizeUnits"),
-        ({"rat3": {"PixelSize": [1], "PixelSizeUnits": "um"}}, r"file rat3/rat3_SEM.json: .*\[x, y\]"),
-        ({"rat3": {"PixelSize": [1, 1], "PixelSizeUnits": "inch"}}, r"file rat3/rat3_SEM.json: .*inch"),
+        (
+            {"rat3": {"PixelSize": [1], "PixelSizeUnits": "um"}},
+            r"file rat3/rat3_SEM.json: .*\[x, y\]",
+        ),
+        (
+            {"rat3": {"PixelSize": [1, 1], "PixelSizeUnits": "inch"}},
+            r"file rat3/rat3_SEM.json: .*inch",
+        ),
     ],
 )
 def test_an_unknown_pixel_size_is_refused(tmp_path, side, message):
@@ -230,11 +258,23 @@ def poisoned(value):
     ("changes", "message"),
     [
         ({"mask_affine": shifted(0.75)}, "file labels/h.nii.gz: mask lies 1.00 voxels away"),
-        ({"mask": PARTS + np.float32(0.5)}, r"file labels/h.nii.gz: mask holds \d.5; classes are whole numbers"),
-        ({"mask": PARTS.astype(np.int16) + 256}, r"file labels/h.nii.gz: mask holds 25\d; classes are whole numbers"),
+        (
+            {"mask": PARTS + np.float32(0.5)},
+            r"file labels/h.nii.gz: mask holds \d.5; classes are whole numbers",
+        ),
+        (
+            {"mask": PARTS.astype(np.int16) + 256},
+            r"file labels/h.nii.gz: mask holds 25\d; classes are whole numbers",
+        ),
         ({"mask": PARTS * np.float32(np.nan)}, "file labels/h.nii.gz: mask holds nan"),
-        ({"mask": PARTS * 2}, r"file labels/h.nii.gz: mask holds \[4\]; .*0 background, 1 anterior, 2 posterior"),
-        ({"mask": PARTS[1:]}, r"file labels/h.nii.gz: mask has shape \(4, 6, 7\), its image \(5, 6, 7\)"),
+        (
+            {"mask": PARTS * 2},
+            r"file labels/h.nii.gz: mask holds \[4\]; .*0 background, 1 anterior, 2 posterior",
+        ),
+        (
+            {"mask": PARTS[1:]},
+            r"file labels/h.nii.gz: mask has shape \(4, 6, 7\), its image \(5, 6, 7\)",
+        ),
         ({"image": poisoned(np.nan)}, r"file images/h.nii.gz: 1 pixel\(s\) are NaN or infinite"),
         ({"image": poisoned(-np.inf)}, r"file images/h.nii.gz: 1 pixel\(s\) are NaN or infinite"),
         ({"channels": 4}, r"file images/h.nii.gz: image has shape \(1, 5, 6, 7\).*4 channel"),
@@ -251,7 +291,9 @@ def picture_pair(tmp_path, image=None, mask=None, **facts):
     return files.add("mask", "m.png", grey(BLOB) if mask is None else mask)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no picture"])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"no picture"]
+)
 @pytest.mark.parametrize("make", [picture_pair, volumes])
 @pytest.mark.parametrize("which", [0, 1])
 def test_an_unreadable_file_is_named(tmp_path, damage, make, which):
@@ -259,7 +301,9 @@ def test_an_unreadable_file_is_named(tmp_path, damage, make, which):
     path = files.rows[which][0]
     place = files.raw / path
     place.write_bytes(damage(place.read_bytes()))
-    with pytest.raises(DataError, match=rf"toy: case '1', file {path}: cannot be read: .*attnbench fetch"):
+    with pytest.raises(
+        DataError, match=rf"toy: case '1', file {path}: cannot be read: .*attnbench fetch"
+    ):
         files.cases()
 
 
@@ -287,14 +331,17 @@ def test_a_picture_that_breaks_its_contract_is_refused(tmp_path, files, message)
 def test_an_instance_of_another_shape_is_refused(tmp_path):
     files = Originals(tmp_path, "instance_masks").add("image", "i.png", grey(BLOB))
     files.add("mask_instance", "x.png", grey(BLOB)).add("mask_instance", "y.png", grey(BLOB.T))
-    with pytest.raises(DataError, match=r"case '1', file y.png: mask has shape \(17, 12\), its image \(12, 17\)"):
+    with pytest.raises(
+        DataError, match=r"case '1', file y.png: mask has shape \(17, 12\), its image \(12, 17\)"
+    ):
         files.cases()
 
 
 @pytest.mark.parametrize(
     ("role", "where", "message"),
-    [("fov", BLOB[1:], r"fov has shape \(11, 17\)"), ("fov", BLOB & False, "the field of view is empty"),
-     ("mask_observer2", BLOB.T, r"mask_observer2 has shape \(17, 12\)")],
+    [("fov", BLOB[1:], r"fov has shape \(11, 17\)"), ("fov", BLOB & False, "the field of view is "
+                                                                           "empty"),
+     ("mask_second_rater", BLOB.T, r"mask_second_rater has shape \(17, 12\)")],
 )  # fmt: skip
 def test_what_comes_with_a_picture_has_to_fit_it(tmp_path, role, where, message):
     files = picture_pair(tmp_path).add(role, "extra.png", grey(where))
@@ -304,7 +351,9 @@ def test_what_comes_with_a_picture_has_to_fit_it(tmp_path, role, where, message)
 
 def test_a_case_without_mask_or_with_two_is_refused(tmp_path):
     alone = Originals(tmp_path / "one", "binary_mask").add("image", "i.png", grey(BLOB))
-    with pytest.raises(DataError, match="case '1': no file has the role 'mask'; its files have the roles image"):
+    with pytest.raises(
+        DataError, match="case '1': no file has the role 'mask'; its files have the roles image"
+    ):
         alone.cases()
     two = picture_pair(tmp_path / "two").add("mask", "m2.png", grey(BLOB))
     with pytest.raises(DataError, match=r"case '1', file m2.png: 2 files have the role 'mask'"):

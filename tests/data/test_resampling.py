@@ -9,7 +9,12 @@ from PIL import Image
 from scipy import ndimage
 from torch.nn import functional
 
-from attnbench.data.resample import resample_image, resample_mask, shape_at_spacing, spacing_of_shape
+from attnbench.data.resample import (
+    resample_image,
+    resample_mask,
+    shape_at_spacing,
+    spacing_of_shape,
+)
 
 sides = st.integers(1, 23)
 seeds = st.integers(0, 2**32 - 1)
@@ -18,7 +23,9 @@ seeds = st.integers(0, 2**32 - 1)
 def ball(shape, radius, centre=None):
     centre = centre or [(n - 1) / 2 for n in shape]
     grid = np.meshgrid(*map(np.arange, shape), indexing="ij")
-    return (sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= radius**2).astype(np.uint8)
+    return (sum((g - c) ** 2 for g, c in zip(grid, centre, strict=True)) <= radius**2).astype(
+        np.uint8
+    )
 
 
 @given(seed=seeds, shape=st.tuples(sides, sides), new=st.tuples(sides, sides))
@@ -45,7 +52,9 @@ def test_a_linear_ramp_stays_the_same_ramp_in_physical_coordinates(n, m, axis):
     result = np.moveaxis(resample_image(ramp, new)[0], axis - 1, -1)
     expected = (np.arange(m) + 0.5) * n / m
     inner = slice(2, -2)
-    np.testing.assert_allclose(result[..., inner], np.broadcast_to(expected, result.shape)[..., inner], rtol=1e-5)
+    np.testing.assert_allclose(
+        result[..., inner], np.broadcast_to(expected, result.shape)[..., inner], rtol=1e-5
+    )
 
 
 def test_stripes_finer_than_the_working_grid_average_out():
@@ -72,7 +81,10 @@ def test_image_stays_within_its_range_and_mask_invents_no_class(seed, shape, new
 @given(seed=seeds, shape=st.tuples(sides, sides))
 def test_the_same_grid_changes_nothing(seed, shape):
     rng = np.random.default_rng(seed)
-    image, mask = rng.normal(size=(1, *shape)).astype(np.float32), rng.integers(0, 4, shape).astype(np.uint8)
+    image, mask = (
+        rng.normal(size=(1, *shape)).astype(np.float32),
+        rng.integers(0, 4, shape).astype(np.uint8),
+    )
     np.testing.assert_array_equal(resample_image(image, shape), image)
     np.testing.assert_array_equal(resample_mask(mask, shape), mask)
 
@@ -115,8 +127,16 @@ def test_a_single_foreground_voxel_survives_shrinking():
 @pytest.mark.parametrize("new", [(64, 80), (90, 70)])
 def test_enlarged_and_brought_back_as_documented_a_mask_is_the_same(new):
     mask = ball((32, 40), 10) + ball((32, 40), 5)
-    share = functional.one_hot(torch.from_numpy(resample_mask(mask, new)).long(), 3).movedim(-1, 0).float()
-    back = functional.interpolate(share[None], mask.shape, mode="bilinear", align_corners=False)[0].argmax(0).numpy()
+    share = (
+        functional.one_hot(torch.from_numpy(resample_mask(mask, new)).long(), 3)
+        .movedim(-1, 0)
+        .float()
+    )
+    back = (
+        functional.interpolate(share[None], mask.shape, mode="bilinear", align_corners=False)[0]
+        .argmax(0)
+        .numpy()
+    )
     assert np.mean(back != mask) < 0.01
     assert ndimage.center_of_mass(back) == pytest.approx(ndimage.center_of_mass(mask), abs=0.1)
 
@@ -130,4 +150,7 @@ def test_the_working_grid_covers_the_same_box(shape, spacing, target):
     new = shape_at_spacing(shape, spacing, target)
     box = np.multiply(shape, spacing)
     np.testing.assert_allclose(np.multiply(new, spacing_of_shape(shape, spacing, new)), box)
-    assert all(abs(n - size / t) <= 0.5 + 1e-9 or n == 1 for n, size, t in zip(new, box, target, strict=True))
+    assert all(
+        abs(n - size / t) <= 0.5 + 1e-9 or n == 1
+        for n, size, t in zip(new, box, target, strict=True)
+    )

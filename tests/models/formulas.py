@@ -33,7 +33,8 @@ def linear(layer, x):
 def normalise(norm, x):
     """Batch normalisation of (B, C, ...) with the running statistics."""
     mean, variance, weight, bias = (
-        spread(t[None], x.dim() - 2) for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        spread(t[None], x.dim() - 2)
+        for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
     )
     return (x - mean) / (variance + norm.eps).sqrt() * weight + bias
 
@@ -47,9 +48,19 @@ def convolve(layer, x, groups=1, dilation=1):
     total = torch.zeros(x.shape[0], weight.shape[0], *x.shape[2:], dtype=x.dtype)
     inputs, outputs = x.shape[1] // groups, weight.shape[0] // groups
     for tap in itertools.product(range(kernel), repeat=ndim):
-        moved = padded[(..., *(slice(t * dilation, t * dilation + n) for t, n in zip(tap, x.shape[2:], strict=True)))]
+        moved = padded[
+            (
+                ...,
+                *(
+                    slice(t * dilation, t * dilation + n)
+                    for t, n in zip(tap, x.shape[2:], strict=True)
+                ),
+            )
+        ]
         for group in range(groups):
             given = moved[:, group * inputs : (group + 1) * inputs]
             rows = slice(group * outputs, (group + 1) * outputs)
-            total[:, rows] += torch.einsum("oc,bc...->bo...", weight[(rows, slice(None), *tap)], given)
+            total[:, rows] += torch.einsum(
+                "oc,bc...->bo...", weight[(rows, slice(None), *tap)], given
+            )
     return total if layer.bias is None else total + spread(layer.bias[None], ndim)

@@ -10,7 +10,9 @@ class Strict(nn.Module):
     def __init__(self, inputs: int, classes: int, ndim: int, width: int = 4) -> None:
         super().__init__()
         conv = {2: nn.Conv2d, 3: nn.Conv3d}[ndim]
-        self.layers = nn.Sequential(conv(inputs, width, 3, padding=1), nn.ReLU(), conv(width, classes, 1))
+        self.layers = nn.Sequential(
+            conv(inputs, width, 3, padding=1), nn.ReLU(), conv(width, classes, 1)
+        )
 
     def forward(self, x):
         if any(side % 8 for side in x.shape[2:]):

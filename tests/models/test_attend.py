@@ -1,11 +1,13 @@
-"""Attention equals its formula in every form it is computed in, and holds memory linear in the number of queries."""
+"""Attention equals its formula in every form it is computed in, and holds memory linear in the
+number of queries.
+"""
 
 import pytest
 import torch
 from formulas import close, softmax
 
-from attnbench.models import create_mechanism
 from attnbench.models.attention._attend import SHORT, attend
+from attnbench.models.registry import create_mechanism
 
 
 def double(*shape):
@@ -29,14 +31,23 @@ def assert_equal_with_gradients(inputs, expected, actual):
 @pytest.mark.parametrize("queries", [1, 75, 84])  # of one case or two in one, two and four parts
 @pytest.mark.parametrize("sequences", [(1,), (2,), (5,), (2, 3)])
 def test_attention_equals_the_explicit_form_with_gradients(sequences, queries, keys):
-    inputs = double(*sequences, queries, 3), double(*sequences, keys, 3), double(*sequences, keys, 10)
+    inputs = (
+        double(*sequences, queries, 3),
+        double(*sequences, keys, 3),
+        double(*sequences, keys, 10),
+    )
     assert_equal_with_gradients(inputs, explicit(*inputs, 0.7), attend(*inputs, 0.7))
 
 
 @pytest.mark.parametrize("keys", [SHORT, SHORT + 1])
 @pytest.mark.parametrize("spread", [(), (2,), (5, 1)])
 def test_bias_is_added_to_the_scores(spread, keys):
-    inputs = double(5, 2, 7, 4), double(5, 2, keys, 4), double(5, 2, keys, 4), double(*spread, 7, keys)
+    inputs = (
+        double(5, 2, 7, 4),
+        double(5, 2, keys, 4),
+        double(5, 2, keys, 4),
+        double(*spread, 7, keys),
+    )
     *parts, bias = inputs
     assert_equal_with_gradients(inputs, explicit(*parts, 0.5, bias), attend(*parts, 0.5, bias))
 
@@ -57,9 +68,15 @@ def bytes_kept(module, x):
     return sum(size for pointer, size in kept.items() if pointer not in weights)
 
 
-@pytest.mark.parametrize(("name", "side"), [("self_attention", 8), ("dual_attention", 8), ("non_local", 16)])
+@pytest.mark.parametrize(
+    ("name", "side"), [("self_attention", 8), ("dual_attention", 8), ("non_local", 16)]
+)
 def test_memory_is_linear_in_positions(name, side):
-    """From the largest size whose pairs are held, where the explicit form would keep 256 times as much."""
+    """From the largest size whose pairs are held, where the explicit form would keep 256 times
+    as much.
+    """
     module = create_mechanism(name, 16, 2)
-    small, large = (bytes_kept(module, torch.randn(1, 16, s, s, requires_grad=True)) for s in (side, 4 * side))
+    small, large = (
+        bytes_kept(module, torch.randn(1, 16, s, s, requires_grad=True)) for s in (side, 4 * side)
+    )
     assert large < 17 * small

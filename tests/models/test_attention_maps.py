@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from attnbench.models import build_model
 from attnbench.models.attention_maps import attention_maps, mechanisms_with_map
-from attnbench.models.build import build_network
-from attnbench.models.names import has_map, model_words
-from attnbench.study import BackbonePart, ModelPart, parse_study
+from attnbench.models.build import build_model, build_network
+from attnbench.models.names import has_map, model_names
+from attnbench.study.models import BackboneSettings, ModelSettings
+from attnbench.study.settings import parse_study
 
 SIZE = {2: (24, 16), 3: (16, 8, 8)}
 both = pytest.mark.parametrize("ndim", [2, 3])
@@ -45,9 +45,13 @@ def test_map_of_a_gate_is_its_psi(ndim, randomise):
         for place, gate in mechanisms_with_map(network):
             skip, signal = inputs_of(gate, network, x)
             convolve = {2: F.conv2d, 3: F.conv3d}[ndim]
-            mixed = convolve(skip, gate.theta.weight, stride=2) + convolve(signal, gate.phi.weight, gate.phi.bias)
+            mixed = convolve(skip, gate.theta.weight, stride=2) + convolve(
+                signal, gate.phi.weight, gate.phi.bias
+            )
             psi = 1 / (1 + torch.exp(-convolve(mixed.clamp(min=0), gate.psi.weight, gate.psi.bias)))
-            torch.testing.assert_close(maps[place], on_input(on_input(psi, skip), x), rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(
+                maps[place], on_input(on_input(psi, skip), x), rtol=1e-9, atol=1e-9
+            )
 
 
 @both
@@ -58,15 +62,20 @@ def test_map_of_self_attention_is_the_mean_over_queries_of_an_explicit_softmax(n
         for place, module in mechanisms_with_map(network):
             (features,) = inputs_of(module, network, x)
             query, key = (
-                torch.einsum("oc,bcn->bno", layer.weight.flatten(1), features.flatten(2)) + layer.bias
+                torch.einsum("oc,bcn->bno", layer.weight.flatten(1), features.flatten(2))
+                + layer.bias
                 for layer in (module.query, module.key)
             )
             scores = torch.einsum("bnd,bmd->bnm", query, key)
             weights = torch.exp(scores - scores.amax(2, keepdim=True))
-            weights = (weights / weights.sum(2, keepdim=True)).mean(1).reshape(-1, 1, *features.shape[2:])
+            weights = (
+                (weights / weights.sum(2, keepdim=True)).mean(1).reshape(-1, 1, *features.shape[2:])
+            )
             torch.testing.assert_close(maps[place], on_input(weights, x), rtol=1e-9, atol=1e-12)
             positions = features[0, 0].numel()
-            torch.testing.assert_close(maps[place].flatten(1).mean(1), torch.full((2,), 1 / positions).double())
+            torch.testing.assert_close(
+                maps[place].flatten(1).mean(1), torch.full((2,), 1 / positions).double()
+            )
 
 
 @both
@@ -99,24 +108,43 @@ def test_map_lies_where_the_image_does_when_the_network_pads(ndim, randomise):
 
 def test_several_mechanisms_of_a_level_are_numbered_and_others_left_out():
     decoder = ["spatial_se", "eca", "simam"]
-    models = [{"name": "mixed", "slots": {"decoder": [{"name": n, "levels": [0]} for n in decoder]}}, "unet"]
+    models = [
+        {"name": "mixed", "slots": {"decoder": [{"name": n, "levels": [0]} for n in decoder]}},
+        "unet",
+    ]
     part = parse_study({"name": "s", "datasets": ["phantom2d"], "models": models}).model("mixed")
-    network = build_network(part, BackbonePart(widths=(4, 8)), 2, 1, 2, (8, 8))
+    network = build_network(part, BackboneSettings(widths=(4, 8)), 2, 1, 2, (8, 8))
     assert has_map(part)
-    assert list(attention_maps(network.eval(), torch.randn(1, 1, 8, 8))) == ["decoder0.0", "decoder0.1"]
+    assert list(attention_maps(network.eval(), torch.randn(1, 1, 8, 8))) == [
+        "decoder0.0",
+        "decoder0.1",
+    ]
 
 
-@pytest.mark.parametrize("word", model_words())
+@pytest.mark.parametrize("word", model_names())
 def test_which_models_have_a_map_is_known_without_building_them(word):
     with torch.device("meta"):
         network = build_model(word, 2, 1, 2, (16, 32))
-    part = ModelPart(name=word)
+    part = ModelSettings(name=word)
     assert has_map(part) == bool(list(mechanisms_with_map(network)))
-    assert not has_map(ModelPart(name=f"{word}-identity"))
+    assert not has_map(ModelSettings(name=f"{word}-identity"))
 
 
 def test_models_that_weight_channels_alone_have_no_map():
-    with_map = {word for word in model_words() if has_map(ModelPart(name=word))}
-    assert {"attention_gate", "cbam", "self_attention", "window_attention", "u_transformer"} <= with_map
-    without = {"unet", "squeeze_excitation", "eca", "channel_se", "selective_kernel", "channel_cross_fusion"}
+    with_map = {word for word in model_names() if has_map(ModelSettings(name=word))}
+    assert {
+        "attention_gate",
+        "cbam",
+        "self_attention",
+        "window_attention",
+        "u_transformer",
+    } <= with_map
+    without = {
+        "unet",
+        "squeeze_excitation",
+        "eca",
+        "channel_se",
+        "selective_kernel",
+        "channel_cross_fusion",
+    }
     assert not with_map & without

@@ -48,12 +48,16 @@ def test_a_recurrent_block_applies_one_unit_three_times():
     assert sorted(kernel.numel() for kernel in kernels) == [3 * 4, 4 * 4 * 9, 4 * 4 * 9]
 
 
-@pytest.mark.parametrize(("widths", "levels"), [((4, 8), 1), ((4, 8, 12), 1), (WIDTHS, 2), ((4, 4, 4, 4, 4, 4), 4)])
+@pytest.mark.parametrize(
+    ("widths", "levels"), [((4, 8), 1), ((4, 8, 12), 1), (WIDTHS, 2), ((4, 4, 4, 4, 4, 4), 4)]
+)
 def test_deep_supervision_has_a_head_at_all_but_the_two_deepest_resolutions(widths, levels):
     network = UNet(2, 1, 3, widths, deep_supervision=True)
     outputs = network(torch.randn(2, 1, 33, 64))
     outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
-    assert [tuple(x.shape) for x in outputs] == [(2, 3, -(-33 // 2**k), 64 // 2**k) for k in range(levels)]
+    assert [tuple(x.shape) for x in outputs] == [
+        (2, 3, -(-33 // 2**k), 64 // 2**k) for k in range(levels)
+    ]
     assert network.eval()(torch.randn(2, 1, 33, 64)).shape == (2, 3, 33, 64)
 
 
@@ -69,6 +73,11 @@ def test_deep_supervision_leaves_the_network_itself_as_it_is():
 def test_losses_of_deep_supervision_are_weighted_halves():
     masks = torch.randint(0, 3, (2, 8, 8))
     outputs = [torch.randn(2, 3, side, side) for side in (8, 4, 2)]
-    single = [torch.stack(dice_and_cross_entropy(x, masks[:, :: 8 // x.shape[2], :: 8 // x.shape[2]])) for x in outputs]
-    torch.testing.assert_close(losses_of(outputs, masks), (4 * single[0] + 2 * single[1] + single[2]) / 7)
+    single = [
+        torch.stack(dice_and_cross_entropy(x, masks[:, :: 8 // x.shape[2], :: 8 // x.shape[2]]))
+        for x in outputs
+    ]
+    torch.testing.assert_close(
+        losses_of(outputs, masks), (4 * single[0] + 2 * single[1] + single[2]) / 7
+    )
     assert torch.equal(losses_of(outputs[0], masks), single[0])

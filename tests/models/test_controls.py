@@ -11,20 +11,24 @@ from attnbench.models.build import build_model, build_network, find_match, refer
 from attnbench.models.controls import Pointwise, hidden_widths, mechanisms_in
 from attnbench.models.cost import count_flops, count_parameters
 from attnbench.models.matching import match_widths
-from attnbench.models.names import lacks, mechanism_names, model_words
+from attnbench.models.names import lacks, mechanism_names, model_names
 from attnbench.models.presets import PRESETS
 from attnbench.models.registry import create_mechanism, get_mechanism
 from attnbench.models.unet import UNet
-from attnbench.study import BackbonePart, ModelPart
+from attnbench.study.models import BackboneSettings, ModelSettings
 
 WIDTHS = (16, 32, 48)
-WORDS = [word for word in model_words() if word != "unet"]
+WORDS = [word for word in model_names() if word != "unet"]
 SCALED = [name for name in mechanism_names() if get_mechanism(name).scale]
 SOFTMAX = [name for name in mechanism_names() if get_mechanism(name).logits]
 
 
 def ndims(word):
-    names = {item.name for placed in PRESETS[word].values() for item in placed} if word in PRESETS else {word}
+    names = (
+        {item.name for placed in PRESETS[word].values() for item in placed}
+        if word in PRESETS
+        else {word}
+    )
     return set.intersection(*(set(get_mechanism(name).ndims) for name in names))
 
 
@@ -53,7 +57,9 @@ def test_identity_is_the_plain_unet_bit_for_bit_before_and_after_training(word):
     control, plain = seeded(f"{word}-identity"), seeded("unet")
     for _ in range(2):
         assert control.state_dict().keys() == plain.state_dict().keys()
-        assert all(torch.equal(a, b) for a, b in zip(control.parameters(), plain.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(control.parameters(), plain.parameters(), strict=True)
+        )
         control, plain = steps(control), steps(plain)
 
 
@@ -85,12 +91,16 @@ def test_random_trains_everything_but_the_mechanism(word):
     after = steps(control).state_dict()
     scales = {name for mechanism, _ in mechanisms_in(control.slots) for name in mechanism.scale}
     for key, value in before.items():
-        mechanism = key.startswith("slots.") and not any(key.endswith(f".{name}") for name in scales)
+        mechanism = key.startswith("slots.") and not any(
+            key.endswith(f".{name}") for name in scales
+        )
         assert torch.equal(value, after[key]) == mechanism, key
 
 
 def explicit_mean(module, x):
-    """What the mechanism gives when every position attends to all positions with the same weight."""
+    """What the mechanism gives when every position attends to all positions with the same
+    weight.
+    """
     mean = x.flatten(2).mean(2)[..., None, None].expand_as(x)
     if isinstance(module, get_mechanism("self_attention").module):
         return x + module.gamma * module.value(mean)
@@ -112,12 +122,18 @@ def test_uniform_silences_what_it_declares_and_nothing_else(name):
     assert all(not control.get_parameter(key).any() for key in silenced)
     for mechanism, module in mechanisms_in(control.slots):
         for pattern in mechanism.logits:
-            names = [f"{name}.{key}".lstrip(".") for name, owner in module.named_modules() for key in vars(owner)]
+            names = [
+                f"{name}.{key}".lstrip(".")
+                for name, owner in module.named_modules()
+                for key in vars(owner)
+            ]
             names += [key for key, _ in (*module.named_modules(), *module.named_parameters())]
             assert any(fnmatch(key, pattern) for key in names), pattern
 
 
-@pytest.mark.parametrize("name", ["self_attention", "non_local", "transformer", "multi_head_self_attention"])
+@pytest.mark.parametrize(
+    "name", ["self_attention", "non_local", "transformer", "multi_head_self_attention"]
+)
 def test_uniform_attention_maps_are_flat(name):
     control = steps(seeded(f"{name}-uniform"))
     for _, module in mechanisms_in(control.slots):
@@ -136,8 +152,11 @@ def test_conv1x1_has_the_nearest_number_of_parameters_and_no_mechanism(name, ndi
     placed = [module for module in control.modules() if isinstance(module, Pointwise)]
     channels = [module.first.in_channels for module in placed]
     assert placed
-    # Each of the pointwise blocks misses its target by at most half a hidden unit, or cannot be smaller than one.
-    assert abs(found - own) <= sum(channels) or all(module.first.out_channels == 1 for module in placed)
+    # Each of the pointwise blocks misses its target by at most half a hidden unit, or cannot be
+    # smaller than one.
+    assert abs(found - own) <= sum(channels) or all(
+        module.first.out_channels == 1 for module in placed
+    )
     assert control(torch.randn(2, 1, *[8] * ndim)).shape == (2, 2, *[8] * ndim)
 
 
@@ -160,12 +179,14 @@ def test_hidden_widths_are_the_nearest():
 @pytest.mark.parametrize(("word", "ndim"), FORMS)
 def test_matched_unets_are_within_tolerance(word, ndim, kind):
     patch = (16,) * ndim
-    part = BackbonePart(widths=WIDTHS)
-    match = find_match(ModelPart(name=f"{word}-{kind}"), part, ndim, 1, 2, patch)
-    matched = build_network(ModelPart(name=f"{word}-{kind}"), part, ndim, 1, 2, patch)
-    variant = build_network(ModelPart(name=word), part, ndim, 1, 2, patch)
+    part = BackboneSettings(widths=WIDTHS)
+    match = find_match(ModelSettings(name=f"{word}-{kind}"), part, ndim, 1, 2, patch)
+    matched = build_network(ModelSettings(name=f"{word}-{kind}"), part, ndim, 1, 2, patch)
+    variant = build_network(ModelSettings(name=word), part, ndim, 1, 2, patch)
     plain = UNet(ndim, 1, 2, match.widths)
-    assert [key for key, _ in matched.named_parameters()] == [key for key, _ in plain.named_parameters()]
+    assert [key for key, _ in matched.named_parameters()] == [
+        key for key, _ in plain.named_parameters()
+    ]
     assert count_parameters(matched) == count_parameters(plain)
     if kind == "parameters":
         found, target = count_parameters(matched), count_parameters(variant)
@@ -177,14 +198,16 @@ def test_matched_unets_are_within_tolerance(word, ndim, kind):
 
 @pytest.mark.parametrize("block", ["plain", "residual", "recurrent_residual"])
 def test_widths_are_found_for_every_kind_of_backbone(block):
-    part = BackbonePart(widths=WIDTHS, block=block, deep_supervision=True, norm="group")
-    match = find_match(ModelPart(name="attention_gate-parameters"), part, 2, 3, 4, (32, 32))
+    part = BackboneSettings(widths=WIDTHS, block=block, deep_supervision=True, norm="group")
+    match = find_match(ModelSettings(name="attention_gate-parameters"), part, 2, 3, 4, (32, 32))
     assert abs(match.difference) <= 0.01
 
 
 def test_a_target_out_of_reach_is_refused_with_the_nearest():
     with pytest.raises(ModelError, match=r"within 1% of 21; nearest: widths \[1, 2\] with 20 "):
-        match_widths((1, 1), 21, 0.01, lambda widths: 10 * widths[0] ** 2 + 5 * widths[0] * widths[1])
+        match_widths(
+            (1, 1), 21, 0.01, lambda widths: 10 * widths[0] ** 2 + 5 * widths[0] * widths[1]
+        )
 
 
 @pytest.mark.parametrize("control", ["gamma0", "uniform"])
@@ -193,7 +216,9 @@ def test_a_control_that_a_mechanism_cannot_have_is_refused_with_the_reason(word,
     if control not in lacks()[word]:
         build_model(f"{word}-{control}", 2, 1, 2, (16, 32))
         return
-    reason = {"gamma0": "no scale that starts at zero", "uniform": "no softmax over positions"}[control]
+    reason = {"gamma0": "no scale that starts at zero", "uniform": "no softmax over positions"}[
+        control
+    ]
     with pytest.raises(ModelError, match=reason):
         build_model(f"{word}-{control}", 2, 1, 2, (16, 32))
 

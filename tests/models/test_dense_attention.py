@@ -1,11 +1,13 @@
-"""Attention over all positions equals the explicit softmax form, forward and backward; its sizes are closed."""
+"""Attention over all positions equals the explicit softmax form, forward and backward; its sizes
+are closed.
+"""
 
 import pytest
 import torch
 from formulas import close, linear, softmax
 
-from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
+from attnbench.models.registry import create_mechanism
 
 C = 16
 SIZES = {2: (5, 6), 3: (3, 4, 5)}
@@ -15,7 +17,9 @@ both = pytest.mark.parametrize("ndim", [2, 3])
 def case(name, ndim, randomise, channels=C):
     module = randomise(create_mechanism(name, channels, ndim)).double().eval()
     generator = torch.Generator().manual_seed(5)
-    x = torch.randn(2, channels, *SIZES[ndim], generator=generator, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(
+        2, channels, *SIZES[ndim], generator=generator, dtype=torch.float64, requires_grad=True
+    )
     return module, x
 
 
@@ -46,7 +50,9 @@ def test_self_attention_equals_the_explicit_form_with_gradients(ndim, channels, 
 
 def test_self_attention_gradients_are_those_of_finite_differences(randomise):
     module = randomise(create_mechanism("self_attention", 8, 2)).double()
-    assert torch.autograd.gradcheck(module, torch.randn(1, 8, 3, 4, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(
+        module, torch.randn(1, 8, 3, 4, dtype=torch.float64, requires_grad=True)
+    )
 
 
 @pytest.mark.parametrize("name", ["self_attention", "dual_attention"])
@@ -74,7 +80,9 @@ def test_non_local_equals_the_explicit_form_with_gradients(ndim, randomise):
     y = (y - norm.running_mean[:, None]) / (norm.running_var[:, None] + norm.eps).sqrt()
     expected = x + (y * norm.weight[:, None] + norm.bias[:, None]).reshape(x.shape)
     close(module(x), expected)
-    for actual, exact in zip(gradients(module(x), module, x), gradients(expected, module, x), strict=True):
+    for actual, exact in zip(
+        gradients(module(x), module, x), gradients(expected, module, x), strict=True
+    ):
         close(actual, exact)
 
 
@@ -89,12 +97,16 @@ def test_dual_attention_equals_the_explicit_form_with_gradients(ndim, randomise)
     channels = torch.einsum("bcd,bdn->bcn", weights, flat)
     expected = x + (module.alpha * positions + module.beta * channels).reshape(x.shape)
     close(module(x), expected)
-    for actual, exact in zip(gradients(module(x), module, x), gradients(expected, module, x), strict=True):
+    for actual, exact in zip(
+        gradients(module(x), module, x), gradients(expected, module, x), strict=True
+    ):
         close(actual, exact)
 
 
 def test_channel_energies_of_dual_attention_keep_single_precision_under_autocast(randomise):
-    """Over 4096 positions half precision would round energies to steps of 16 and pick other channels."""
+    """Over 4096 positions half precision would round energies to steps of 16 and pick other
+    channels.
+    """
     module = randomise(create_mechanism("dual_attention", C, 2))
     module.alpha.data.zero_()
     x = torch.randn(1, C, 64, 64).relu()
@@ -114,4 +126,6 @@ def test_parameters_are_those_of_the_formulas(ndim, c):
         "dual_attention": projections + 2,
         "non_local": 3 * (c * c // 2 + c // 2) + (c * c // 2 + c) + 2 * c,
     }
-    assert {name: count_parameters(create_mechanism(name, c, ndim)) for name in expected} == expected
+    assert {
+        name: count_parameters(create_mechanism(name, c, ndim)) for name in expected
+    } == expected

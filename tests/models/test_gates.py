@@ -7,8 +7,8 @@ import torch
 from formulas import linear, normalise
 from torch.nn import functional as F
 
-from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
+from attnbench.models.registry import create_mechanism
 
 CHANNELS, GATE = 6, 10
 SIZES = {2: (6, 8), 3: (4, 6, 2)}
@@ -26,7 +26,11 @@ def strided_blocks(weight, x, ndim):
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_attention_gate_equals_the_papers_formula(ndim, randomise):
-    gate = randomise(create_mechanism("attention_gate", CHANNELS, ndim, gate_channels=GATE)).double().eval()
+    gate = (
+        randomise(create_mechanism("attention_gate", CHANNELS, ndim, gate_channels=GATE))
+        .double()
+        .eval()
+    )
     x = torch.randn(2, CHANNELS, *SIZES[ndim], dtype=torch.float64)
     signal = torch.randn(2, GATE, *(side // 2 for side in SIZES[ndim]), dtype=torch.float64)
 
@@ -41,11 +45,18 @@ def test_attention_gate_equals_the_papers_formula(ndim, randomise):
 
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_upsampled_gate_equals_its_formula(ndim, randomise):
-    gate = randomise(create_mechanism("attention_gate_upsampled", CHANNELS, ndim, gate_channels=GATE)).double().eval()
+    gate = (
+        randomise(create_mechanism("attention_gate_upsampled", CHANNELS, ndim, gate_channels=GATE))
+        .double()
+        .eval()
+    )
     x = torch.randn(2, CHANNELS, *SIZES[ndim], dtype=torch.float64)
     signal = torch.randn(2, GATE, *SIZES[ndim], dtype=torch.float64)
 
-    parts = [normalise(norm, linear(layer, y)) for (layer, norm), y in ((gate.theta, x), (gate.phi, signal))]
+    parts = [
+        normalise(norm, linear(layer, y))
+        for (layer, norm), y in ((gate.theta, x), (gate.phi, signal))
+    ]
     layer, norm = gate.psi
     alpha = 1 / (1 + torch.exp(-normalise(norm, linear(layer, (parts[0] + parts[1]).clamp(min=0)))))
 
@@ -60,7 +71,10 @@ def test_parameters_are_those_of_the_formulas(ndim):
     assert count_parameters(create_mechanism("attention_gate", c, ndim, gate_channels=g)) == paper
     inner = c // 2
     dialect = (c * inner + 3 * inner) + (g * inner + 3 * inner) + (inner + 1 + 2)
-    assert count_parameters(create_mechanism("attention_gate_upsampled", c, ndim, gate_channels=g)) == dialect
+    assert (
+        count_parameters(create_mechanism("attention_gate_upsampled", c, ndim, gate_channels=g))
+        == dialect
+    )
 
 
 def test_a_closed_gate_blocks_the_skip_and_an_open_one_passes_it():

@@ -1,4 +1,6 @@
-"""Attention along lines equals its formula, written out position by position; its sizes are closed."""
+"""Attention along lines equals its formula, written out position by position; its sizes are
+closed.
+"""
 
 import itertools
 import math
@@ -7,8 +9,8 @@ import pytest
 import torch
 from formulas import close, linear, normalise
 
-from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
+from attnbench.models.registry import create_mechanism
 
 SIZES = {2: (4, 5), 3: (3, 4, 2)}
 both = pytest.mark.parametrize("ndim", [2, 3])
@@ -49,7 +51,9 @@ def test_criss_cross_attends_twice_to_the_cross_of_each_position(ndim, randomise
         q, k, v = (linear(layer, expected) for layer in (module.query, module.key, module.value))
         result, mass = torch.empty_like(x), torch.zeros(2, *sides, dtype=x.dtype)
         for here in positions(sides):
-            cross = sorted({there for axis in range(ndim) for there in line(here, axis, sides[axis])})
+            cross = sorted(
+                {there for axis in range(ndim) for there in line(here, axis, sides[axis])}
+            )
             assert len(cross) == sum(sides) - (ndim - 1)
             weights = weigh([(at(q, here) * at(k, there)).sum(1) for there in cross])
             for there, weight in zip(cross, weights.unbind(-1), strict=True):
@@ -82,7 +86,9 @@ def explicit_axial(layer, x, axis, heads):
         keys = line(here, axis, sides[axis])
         for head in range(heads):
             part = slice(head * width, (head + 1) * width)
-            energies = [(at(q, here)[:, part] * at(k, there)[:, part]).sum(1) / width**0.5 for there in keys]
+            energies = [
+                (at(q, here)[:, part] * at(k, there)[:, part]).sum(1) / width**0.5 for there in keys
+            ]
             weights = weigh(energies)
             context = sum(at(v, there)[:, part] * weights[:, [i]] for i, there in enumerate(keys))
             attended[(slice(None), part, *here)] = context
@@ -124,7 +130,9 @@ def explicit_gated_axis(layer, x, axis, heads, span):
             product = (at(q, here) * at(k, there)).sum(2)
             from_query = at(q, here) @ r_q[:, offset(step)]
             from_key = at(k, there) @ r_k[:, 2 * span - 2 - offset(step)]
-            energies.append(scaled(product, 0) + g_q * scaled(from_query, 1) + g_k * scaled(from_key, 2))
+            energies.append(
+                scaled(product, 0) + g_q * scaled(from_query, 1) + g_k * scaled(from_key, 2)
+            )
         weights = weigh(energies)  # (B, heads, keys)
         values = sum(at(v, there) * weights[:, :, [i]] for i, there in enumerate(keys))
         places = sum(r_v[:, offset(i)] * weights[:, :, [i]] for i in range(len(keys)))
@@ -135,7 +143,9 @@ def explicit_gated_axis(layer, x, axis, heads, span):
 
 @both
 @pytest.mark.parametrize("span", [2, 64])
-def test_gated_axial_attention_equals_the_explicit_form_within_and_beyond_its_span(ndim, span, randomise):
+def test_gated_axial_attention_equals_the_explicit_form_within_and_beyond_its_span(
+    ndim, span, randomise
+):
     module, x = case("gated_axial_attention", ndim, randomise, heads=4, span=span)
     y = normalise(module.reduce[1], linear(module.reduce[0], x)).clamp(min=0)
     for axis, layer in enumerate(module.axes):
@@ -146,7 +156,9 @@ def test_gated_axial_attention_equals_the_explicit_form_within_and_beyond_its_sp
 @both
 @pytest.mark.parametrize("name", ["axial_attention", "gated_axial_attention"])
 def test_map_gives_every_line_the_same_total(name, ndim, randomise):
-    """The positions of a line share a total of 1; so the map's total is the mean number of lines over the axes."""
+    """The positions of a line share a total of 1; so the map's total is the mean number of lines
+    over the axes.
+    """
     module, x = case(name, ndim, randomise)
     lines = [math.prod(SIZES[ndim]) / side for side in SIZES[ndim]]
     total = torch.full((2,), sum(lines) / ndim, dtype=torch.float64)
@@ -154,7 +166,9 @@ def test_map_gives_every_line_the_same_total(name, ndim, randomise):
 
 
 def test_gates_of_gated_axial_attention_learn():
-    """Behind the normalisation a gate changes the output; before it, training would not see the gate."""
+    """Behind the normalisation a gate changes the output; before it, training would not see the
+    gate.
+    """
     module = create_mechanism("gated_axial_attention", 16, 2).double()
     module(torch.randn(2, 16, 5, 6, dtype=torch.float64)).square().sum().backward()
     assert all((layer.gates.grad.abs() > 1e-6).all() for layer in module.axes)
@@ -170,4 +184,6 @@ def test_parameters_are_those_of_the_formulas(ndim):
         "axial_attention": axial,
         "gated_axial_attention": 2 * (c * c + 2 * c) + ndim * axis,
     }
-    assert {name: count_parameters(create_mechanism(name, c, ndim)) for name in expected} == expected
+    assert {
+        name: count_parameters(create_mechanism(name, c, ndim)) for name in expected
+    } == expected

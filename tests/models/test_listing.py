@@ -12,8 +12,8 @@ from attnbench.cli import app
 from attnbench.models.build import build_model
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
 from attnbench.models.listing import axes_of
-from attnbench.models.names import model_words
-from attnbench.study import ModelPart
+from attnbench.models.names import model_names
+from attnbench.study.models import ModelSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,10 +26,12 @@ def rows():
 
 
 def test_every_model_is_listed_with_its_own_size(rows):
-    assert list(rows) == list(model_words())
+    assert list(rows) == list(model_names())
     for word in ("unet", "cbam", "u_transformer"):
         network = build_model(word, 2, 1, 2)
-        assert rows[word]["parameters"] == sum(parameter.numel() for parameter in network.parameters())
+        assert rows[word]["parameters"] == sum(
+            parameter.numel() for parameter in network.parameters()
+        )
     assert rows["cbam"]["year"] == 2018 and "Woo" in rows["cbam"]["paper"]
     assert rows["attention_gate"]["slots"] == ["skip"]
 
@@ -43,7 +45,7 @@ def test_the_page_is_current():
 @pytest.mark.parametrize(("name", "ndim"), [("zoo_small", 2), ("zoo_small_3d", 3)])
 def test_the_zoo_studies_hold_every_model(name, ndim):
     models = [model.name for model in load_study(ROOT / f"studies/{name}.yaml").models]
-    assert models == [word for word in model_words() if ndim in axes_of(ModelPart(name=word))]
+    assert models == [word for word in model_names() if ndim in axes_of(ModelSettings(name=word))]
 
 
 def saved_bytes(network, x):
@@ -57,10 +59,16 @@ def saved_bytes(network, x):
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         outputs = network(x)
-    return sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in parameters) if outputs.any() else 0
+    return (
+        sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in parameters)
+        if outputs.any()
+        else 0
+    )
 
 
-@pytest.mark.parametrize("word", ["unet", "self_attention", "cbam", "axial_attention", "window_attention"])
+@pytest.mark.parametrize(
+    "word", ["unet", "self_attention", "cbam", "axial_attention", "window_attention"]
+)
 def test_activations_are_what_a_real_step_keeps(word):
     network = build_model(word, 2, 1, 2, (8, 16)).train()
     expected = saved_bytes(network, torch.randn(1, 1, 32, 32))

@@ -1,4 +1,6 @@
-"""Mechanisms of convolutions, pooling and channel contexts equal their papers' formulas; their sizes are closed."""
+"""Mechanisms of convolutions, pooling and channel contexts equal their papers' formulas; their
+sizes are closed.
+"""
 
 import itertools
 import math
@@ -9,8 +11,8 @@ import torch
 from formulas import close, convolve, linear, normalise, sigmoid, softmax, spread
 
 from attnbench.errors import ModelError
-from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
+from attnbench.models.registry import create_mechanism
 
 C = 12
 SIZES = {2: (5, 6), 3: (3, 4, 5)}
@@ -52,7 +54,9 @@ def test_spatial_attention_of_sa_unet(ndim, randomise):
 
 @both
 def test_triplet_attention_rotates_every_axis_to_the_front(ndim, randomise):
-    """As in the paper: the tensor is rotated so that the axis takes the channels' place, gated there, rotated back."""
+    """As in the paper: the tensor is rotated so that the axis takes the channels' place, gated
+    there, rotated back.
+    """
     module, x = case("triplet_attention", ndim, randomise)
     total, weights = 0, 0
     for axis, (convolution, norm) in enumerate(module.gates, start=1):
@@ -126,7 +130,10 @@ def test_polarised_self_attention(ndim, layout, randomise):
         pooled = torch.einsum("bcn,bn->bc", linear(module.channel_value, x).flatten(2), query)
         wide, norm = linear(module.expand[0], pooled), module.expand[1]
         centred = wide - wide.mean(1, keepdim=True)
-        normal = centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt() * norm.weight + norm.bias
+        normal = (
+            centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt() * norm.weight
+            + norm.bias
+        )
         return spread(sigmoid(normal), ndim)
 
     def by_position(x):
@@ -146,9 +153,21 @@ def test_polarised_self_attention(ndim, layout, randomise):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("polarized_self_attention", {"layout": "both"}, "layout is 'both'; allowed: parallel, sequential"),
-        ("spatial_attention", {"kernel_size": 4}, "kernel_size is 4; allowed: odd numbers, nearest 5"),
-        ("triplet_attention", {"kernel_size": 6}, "kernel_size is 6; allowed: odd numbers, nearest 7"),
+        (
+            "polarized_self_attention",
+            {"layout": "both"},
+            "layout is 'both'; allowed: parallel, sequential",
+        ),
+        (
+            "spatial_attention",
+            {"kernel_size": 4},
+            "kernel_size is 4; allowed: odd numbers, nearest 5",
+        ),
+        (
+            "triplet_attention",
+            {"kernel_size": 6},
+            "kernel_size is 6; allowed: odd numbers, nearest 7",
+        ),
     ],
 )
 def test_refuses_impossible_options(name, options, message):
@@ -166,7 +185,12 @@ def test_parameters_are_those_of_the_formulas(ndim, c):
         "triplet_attention": (ndim + 1) * (2 * 7**ndim + 2),
         "large_kernel_attention": c * 5**ndim + c + c * 7**ndim + c + c * c + c,
         "linear_attention": 3 * (c * half + half) + half * c + c,
-        "selective_kernel": 2 * (c * c // math.gcd(c, 32) * 3**ndim + 2 * c) + c * hidden + 2 * hidden + 2 * hidden * c,
+        "selective_kernel": 2 * (c * c // math.gcd(c, 32) * 3**ndim + 2 * c)
+        + c * hidden
+        + 2 * hidden
+        + 2 * hidden * c,
         "polarized_self_attention": c + 3 * c * half + half * c + 2 * c,
     }
-    assert {name: count_parameters(create_mechanism(name, c, ndim)) for name in expected} == expected
+    assert {
+        name: count_parameters(create_mechanism(name, c, ndim)) for name in expected
+    } == expected

@@ -13,7 +13,7 @@ from attnbench.errors import ModelError
 from attnbench.models.names import mechanism_names
 from attnbench.models.registry import create_mechanism, get_mechanism
 from attnbench.models.unet import UNet
-from attnbench.study import SLOTS, Placement
+from attnbench.study.models import SLOTS, Placement
 
 NAMES = mechanism_names()
 FORMS = [(name, ndim) for name in NAMES for ndim in get_mechanism(name).ndims]
@@ -21,7 +21,9 @@ CHANNELS = 16
 GATE_CHANNELS = 24
 EVEN = {2: (8, 12), 3: (4, 6, 8)}
 ODD = {2: (7, 5), 3: (3, 5, 7)}
-every_form = pytest.mark.parametrize(("name", "ndim"), FORMS, ids=[f"{name}-{ndim}d" for name, ndim in FORMS])
+every_form = pytest.mark.parametrize(
+    ("name", "ndim"), FORMS, ids=[f"{name}-{ndim}d" for name, ndim in FORMS]
+)
 
 
 @cache
@@ -29,7 +31,9 @@ def _built(name, ndim):
     found = get_mechanism(name)
     channels = (CHANNELS, 2 * CHANNELS) if found.joint else CHANNELS
     torch.manual_seed(0)
-    return create_mechanism(name, channels, ndim, gate_channels=GATE_CHANNELS if found.gate else None)
+    return create_mechanism(
+        name, channels, ndim, gate_channels=GATE_CHANNELS if found.gate else None
+    )
 
 
 def build(name, ndim):
@@ -58,7 +62,10 @@ def inputs(name, size, batch=2, seed=1):
 
 def apply(function, arguments):
     """The same arguments with `function` applied to each tensor."""
-    return tuple([function(x) for x in item] if isinstance(item, list) else function(item) for item in arguments)
+    return tuple(
+        [function(x) for x in item] if isinstance(item, list) else function(item)
+        for item in arguments
+    )
 
 
 def features(arguments):
@@ -117,7 +124,8 @@ def test_gradients_reach_every_parameter_and_input(name, ndim, randomise):
         assert x.grad.isfinite().all() and x.grad.any()
     for key, parameter in module.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), key
-        # A bias may have a gradient of zero: before a normalisation, or added to all keys of a softmax.
+        # A bias may have a gradient of zero: before a normalisation, or added to all keys of a
+        # softmax.
         assert parameter.grad.any() or key.endswith("bias"), key
 
 
@@ -126,7 +134,10 @@ def test_evaluation_treats_each_case_alone_and_repeats_exactly(name, ndim, rando
     module = randomise(build(name, ndim)).double().eval()
     arguments = apply(torch.Tensor.double, inputs(name, EVEN[ndim], batch=3))
     together = run(module, arguments)
-    assert all(torch.equal(first, second) for first, second in zip(together, run(module, arguments), strict=True))
+    assert all(
+        torch.equal(first, second)
+        for first, second in zip(together, run(module, arguments), strict=True)
+    )
     for case in range(3):
         alone = run(module, apply(lambda x, case=case: x[case : case + 1], arguments))
         for y, expected in zip(alone, together, strict=True):
@@ -142,14 +153,20 @@ def test_saved_and_loaded_weights_give_the_same_output(name, ndim, randomise):
     other = build(name, ndim).eval()
     other.load_state_dict(torch.load(file, weights_only=True))
     arguments = inputs(name, ODD[ndim])
-    assert all(torch.equal(a, b) for a, b in zip(run(module, arguments), run(other, arguments), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(run(module, arguments), run(other, arguments), strict=True)
+    )
 
 
 @every_form
 def test_mixed_precision_is_near_single_precision(name, ndim):
     module = build(name, ndim)
-    # A joint mechanism sees patches: were there only one, batch normalisation would blow up its rounding.
-    arguments = inputs(name, tuple((3 if get_mechanism(name).joint else 1) * side for side in EVEN[ndim]))
+    # A joint mechanism sees patches: were there only one, batch normalisation would blow up its
+    # rounding.
+    arguments = inputs(
+        name, tuple((3 if get_mechanism(name).joint else 1) * side for side in EVEN[ndim])
+    )
     expected = run(module, arguments)
     module = build(name, ndim)
     with torch.autocast("cpu", torch.bfloat16):
@@ -203,7 +220,9 @@ def largest_tensor(name, side):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_never_holds_a_value_per_pair_of_positions(name):
-    """With twice the side, pairs of positions grow 16 times, pairs of a position and a line 8 times."""
+    """With twice the side, pairs of positions grow 16 times, pairs of a position and a line 8
+    times.
+    """
     assert largest_tensor(name, 48) <= 8 * largest_tensor(name, 24)
 
 
@@ -247,7 +266,9 @@ def test_refuses_an_option_it_does_not_have(name):
 def test_refuses_a_number_of_axes_it_has_no_form_for(name):
     ndims = get_mechanism(name).ndims
     for ndim in {2, 3, 4}.difference(ndims):
-        with pytest.raises(ModelError, match=f"has no {ndim}-D form; allowed: 2-D{', 3-D' if 3 in ndims else ''}$"):
+        with pytest.raises(
+            ModelError, match=f"has no {ndim}-D form; allowed: 2-D{', 3-D' if 3 in ndims else ''}$"
+        ):
             create_mechanism(name, CHANNELS, ndim, gate_channels=GATE_CHANNELS)
 
 
@@ -258,7 +279,12 @@ def test_refuses_to_be_built_without_its_gate(name):
 
 
 @pytest.mark.parametrize(
-    "name", [found.name for found in map(get_mechanism, NAMES) if "heads" in found.options() and not found.joint]
+    "name",
+    [
+        found.name
+        for found in map(get_mechanism, NAMES)
+        if "heads" in found.options() and not found.joint
+    ],
 )
 def test_refuses_channels_that_do_not_split_into_heads_and_names_the_nearest(name):
     with pytest.raises(ModelError, match=rf"{CHANNELS + 1}.*nearest.* \d+"):
@@ -266,5 +292,7 @@ def test_refuses_channels_that_do_not_split_into_heads_and_names_the_nearest(nam
 
 
 def test_an_unknown_mechanism_is_refused_with_the_nearest_name():
-    with pytest.raises(ModelError, match="no mechanism 'self_atention'; did you mean 'self_attention'"):
+    with pytest.raises(
+        ModelError, match="no mechanism 'self_atention'; did you mean 'self_attention'"
+    ):
         create_mechanism("self_atention", CHANNELS, 2)

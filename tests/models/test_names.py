@@ -9,12 +9,11 @@ import pytest
 import torch
 
 import attnbench.models
-from attnbench.models import build_model
-from attnbench.models.build import slots_of
-from attnbench.models.names import mechanism_names, mechanisms_of, model_words
+from attnbench.models.build import build_model, slots_of
+from attnbench.models.names import mechanism_names, mechanisms_of, model_names
 from attnbench.models.presets import PRESETS
 from attnbench.models.registry import get_mechanism
-from attnbench.study import ModelPart
+from attnbench.study.models import ModelSettings
 
 
 def test_each_public_file_registers_the_one_mechanism_of_its_name():
@@ -29,11 +28,11 @@ def test_each_public_file_registers_the_one_mechanism_of_its_name():
 def test_names_are_sorted_words_of_a_study():
     names = mechanism_names()
     assert list(names) == sorted(names)
-    assert all(ModelPart(name=name).name == name for name in names)
+    assert all(ModelSettings(name=name).name == name for name in names)
 
 
 def test_names_are_known_without_torch():
-    code = "import sys; from attnbench.models.names import model_words as n; assert n() and 'torch' not in sys.modules"
+    code = "import sys; from attnbench.models.names import model_names as n; assert n() and 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -50,21 +49,21 @@ def test_names_are_known_without_torch():
     ],
 )
 def test_mechanisms_of_a_model_are_those_it_places(model, used):
-    assert mechanisms_of(ModelPart.model_validate(model)) == used
+    assert mechanisms_of(ModelSettings.model_validate(model)) == used
 
 
 def test_words_of_models_are_unet_the_mechanisms_and_the_presets():
-    assert model_words()[0] == "unet"
-    assert set(model_words()) == {"unet", *mechanism_names(), *PRESETS}
+    assert model_names()[0] == "unet"
+    assert set(model_names()) == {"unet", *mechanism_names(), *PRESETS}
     assert not set(PRESETS) & {"unet", *mechanism_names()}
 
 
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_preset_builds_like_the_study_that_writes_it_out(name, ndim):
-    written_out = ModelPart(name="mine", slots=PRESETS[name])
-    assert slots_of(ModelPart(name=name)) == written_out.slots
-    assert mechanisms_of(ModelPart(name=name)) == mechanisms_of(written_out)
+    written_out = ModelSettings(name="mine", slots=PRESETS[name])
+    assert slots_of(ModelSettings(name=name)) == written_out.slots
+    assert mechanisms_of(ModelSettings(name=name)) == mechanisms_of(written_out)
     network = build_model(name, ndim, in_channels=1, classes=3, widths=(16, 32, 64))
     assert network(torch.randn(1, 1, *(9, 14, 10)[:ndim])).shape == (1, 3, *(9, 14, 10)[:ndim])
 

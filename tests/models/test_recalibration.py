@@ -1,4 +1,6 @@
-"""Mechanisms that weight channels or positions equal their papers' formulas, written out; their sizes are closed."""
+"""Mechanisms that weight channels or positions equal their papers' formulas, written out; their
+sizes are closed.
+"""
 
 import math
 
@@ -6,8 +8,8 @@ import pytest
 import torch
 from formulas import close, convolve, linear, normalise, sigmoid, spread
 
-from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
+from attnbench.models.registry import create_mechanism
 
 SIZES = {2: (5, 6), 3: (3, 4, 5)}
 C = 32
@@ -54,7 +56,10 @@ def test_cbam_weights_channels_then_positions(ndim, randomise):
     module, x = case("cbam", ndim, randomise)
     first, _, second = module.excite
     flat = x.reshape(2, C, -1)
-    total = sum(linear(second, linear(first, pooled).clamp(min=0)) for pooled in (flat.mean(2), flat.max(2).values))
+    total = sum(
+        linear(second, linear(first, pooled).clamp(min=0))
+        for pooled in (flat.mean(2), flat.max(2).values)
+    )
     y = x * spread(sigmoid(total), ndim)
     pooled = torch.stack([y.max(1).values, y.sum(1) / C], dim=1)
     convolution, norm = module.spatial
@@ -93,7 +98,9 @@ def test_bam_trains_on_a_batch_of_one_with_running_statistics(randomise):
     assert not torch.equal(norm.running_mean, before)
 
 
-@pytest.mark.parametrize(("channels", "kernel"), [(8, 3), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)])
+@pytest.mark.parametrize(
+    ("channels", "kernel"), [(8, 3), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)]
+)
 def test_eca_kernel_grows_with_the_channels(channels, kernel):
     """|log2(C) / 2 + 1 / 2| is 2, 3, 3.5, 4, 4.5, 5, 6; even floors are raised to the next odd number."""
     module = create_mechanism("eca", channels, 2)
@@ -134,7 +141,10 @@ def test_global_context_adds_one_context_to_every_position(ndim, randomise):
     first, norm, _, second = module.transform
     hidden = linear(first, context)
     centred = hidden - hidden.mean(1, keepdim=True)
-    hidden = centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt() * norm.weight + norm.bias
+    hidden = (
+        centred / (centred.square().mean(1, keepdim=True) + norm.eps).sqrt() * norm.weight
+        + norm.bias
+    )
     close(module(x), x + spread(linear(second, hidden.clamp(min=0)), ndim))
     close(module.attention_map(x).flatten(1), weights)
 
@@ -157,4 +167,6 @@ def test_parameters_are_those_of_the_formulas(ndim, channels):
         "coordinate_attention": (c * h32 + 3 * h32) + ndim * (h32 * c + c),
         "global_context": (c + 1) + (c * h16 + h16) + 2 * h16 + (h16 * c + c),
     }
-    assert {name: count_parameters(create_mechanism(name, c, ndim)) for name in expected} == expected
+    assert {
+        name: count_parameters(create_mechanism(name, c, ndim)) for name in expected
+    } == expected

@@ -1,4 +1,6 @@
-"""Transformer mechanisms equal their papers' formulas, written out over heads and positions; their sizes are closed."""
+"""Transformer mechanisms equal their papers' formulas, written out over heads and positions;
+their sizes are closed.
+"""
 
 import itertools
 import math
@@ -7,8 +9,8 @@ import pytest
 import torch
 from formulas import close, linear, normalise, sigmoid, softmax
 
-from attnbench.models import create_mechanism
 from attnbench.models.describe import count_parameters
+from attnbench.models.registry import create_mechanism
 
 C, G = 16, 24
 SIZES = {2: (6, 4), 3: (4, 6, 2)}
@@ -29,7 +31,9 @@ def depthwise(layer, x):
     padded = torch.nn.functional.pad(x, [1, 1] * ndim)
     total = torch.zeros_like(x)
     for tap in itertools.product(range(3), repeat=ndim):
-        window = padded[(..., *(slice(t, t + side) for t, side in zip(tap, x.shape[2:], strict=True)))]
+        window = padded[
+            (..., *(slice(t, t + side) for t, side in zip(tap, x.shape[2:], strict=True)))
+        ]
         total = total + layer.weight[(slice(None), 0, *tap)].reshape(1, -1, *[1] * ndim) * window
     return total if layer.bias is None else total + layer.bias.reshape(1, -1, *[1] * ndim)
 
@@ -67,7 +71,12 @@ def encode(x):
 def multi_head(attention, source, values):
     """Of (B, C, N): head by head, query by query. Also the mean weight of each key."""
     q, k, v = (
-        linear(layer, x) for layer, x in ((attention.query, source), (attention.key, source), (attention.value, values))
+        linear(layer, x)
+        for layer, x in (
+            (attention.query, source),
+            (attention.key, source),
+            (attention.value, values),
+        )
     )
     width = q.shape[1] // attention.heads
     outputs, received = [], 0
@@ -93,10 +102,16 @@ def test_multi_head_self_attention_of_u_transformer(ndim, channels, randomise):
 @both
 def test_cross_attention_filters_the_skip_by_what_the_decoder_attends_to(ndim, randomise):
     module = build("cross_attention", ndim, randomise, gate_channels=G)
-    x, gate = features(2, C, *SIZES[ndim]), features(2, G, *(side // 2 for side in SIZES[ndim]), seed=4)
+    x, gate = (
+        features(2, C, *SIZES[ndim]),
+        features(2, G, *(side // 2 for side in SIZES[ndim]), seed=4),
+    )
     source = torch.relu(normalise(module.theta[1], linear(module.theta[0], encode(gate))))
     encoded = encode(x)
-    corners = [encoded[(..., *(slice(start, None, 2) for start in c))] for c in itertools.product((0, 1), repeat=ndim)]
+    corners = [
+        encoded[(..., *(slice(start, None, 2) for start in c))]
+        for c in itertools.product((0, 1), repeat=ndim)
+    ]
     pooled = torch.stack(corners).amax(0)
     values = torch.relu(normalise(module.phi[1], linear(module.phi[0], pooled)))
     attended, _ = multi_head(module.attention, source.flatten(2), values.flatten(2))
@@ -123,14 +138,18 @@ def test_transformer_is_a_pre_norm_encoder(ndim, randomise):
 
 
 def interpolate_line(x, axis, count):
-    """Linear interpolation of one axis to `count` points, the first and last of which are the ends."""
+    """Linear interpolation of one axis to `count` points, the first and last of which are the
+    ends.
+    """
     side = x.shape[axis]
     points = []
     for point in range(count):
         place = point * (side - 1) / (count - 1)
         low = min(int(place), side - 1)
         high = min(low + 1, side - 1)
-        points.append(x.select(axis, low) * (1 - (place - low)) + x.select(axis, high) * (place - low))
+        points.append(
+            x.select(axis, low) * (1 - (place - low)) + x.select(axis, high) * (place - low)
+        )
     return torch.stack(points, dim=axis)
 
 
@@ -162,16 +181,23 @@ def test_efficient_self_attention_of_utnet(ndim, odd, randomise):
                 scores.append((product + table[offset, head]) / math.sqrt(width))
             weights = softmax(torch.stack(scores, dim=1))
             for index, key in enumerate(cells):
-                attended[(slice(None), rows, *position)] += weights[:, index, None] * v[(slice(None), rows, *key)]
+                attended[(slice(None), rows, *position)] += (
+                    weights[:, index, None] * v[(slice(None), rows, *key)]
+                )
                 received[(slice(None), *key)] += weights[:, index] / (heads * math.prod(sides))
     y = x + linear(module.output[1], depthwise(module.output[0], attended))
     close(module(x), y + linear(module.mix[2], torch.relu(normalise(module.mix[0], y))))
     mode = {2: "bilinear", 3: "trilinear"}[ndim]
-    close(module.attention_map(x), torch.nn.functional.interpolate(received[:, None], sides, mode=mode))
+    close(
+        module.attention_map(x),
+        torch.nn.functional.interpolate(received[:, None], sides, mode=mode),
+    )
 
 
 def swin_block(block, x, window):
-    """Position by position: which positions share its window is decided in the image, nothing is padded or rolled."""
+    """Position by position: which positions share its window is decided in the image, nothing is
+    padded or rolled.
+    """
     sides, heads = x.shape[2:], block.heads
     width, table = x.shape[1] // heads, block.bias.table
     shifts = [window // 2 if block.shifted and side > window else 0 for side in sides]
@@ -192,11 +218,15 @@ def swin_block(block, x, window):
                 offset = 0
                 for mine, theirs in zip(position, other, strict=True):
                     offset = offset * (2 * window - 1) + mine - theirs + window - 1
-                product = (q[(slice(None), rows, *position)] * k[(slice(None), rows, *other)]).sum(1)
+                product = (q[(slice(None), rows, *position)] * k[(slice(None), rows, *other)]).sum(
+                    1
+                )
                 scores.append(product / math.sqrt(width) + table[offset, head])
             weights = softmax(torch.stack(scores, dim=1))
             for index, other in enumerate(members):
-                attended[(slice(None), rows, *position)] += weights[:, index, None] * v[(slice(None), rows, *other)]
+                attended[(slice(None), rows, *position)] += (
+                    weights[:, index, None] * v[(slice(None), rows, *other)]
+                )
     y = x + linear(block.output, attended)
     return y + mlp(block.mlp, layer_norm(block.mlp_norm, y))
 
@@ -235,7 +265,10 @@ def test_channel_cross_fusion_attends_over_the_channels_of_all_skips(ndim, rando
     ).double()
     module.eval()
     fine = {2: (8, 6), 3: (4, 6, 8)}[ndim]  # 6 is no multiple of the patch
-    skips = [features(2, widths[0], *fine), features(2, widths[1], *(side // 2 for side in fine), seed=4)]
+    skips = [
+        features(2, widths[0], *fine),
+        features(2, widths[1], *(side // 2 for side in fine), seed=4),
+    ]
     grid = [math.ceil(side / patch) for side in fine]
     cells = list(itertools.product(*map(range, grid)))
     sequences = []
@@ -258,9 +291,13 @@ def test_channel_cross_fusion_attends_over_the_channels_of_all_skips(ndim, rando
             mixed = 0
             for head in range(heads):
                 own, all_rows = (slice(head * n, (head + 1) * n) for n in (widths[level], total))
-                scores = torch.einsum("bcn,bkn->bck", query[:, own], key[:, all_rows]) / math.sqrt(total)
+                scores = torch.einsum("bcn,bkn->bck", query[:, own], key[:, all_rows]) / math.sqrt(
+                    total
+                )
                 centred = scores - scores.mean((1, 2), keepdim=True)
-                weights = softmax(centred / (centred.square().mean((1, 2), keepdim=True) + 1e-5).sqrt())
+                weights = softmax(
+                    centred / (centred.square().mean((1, 2), keepdim=True) + 1e-5).sqrt()
+                )
                 mixed = mixed + torch.einsum("bck,bkn->bcn", weights, value[:, all_rows]) / heads
                 received += weights.sum(1) / (heads * total)
             y = x + linear(layer.attention.output[level], mixed)
@@ -268,7 +305,9 @@ def test_channel_cross_fusion_attends_over_the_channels_of_all_skips(ndim, rando
         sequences = after
     for level, (skip, y) in enumerate(zip(skips, module(skips), strict=True)):
         rebuild = module.rebuild[level]
-        mixed = normalise(rebuild.norm, linear(rebuild.mix, layer_norm(module.norms[level], sequences[level])))
+        mixed = normalise(
+            rebuild.norm, linear(rebuild.mix, layer_norm(module.norms[level], sequences[level]))
+        )
         expected = skip.clone()
         for index, cell in enumerate(cells):
             place = (..., *(slice(rebuild.patch * c, rebuild.patch * (c + 1)) for c in cell))
@@ -289,7 +328,13 @@ def test_channel_cross_fusion_takes_any_levels(ndim):
 def test_parameters_are_those_of_the_formulas(ndim, c):
     taps, mlp4 = 3**ndim, 8 * c * c + 5 * c
     window = {2: 7, 3: 4}[ndim]
-    swin = (3 * c * c + 3 * c) + (c * c + c) + 4 * c + mlp4 + (2 * window - 1) ** ndim * max(1, c // 32)
+    swin = (
+        (3 * c * c + 3 * c)
+        + (c * c + c)
+        + 4 * c
+        + mlp4
+        + (2 * window - 1) ** ndim * max(1, c // 32)
+    )
     expected = {
         "multi_head_self_attention": 4 * c * c,
         "cross_attention": 4 * c * c + (G * c + c) + 2 * (c * c + c) + 3 * 2 * c,
@@ -298,7 +343,10 @@ def test_parameters_are_those_of_the_formulas(ndim, c):
         "window_attention": swin,
         "shifted_window_attention": 2 * swin,
     }
-    found = {name: count_parameters(create_mechanism(name, c, ndim, gate_channels=G)) for name in expected}
+    found = {
+        name: count_parameters(create_mechanism(name, c, ndim, gate_channels=G))
+        for name in expected
+    }
     assert found == expected
 
 
@@ -306,8 +354,13 @@ def test_parameters_are_those_of_the_formulas(ndim, c):
 def test_parameters_of_channel_cross_fusion_are_those_of_the_formula(ndim):
     widths, heads, patches = (4, 8, 12), 4, (16, 8, 4)
     total = sum(widths)
-    embedding = sum(c * c * p**ndim + c + c * 3**ndim + c for c, p in zip(widths, patches, strict=True))
+    embedding = sum(
+        c * c * p**ndim + c + c * 3**ndim + c for c, p in zip(widths, patches, strict=True)
+    )
     layer = 2 * heads * total**2 + 2 * total
     layer += sum(heads * c * c + c * c + 2 * 2 * c + 8 * c * c + 5 * c for c in widths)
     rebuild = sum(2 * c + c * c + c + 2 * c for c in widths)
-    assert count_parameters(create_mechanism("channel_cross_fusion", widths, ndim)) == embedding + 4 * layer + rebuild
+    assert (
+        count_parameters(create_mechanism("channel_cross_fusion", widths, ndim))
+        == embedding + 4 * layer + rebuild
+    )

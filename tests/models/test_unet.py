@@ -1,4 +1,6 @@
-"""The one U-Net: any size, closed parameter count, one backbone for every model, every slot wired."""
+"""The one U-Net: any size, closed parameter count, one backbone for every model, every slot
+wired.
+"""
 
 import itertools
 
@@ -8,19 +10,25 @@ from torch import nn
 from torch.nn import functional as F
 
 from attnbench.errors import ModelError
-from attnbench.models import build_model
 from attnbench.models.attention.eca import ECA
 from attnbench.models.attention.spatial_se import SpatialSE
+from attnbench.models.build import build_model
 from attnbench.models.describe import count_parameters
 from attnbench.models.layers import InstanceNorm
 from attnbench.models.names import mechanism_names
 from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet, pad_to_multiple
-from attnbench.study import SLOTS, Placement
+from attnbench.study.models import SLOTS, Placement
 
 WIDTHS = (8, 16, 32)
 BACKBONE = ("encoder.", "up.", "decoder.", "head.")
-STARTS_AS_NOTHING = ("self_attention", "non_local", "dual_attention", "criss_cross", "global_context")
+STARTS_AS_NOTHING = (
+    "self_attention",
+    "non_local",
+    "dual_attention",
+    "criss_cross",
+    "global_context",
+)
 both = pytest.mark.parametrize("ndim", [2, 3])
 
 
@@ -46,9 +54,15 @@ def test_parameter_count_is_the_closed_formula(ndim, widths, blocks):
     inputs, classes, kernel = 2, 5, 3**ndim
 
     def level(before, after):
-        return kernel * before * after + 2 * after + (blocks - 1) * (kernel * after * after + 2 * after)
+        return (
+            kernel * before * after
+            + 2 * after
+            + (blocks - 1) * (kernel * after * after + 2 * after)
+        )
 
-    encoder = sum(level(before, after) for before, after in zip((inputs, *widths[:-1]), widths, strict=True))
+    encoder = sum(
+        level(before, after) for before, after in zip((inputs, *widths[:-1]), widths, strict=True)
+    )
     up = sum(2**ndim * coarse * fine + fine for fine, coarse in itertools.pairwise(widths))
     decoder = sum(level(2 * fine, fine) for fine in widths[:-1])
     head = widths[0] * classes + classes
@@ -73,7 +87,9 @@ def test_every_slot_and_level_is_visited_once_in_the_order_of_the_data(ndim):
     for name, module in network.named_modules():
         if isinstance(module, SpatialSE):
             place = name.split(".")[-2]
-            module.register_forward_hook(lambda _, given, __, place=place: visits.append((place, given[0].shape)))
+            module.register_forward_hook(
+                lambda _, given, __, place=place: visits.append((place, given[0].shape))
+            )
     x = image(ndim)
     network(x)
     places = ["encoder0", "encoder1", "bottleneck2", "skip1", "decoder1", "skip0", "decoder0"]
@@ -84,13 +100,19 @@ def test_every_slot_and_level_is_visited_once_in_the_order_of_the_data(ndim):
     assert visits == expected
 
 
-@pytest.mark.parametrize("place", ["encoder0", "encoder1", "bottleneck2", "skip0", "skip1", "decoder0", "decoder1"])
+@pytest.mark.parametrize(
+    "place", ["encoder0", "encoder1", "bottleneck2", "skip0", "skip1", "decoder0", "decoder1"]
+)
 def test_what_a_slot_returns_is_what_the_network_goes_on_with(place):
     slot, level = place[:-1], int(place[-1])
-    network = UNet(2, 1, 2, WIDTHS, slots={slot: [Placement(name="spatial_se", levels=(level,))]}).eval()
+    network = UNet(
+        2, 1, 2, WIDTHS, slots={slot: [Placement(name="spatial_se", levels=(level,))]}
+    ).eval()
     (probe,) = (module for module in network.modules() if isinstance(module, SpatialSE))
     plain = UNet(2, 1, 2, WIDTHS).eval()
-    plain.load_state_dict({key: value for key, value in network.state_dict().items() if key.startswith(BACKBONE)})
+    plain.load_state_dict(
+        {key: value for key, value in network.state_dict().items() if key.startswith(BACKBONE)}
+    )
     x = image(2)
     probe.register_forward_hook(lambda _, given, result: given[0])
     assert torch.equal(network(x), plain(x))
@@ -132,7 +154,9 @@ def test_zero_initialised_mechanisms_start_as_exactly_the_baseline(name, trainin
     assert torch.equal(variant(x), plain(x))
 
 
-@pytest.mark.parametrize(("name", "deeper"), [("attention_gate", 1), ("attention_gate_upsampled", 0)])
+@pytest.mark.parametrize(
+    ("name", "deeper"), [("attention_gate", 1), ("attention_gate_upsampled", 0)]
+)
 def test_coarse_and_upsampled_gates_receive_their_own_signal(name, deeper):
     network = UNet(2, 1, 2, WIDTHS, slots={"skip": [Placement(name=name)]})
     seen = []
@@ -145,31 +169,41 @@ def test_coarse_and_upsampled_gates_receive_their_own_signal(name, deeper):
 
 
 @pytest.mark.parametrize(
-    ("name", "levels"), [("self_attention", {"decoder0", "decoder1"}), ("non_local", {"encoder1", "encoder2"})]
+    ("name", "levels"),
+    [("self_attention", {"decoder0", "decoder1"}), ("non_local", {"encoder1", "encoder2"})],
 )
 def test_deepest_levels_are_the_default(name, levels):
     widths = (8, 8, 8, 8) if name == "non_local" else (8, 8, 8)
     network = build_model(name, 2, 1, 2, widths)
     module = get_mechanism(name).module
-    assert {key.split(".")[-2] for key, found in network.named_modules() if isinstance(found, module)} == levels
+    assert {
+        key.split(".")[-2] for key, found in network.named_modules() if isinstance(found, module)
+    } == levels
 
 
 @pytest.mark.parametrize(
-    ("slot", "level", "allowed"), [("decoder", 2, "0, 1"), ("bottleneck", 0, "2"), ("encoder", 7, "0, 1")]
+    ("slot", "level", "allowed"),
+    [("decoder", 2, "0, 1"), ("bottleneck", 0, "2"), ("encoder", 7, "0, 1")],
 )
 def test_a_level_that_does_not_exist_is_refused(slot, level, allowed):
     slots = {slot: [Placement(name="eca", levels=(level,))]}
-    with pytest.raises(ModelError, match=f"slot '{slot}' has no level {level}; allowed: {allowed}$"):
+    with pytest.raises(
+        ModelError, match=f"slot '{slot}' has no level {level}; allowed: {allowed}$"
+    ):
         UNet(2, 1, 2, WIDTHS, slots=slots)
 
 
 def test_mechanisms_of_one_place_follow_each_other():
-    slots = {"decoder": [Placement(name="eca", levels=(0,)), Placement(name="spatial_se", levels=(0,))]}
+    slots = {
+        "decoder": [Placement(name="eca", levels=(0,)), Placement(name="spatial_se", levels=(0,))]
+    }
     network = UNet(2, 1, 2, WIDTHS, slots=slots)
     passed = []
     for module in network.modules():
         if isinstance(module, ECA | SpatialSE):
-            module.register_forward_hook(lambda layer, given, result: passed.append((type(layer), given[0], result)))
+            module.register_forward_hook(
+                lambda layer, given, result: passed.append((type(layer), given[0], result))
+            )
     network(image(2))
     (first, _, between), (second, received, _) = passed
     assert (first, second) == (ECA, SpatialSE) and received is between
@@ -184,7 +218,9 @@ def test_the_norm_of_the_network_is_the_one_asked_for():
 
 @both
 def test_instance_norm_equals_torchs_forward_and_backward(ndim):
-    """torch's own, in double precision, is the slow path; single precision stays within 1e-5 of it."""
+    """torch's own, in double precision, is the slow path; single precision stays within 1e-5 of
+    it.
+    """
     torch.manual_seed(0)
     norm = InstanceNorm(5, affine=True)
     weight, bias = torch.randn(2, 5)

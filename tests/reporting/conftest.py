@@ -1,4 +1,6 @@
-"""A finished study in a temporary folder: synthetic cases, predictions and scores, then the project's own analysis."""
+"""A finished study in a temporary folder: synthetic cases, predictions and scores, then the
+project's own analysis.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from attnbench.analysis.best import best_table
+from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.case_choice import shown_cases
 from attnbench.analysis.cost import cost
 from attnbench.analysis.difficulty import interactions, read_difficulty, strata
@@ -21,15 +24,15 @@ from attnbench.analysis.rank_tests import friedman_table, nemenyi_table
 from attnbench.analysis.ranks import rank_table, rankings
 from attnbench.analysis.reliability import reliability
 from attnbench.analysis.runs import learning, missing_runs, read_object, study_runs
-from attnbench.analysis.table import arrange, read_scores
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
-from attnbench.data.store import DatasetInfo, write_store
+from attnbench.data.info import DatasetInfo
+from attnbench.data.write import write_store
 from attnbench.files import write_csv, write_json
-from attnbench.layout import Run
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.run import origin_of
-from attnbench.study import Study, parse_study
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study, parse_study
 
 WriteStudy = Callable[..., Study]
 SHAPES = {2: (56, 72), 3: (30, 26, 18)}
@@ -51,7 +54,9 @@ def finished_study(
     analysed: bool = True,
     metrics: Sequence[str] = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd"),
 ) -> Study:
-    """A study whose runs have all finished except `failed` (dataset, model, fold); models get better down the list."""
+    """A study whose runs have all finished except `failed` (dataset, model, fold); models get
+    better down the list.
+    """
     study = parse_study(
         {
             "name": "synthetic",
@@ -70,7 +75,9 @@ def finished_study(
         write_store(study.layout.prepared(dataset), prepared, _info(dataset))
         for run in (run for run in study.runs() if run.dataset == dataset):
             if (run.dataset, run.model, run.fold) not in failed:
-                rows += _write_run(study, run, [case for k, case in enumerate(prepared) if k % 4 // 2 == run.fold])
+                rows += _write_run(
+                    study, run, [case for k, case in enumerate(prepared) if k % 4 // 2 == run.fold]
+                )
         for place, model in enumerate(models):
             facts = {
                 "dataset": dataset,
@@ -92,7 +99,10 @@ def _analyse(study: Study) -> None:
     scores = read_scores(layout.scores)
     datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
     blocks = arrange(scores, datasets, models, study.metrics)
-    names = {name: {str(key): word for key, word in load_entry(name).classes.items()} for name in datasets}
+    names = {
+        name: {str(key): word for key, word in load_entry(name).classes.items()}
+        for name in datasets
+    }
     described = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
     runs = study_runs(layout, study.runs(), scores)
     ranked, hard = rankings(blocks), read_difficulty(layout, datasets)
@@ -122,10 +132,20 @@ def _random(*words: object) -> np.random.Generator:
 
 def _info(dataset: str) -> DatasetInfo:
     entry = load_entry(dataset)
-    same = ("name", "title", "task", "modality", "ndim", "channels", "classes", "spacing_unit", "groups_inferred")
+    same = (
+        "name",
+        "title",
+        "task",
+        "modality",
+        "ndim",
+        "channels",
+        "classes",
+        "spacing_unit",
+        "groups_inferred",
+    )
     return DatasetInfo(
         **{key: getattr(entry, key) for key in (*same, "licence", "citation")},
-        normalisation="zscore", spacing=None, size=None, resampled=False, has_fov=False, has_observer2=False,
+        normalisation="zscore", spacing=None, size=None, resampled=False, has_fov=False, has_second_rater=False,
     )  # fmt: skip
 
 
@@ -141,8 +161,15 @@ def _cases(dataset: str, number: int) -> Iterator[PreparedCase]:
         noise = _random(dataset, k).normal(size=(entry.channels, *shape)) * 0.5
         image = (gaussian_filter(mask.astype(float), 1)[None] + noise).astype(np.float32)
         spacing = (1.0,) * entry.ndim
-        truths = {"blur": k / number, "contrast": 1 - k / number, "clutter": (k * 3 % number) / number}
-        measured = {"difficulty_clutter": (k * 7 % number) / number, "difficulty_contrast_to_noise": 4 - k / number}
+        truths = {
+            "blur": k / number,
+            "contrast": 1 - k / number,
+            "clutter": (k * 3 % number) / number,
+        }
+        measured = {
+            "difficulty_clutter": (k * 7 % number) / number,
+            "difficulty_contrast_to_noise": 4 - k / number,
+        }
         yield PreparedCase(
             f"case_{k:02d}", f"group_{k // 2:02d}", image, mask, mask, spacing, spacing,
             facts={**measured, **(truths if dataset.startswith("phantom") else {})},
@@ -158,7 +185,9 @@ def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[d
     np.savez_compressed(folder / "predictions.npz", **masks)
     step = np.arange(0, 1001, 50)
     noise = _random(run).normal(size=len(step)) * 0.02
-    history = pd.DataFrame({"step": step, "loss": 1.2 * np.exp(-step / 300) + 0.2 - 0.01 * place + noise})
+    history = pd.DataFrame(
+        {"step": step, "loss": 1.2 * np.exp(-step / 300) + 0.2 - 0.01 * place + noise}
+    )
     history["validation_dice"] = np.where(
         step % 100 == 0, 0.85 + 0.005 * place - 0.7 * np.exp(-step / 250) + noise, np.nan
     )
@@ -170,20 +199,32 @@ def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[d
         "precision": "float32",
     }
     hashes = {"data_hash": "d", "folds_hash": "f", "recipe_hash": "r"}
-    memory = {"peak_memory_bytes": 3 * 2**28, "energy_j": None, "parameters": 480_000, "steps": 1000}
+    memory = {
+        "peak_memory_bytes": 3 * 2**28,
+        "energy_j": None,
+        "parameters": 480_000,
+        "steps": 1000,
+    }
     write_json(folder / "run.json", {**hashes, **facts, **memory, **origin_of(run)})
     rows = [row for case in tested for row in _score_rows(study, run, case, masks[case.case])]
     write_csv(folder / "scores.csv", pd.DataFrame(rows))
-    bins = [row for case in tested for row in _calibration_rows(run.dataset, case, masks[case.case])]
+    bins = [
+        row for case in tested for row in _calibration_rows(run.dataset, case, masks[case.case])
+    ]
     columns = ["case", "class", "bin", "voxels", "probability", "observed"]
     write_csv(folder / "calibration.csv", pd.DataFrame(bins, columns=columns))
     return rows
 
 
-def _calibration_rows(dataset: str, case: PreparedCase, prediction: np.ndarray) -> Iterator[tuple[object, ...]]:
+def _calibration_rows(
+    dataset: str, case: PreparedCase, prediction: np.ndarray
+) -> Iterator[tuple[object, ...]]:
     """A network that is as sure of what it predicts (0.93) as of what it does not (0.07)."""
     for value in load_entry(dataset).classes:
-        for place, probability, chosen in ((1, 0.07, prediction != value), (13, 0.93, prediction == value)):
+        for place, probability, chosen in (
+            (1, 0.07, prediction != value),
+            (13, 0.93, prediction == value),
+        ):
             if chosen.any():
                 observed = (case.mask[chosen] == value).mean()
                 yield case.case, value, place, int(chosen.sum()), probability, observed
@@ -199,7 +240,9 @@ def _prediction(run: Run, case: PreparedCase, roughness: float) -> np.ndarray:
     return result
 
 
-def _score_rows(study: Study, run: Run, case: PreparedCase, prediction: np.ndarray) -> Iterator[dict[str, object]]:
+def _score_rows(
+    study: Study, run: Run, case: PreparedCase, prediction: np.ndarray
+) -> Iterator[dict[str, object]]:
     entry = load_entry(run.dataset)
     for value in entry.classes:
         found, wanted = prediction == value, case.mask == value

@@ -10,8 +10,8 @@ from attnbench.data.store import CaseStore
 from attnbench.files import write_csv
 from attnbench.models.names import has_map
 from attnbench.reporting.figures import draw_figure
-from attnbench.reporting.names import figure_names
-from attnbench.study import Study, parse_study
+from attnbench.reporting.words import figure_names
+from attnbench.study.settings import Study, parse_study
 
 PLACES = ("encoder1", "encoder0", "decoder0", "bottleneck2")
 MANY = (
@@ -24,13 +24,19 @@ def write_maps(study: Study, dataset: str) -> None:
     """Made-up maps of every model on the cases that figures show."""
     random = np.random.default_rng(5)
     store = CaseStore.open(study.layout.prepared(dataset))
-    shown = pd.read_csv(study.layout.analysis / "cases.csv", dtype={"case": "str"}).query("dataset == @dataset")
+    shown = pd.read_csv(study.layout.analysis / "cases.csv", dtype={"case": "str"}).query(
+        "dataset == @dataset"
+    )
     for model in (part.name for part in study.models if has_map(part)):
         path = study.layout.attention(dataset, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         shapes = {case: store.original_shape(store.index(case)) for case in shown["case"]}
         np.savez(
-            path, **{case: random.gamma(2, 0.5, (len(PLACES), *s)).astype(np.float16) for case, s in shapes.items()}
+            path,
+            **{
+                case: random.gamma(2, 0.5, (len(PLACES), *s)).astype(np.float16)
+                for case, s in shapes.items()
+            },
         )
         rows = [
             {
@@ -56,12 +62,17 @@ def test_each_model_shows_its_last_map_at_the_finest_level(write_study):
     for dataset in ("retina_drive", "phantom3d"):
         write_maps(study, dataset)
         rows = drawn(study, dataset)
-        shown = pd.read_csv(study.layout.analysis / "cases.csv", dtype={"case": "str"}).query("dataset == @dataset")
+        shown = pd.read_csv(study.layout.analysis / "cases.csv", dtype={"case": "str"}).query(
+            "dataset == @dataset"
+        )
         assert set(rows["model"]) == {"attention_gate", "self_attention"}
         assert set(rows["place"]) == {"decoder0"}
         assert list(rows.query("model == 'attention_gate'")["case"]) == list(shown["case"])
         for model, own in rows.groupby("model"):
-            table = pd.read_csv(study.layout.attention(dataset, str(model)).with_suffix(".csv"), dtype={"case": "str"})
+            table = pd.read_csv(
+                study.layout.attention(dataset, str(model)).with_suffix(".csv"),
+                dtype={"case": "str"},
+            )
             beside = table.query("place == 'decoder0'").set_index("case")["inside"]
             assert own.set_index("case")["inside"].to_dict() == beside.to_dict()
 
@@ -73,14 +84,18 @@ def test_models_without_room_are_left_out_and_the_best_kept(write_study):
     shown = list(dict.fromkeys(rows["model"]))
     assert 5 < len(shown) < len(MANY)
     assert shown == [name for name in MANY if name in shown]
-    ranks = pd.read_csv(study.layout.analysis / "ranks.csv").query("`class` == 'all' and metric == 'dice'")
+    ranks = pd.read_csv(study.layout.analysis / "ranks.csv").query(
+        "`class` == 'all' and metric == 'dice'"
+    )
     best = ranks[ranks["model"] != "unet"].sort_values("mean_rank")["model"].iloc[0]
     assert best in shown
 
 
 def test_the_figure_is_there_for_models_that_weight_positions_only():
     def names(*models: str) -> list[str]:
-        study = parse_study({"name": "s", "datasets": ["phantom2d", "axon_sem"], "models": ["unet", *models]})
+        study = parse_study(
+            {"name": "s", "datasets": ["phantom2d", "axon_sem"], "models": ["unet", *models]}
+        )
         return [name for name in figure_names(study) if name.startswith("attention_")]
 
     assert names("squeeze_excitation", "eca") == []

@@ -9,8 +9,8 @@ import pytest
 from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 
-from attnbench.reporting.names import figure_names, table_names
-from attnbench.study import parse_study
+from attnbench.reporting.words import figure_names, table_names
+from attnbench.study.settings import parse_study
 
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
 WHOLE = {
@@ -19,7 +19,7 @@ WHOLE = {
     "models": ["unet", "attention_gate", "attention_gate-random"],
     "transfer": [{"train": "phantom2d", "test": "phantom3d"}],
     "corruptions": ["noise"],
-    "small_data": [50],
+    "data_efficiency": [50],
 }
 FIGURES = figure_names(parse_study(WHOLE))
 TABLES = table_names(parse_study(WHOLE))
@@ -28,7 +28,9 @@ TABLES = table_names(parse_study(WHOLE))
 def rendered(path: Path, **snakemake: object) -> str:
     """The caption's HTML body; any warning of docutils is an error."""
     environment = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    text = environment.from_string(path.read_text(encoding="utf-8")).render(snakemake=SimpleNamespace(**snakemake))
+    text = environment.from_string(path.read_text(encoding="utf-8")).render(
+        snakemake=SimpleNamespace(**snakemake)
+    )
     strict = {"halt_level": 2, "report_level": 2}
     return publish_parts(text, writer="html5", settings_overrides=strict)["body"]
 

@@ -1,4 +1,6 @@
-"""A study may ask for any metric that exists: every table can be written and says the metric's rule."""
+"""A study may ask for any metric that exists: every table can be written and says the metric's
+rule.
+"""
 
 import pandas as pd
 
@@ -9,7 +11,9 @@ from attnbench.scoring.definitions import METRICS
 def test_the_protocol_states_every_metric_and_what_an_empty_mask_is_worth(write_study):
     study = write_study(["retina_drive"], ["unet", "attention_gate"], metrics=tuple(METRICS))
     write_tables(study)
-    stated = " ".join(pd.read_csv(study.layout.tables / "protocol.csv").astype(str).to_numpy().ravel())
+    stated = " ".join(
+        pd.read_csv(study.layout.tables / "protocol.csv").astype(str).to_numpy().ravel()
+    )
     for metric in METRICS.values():
         assert metric.rule in stated
     assert "only the prediction empty: the image's diagonal" in stated

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.averages import mean_defined
+from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.runs import study_runs
-from attnbench.analysis.shift import small_data
-from attnbench.analysis.table import arrange, read_scores
+from attnbench.analysis.shift import data_efficiency
 from attnbench.catalog import load_entry
 from attnbench.files import write_csv, write_json
 from attnbench.models.describe import describe_model
@@ -16,7 +16,7 @@ from attnbench.models.registry import get_mechanism
 from attnbench.reporting.exports import write_exports
 from attnbench.reporting.exports.challenger import challenger_frame
 from attnbench.reporting.exports.references import references
-from attnbench.shift_part import TransferPart
+from attnbench.study.shift import TransferSettings
 
 KEY = re.compile(r"^@\w+\{([^,\s]+),", re.MULTILINE)
 
@@ -44,8 +44,13 @@ def test_challenger_has_every_case_of_every_model_once(described):
     found = pd.read_csv(described.layout.challenger)
     assert list(found) == ["task", "case", "algorithm", "score"]
     assert not found.duplicated(["task", "case", "algorithm"]).any()
-    assert found.groupby("task")["case"].nunique().to_dict() == {"retina_drive": 10, "phantom3d": 10}
-    scores = pd.read_csv(described.layout.scores).query("metric == 'dice' and dataset == 'retina_drive'")
+    assert found.groupby("task")["case"].nunique().to_dict() == {
+        "retina_drive": 10,
+        "phantom3d": 10,
+    }
+    scores = pd.read_csv(described.layout.scores).query(
+        "metric == 'dice' and dataset == 'retina_drive'"
+    )
     one = found.query("task == 'retina_drive'").set_index(["case", "algorithm"])["score"]
     expected = scores.groupby(["case", "model"])["value"].mean()
     for key, value in expected.items():
@@ -57,7 +62,9 @@ def test_challenger_averages_classes_then_seeds(described):
     (block,) = arrange(read_scores(described.layout.scores), ["phantom3d"], names, ["dice"])
     expected = mean_defined(mean_defined(block.values[0], 0), 2)
     frame = challenger_frame(described).query("task == 'phantom3d'")
-    found = frame.pivot_table(index="algorithm", columns="case", values="score").loc[names, list(block.cases)]
+    found = frame.pivot_table(index="algorithm", columns="case", values="score").loc[
+        names, list(block.cases)
+    ]
     assert found.to_numpy() == pytest.approx(expected)
 
 
@@ -83,7 +90,9 @@ def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described)
 
 
 def test_the_unets_papers_are_those_of_the_dimensions_used(write_study):
-    two, three = (references(write_study((name,), analysed=False)) for name in ("retina_drive", "phantom3d"))
+    two, three = (
+        references(write_study((name,), analysed=False)) for name in ("retina_drive", "phantom3d")
+    )
     assert [item.keys for item in two if item.word == "unet"] == [("ronneberger2015unet",)]
     assert [item.keys for item in three if item.word == "unet"] == [("cicek2016unet",)]
 
@@ -91,32 +100,37 @@ def test_the_unets_papers_are_those_of_the_dimensions_used(write_study):
 def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(described):
     layout = described.layout
     shift = {
-        "transfer": (TransferPart(train="retina_drive", test="phantom3d", classes={1: 1}),),
+        "transfer": (TransferSettings(train="retina_drive", test="phantom3d", classes={1: 1}),),
         "corruptions": ("noise", "bias_field"),
-        "small_data": (50, 10),
+        "data_efficiency": (50, 10),
     }
     study = described.model_copy(update=shift)
     scores = read_scores(layout.scores)
     small = pd.concat([scores.assign(percent=percent, training_groups=2) for percent in (10, 50)])
     runs = study_runs(layout, study.runs(), scores)
-    write_csv(layout.analysis / "small_data.csv", small_data(study, scores, small, runs))
+    write_csv(layout.analysis / "data_efficiency.csv", data_efficiency(study, scores, small, runs))
     write_exports(study)
     text = layout.methods.read_text()
     cells = 2 * 3  # models x percents
     most = cells * sum(len(load_entry(part.name).classes) for part in study.datasets)
     for said in (
         "Models of Retina DRIVE were also scored on every case of Phantom 3-D (classes: 1 as 1)",
-        "made worse in five levels by noise and bias field",
+        "corrupted in five levels by noise and bias field",
         "trained again on 10 and 50 % of a fold's training groups",
-        f"with test and validation groups unchanged ({2 * cells} to {most} tests per metric, corrected together).",
+        f"with test and validation groups unchanged ({2 * cells} to {most} tests per metric, "
+        "corrected together).",
     ):
         assert said in text, said
 
 
 def test_methods_state_the_families_of_the_tests_of_difficulty(described):
-    families = pd.read_csv(described.layout.analysis / "difficulty.csv")[["family", "family_size"]].drop_duplicates()
+    families = pd.read_csv(described.layout.analysis / "difficulty.csv")[
+        ["family", "family_size"]
+    ].drop_duplicates()
     text = described.layout.methods.read_text()
-    assert len(families) and all(f"{row.family} ({row.family_size} test" in text for row in families.itertuples())
+    assert len(families) and all(
+        f"{row.family} ({row.family_size} test" in text for row in families.itertuples()
+    )
 
 
 def test_bibtex_says_others_and_escapes_what_latex_would_read(write_study):
@@ -131,7 +145,10 @@ def test_bibtex_says_others_and_escapes_what_latex_would_read(write_study):
     write_json(study.layout.model("phantom3d", "unet"), {"papers": [paper]})
     (entry,) = [item for item in references(study) if item.word == "x"]
     assert entry.keys == ("oktay2018mean",)
-    assert "author = {Oktay and others}" in entry.bibtex and r"title = {{50 \% of A \& B mean}}" in entry.bibtex
+    assert (
+        "author = {Oktay and others}" in entry.bibtex
+        and r"title = {{50 \% of A \& B mean}}" in entry.bibtex
+    )
 
 
 def test_methods_state_the_studys_numbers_and_cite_what_references_hold(described):
@@ -139,7 +156,9 @@ def test_methods_state_the_studys_numbers_and_cite_what_references_hold(describe
     keys = set(KEY.findall(described.layout.references.read_text()))
     assert set(re.findall(r"@([\w:.-]+)", text)) == keys
     effects = pd.read_csv(described.layout.analysis / "effects.csv")
-    for family, size in effects[["family", "family_size"]].drop_duplicates().itertuples(index=False):
+    for family, size in (
+        effects[["family", "family_size"]].drop_duplicates().itertuples(index=False)
+    ):
         assert f"{family} ({size} test" in text
     for said in (
         "2 datasets", "10 cases of 5 groups", "2 outer folds", "one in 2 of the training groups", "3 models",

@@ -1,4 +1,6 @@
-"""Figures: both formats at the printed size, the numbers beside them, and words where something is missing."""
+"""Figures: both formats at the printed size, the numbers beside them, and words where something
+is missing.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,15 @@ from attnbench.reporting.figures.effects import effects
 from attnbench.reporting.figures.learning import curve_frame
 from attnbench.reporting.figures.pareto import front_of
 from attnbench.reporting.figures.ranks import alike
-from attnbench.reporting.names import figure_names
 from attnbench.reporting.style import model_styles, page_of, styled
-from attnbench.study import Study, parse_study
+from attnbench.reporting.words import figure_names
+from attnbench.study.settings import Study, parse_study
 
 
 def study_of(*models: str) -> Study:
-    return parse_study({"name": "s", "datasets": ["phantom2d"], "models": [{"name": name} for name in models]})
+    return parse_study(
+        {"name": "s", "datasets": ["phantom2d"], "models": [{"name": name} for name in models]}
+    )
 
 
 def printed_mm(study: Study, name: str) -> tuple[float, float]:
@@ -63,11 +67,21 @@ def test_every_figure_in_both_formats_at_journal_width(write_study):
 
 @pytest.mark.parametrize(
     ("page", "single", "double"),
-    [("miccai", 122, 122), ("tmi", 88.9, 181), ("nature", 89, 183), ([75, 150.5, 99], 75, 150.5), (None, 88, 180)],
+    [
+        ("miccai", 122, 122),
+        ("tmi", 88.9, 181),
+        ("nature", 89, 183),
+        ([75, 150.5, 99], 75, 150.5),
+        (None, 88, 180),
+    ],
 )
 def test_the_study_says_how_wide_figures_are_printed(write_study, page, single, double):
-    """Widths of Springer LNCS, IEEE (3.5 and 7.1 in), Nature, and two of one's own; the last is the default."""
-    study = write_study(datasets=["phantom2d", "phantom3d"], models=["unet", "attention_gate"], cases=4, seeds=(0,))
+    """Widths of Springer LNCS, IEEE (3.5 and 7.1 in), Nature, and two of one's own; the last is
+    the default.
+    """
+    study = write_study(
+        datasets=["phantom2d", "phantom3d"], models=["unet", "attention_gate"], cases=4, seeds=(0,)
+    )
     if page:
         study = parse_study({**study.model_dump(mode="json"), "figures": {"page": page}})
     narrow = parse_study({**study.model_dump(mode="json"), "datasets": ["phantom2d"]})
@@ -90,9 +104,13 @@ def test_the_study_says_how_wide_figures_are_printed(write_study, page, single, 
 
 def test_widths_that_no_page_has_are_refused():
     with pytest.raises(StudyError, match=r"figures\.page"):
-        parse_study({"name": "s", "datasets": ["d"], "models": ["unet"], "figures": {"page": [8.8, 18, 23]}})
+        parse_study(
+            {"name": "s", "datasets": ["d"], "models": ["unet"], "figures": {"page": [8.8, 18, 23]}}
+        )
     with pytest.raises(StudyError, match="no such journal; allowed: miccai, nature, tmi"):
-        parse_study({"name": "s", "datasets": ["d"], "models": ["unet"], "figures": {"page": "lancet"}})
+        parse_study(
+            {"name": "s", "datasets": ["d"], "models": ["unet"], "figures": {"page": "lancet"}}
+        )
 
 
 def test_drawing_again_gives_the_same_bytes(write_study):
@@ -125,7 +143,10 @@ def test_points_of_the_score_figure_average_to_the_analysed_mean(write_study):
 def test_missing_pieces_are_said_not_raised(write_study):
     failed = [("phantom3d", model, fold) for model in ("unet", "attention_gate") for fold in (0, 1)]
     study = write_study(
-        datasets=["retina_drive", "phantom3d"], models=["unet", "attention_gate"], failed=failed, cases=4
+        datasets=["retina_drive", "phantom3d"],
+        models=["unet", "attention_gate"],
+        failed=failed,
+        cases=4,
     )
     for name in figure_names(study):
         draw_figure(study, name)
@@ -141,7 +162,9 @@ def test_one_model_and_one_dataset(write_study, analysed):
 
 
 def test_scores_that_are_all_undefined(write_study):
-    study = write_study(datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,))
+    study = write_study(
+        datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,)
+    )
     write_csv(study.layout.scores, pd.read_csv(study.layout.scores).assign(value=np.nan))
     analyse_study(study)
     for name in figure_names(study):
@@ -150,9 +173,15 @@ def test_scores_that_are_all_undefined(write_study):
 
 
 def test_one_fold_alone(write_study):
-    failed = [(dataset, model, 1) for dataset in ("phantom2d", "phantom3d") for model in ("unet", "cbam")]
+    failed = [
+        (dataset, model, 1) for dataset in ("phantom2d", "phantom3d") for model in ("unet", "cbam")
+    ]
     study = write_study(
-        datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,), failed=failed
+        datasets=["phantom2d", "phantom3d"],
+        models=["unet", "cbam"],
+        cases=4,
+        seeds=(0,),
+        failed=failed,
     )
     for name in figure_names(study):
         draw_figure(study, name)
@@ -164,14 +193,21 @@ def test_the_margin_of_equivalence_is_drawn_where_the_metric_has_one(write_study
     with styled():
         dice, hd95 = effects(study).figure.axes
     margin = study.analysis.margin
-    lines = [{line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1} for axes in (dice, hd95)]
+    lines = [
+        {line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1}
+        for axes in (dice, hd95)
+    ]
     assert {-margin, 0, margin} <= lines[0]
     assert not {-margin, margin} & lines[1]
 
 
 def test_unknown_figure_is_refused_with_the_names(write_study):
-    with pytest.raises(StudyError, match=r"no figure 'scoers'; did you mean 'scores'\?.*cases_phantom2d"):
-        draw_figure(write_study(datasets=["phantom2d"], models=["unet"], cases=4, analysed=False), "scoers")
+    with pytest.raises(
+        StudyError, match=r"no figure 'scoers'; did you mean 'scores'\?.*cases_phantom2d"
+    ):
+        draw_figure(
+            write_study(datasets=["phantom2d"], models=["unet"], cases=4, analysed=False), "scoers"
+        )
 
 
 def test_names_need_neither_matplotlib_nor_pandas():
@@ -191,12 +227,26 @@ def test_every_model_has_a_look_of_its_own_and_keeps_it():
 def test_neighbouring_models_are_told_apart_with_a_colour_deficiency():
     """Machado et al. (2009), severity 1: protanopia, deuteranopia, tritanopia, in linear RGB."""
     matrices = [
-        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
     ]
     styles = list(model_styles(study_of("unet", *(f"m{k}" for k in range(5)))).values())
-    colours = np.array([[int(style.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for style in styles])
+    colours = np.array(
+        [[int(style.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for style in styles]
+    )
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     for matrix in [np.eye(3).tolist(), *matrices]:
         seen = np.clip(linear @ np.array(matrix).T, 0, 1) ** (1 / 2.4)
@@ -227,7 +277,9 @@ def test_chosen_cases_follow_their_rules(items, higher_is_better):
             others = [
                 value - score[case, "unet"]
                 for (case, model), value in score.items()
-                if model != "unet" and (case, "unet") in score and case not in names[: chosen.index(choice)]
+                if model != "unet"
+                and (case, "unet") in score
+                and case not in names[: chosen.index(choice)]
             ]
             assert gain == (max(others) if choice.rule == "Largest gain" else min(others))
 
@@ -235,7 +287,9 @@ def test_chosen_cases_follow_their_rules(items, higher_is_better):
 def test_largest_gain_and_loss_on_a_hand_made_table():
     rows = {"a": (0.5, 0.6), "b": (0.7, 0.9), "c": (0.8, 0.7), "d": (0.9, 0.9), "e": (0.2, 0.25)}
     table = [
-        (case, model, value) for case, pair in rows.items() for model, value in zip(("unet", "x"), pair, strict=True)
+        (case, model, value)
+        for case, pair in rows.items()
+        for model, value in zip(("unet", "x"), pair, strict=True)
     ]
     chosen = choose_cases(pd.DataFrame(table, columns=["case", "model", "value"]), "unet", True)
     assert {choice.rule: choice.case for choice in chosen} == {
@@ -246,14 +300,18 @@ def test_largest_gain_and_loss_on_a_hand_made_table():
     }
 
 
-@given(st.lists(st.tuples(st.integers(1, 6), st.floats(0, 1)), min_size=1, max_size=12), st.booleans())
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.floats(0, 1)), min_size=1, max_size=12), st.booleans()
+)
 def test_front_holds_exactly_the_models_that_none_beats(points, higher_is_better):
     rows = pd.DataFrame(points, columns=["parameters", "mean"])
     sign = 1 if higher_is_better else -1
     expected = {
         (cost, mean)
         for cost, mean in points
-        if not any(c <= cost and sign * m >= sign * mean and (c, m) != (cost, mean) for c, m in points)
+        if not any(
+            c <= cost and sign * m >= sign * mean and (c, m) != (cost, mean) for c, m in points
+        )
     }
     front = front_of(rows, "parameters", higher_is_better)
     assert set(zip(front["parameters"], front["mean"], strict=True)) == expected
@@ -268,7 +326,9 @@ def test_learning_curves_span_the_runs():
     )  # fmt: skip
     curves = curve_frame(history).set_index(["curve", "step"])
     assert curves.loc[("loss", 0), ["mean", "low", "high", "runs"]].tolist() == [2.0, 1.0, 3.0, 2]
-    assert curves.loc[("validation_dice", 10), ["mean", "low", "high"]].tolist() == pytest.approx([0.7, 0.6, 0.8])
+    assert curves.loc[("validation_dice", 10), ["mean", "low", "high"]].tolist() == pytest.approx(
+        [0.7, 0.6, 0.8]
+    )
     assert ("validation_dice", 0) not in curves.index
 
 
@@ -276,15 +336,27 @@ def test_learning_curves_span_the_runs():
 def test_bars_join_exactly_the_pairs_within_the_critical_difference(found, critical):
     ordered = sorted(found)
     bars = list(alike(ordered, critical))
-    joined = {(a, b) for first, last in bars for a in range(first, last + 1) for b in range(a + 1, last + 1)}
+    joined = {
+        (a, b)
+        for first, last in bars
+        for a in range(first, last + 1)
+        for b in range(a + 1, last + 1)
+    }
     size = len(ordered)
-    close = {(a, b) for a in range(size) for b in range(a + 1, size) if ordered[b] - ordered[a] <= critical}
+    close = {
+        (a, b)
+        for a in range(size)
+        for b in range(a + 1, size)
+        if ordered[b] - ordered[a] <= critical
+    }
     assert joined == close
     assert not any(a[0] <= b[0] and b[1] <= a[1] for a in bars for b in bars if a != b)
 
 
 def test_difficulty_figure_shows_known_truths_first_and_the_strata_of_the_analysis(write_study):
-    study = write_study(datasets=["phantom2d", "retina_drive"], models=["unet", "attention_gate"], seeds=(0,))
+    study = write_study(
+        datasets=["phantom2d", "retina_drive"], models=["unet", "attention_gate"], seeds=(0,)
+    )
     draw_figure(study, "difficulty")
     drawn = pd.read_csv(study.layout.figures / "difficulty.csv")
     shown = drawn.drop_duplicates(["dataset", "measure"]).groupby("dataset")["measure"].agg(set)

@@ -5,7 +5,7 @@ import pytest
 from typer.testing import CliRunner
 
 from attnbench.cli import app
-from attnbench.layout import Run
+from attnbench.study.paths import Run
 
 
 def run(*arguments):
@@ -16,10 +16,14 @@ def run(*arguments):
 
 @pytest.fixture
 def halfway(write_study, tmp_path):
-    """A function: failed runs (dataset, model, fold) and shift asked for, to the file and folder of the study."""
+    """A function: failed runs (dataset, model, fold) and shift asked for, to the file and folder
+    of the study.
+    """
 
     def build(failed, **shift):
-        study = write_study(("retina_drive", "phantom3d"), failed=failed, analysed=False, metrics=("dice", "hd95"))
+        study = write_study(
+            ("retina_drive", "phantom3d"), failed=failed, analysed=False, metrics=("dice", "hd95")
+        )
         study = type(study).model_validate(study.model_dump() | shift)
         path = tmp_path / "halfway.yaml"
         path.write_text(study.to_yaml())
@@ -42,13 +46,20 @@ def everything(path):
 @pytest.mark.parametrize(
     ("failed", "said"),
     [
-        ([("phantom3d", "attention_gate", 1)], "Phantom 3-D: runs not finished and left out: Attention gate (2 of 4)"),
+        (
+            [("phantom3d", "attention_gate", 1)],
+            "Phantom 3-D: runs not finished and left out: Attention gate (2 of 4)",
+        ),
         (
             [("retina_drive", "unet", fold) for fold in (0, 1)],
             "Retina DRIVE: runs not finished and left out: U-Net (4 of 4)",
         ),
         (
-            [("phantom3d", model, fold) for model in ("unet", "attention_gate", "self_attention") for fold in (0, 1)],
+            [
+                ("phantom3d", model, fold)
+                for model in ("unet", "attention_gate", "self_attention")
+                for fold in (0, 1)
+            ],
             "Phantom 3-D: runs not finished and left out: all",
         ),
     ],
@@ -58,7 +69,10 @@ def test_all_commands_work_and_name_the_runs_that_are_missing(halfway, failed, s
     shown = everything(path)
     missing = pd.read_csv(study.layout.analysis / "missing.csv")
     expected = {(*run, seed) for run in failed for seed in study.seeds}
-    assert set(missing[["dataset", "model", "fold", "seed"]].itertuples(index=False, name=None)) == expected
+    assert (
+        set(missing[["dataset", "model", "fold", "seed"]].itertuples(index=False, name=None))
+        == expected
+    )
     assert set(missing["next_step"]) == {"train"}
     for text in (shown, study.layout.report.read_text(), study.layout.methods.read_text()):
         assert said in " ".join(text.split())
@@ -66,14 +80,19 @@ def test_all_commands_work_and_name_the_runs_that_are_missing(halfway, failed, s
 
 
 def test_shift_that_has_not_been_scored_yet_stops_nothing(halfway):
-    path, study = halfway([("phantom3d", "attention_gate", 0)], corruptions=["noise"], small_data=[50])
+    path, study = halfway(
+        [("phantom3d", "attention_gate", 0)], corruptions=["noise"], data_efficiency=[50]
+    )
     everything(path)
-    for name in ("corruption", "small_data"):
+    for name in ("corruption", "data_efficiency"):
         run("figure", name, "--study", str(path))
     report = " ".join(study.layout.report.read_text().split())
-    for said in ("runs not scored on corrupted images", "runs on fewer training groups not finished"):
+    for said in (
+        "runs not scored on corrupted images",
+        "runs on fewer training groups not finished",
+    ):
         assert f"Phantom 3-D: {said} and left out: all" in report
-    tables = ("corruption_levels", "corruption_slopes", "small_data", "transfer")
+    tables = ("corruption_levels", "corruption_slopes", "data_efficiency", "transfer")
     assert all(pd.read_csv(study.layout.analysis / f"{name}.csv").empty for name in tables)
 
 
@@ -87,11 +106,20 @@ def test_scores_that_are_not_gathered_yet_are_named_as_such(halfway):
     scores.write_bytes(kept)
     run("analyse", "--study", str(path))
     missing = pd.read_csv(study.layout.analysis / "missing.csv")
-    assert missing.to_numpy().tolist() == [["phantom3d", "self_attention", 1, 0, 100, "scores", "gather"]]
+    assert missing.to_numpy().tolist() == [
+        ["phantom3d", "self_attention", 1, 0, 100, "scores", "gather"]
+    ]
 
 
 def test_nothing_scored_at_all_is_an_error_that_says_so(halfway):
     models = ("unet", "attention_gate", "self_attention")
-    path, _ = halfway([(data, model, k) for data in ("retina_drive", "phantom3d") for model in models for k in (0, 1)])
+    path, _ = halfway(
+        [
+            (data, model, k)
+            for data in ("retina_drive", "phantom3d")
+            for model in models
+            for k in (0, 1)
+        ]
+    )
     result = CliRunner().invoke(app, ["gather", "--study", str(path)])
     assert result.exit_code and "none of the 24 runs has scores" in str(result.exception)

@@ -1,4 +1,6 @@
-"""The report: one file, whole without a network, with the numbers of the analysis and words for what is missing."""
+"""The report: one file, whole without a network, with the numbers of the analysis and words for
+what is missing.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,13 @@ from attnbench.data.store import CaseStore
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.format import interval, number
 from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.names import display_name, figure_names
 from attnbench.reporting.page import write_report
 from attnbench.reporting.page.answer import answer
 from attnbench.reporting.page.case_browser import case_browser
 from attnbench.reporting.page.embed import tinted
 from attnbench.reporting.page.pictures import pictures
-from attnbench.study import parse_study
+from attnbench.reporting.words import display_name, figure_names
+from attnbench.study.settings import parse_study
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
@@ -88,19 +90,29 @@ def page(write_study):
 
 def test_numbers_in_the_page_are_those_of_the_analysis(page):
     study, found = page(cases=12)
-    means = pd.read_csv(study.layout.analysis / "means.csv").query("`class` == 'all' and metric == 'dice'")
+    means = pd.read_csv(study.layout.analysis / "means.csv").query(
+        "`class` == 'all' and metric == 'dice'"
+    )
     rows = {(row[0].split(" (")[0], row[1]): row for row in found.tables["rows-comparison"][1:]}
     assert len(rows) == len(means) == 6
     for row in means.to_dict("records"):
         cells = rows[display_name(row["dataset"]), display_name(row["model"])]
         assert cells[2].rstrip("†") == f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-    effects = pd.read_csv(study.layout.analysis / "effects.csv").query("`class` == 'all' and metric == 'dice'")
-    rows = {(row[0].split(":")[0], row[1]): row for row in found.tables["rows-effects"][1:] if "Dice" in row[0]}
+    effects = pd.read_csv(study.layout.analysis / "effects.csv").query(
+        "`class` == 'all' and metric == 'dice'"
+    )
+    rows = {
+        (row[0].split(":")[0], row[1]): row
+        for row in found.tables["rows-effects"][1:]
+        if "Dice" in row[0]
+    }
     assert len(rows) == len(effects) == 4
     for row in effects.to_dict("records"):
         cells = rows[display_name(row["dataset"]), display_name(row["model"])]
         assert cells[2] == interval(row["difference"], row["low"], row["high"], 3, sign=True)
-        assert float(cells[5].rstrip("⁺⁻").replace("<", "")) == pytest.approx(row["p_retrained_holm"], abs=0.00051)
+        assert float(cells[5].rstrip("⁺⁻").replace("<", "")) == pytest.approx(
+            row["p_retrained_holm"], abs=0.00051
+        )
         assert cells[-2:] == [str(row["cases"]), str(row["groups"])]
     slopes = pd.read_csv(study.layout.analysis / "difficulty.csv").query("metric == 'dice'")
     shown = [row[3].split(" [")[0] for row in found.tables["rows-slopes"][1:]]
@@ -116,11 +128,18 @@ def test_the_answer_counts_the_verdicts_and_keeps_the_two_claims_apart(write_stu
     frame.loc[whole, "verdict_retrained"] = "undecided"
     frame.to_csv(path, index=False)
     said = answer(study)
-    assert "2 comparisons with U-Net (2 models on 1 dataset) came out 2 better, 0 worse" in said.found
+    assert (
+        "2 comparisons with U-Net (2 models on 1 dataset) came out 2 better, 0 worse" in said.found
+    )
     best = frame[whole].sort_values("difference").iloc[-1]
     assert interval(best["difference"], best["low"], best["high"], 3, sign=True) in said.found
-    assert "None of the 2 differences holds" in said.holds and "no claim about a mechanism" in said.holds
-    again = interval(best["difference"], best["retrained_low"], best["retrained_high"], 3, sign=True)
+    assert (
+        "None of the 2 differences holds" in said.holds
+        and "no claim about a mechanism" in said.holds
+    )
+    again = interval(
+        best["difference"], best["retrained_low"], best["retrained_high"], 3, sign=True
+    )
     assert again in said.holds
     frame.loc[whole, "verdict_retrained"] = ["undecided", "better"]
     frame.to_csv(path, index=False)
@@ -153,13 +172,20 @@ def inside(address: str) -> bytes:
 def test_figures_and_their_pdfs_are_inside(page):
     study, found = page("effects", "ranks", cases=12)
     drawn = [study.layout.figures / name for name in ("effects", "ranks")]
-    files = {inside(value) for value in found.values("href") if value.startswith("data:application/pdf;")}
+    files = {
+        inside(value) for value in found.values("href") if value.startswith("data:application/pdf;")
+    }
     assert files == {path.with_suffix(".pdf").read_bytes() for path in drawn}
     shown = [attributes for tag, attributes in found.tags if tag == "img" and attributes.get("src")]
     assert all(len(str(picture["alt"])) > 20 for picture in shown)
     for picture, path in zip(shown, drawn, strict=True):
-        with Image.open(io.BytesIO(inside(str(picture["src"])))) as seen, Image.open(path.with_suffix(".png")) as whole:
-            assert ImageChops.difference(seen.convert("RGB"), whole.convert("RGB")).getbbox() is None
+        with (
+            Image.open(io.BytesIO(inside(str(picture["src"])))) as seen,
+            Image.open(path.with_suffix(".png")) as whole,
+        ):
+            assert (
+                ImageChops.difference(seen.convert("RGB"), whole.convert("RGB")).getbbox() is None
+            )
 
 
 def test_a_large_pdf_is_linked_beside_the_page(write_study):
@@ -176,20 +202,32 @@ def test_a_large_pdf_is_linked_beside_the_page(write_study):
 def test_every_figure_of_a_study_has_a_place_and_words(page):
     study, found = page(datasets=["phantom2d", "phantom3d"], cases=4)
     assert {f"figure-{name}" for name in figure_names(study)} <= set(found.values("id"))
-    shift = {"corruptions": ["noise"], "small_data": [25], "transfer": [{"train": "phantom2d", "test": "phantom3d"}]}
+    shift = {
+        "corruptions": ["noise"],
+        "data_efficiency": [25],
+        "transfer": [{"train": "phantom2d", "test": "phantom3d"}],
+    }
     asked = parse_study(study.model_dump(mode="json") | shift)
-    assert {"corruption", "transfer", "small_data"} <= set(figure_names(asked))
-    assert {each.name for section in pictures(asked).values() for each in section} == set(figure_names(asked))
+    assert {"corruption", "transfer", "data_efficiency"} <= set(figure_names(asked))
+    assert {each.name for section in pictures(asked).values() for each in section} == set(
+        figure_names(asked)
+    )
 
 
 def test_the_reader_can_choose_among_cases(write_study):
-    """The pictures of the case browser, against store and predictions: which pixels have which class."""
+    """The pictures of the case browser, against store and predictions: which pixels have which
+    class.
+    """
     study = write_study(datasets=["phantom3d"], cases=8)
     shown = case_browser(study, 10_000_000)
     (dataset,) = shown["datasets"]
     store = CaseStore.open(study.layout.prepared("phantom3d"))
-    assert dataset["total"] == 8 and {case["case"] for case in dataset["cases"]} == set(store.cases["case"])
-    scores = pd.read_csv(study.layout.scores, dtype={"case": str}).query("metric == 'dice' and seed == 0")
+    assert dataset["total"] == 8 and {case["case"] for case in dataset["cases"]} == set(
+        store.cases["case"]
+    )
+    scores = pd.read_csv(study.layout.scores, dtype={"case": str}).query(
+        "metric == 'dice' and seed == 0"
+    )
     means = scores.groupby(["case", "model"])["value"].mean()
     for case in dataset["cases"]:
         wanted = [means[case["case"], part.name] for part in study.models]
@@ -199,7 +237,11 @@ def test_the_reader_can_choose_among_cases(write_study):
     i = store.index(case["case"])
     area = (store.reference(i) > 0).sum(axis=(0, 1))
     assert area[case["slice"] - 1] == area.max()
-    run = next(run for run in study.runs() if run.model == "self_attention" and covers(study, run, case["case"]))
+    run = next(
+        run
+        for run in study.runs()
+        if run.model == "self_attention" and covers(study, run, case["case"])
+    )
     prediction = np.load(study.layout.run(run) / "predictions.npz")[case["case"]]
     for address, mask in ((case["reference"], store.reference(i)), (case["masks"][2], prediction)):
         with Image.open(io.BytesIO(inside(address))) as opened:
@@ -207,7 +249,8 @@ def test_the_reader_can_choose_among_cases(write_study):
             alpha = np.asarray(opened.convert("RGBA"))[..., 3] > 0
         flat = mask[..., case["slice"] - 1].T[::-1] > 0
         rows, columns = (
-            ((np.arange(to) + 0.5) * n / to).astype(int) for to, n in zip(alpha.shape, flat.shape, strict=True)
+            ((np.arange(to) + 0.5) * n / to).astype(int)
+            for to, n in zip(alpha.shape, flat.shape, strict=True)
         )
         assert (alpha == flat[np.ix_(rows, columns)]).mean() > 0.99
 
@@ -228,20 +271,29 @@ def test_the_case_browser_keeps_to_its_room_and_to_the_cases_chosen_by_rule(writ
         assert dataset["cases"] == all_of_it["cases"][: len(dataset["cases"])]
     least = case_browser(study, 0)["datasets"]
     for name, dataset in zip(("retina_drive", "phantom3d"), least, strict=True):
-        assert [case["case"] for case in dataset["cases"]] == [choice.case for choice in shown_cases(study, name)]
+        assert [case["case"] for case in dataset["cases"]] == [
+            choice.case for choice in shown_cases(study, name)
+        ]
 
 
 def test_a_case_without_a_prediction_says_so(write_study):
-    study = write_study(datasets=["phantom2d"], failed=[("phantom2d", "self_attention", 0)], cases=8)
+    study = write_study(
+        datasets=["phantom2d"], failed=[("phantom2d", "self_attention", 0)], cases=8
+    )
     (dataset,) = case_browser(study, 10_000_000)["datasets"]
     lacking = [case for case in dataset["cases"] if case["masks"][2] is None]
     assert len(lacking) == 4
-    assert all(case["gains"][2] is None and case["scores"][2] == "–" and case["masks"][1] for case in lacking)
+    assert all(
+        case["gains"][2] is None and case["scores"][2] == "–" and case["masks"][1]
+        for case in lacking
+    )
 
 
 def test_nothing_is_asked_of_a_network(page):
     study, found = page("effects", cases=6)
-    assert all(value.startswith(("data:", "#")) for value in [*found.values("src"), *found.values("href")])
+    assert all(
+        value.startswith(("data:", "#")) for value in [*found.values("src"), *found.values("href")]
+    )
     assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in found.tags}
     source = study.layout.report.read_text(encoding="utf-8")
     for block in re.findall(r"<(?:style|script)>(.*?)</(?:style|script)>", source, re.DOTALL):
@@ -307,7 +359,9 @@ def test_text_from_outside_cannot_become_markup(write_study):
 
 def test_the_script_is_small(page):
     study, _ = page(datasets=["phantom2d"], models=["unet"], cases=4)
-    script = study.layout.report.read_text(encoding="utf-8").split("<script>")[1].split("</script>")[0]
+    script = (
+        study.layout.report.read_text(encoding="utf-8").split("<script>")[1].split("</script>")[0]
+    )
     assert len(script.strip().splitlines()) < 150
 
 
@@ -315,7 +369,9 @@ def test_thin_vessels_stay_whole_where_a_mask_shrinks():
     mask = np.zeros((90, 120), np.uint8)
     mask[:, 31:33] = 1
     mask[50:, 60:] = 2
-    with Image.open(io.BytesIO(inside(tinted(mask, (60, 45), {1: "#ff0000", 2: "#0000ff"})))) as opened:
+    with Image.open(
+        io.BytesIO(inside(tinted(mask, (60, 45), {1: "#ff0000", 2: "#0000ff"})))
+    ) as opened:
         shown = np.asarray(opened.convert("RGBA"))
     red, blue = ((shown[..., 3] > 0) & (shown[..., channel] == 255) for channel in (0, 2))
     assert red.any(axis=1).all() and red.sum() <= 2 * 45

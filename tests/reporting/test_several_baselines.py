@@ -1,4 +1,6 @@
-"""Comparisons with controls stand in the analysis; tables and figures show those with the study's baseline, once."""
+"""Comparisons with controls stand in the analysis; tables and figures show those with the
+study's baseline, once.
+"""
 
 import pandas as pd
 
@@ -17,4 +19,6 @@ def test_tables_count_no_model_twice_where_effects_have_several_baselines(write_
         table = pd.read_csv(study.layout.tables / f"{name}.csv")
         assert not table.duplicated(["dataset", "class", "metric", "model"]).any()
     means = pd.read_csv(study.layout.analysis / "means.csv")
-    assert len(pd.read_csv(study.layout.tables / "comparison.csv")) == (means["class"] == "all").sum()
+    assert (
+        len(pd.read_csv(study.layout.tables / "comparison.csv")) == (means["class"] == "all").sum()
+    )

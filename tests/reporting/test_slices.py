@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from attnbench.data.case import PreparedCase
-from attnbench.data.store import CaseStore, DatasetInfo, write_store
+from attnbench.data.info import DatasetInfo
+from attnbench.data.store import CaseStore
+from attnbench.data.write import write_store
 from attnbench.reporting.slices import image_plane, mask_plane, plane_of
 
 INFO = DatasetInfo(
     name="d", title="D", task="t", modality="m", ndim=2, channels=1, classes={1: "a"}, spacing_unit="mm",
-    normalisation="none", spacing=None, size=None, resampled=True, has_fov=False, has_observer2=False,
+    normalisation="none", spacing=None, size=None, resampled=True, has_fov=False, has_second_rater=False,
     groups_inferred=False, licence="l", citation="c",
 )  # fmt: skip
 
@@ -33,7 +35,9 @@ def test_volume_is_cut_where_the_reference_is_largest_and_stands_upright(store_o
     reference[5, 3, 6] = reference[4, 3, 6] = 1
     image = np.zeros((1, 3, 2, 4), np.float32)
     image[0, 2, 1, 3] = 1.0
-    case = PreparedCase("c", "g", image, np.zeros((3, 2, 4), np.uint8), reference, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0))
+    case = PreparedCase(
+        "c", "g", image, np.zeros((3, 2, 4), np.uint8), reference, (2.0, 2.0, 2.0), (1.0, 1.0, 1.0)
+    )
     store = store_of(case, ndim=3)
     plane = plane_of(store, 0)
     assert plane.index == 6 and plane.box == (6.0, 4.0)
@@ -49,7 +53,9 @@ def test_picture_is_black_and_nothing_counts_outside_the_field_of_view(store_of)
     fov[:, 5:] = True
     image = np.linspace(5, 6, 20, dtype=np.float32).reshape(1, 4, 5)
     mask = np.ones((8, 10), np.uint8)
-    case = PreparedCase("c", "g", image, np.ones((4, 5), np.uint8), mask, (2.0, 2.0), (1.0, 1.0), fov=fov)
+    case = PreparedCase(
+        "c", "g", image, np.ones((4, 5), np.uint8), mask, (2.0, 2.0), (1.0, 1.0), fov=fov
+    )
     store = store_of(case, has_fov=True)
     plane = plane_of(store, 0)
     assert plane.index is None and plane.box == (10.0, 8.0)

@@ -14,12 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.reporting.format import decimals, number
-from attnbench.reporting.names import TABLE_FORMATS, display_name, table_names
 from attnbench.reporting.tables import write_tables
 from attnbench.reporting.tables.render import Block, pages, to_md, to_tex
-from attnbench.study import Study, TransferPart
+from attnbench.reporting.words import TABLE_FORMATS, display_name, table_names
+from attnbench.study.settings import Study
+from attnbench.study.shift import TransferSettings
 
-ZOO = ("unet", *(f"mechanism_{k:02d}" for k in range(8)), *(f"mechanism_{k:02d}-random" for k in range(7)))
+ZOO = (
+    "unet",
+    *(f"mechanism_{k:02d}" for k in range(8)),
+    *(f"mechanism_{k:02d}-random" for k in range(7)),
+)
 REAL = ("retina_drive", "retina_chase", "hippocampus", "us_usgra", "nuclei_dsb2018", "axon_sem")
 
 
@@ -31,7 +36,9 @@ def markdown_rows(path: Path) -> dict[str, list[list[str]]]:
         if line.startswith("## "):
             title = line[3:]
         if line.startswith("|"):
-            sections.setdefault(title, []).append([cell.strip().strip("*") for cell in line[1:-1].split(" | ")])
+            sections.setdefault(title, []).append(
+                [cell.strip().strip("*") for cell in line[1:-1].split(" | ")]
+            )
     return {title: rows[2:] for title, rows in sections.items()}
 
 
@@ -53,7 +60,9 @@ def test_comparison_shows_the_numbers_of_the_analysis(write_study):
         for model, cells in zip(study.models, rows, strict=True):
             assert cells[0] == display_name(model.name)
             for column, metric in ((1, "dice"), (4, "hd95")):
-                where = f"dataset == '{part.name}' and model == '{model.name}' and metric == '{metric}'"
+                where = (
+                    f"dataset == '{part.name}' and model == '{model.name}' and metric == '{metric}'"
+                )
                 mean, effect = means.query(where).iloc[0], effects.query(where)
                 digits = decimals(str(mean["unit"]))
                 limits = f"[{number(mean['low'], digits)}, {number(mean['high'], digits)}]"
@@ -62,7 +71,9 @@ def test_comparison_shows_the_numbers_of_the_analysis(write_study):
                     assert cells[column + 1 : column + 3] == ["baseline", "–"]
                 else:
                     shown = float(cells[column + 1].split(" [")[0].replace("−", "-"))
-                    assert shown == pytest.approx(effect["difference"].iloc[0], abs=0.5001 * 10**-digits)
+                    assert shown == pytest.approx(
+                        effect["difference"].iloc[0], abs=0.5001 * 10**-digits
+                    )
                 assert cells[-2:] == [str(mean["cases"]), str(mean["groups"])]
 
 
@@ -80,7 +91,9 @@ def test_csv_keeps_every_digit(write_study):
         both = table.merge(analysed, on=keys, suffixes=("", "_analysed"))
         assert len(both) == len(table) > 0
         for column in columns:
-            pd.testing.assert_series_equal(both[column], both[f"{column}_analysed"], check_names=False)
+            pd.testing.assert_series_equal(
+                both[column], both[f"{column}_analysed"], check_names=False
+            )
 
 
 def test_best_and_significance_are_marked_from_the_analysis(write_study):
@@ -91,29 +104,47 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
     best = table[table["best"]].groupby("metric")["model"].agg(list)
     assert best["dice"] == [means["dice"].idxmax()]
     assert best["hd95"] == [means["hd95"].idxmin()]
-    not_told_apart = pd.read_csv(study.layout.analysis / "best.csv").query("`class` == 'all' and as_good == True")
-    cells = {row[0]: row for row in next(iter(markdown_rows(study.layout.tables / "comparison.md").values()))}
+    not_told_apart = pd.read_csv(study.layout.analysis / "best.csv").query(
+        "`class` == 'all' and as_good == True"
+    )
+    cells = {
+        row[0]: row
+        for row in next(iter(markdown_rows(study.layout.tables / "comparison.md").values()))
+    }
     for column, metric in ((1, "dice"), (4, "hd95")):
         as_good = set(not_told_apart.query("metric == @metric")["model"]) - {best[metric][0]}
-        assert {model for model in means.index if cells[display_name(model)][column].endswith("†")} == as_good
+        assert {
+            model for model in means.index if cells[display_name(model)][column].endswith("†")
+        } == as_good
     variants = table[table["model"] != study.baseline]
     assert set(table.loc[table["model"] == study.baseline, "against_baseline"]) == {"baseline"}
     assert set(variants.loc[variants["p_holm"] >= 0.05, "against_baseline"]) <= {"undecided"}
     significant = variants[variants["p_holm"] < 0.05]
     assert len(significant)
-    gains = significant["difference"] * significant["metric"].map({"hd": -1, "hd95": -1, "assd": -1}).fillna(1)
-    assert (significant["against_baseline"] == gains.map(lambda gain: "better" if gain > 0 else "worse")).all()
+    gains = significant["difference"] * significant["metric"].map(
+        {"hd": -1, "hd95": -1, "assd": -1}
+    ).fillna(1)
+    assert (
+        significant["against_baseline"] == gains.map(lambda gain: "better" if gain > 0 else "worse")
+    ).all()
 
 
 def test_missing_runs_are_named_and_leave_dashes(write_study):
-    failed = [("phantom3d", "self_attention", 0), ("phantom3d", "self_attention", 1), ("retina_drive", "unet", 1)]
+    failed = [
+        ("phantom3d", "self_attention", 0),
+        ("phantom3d", "self_attention", 1),
+        ("retina_drive", "unet", 1),
+    ]
     study = write_study(failed=failed)
     write_tables(study)
     text = (study.layout.tables / "comparison.md").read_text(encoding="utf-8")
     assert "Phantom 3-D: runs not finished and left out: Self-attention (4 of 4)" in text
     assert "Retina DRIVE: runs not finished and left out: U-Net (2 of 4)" in text
     rows = markdown_rows(study.layout.tables / "comparison.md")
-    assert next(rows for title, rows in rows.items() if "3-D" in title)[2] == ["Self-attention", *"–" * 8]
+    assert next(rows for title, rows in rows.items() if "3-D" in title)[2] == [
+        "Self-attention",
+        *"–" * 8,
+    ]
 
 
 def test_values_without_interval_say_why(write_study):
@@ -122,14 +153,18 @@ def test_values_without_interval_say_why(write_study):
     means = pd.read_csv(study.layout.analysis / "means.csv")
     assert means["low"].isna().all() and means["groups"].max() == 3
     for name in ("comparison", "effects", "per_class"):
-        assert "fewer than 5 groups" in (study.layout.tables / f"{name}.md").read_text(encoding="utf-8")
+        assert "fewer than 5 groups" in (study.layout.tables / f"{name}.md").read_text(
+            encoding="utf-8"
+        )
 
 
 def test_a_study_without_results_says_so(write_study):
     every = [("phantom2d", "unet", fold) for fold in (0, 1)]
     study = write_study(datasets=["phantom2d"], models=["unet"], failed=every, analysed=False)
     write_tables(study)
-    assert "No run of this study has been scored" in (study.layout.tables / "comparison.md").read_text(encoding="utf-8")
+    assert "No run of this study has been scored" in (
+        study.layout.tables / "comparison.md"
+    ).read_text(encoding="utf-8")
     assert "baseline alone" in (study.layout.tables / "effects.md").read_text(encoding="utf-8")
 
 
@@ -149,7 +184,9 @@ SPECIAL = st.text(st.sampled_from("abc _%&#$~^{}\\<>[]|*−µΔé"), max_size=30
 @given(SPECIAL)
 def test_latex_text_has_no_bare_special_character(text):
     escaped = to_tex(text)
-    commands = re.sub(r"\\[%&#$_{}]|\\text[a-z]+\{\}|\\allowbreak\{\}|\$[^$]*\$|\{[\[\]]\}", "", escaped)
+    commands = re.sub(
+        r"\\[%&#$_{}]|\\text[a-z]+\{\}|\\allowbreak\{\}|\$[^$]*\$|\{[\[\]]\}", "", escaped
+    )
     assert not re.search(r"[%&#$_~^{}\\<>\[\]]", commands)
 
 
@@ -160,9 +197,14 @@ def test_markdown_cells_stay_one_cell(text):
 
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=8), st.integers(5, 50))
 def test_pages_keep_every_row_in_order_and_fit(sizes, limit):
-    blocks = tuple(Block(f"b{k}", tuple((f"{k}", f"{row}") for row in range(size))) for k, size in enumerate(sizes))
+    blocks = tuple(
+        Block(f"b{k}", tuple((f"{k}", f"{row}") for row in range(size)))
+        for k, size in enumerate(sizes)
+    )
     laid = pages(blocks, limit)
-    assert [row for page in laid for block in page for row in block.rows] == [row for b in blocks for row in b.rows]
+    assert [row for page in laid for block in page for row in block.rows] == [
+        row for b in blocks for row in b.rows
+    ]
     assert all(sum(len(block.rows) + 1 for block in page) <= limit for page in laid)
 
 
@@ -179,10 +221,17 @@ def test_latex_environments_are_balanced(write_study):
 
 
 def with_shift(study: Study) -> Study:
-    """The study asking for shift, its analysis of that made up from the means; the last model is better."""
-    names, pair = ("noise", "blur", "contrast", "bias_field", "resolution", "ghosting"), study.datasets[:2]
-    transfers = (TransferPart(train=pair[0].name, test=pair[-1].name),)
-    asked = study.model_copy(update={"corruptions": names, "small_data": (10, 25, 50), "transfer": transfers})
+    """The study asking for shift, its analysis of that made up from the means; the last model is
+    better.
+    """
+    names, pair = (
+        ("noise", "blur", "contrast", "bias_field", "resolution", "ghosting"),
+        study.datasets[:2],
+    )
+    transfers = (TransferSettings(train=pair[0].name, test=pair[-1].name),)
+    asked = study.model_copy(
+        update={"corruptions": names, "data_efficiency": (10, 25, 50), "transfer": transfers}
+    )
     means = pd.read_csv(study.layout.analysis / "means.csv", dtype={"class": "str"})
     last = means["model"] == study.models[-1].name
     means = means.assign(
@@ -194,7 +243,7 @@ def with_shift(study: Study) -> Study:
     frames = {
         "transfer": there,
         "corruption_slopes": pd.concat([slopes.assign(corruption=kind) for kind in names]),
-        "small_data": pd.concat([means.assign(percent=share) for share in (10, 25, 50, 100)]),
+        "data_efficiency": pd.concat([means.assign(percent=share) for share in (10, 25, 50, 100)]),
     }
     for name, frame in frames.items():
         frame.to_csv(study.layout.analysis / f"{name}.csv", index=False)
@@ -203,10 +252,16 @@ def with_shift(study: Study) -> Study:
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX installed")
 def test_latex_compiles_without_overflow_at_16_models_and_6_datasets(write_study, tmp_path):
-    study = with_shift(write_study(datasets=REAL, models=ZOO, cases=10, seeds=(0,), metrics=("dice", "hd95", "ece")))
+    study = with_shift(
+        write_study(
+            datasets=REAL, models=ZOO, cases=10, seeds=(0,), metrics=("dice", "hd95", "ece")
+        )
+    )
     write_tables(study)
-    assert {"controls", "transfer", "corruption", "small_data"} <= set(table_names(study))
-    inputs = "\n".join(rf"\input{{{(study.layout.tables / name).as_posix()}.tex}}" for name in table_names(study))
+    assert {"controls", "transfer", "corruption", "data_efficiency"} <= set(table_names(study))
+    inputs = "\n".join(
+        rf"\input{{{(study.layout.tables / name).as_posix()}.tex}}" for name in table_names(study)
+    )
     document = tmp_path / "paper.tex"
     document.write_text(
         "\\documentclass[twocolumn]{article}\n\\usepackage{array,booktabs,graphicx}\n\\begin{document}\n"
@@ -214,7 +269,9 @@ def test_latex_compiles_without_overflow_at_16_models_and_6_datasets(write_study
         encoding="utf-8",
     )
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", document.name]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Overfull \\hbox" not in done.stdout
     assert "Float too large" not in done.stdout
@@ -230,26 +287,33 @@ def test_controls_are_compared_with_their_variants(write_study):
     assert len(table) == len(pairs) > 0
     rows = next(iter(markdown_rows(study.layout.tables / "controls.md").values()))
     shown = pairs.query("`class` == 'all' and metric == 'dice'").set_index("baseline")
-    assert [row[:2] for row in rows] == [["Attention gate", "random"], ["Attention gate", "parameters"]]
+    assert [row[:2] for row in rows] == [
+        ["Attention gate", "random"],
+        ["Attention gate", "parameters"],
+    ]
     for _, control, difference, *_, cases, groups in rows:
         effect = shown.loc[f"attention_gate-{control}"]
-        assert float(difference.split(" [")[0].replace("−", "-")) == pytest.approx(effect["difference"], abs=5.001e-4)
+        assert float(difference.split(" [")[0].replace("−", "-")) == pytest.approx(
+            effect["difference"], abs=5.001e-4
+        )
         assert [cases, groups] == [str(effect["cases"]), str(effect["groups"])]
 
 
 def test_a_study_without_controls_or_shift_has_no_such_tables(write_study):
     names = set(table_names(write_study(datasets=["phantom2d"], analysed=False)))
-    assert not names & {"controls", "transfer", "corruption", "small_data"}
+    assert not names & {"controls", "transfer", "corruption", "data_efficiency"}
 
 
 def test_tables_of_shift_show_scores_and_mark_differences(write_study):
     study = with_shift(write_study(datasets=["retina_drive", "phantom3d"]))
     write_tables(study)
-    for name, sign, columns in (("corruption", "−", 6), ("small_data", "", 4)):
+    for name, sign, columns in (("corruption", "−", 6), ("data_efficiency", "", 4)):
         sections = markdown_rows(study.layout.tables / f"{name}.md")
         assert len(sections) == 4
         dice, hd95 = (sections[title] for title in sections if "DRIVE" in title)
-        means = pd.read_csv(study.layout.analysis / "means.csv").query("dataset == 'retina_drive' and `class` == 'all'")
+        means = pd.read_csv(study.layout.analysis / "means.csv").query(
+            "dataset == 'retina_drive' and `class` == 'all'"
+        )
         for metric, rows, better in (("dice", dice, "⁺"), ("hd95", hd95, "⁻")):
             digits = {"dice": 3, "hd95": 2}[metric]
             for model, row in zip(study.models, rows, strict=True):
@@ -264,18 +328,22 @@ def test_tables_of_shift_show_scores_and_mark_differences(write_study):
 
 def test_shift_that_was_not_scored_says_so(write_study):
     study = with_shift(write_study(datasets=["retina_drive", "phantom3d"]))
-    for name in ("transfer", "corruption_slopes", "small_data"):
+    for name in ("transfer", "corruption_slopes", "data_efficiency"):
         (study.layout.analysis / f"{name}.csv").unlink()
     write_tables(study)
-    for name in ("transfer", "corruption", "small_data"):
-        assert "Nothing of this has been scored yet" in (study.layout.tables / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("transfer", "corruption", "data_efficiency"):
+        assert "Nothing of this has been scored yet" in (
+            study.layout.tables / f"{name}.md"
+        ).read_text(encoding="utf-8")
 
 
 def test_what_was_measured_stands_in_the_table_of_costs(write_study):
     study = write_study(datasets=["phantom2d"])
     path = study.layout.analysis / "cost.csv"
     cost = pd.read_csv(path)
-    cost.assign(latency_seconds=0.0123, inference_images_per_second=456.7, energy_j=2500.0).to_csv(path, index=False)
+    cost.assign(latency_seconds=0.0123, inference_images_per_second=456.7, energy_j=2500.0).to_csv(
+        path, index=False
+    )
     write_tables(study)
     (rows,) = markdown_rows(study.layout.tables / "cost.md").values()
     assert {tuple(row[3:5]) for row in rows} == {("12.3", "456.7")}
@@ -300,7 +368,9 @@ def test_marks_are_doubled_only_where_retrained_models_say_the_same(write_study)
 
 
 def test_the_protocol_states_the_patches_that_datasets_have_of_their_own(write_study):
-    study = write_study(datasets=["retina_drive", "phantom3d"], models=["unet"], cases=4, analysed=False)
+    study = write_study(
+        datasets=["retina_drive", "phantom3d"], models=["unet"], cases=4, analysed=False
+    )
     parts = [{"name": "retina_drive", "patch": [96, 64]}, "phantom3d"]
     study = type(study).model_validate(study.model_dump() | {"datasets": parts})
     write_tables(study)

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from attnbench.reporting.figures import draw_figure
-from attnbench.reporting.names import display_name
 from attnbench.reporting.tables import write_tables
 from attnbench.reporting.terminal import show_comparison
+from attnbench.reporting.words import display_name
 
 
 @pytest.fixture
@@ -25,10 +25,14 @@ def shown(write_study, capsys):
 
 def test_every_model_stands_in_one_line_with_its_mean_and_interval(shown):
     study, text = shown(models=["unet", "squeeze_excitation", "self_attention"])
-    means = pd.read_csv(study.layout.analysis / "means.csv").query("metric == 'dice' and `class` == 'all'")
+    means = pd.read_csv(study.layout.analysis / "means.csv").query(
+        "metric == 'dice' and `class` == 'all'"
+    )
     for row in means.to_dict("records"):
         cell = f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-        assert any(display_name(row["model"]) in line and cell in line for line in text.splitlines())
+        assert any(
+            display_name(row["model"]) in line and cell in line for line in text.splitlines()
+        )
 
 
 def test_plain_text_within_100_columns(shown):
@@ -41,8 +45,12 @@ def test_plain_text_within_100_columns(shown):
 
 def test_marks_stand_beside_significant_differences(shown):
     study, text = shown(datasets=["retina_drive"], cases=24)
-    effects = pd.read_csv(study.layout.analysis / "effects.csv").query("metric == 'dice' and `class` == 'all'")
-    significant = [display_name(row["model"]) for row in effects.to_dict("records") if row["p_holm"] < 0.05]
+    effects = pd.read_csv(study.layout.analysis / "effects.csv").query(
+        "metric == 'dice' and `class` == 'all'"
+    )
+    significant = [
+        display_name(row["model"]) for row in effects.to_dict("records") if row["p_holm"] < 0.05
+    ]
     assert significant
     for name in significant:
         assert any(line.strip().startswith(name) and "]⁺" in line for line in text.splitlines())

@@ -1,4 +1,6 @@
-"""Volumes in figures: slices across every axis, surfaces and their distances, and where a prediction is wrong."""
+"""Volumes in figures: slices across every axis, surfaces and their distances, and where a
+prediction is wrong.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,14 @@ import pytest
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.figures.panels import show_errors
 from attnbench.reporting.figures.surfaces import distances, surface_of
-from attnbench.reporting.names import figure_names
 from attnbench.reporting.slices import Plane
+from attnbench.reporting.words import figure_names
 
 
 def ball(shape: tuple[int, int, int], spacing: tuple[float, ...], radius: float) -> np.ndarray:
-    steps = [(np.arange(size) - size / 2 + 0.5) * step for size, step in zip(shape, spacing, strict=True)]
+    steps = [
+        (np.arange(size) - size / 2 + 0.5) * step for size, step in zip(shape, spacing, strict=True)
+    ]
     return sum(grid**2 for grid in np.meshgrid(*steps, indexing="ij")) <= radius**2
 
 
@@ -31,7 +35,9 @@ def test_the_surface_of_a_ball_lies_at_its_radius_in_the_unit_of_the_spacing(spa
 
 def test_distance_between_balls_of_one_centre_is_the_difference_of_their_radii():
     spacing = (1.0, 1.0, 1.0)
-    small, large = (surface_of(ball((44, 44, 44), spacing, radius), spacing) for radius in (12.0, 16.0))
+    small, large = (
+        surface_of(ball((44, 44, 44), spacing, radius), spacing) for radius in (12.0, 16.0)
+    )
     assert distances(small, large).mean() == pytest.approx(4.0, abs=0.3)
     assert distances(large, large).max() == 0.0
 
@@ -40,7 +46,10 @@ def test_a_region_that_touches_the_border_and_a_single_voxel_have_closed_surface
     spacing = (1.0, 1.0, 1.0)
     for region in (np.ones((4, 5, 6), bool), np.pad(np.ones((1, 1, 1), bool), 2)):
         mesh = surface_of(region, spacing)
-        edges = np.sort(np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]), axis=1)
+        edges = np.sort(
+            np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]),
+            axis=1,
+        )
         assert (np.unique(edges, axis=0, return_counts=True)[1] == 2).all()
 
 
@@ -54,14 +63,19 @@ def test_large_volumes_are_sampled_at_their_true_place():
 
 
 def test_volumes_have_slices_and_a_surface_and_pictures_have_not(write_study):
-    study = write_study(datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,))
+    study = write_study(
+        datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,)
+    )
     names = figure_names(study)
     assert {"slices_phantom3d", "surface_phantom3d"} <= set(names)
     assert not {"slices_phantom2d", "surface_phantom2d"} & set(names)
     cases = pd.read_csv(study.layout.analysis / "cases.csv").query("dataset == 'phantom3d'")
     draw_figure(study, "slices_phantom3d")
     slices = pd.read_csv(study.layout.figures / "slices_phantom3d.csv")
-    assert set(slices["case"]) == set(cases["case"].iloc[:2]) and set(slices["model"]) == {"unet", "cbam"}
+    assert set(slices["case"]) == set(cases["case"].iloc[:2]) and set(slices["model"]) == {
+        "unet",
+        "cbam",
+    }
     draw_figure(study, "surface_phantom3d")
     surface = pd.read_csv(study.layout.figures / "surface_phantom3d.csv")
     assert set(surface["case"]) == {cases["case"].iloc[0]}
@@ -86,7 +100,9 @@ def test_a_map_of_errors_tells_missed_added_and_wrong_class():
     reference = np.array([[0, 1, 1, 2]], np.uint8)
     prediction = np.array([[1, 0, 1, 1]], np.uint8)
     axes = plt.figure().subplots()
-    show_errors(axes, np.zeros((1, 4), np.float32), prediction, reference, Plane(None, None, (4.0, 1.0)))
+    show_errors(
+        axes, np.zeros((1, 4), np.float32), prediction, reference, Plane(None, None, (4.0, 1.0))
+    )
     tint = np.asarray(axes.images[-1].get_array())[0]
     added, missed, right, wrong = tint
     assert right[3] == 0 and min(added[3], missed[3], wrong[3]) > 0.5

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from attnbench.data.store import DatasetInfo
+from attnbench.data.info import DatasetInfo
 
 SPACINGS = (0.07, 0.18, 0.6, 0.9765625, 1.0, 1.5, 3.0)
 
@@ -27,7 +27,10 @@ def _mask(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         mask = np.zeros(shape, bool)
         corner = [rng.integers(0, side) for side in shape]
         mask[
-            tuple(slice(start, start + rng.integers(1, 2 * side)) for start, side in zip(corner, shape, strict=True))
+            tuple(
+                slice(start, start + rng.integers(1, 2 * side))
+                for start, side in zip(corner, shape, strict=True)
+            )
         ] = True
     mask[tuple(rng.integers(0, side) for side in shape)] = True
     return mask
@@ -35,7 +38,9 @@ def _mask(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def random_pair() -> Callable[[int], tuple[np.ndarray, np.ndarray, tuple[float, ...]]]:
-    """Two random masks, each with a voxel, and an anisotropic spacing, from a seed; 2-D when the seed is even."""
+    """Two random masks, each with a voxel, and an anisotropic spacing, from a seed; 2-D when the
+    seed is even.
+    """
 
     def make(seed: int) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
         rng = np.random.default_rng(seed)
@@ -46,16 +51,22 @@ def random_pair() -> Callable[[int], tuple[np.ndarray, np.ndarray, tuple[float, 
         if rng.random() < 0.5:
             return _mask(rng, shape), reference, spacing
         prediction = np.roll(reference, int(rng.integers(-3, 4)), axis=int(rng.integers(ndim)))
-        return prediction ^ (rng.random(shape) < 0.002) | (reference & (rng.random(shape) < 0.5)), reference, spacing
+        return (
+            prediction ^ (rng.random(shape) < 0.002) | (reference & (rng.random(shape) < 0.5)),
+            reference,
+            spacing,
+        )
 
     return make
 
 
 @pytest.fixture(scope="session")
 def toy_info() -> Callable[..., DatasetInfo]:
-    """Facts of a dataset with two classes, resampled and with a field of view; with a second observer or without."""
+    """Facts of a dataset with two classes, resampled and with a field of view; with a second
+    second rater or without.
+    """
 
-    def make(has_observer2: bool) -> DatasetInfo:
+    def make(has_second_rater: bool) -> DatasetInfo:
         return DatasetInfo(
             name="toy",
             title="Toy",
@@ -70,7 +81,7 @@ def toy_info() -> Callable[..., DatasetInfo]:
             size=(8, 8),
             resampled=True,
             has_fov=True,
-            has_observer2=has_observer2,
+            has_second_rater=has_second_rater,
             groups_inferred=False,
             licence="MIT",
             citation="none",

@@ -12,7 +12,12 @@ from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import MASK_METRICS
 from attnbench.scoring.surface import surface
 
-OVERLAP = {"dice": binary.dc, "iou": binary.jc, "precision": binary.precision, "recall": binary.recall}
+OVERLAP = {
+    "dice": binary.dc,
+    "iou": binary.jc,
+    "precision": binary.precision,
+    "recall": binary.recall,
+}
 DISTANCE = {"hd": binary.hd, "hd95": binary.hd95, "assd": binary.assd}
 
 
@@ -29,19 +34,25 @@ def test_equals_medpy_on_whole_arrays_bit_for_bit(block, random_pair):
         if not prediction.any():
             prediction[(0,) * prediction.ndim] = True
         expected = {name: compute(prediction, reference) for name, compute in OVERLAP.items()}
-        expected |= {name: compute(prediction, reference, spacing) for name, compute in DISTANCE.items()}
+        expected |= {
+            name: compute(prediction, reference, spacing) for name, compute in DISTANCE.items()
+        }
         assert _scores(prediction, reference, spacing) == expected, f"seed {seed}"
 
 
 @pytest.mark.parametrize("shift", [0, 2, 40])
 def test_equals_medpy_bit_for_bit_in_pixels(shift, random_pair):
-    """Where spacing is 1 distances are searched ring by ring; masks far from each other go beyond all rings."""
+    """Where spacing is 1 distances are searched ring by ring; masks far from each other go
+    beyond all rings.
+    """
     for seed in range(40):
         prediction, reference, _ = random_pair(seed)
         prediction = np.pad(prediction, ((shift, 0), *[(0, 0)] * (prediction.ndim - 1)))
         reference = np.pad(reference, ((0, shift), *[(0, 0)] * (reference.ndim - 1)))
         spacing = (1.0,) * prediction.ndim
-        expected = {name: compute(prediction, reference, spacing) for name, compute in DISTANCE.items()}
+        expected = {
+            name: compute(prediction, reference, spacing) for name, compute in DISTANCE.items()
+        }
         assert _scores(prediction, reference, spacing, tuple(DISTANCE)) == expected, f"seed {seed}"
 
 
@@ -53,7 +64,10 @@ def test_surface_is_what_a_face_connected_erosion_takes_away(mask):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=3))
+@given(
+    st.integers(0, 10**6),
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=3),
+)
 def test_background_around_the_masks_changes_no_score(random_pair, seed, margins):
     prediction, reference, spacing = random_pair(seed)
     if not prediction.any():

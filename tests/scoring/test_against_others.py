@@ -1,4 +1,6 @@
-"""Metrics beyond medpy's against MONAI, surface-distance, scikit-image and slow explicit versions."""
+"""Metrics beyond medpy's against MONAI, surface-distance, scikit-image and slow explicit
+versions.
+"""
 
 import itertools
 import math
@@ -20,7 +22,9 @@ from attnbench.scoring.structure import lesion_f1, skeleton
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning:monai"),
-    pytest.mark.filterwarnings("ignore:.*namespace is deprecated:DeprecationWarning:surface_distance"),
+    pytest.mark.filterwarnings(
+        "ignore:.*namespace is deprecated:DeprecationWarning:surface_distance"
+    ),
 ]
 
 
@@ -38,7 +42,9 @@ def _balls(spacing):
     grids = np.indices([round(40 / side) for side in spacing])
     grids = grids * np.reshape(spacing, (3, 1, 1, 1))
     first = sum((grid - 20) ** 2 for grid in grids) < 100
-    return sum((grid - centre) ** 2 for grid, centre in zip(grids, (22, 20, 20), strict=True)) < 81, first
+    return sum(
+        (grid - centre) ** 2 for grid, centre in zip(grids, (22, 20, 20), strict=True)
+    ) < 81, first
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -58,7 +64,9 @@ def test_hd95_max_and_nsd_are_close_to_surface_distance_on_smooth_bodies(spacing
     prediction, reference = _balls(spacing)
     areas = surface_distance.compute_surface_distances(reference, prediction, spacing)
     theirs = surface_distance.compute_robust_hausdorff(areas, 95)
-    assert _score("hd95_max", prediction, reference, spacing) == pytest.approx(theirs, abs=max(spacing) / 2)
+    assert _score("hd95_max", prediction, reference, spacing) == pytest.approx(
+        theirs, abs=max(spacing) / 2
+    )
     theirs = surface_distance.compute_surface_dice_at_tolerance(areas, NSD_TOLERANCE["mm"])
     assert _score("nsd", prediction, reference, spacing) == pytest.approx(theirs, abs=0.1)
 
@@ -66,7 +74,9 @@ def test_hd95_max_and_nsd_are_close_to_surface_distance_on_smooth_bodies(spacing
 @pytest.mark.parametrize("seed", range(20))
 def test_volume_error_is_medpys_without_sign(seed, random_pair):
     prediction, reference, _ = random_pair(seed)
-    assert _score("volume_error", prediction, reference) == pytest.approx(abs(binary.ravd(prediction, reference)))
+    assert _score("volume_error", prediction, reference) == pytest.approx(
+        abs(binary.ravd(prediction, reference))
+    )
 
 
 @pytest.mark.parametrize("seed", range(0, 40, 2))
@@ -76,7 +86,9 @@ def test_cldice_equals_the_papers_formula_on_whole_images(seed):
     for row in rng.integers(3, 37, 3):
         reference[row - 1 : row + 2, 4:45] = True
     reference[3:37, rng.integers(6, 40)] = True
-    prediction = np.roll(reference, int(rng.integers(0, 3)), axis=1) & (rng.random(reference.shape) > 0.02)
+    prediction = np.roll(reference, int(rng.integers(0, 3)), axis=1) & (
+        rng.random(reference.shape) > 0.02
+    )
     thin = skeletonize(prediction), skeletonize(reference)
     precision = (thin[0] & reference).sum() / thin[0].sum()
     sensitivity = (thin[1] & prediction).sum() / thin[1].sum()
@@ -85,7 +97,9 @@ def test_cldice_equals_the_papers_formula_on_whole_images(seed):
 
 
 @settings(max_examples=60, deadline=None)
-@given(arrays(bool, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=6)), st.integers(1, 3))
+@given(
+    arrays(bool, array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=6)), st.integers(1, 3)
+)
 def test_skeleton_reaches_every_component_and_ignores_the_margin(mask, margin):
     thin = skeleton(mask)
     assert not (thin & ~mask).any()

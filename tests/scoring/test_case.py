@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from attnbench.errors import DataError
-from attnbench.scoring import score_case
-from attnbench.scoring.case import score_masks
+from attnbench.scoring.case import score_case, score_masks
 from attnbench.scoring.definitions import MASK_METRICS, METRICS
-from attnbench.scoring.medpy_metrics import COMPUTE
+from attnbench.scoring.metrics import COMPUTE
 
 EMPTY = np.zeros((6, 5), np.uint8)
 BLOCK = EMPTY.copy()
@@ -72,7 +71,10 @@ def test_penalty_exceeds_every_distance_that_the_image_allows():
     for metric in ("hd", "hd95", "assd"):
         (worst,) = _values(score_case(*corners, (2.0, 0.5), [1]), f"{metric}_penalised")
         assert [worst] == _values(score_case(*corners, (2.0, 0.5), [1]), metric)
-        for failed in (score_case(EMPTY, BLOCK, (2.0, 0.5), [1]), score_case(BLOCK, EMPTY, (2.0, 0.5), [1])):
+        for failed in (
+            score_case(EMPTY, BLOCK, (2.0, 0.5), [1]),
+            score_case(BLOCK, EMPTY, (2.0, 0.5), [1]),
+        ):
             assert _values(failed, f"{metric}_penalised") == [math.hypot(12, 2.5)] > [worst]
 
 
@@ -97,7 +99,9 @@ def test_different_shapes_are_refused_by_both_shapes(shape, fill, reference):
         score_masks(BLOCK, BLOCK, (1, 1), "px", [1], ["dice"], np.ones(shape, np.uint8))
 
 
-@pytest.mark.parametrize("spacing", [(1.0,), (1.0, 0.0), (1.0, -2.0), (1.0, math.nan), (1.0, 1.0, 1.0)])
+@pytest.mark.parametrize(
+    "spacing", [(1.0,), (1.0, 0.0), (1.0, -2.0), (1.0, math.nan), (1.0, 1.0, 1.0)]
+)
 def test_impossible_spacing_is_refused(spacing):
     with pytest.raises(DataError, match="one positive number per axis"):
         score_case(BLOCK, BLOCK, spacing_mm=spacing)

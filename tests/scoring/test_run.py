@@ -8,14 +8,15 @@ import pytest
 
 from attnbench.data.case import PreparedCase
 from attnbench.data.folds import load_folds, write_folds
-from attnbench.data.store import CaseStore, write_store
+from attnbench.data.store import CaseStore
+from attnbench.data.write import write_store
 from attnbench.errors import DataError
-from attnbench.layout import Run
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.gather import gather_scores
 from attnbench.scoring.run import score_run
-from attnbench.study import parse_study
+from attnbench.study.paths import Run
+from attnbench.study.settings import parse_study
 
 RUN = Run("toy", "unet", 0, 0)
 
@@ -42,7 +43,9 @@ def _case(number: int) -> PreparedCase:
 
 
 def _predict(case: PreparedCase) -> np.ndarray:
-    """The reference moved by one pixel, with voxels outside the field of view; case 2 misses the small class."""
+    """The reference moved by one pixel, with voxels outside the field of view; case 2 misses the
+    small class.
+    """
     prediction = np.roll(case.reference, 1, axis=0)
     prediction[0, 14] = 1
     if case.case == "002":
@@ -62,14 +65,16 @@ def study(tmp_path, toy_info):
     }
     study = parse_study(content)
     prepared = study.layout.prepared("toy")
-    write_store(prepared, map(_case, range(8)), toy_info(has_observer2=False))
+    write_store(prepared, map(_case, range(8)), toy_info(has_second_rater=False))
     write_folds(prepared, study.folds, study.layout.folds("toy"))
     return study
 
 
 def _tested(study, fold=0):
     store = CaseStore.open(study.layout.prepared("toy"))
-    return [_case(int(name)) for name in load_folds(study.layout.folds("toy"), store).fold(fold).test]
+    return [
+        _case(int(name)) for name in load_folds(study.layout.folds("toy"), store).fold(fold).test
+    ]
 
 
 def _write_predictions(study, run=RUN, change=lambda predictions: None):
@@ -95,7 +100,9 @@ def test_scores_are_those_of_the_cases_own_grid_spacing_unit_and_field_of_view(s
         rows = score_masks(*masks, case.original_spacing, "um", (1, 2), study.metrics)
         expected += [{"case": case.case, "group": case.group, **row} for row in rows]
     expected = pd.DataFrame(expected)
-    pd.testing.assert_frame_equal(scores[list(expected)], expected, check_dtype=False, check_exact=True)
+    pd.testing.assert_frame_equal(
+        scores[list(expected)], expected, check_dtype=False, check_exact=True
+    )
     assert (scores[["dataset", "model", "fold", "seed"]] == ["toy", "unet", 0, 0]).all(axis=None)
     assert set(scores["unit"]) == {"1", "um"}
 
@@ -124,7 +131,14 @@ def test_calibration_is_scored_from_the_bins_of_the_case(study):
     cases = [case.case for case in _tested(study)]
     voxels = [int(case.fov.sum()) for case in _tested(study)]
     rows = [
-        {"case": case, "class": number, "bin": 0, "voxels": count, "probability": 0.05 * number, "observed": 0.0}
+        {
+            "case": case,
+            "class": number,
+            "bin": 0,
+            "voxels": count,
+            "probability": 0.05 * number,
+            "observed": 0.0,
+        }
         for case, count in zip(cases, voxels, strict=True)
         for number in (1, 2)
     ]
@@ -135,10 +149,15 @@ def test_calibration_is_scored_from_the_bins_of_the_case(study):
     ece = scores[scores["metric"] == "ece"]
     dice = scores[scores["metric"] == "dice"]
     assert len(ece) == 2 * len(cases)
-    assert ece[["case", "class", "status"]].to_numpy().tolist() == dice[["case", "class", "status"]].to_numpy().tolist()
+    assert (
+        ece[["case", "class", "status"]].to_numpy().tolist()
+        == dice[["case", "class", "status"]].to_numpy().tolist()
+    )
     np.testing.assert_allclose(ece["value"], 0.05 * ece["class"])
     bins.assign(voxels=1).to_csv(folder / "calibration.csv", index=False)
-    with pytest.raises(DataError, match=rf"case '{cases[0]}': class 1: the calibration counts 1 voxels"):
+    with pytest.raises(
+        DataError, match=rf"case '{cases[0]}': class 1: the calibration counts 1 voxels"
+    ):
         score_run(study, RUN)
 
 
@@ -149,7 +168,9 @@ def test_missing_predictions_say_what_to_do(study):
 
 def test_predictions_of_other_cases_are_refused(study):
     first = _tested(study)[0].case
-    _write_predictions(study, change=lambda predictions: predictions.update(other=predictions.pop(first)))
+    _write_predictions(
+        study, change=lambda predictions: predictions.update(other=predictions.pop(first))
+    )
     with pytest.raises(DataError, match=rf"1 missing \({first}\), 1 not tested here \(other\)"):
         score_run(study, RUN)
     assert not (study.layout.run(RUN) / "scores.csv").exists()
@@ -157,7 +178,9 @@ def test_predictions_of_other_cases_are_refused(study):
 
 def test_prediction_on_another_grid_is_refused_with_case_file_and_shapes(study):
     first = _tested(study)[0].case
-    _write_predictions(study, change=lambda predictions: predictions.update({first: np.zeros((8, 8), np.uint8)}))
+    _write_predictions(
+        study, change=lambda predictions: predictions.update({first: np.zeros((8, 8), np.uint8)})
+    )
     with pytest.raises(DataError, match=rf"predictions\.npz: case '{first}': .*\(8, 8\)"):
         score_run(study, RUN)
 

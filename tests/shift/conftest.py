@@ -1,4 +1,6 @@
-"""A study of two small datasets of the same objects, numbered differently, with a trained run on the first."""
+"""A study of two small datasets of the same objects, numbered differently, with a trained run on
+the first.
+"""
 
 import shutil
 from dataclasses import replace
@@ -8,12 +10,13 @@ import pytest
 
 from attnbench.data.case import PreparedCase
 from attnbench.data.folds import write_folds
+from attnbench.data.info import DatasetInfo
 from attnbench.data.resample import resample_image, resample_mask
-from attnbench.data.store import DatasetInfo, write_store
-from attnbench.inference import predict_run
-from attnbench.layout import Run
+from attnbench.data.write import write_store
+from attnbench.inference.predict import predict_run
 from attnbench.scoring.run import score_run
-from attnbench.study import parse_study
+from attnbench.study.paths import Run
+from attnbench.study.settings import parse_study
 from attnbench.training.run import train_run
 
 RUN = Run("left", "unet", 0, 0)
@@ -22,7 +25,7 @@ OWN, WORKING = (32, 26), (20, 18)
 INFO = DatasetInfo(
     name="left", title="Made", task="boxes", modality="none", ndim=2, channels=2, classes=CLASSES["left"],
     spacing_unit="mm", normalisation="none", spacing=None, size=WORKING, resampled=True, has_fov=True,
-    has_observer2=False, groups_inferred=False, licence="CC0", citation="none",
+    has_second_rater=False, groups_inferred=False, licence="CC0", citation="none",
 )  # fmt: skip
 
 
@@ -67,7 +70,7 @@ def finished(tmp_path_factory):
             "metrics": ["dice", "hd95", "volume_error", "ece"],
             "transfer": [{"train": "left", "test": "right"}],
             "corruptions": ["blur", "noise", "contrast"],
-            "small_data": [40],
+            "data_efficiency": [40],
             "compute": {"device": "cpu"},
         }
     )

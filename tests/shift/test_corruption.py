@@ -1,18 +1,21 @@
-"""Corrupted test images: the scores are those of a dataset corrupted beforehand, and nothing piles up in memory."""
+"""Corrupted test images: the scores are those of a dataset corrupted beforehand, and nothing
+piles up in memory.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from attnbench.data.corrupt import LEVELS, corrupt
 from attnbench.data.resample import resample_mask
 from attnbench.data.store import CaseStore
-from attnbench.inference import predict_run, trained_network
-from attnbench.layout import Run
+from attnbench.inference.predict import predict_run
+from attnbench.inference.trained import trained_network
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.run import score_run
+from attnbench.shift.corrupt import LEVELS, corrupt
 from attnbench.shift.corruption import corrupted_image, score_corrupted
 from attnbench.shift.scores import score_images
+from attnbench.study.paths import Run
 
 RUN = Run("left", "unet", 0, 0)
 TEXT = dict.fromkeys(("case", "group", "unit"), "str")
@@ -43,17 +46,23 @@ def test_scores_are_those_of_a_dataset_corrupted_before(study, corrupted, kind, 
     for index in range(len(store)):
         inside = resample_mask(store.fov(index).astype(np.uint8), store.shape(index)) > 0
         images.append(np.where(inside, corrupt(store.image(index), kind, level, seed=0), 0))
-    flat = np.concatenate([np.moveaxis(image, 0, -1).ravel() for image in images]).astype(np.float32)
+    flat = np.concatenate([np.moveaxis(image, 0, -1).ravel() for image in images]).astype(
+        np.float32
+    )
     np.save(store.folder / "images.npy", flat)
     predict_run(study, RUN)
     score_run(study, RUN)
     before = pd.read_csv(study.layout.run(RUN) / "scores.csv", dtype=TEXT)
-    during = corrupted[(corrupted["corruption"] == kind) & (corrupted["level"] == level)][list(before)]
+    during = corrupted[(corrupted["corruption"] == kind) & (corrupted["level"] == level)][
+        list(before)
+    ]
     pd.testing.assert_frame_equal(during.reset_index(drop=True), before, rtol=1e-5)
 
 
 def test_blur_costs_a_thin_object_more_than_a_wide_one(corrupted):
-    """The bar is two pixels wide where the levels blur by 0.5 to 3 pixels; the box is seven pixels wide."""
+    """The bar is two pixels wide where the levels blur by 0.5 to 3 pixels; the box is seven
+    pixels wide.
+    """
     dice = corrupted[(corrupted["metric"] == "dice") & (corrupted["corruption"] == "blur")]
     means = dice.pivot_table("value", "class", "level")
     box, bar = (means.loc[number, 1] - means.loc[number, 5] for number in (1, 2))
@@ -84,7 +93,9 @@ def test_noise_is_one_pattern_that_levels_strengthen_and_cases_do_not_share(fini
 
 
 def test_images_are_made_as_they_are_shown(finished):
-    """Two hundred images: the first scores are there before more than one batch of windows was made."""
+    """Two hundred images: the first scores are there before more than one batch of windows was
+    made.
+    """
     made = []
     with trained_network(finished, RUN) as trained:
         store = trained.inputs.store

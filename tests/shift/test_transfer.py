@@ -1,4 +1,6 @@
-"""A model on another dataset: scored as a slow explicit loop would, and as its own test fold where the data are."""
+"""A model on another dataset: scored as a slow explicit loop would, and as its own test fold
+where the data are.
+"""
 
 import json
 
@@ -8,11 +10,11 @@ import pytest
 
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
-from attnbench.inference import trained_network
-from attnbench.layout import Run
+from attnbench.inference.trained import trained_network
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.shift.transfer import score_transfer
+from attnbench.study.paths import Run
 
 RUN = Run("left", "unet", 0, 0)
 TEXT = dict.fromkeys(("case", "group", "unit"), "str")
@@ -24,17 +26,29 @@ def transferred(study):
     return pd.read_csv(study.layout.run(RUN) / "transfer.csv", dtype=TEXT)
 
 
-def test_every_case_of_the_other_dataset_has_every_class_in_common_and_every_metric(study, transferred):
+def test_every_case_of_the_other_dataset_has_every_class_in_common_and_every_metric(
+    study, transferred
+):
     assert list(transferred) == ["dataset", "test", *SCORE_COLUMNS[1:]]
     assert set(transferred["dataset"]) == {"left"} and set(transferred["test"]) == {"right"}
     store = CaseStore.open(study.layout.prepared("right"))
-    expected = {(case, number, metric) for case in store.cases["case"] for number in (1, 3) for metric in study.metrics}
-    assert set(zip(transferred["case"], transferred["class"], transferred["metric"], strict=True)) == expected
+    expected = {
+        (case, number, metric)
+        for case in store.cases["case"]
+        for number in (1, 3)
+        for metric in study.metrics
+    }
+    assert (
+        set(zip(transferred["case"], transferred["class"], transferred["metric"], strict=True))
+        == expected
+    )
     assert len(transferred) == len(expected)
     assert (transferred["case"].map(store.groups) == transferred["group"]).all()
 
 
-def test_the_same_images_have_the_scores_of_the_test_fold_whatever_the_numbers_of_their_classes(study, transferred):
+def test_the_same_images_have_the_scores_of_the_test_fold_whatever_the_numbers_of_their_classes(
+    study, transferred
+):
     own = pd.read_csv(study.layout.run(RUN) / "scores.csv", dtype=TEXT)
     found = own[own["metric"] == "dice"].groupby("class")["value"].mean()
     assert (found > 0.5).all(), "a model that finds nothing would show nothing"
@@ -51,13 +65,17 @@ def test_scores_are_those_of_each_class_alone(study, transferred):
     store = CaseStore.open(study.layout.prepared("right"))
     indices = range(len(store))
     with trained_network(study, RUN) as trained:
-        predicted = [p.argmax(0).numpy() for p in trained.predict(store, indices, map(store.image, indices))]
+        predicted = [
+            p.argmax(0).numpy() for p in trained.predict(store, indices, map(store.image, indices))
+        ]
     for theirs, ours in ((3, 1), (1, 2)):
         for index, prediction in enumerate(predicted):
             masks = [(mask == number).astype(np.uint8) for mask, number in
                      ((prediction, ours), (store.reference(index), theirs))]  # fmt: skip
             metrics = ["dice", "hd95", "volume_error"]
-            alone = score_masks(*masks, store.original_spacing(index), "mm", [1], metrics, store.fov(index))
+            alone = score_masks(
+                *masks, store.original_spacing(index), "mm", [1], metrics, store.fov(index)
+            )
             chosen = (transferred["case"] == f"case{index}") & (transferred["class"] == theirs)
             rows = transferred[chosen & (transferred["metric"] != "ece")]
             np.testing.assert_array_equal(rows["value"], [row["value"] for row in alone])
@@ -69,12 +87,16 @@ def test_stated_classes_replace_those_of_equal_names(study):
     score_transfer(study.model_copy(update={"transfer": (part,)}), RUN)
     rows = pd.read_csv(study.layout.run(RUN) / "transfer.csv")
     assert set(rows["class"]) == {2}
-    assert set(rows["status"]) <= {"reference_empty", "both_empty"}, "no case of the other dataset has a ring"
+    assert set(rows["status"]) <= {"reference_empty", "both_empty"}, (
+        "no case of the other dataset has a ring"
+    )
 
 
 def test_a_dataset_normalised_differently_is_refused(study):
     path = study.layout.prepared("right") / "dataset.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"normalisation": "none at all"}))
-    with pytest.raises(DataError, match=r"right: prepared with another normalisation than left: 'none at all'"):
+    with pytest.raises(
+        DataError, match=r"right: prepared with another normalisation than left: 'none at all'"
+    ):
         score_transfer(study, RUN)
     assert not (study.layout.run(RUN) / "transfer.csv").exists()

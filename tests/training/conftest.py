@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 
 from attnbench.data.case import PreparedCase
-from attnbench.data.store import CaseStore, DatasetInfo, write_store
+from attnbench.data.info import DatasetInfo
+from attnbench.data.store import CaseStore
+from attnbench.data.write import write_store
 
-SHAPES = {2: [(40, 31), (24, 50), (33, 33), (28, 28), (36, 30), (30, 36)], 3: [(20, 17, 12), (14, 22, 18)] * 3}
+SHAPES = {
+    2: [(40, 31), (24, 50), (33, 33), (28, 28), (36, 30), (30, 36)],
+    3: [(20, 17, 12), (14, 22, 18)] * 3,
+}
 
 
 def make_case(number, shape, rng):
@@ -35,12 +40,14 @@ def make_store(folder, ndim):
         size=None,
         resampled=False,
         has_fov=False,
-        has_observer2=False,
+        has_second_rater=False,
         groups_inferred=False,
         licence="CC0",
         citation="none",
     )
-    write_store(folder, (make_case(number, shape, rng) for number, shape in enumerate(SHAPES[ndim])), info)
+    write_store(
+        folder, (make_case(number, shape, rng) for number, shape in enumerate(SHAPES[ndim])), info
+    )
     return CaseStore.open(folder)
 
 

@@ -12,7 +12,10 @@ accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_ac
 def read(folder):
     events = accumulator.EventAccumulator(str(folder))
     events.Reload()
-    return {tag: [(point.step, point.value) for point in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return {
+        tag: [(point.step, point.value) for point in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
 
 
 def test_tensorboard_reads_every_row_while_the_run_still_trains(tmp_path):
@@ -28,7 +31,9 @@ def test_tensorboard_reads_every_row_while_the_run_still_trains(tmp_path):
     found = read(tmp_path / "run")
     assert found["loss"] == [(1, 2.5), (127, -0.25), (300_000, 0.0)]
     assert found["validation_dice"] == [(127, 0.5), (300_000, 0.8125)]
-    assert [value for _, value in found["learning_rate"]] == pytest.approx([1e-3, 5e-4, 1e-30], rel=1e-6)
+    assert [value for _, value in found["learning_rate"]] == pytest.approx(
+        [1e-3, 5e-4, 1e-30], rel=1e-6
+    )
 
 
 def test_a_run_that_starts_again_begins_its_curves_anew(tmp_path):

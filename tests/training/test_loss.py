@@ -15,7 +15,12 @@ def test_equals_monai(shape):
     logits = torch.randn(shape[0], 4, *shape[1:], requires_grad=True)
     masks = torch.randint(0, 4, shape)
     monai = DiceCELoss(
-        softmax=True, to_onehot_y=True, include_background=False, batch=True, smooth_nr=1e-5, smooth_dr=1e-5
+        softmax=True,
+        to_onehot_y=True,
+        include_background=False,
+        batch=True,
+        smooth_nr=1e-5,
+        smooth_dr=1e-5,
     )
     dice, cross_entropy = dice_and_cross_entropy(logits, masks)
     expected = monai(logits, masks.unsqueeze(1))
@@ -28,7 +33,9 @@ def test_perfect_prediction_has_no_dice_loss_and_a_wrong_one_all():
     masks = torch.tensor([[[0, 1], [2, 2]]])
     certain = 100.0 * F.one_hot(masks, 3).movedim(-1, 1)
     assert dice_and_cross_entropy(certain, masks)[0].item() == pytest.approx(0, abs=1e-4)
-    assert dice_and_cross_entropy(certain.roll(1, dims=1), masks)[0].item() == pytest.approx(1, abs=1e-4)
+    assert dice_and_cross_entropy(certain.roll(1, dims=1), masks)[0].item() == pytest.approx(
+        1, abs=1e-4
+    )
 
 
 def test_class_absent_from_prediction_and_reference_costs_nothing():

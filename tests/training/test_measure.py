@@ -1,4 +1,6 @@
-"""Times of a model: what is timed, in which order, and that the figures are those of the times kept."""
+"""Times of a model: what is timed, in which order, and that the figures are those of the times
+kept.
+"""
 
 import json
 import statistics
@@ -9,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from attnbench.study import parse_study
+from attnbench.study.settings import parse_study
 from attnbench.training.energy import energy_between, energy_used
 from attnbench.training.measure import FEWEST, measure_model, time_in_turn
 
@@ -41,7 +43,11 @@ def test_figures_are_medians_of_the_times_kept(store, tmp_path):
         assert facts[f"{kind}_peak_bytes"] is None
     for kind in ("inference", "step"):
         assert facts[f"{kind}_images_per_second"] == pytest.approx(3 / facts[f"{kind}_seconds"])
-    assert facts["device"].startswith("cpu") and facts["threads"] == 1 and facts["precision"] == "float32"
+    assert (
+        facts["device"].startswith("cpu")
+        and facts["threads"] == 1
+        and facts["precision"] == "float32"
+    )
 
 
 def test_works_are_timed_in_turn_and_each_by_itself():
@@ -67,7 +73,9 @@ def test_without_a_meter_energy_is_unknown_and_not_zero():
 
 
 def test_the_counter_is_that_of_the_runs_gpu_in_joules(monkeypatch):
-    """The NVML library, replaced by one with two GPUs: identified by UUID, since NVML numbers all GPUs of a machine."""
+    """The NVML library, replaced by one with two GPUs: identified by UUID, since NVML numbers
+    all GPUs of a machine.
+    """
     counters = {"GPU-1a": 1_500, "GPU-2b": 9_000_000}
 
     class Refused(Exception):
@@ -86,5 +94,9 @@ def test_the_counter_is_that_of_the_runs_gpu_in_joules(monkeypatch):
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     for uuid, joules in (("1a", 1.5), ("2b", 9000.0), ("3c", None)):
-        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, uuid=uuid: SimpleNamespace(uuid=uuid))
+        monkeypatch.setattr(
+            torch.cuda,
+            "get_device_properties",
+            lambda device, uuid=uuid: SimpleNamespace(uuid=uuid),
+        )
         assert energy_used(torch.device("cuda", 0)) == joules

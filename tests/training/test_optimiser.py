@@ -1,4 +1,6 @@
-"""The optimisers of a run are torch's own bit for bit, and neither they nor a whole step load torch's compiler."""
+"""The optimisers of a run are torch's own bit for bit, and neither they nor a whole step load
+torch's compiler.
+"""
 
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench.study import TrainingPart
+from attnbench.study.settings import TrainingSettings
 from attnbench.training.optimiser import make_optimiser
 
 
@@ -35,7 +37,7 @@ def weights_after(steps, net, optimiser):
     ],
 )
 def test_steps_are_those_of_torch_bit_for_bit(name, kind, options):
-    part = TrainingPart(optimiser=name, learning_rate=0.01, weight_decay=0.03)
+    part = TrainingSettings(optimiser=name, learning_rate=0.01, weight_decay=0.03)
     net = network()
     ours = weights_after(7, net, make_optimiser(net, part, torch.device("cpu")))
     net = network()
@@ -50,13 +52,15 @@ def test_steps_are_those_of_torch_bit_for_bit(name, kind, options):
 def test_a_step_does_not_load_the_compiler():
     script = """
 import sys, torch
-from attnbench.study import TrainingPart
+from attnbench.study.settings import TrainingSettings
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
 net = torch.nn.Conv2d(1, 2, 1)
-optimiser = make_optimiser(net, TrainingPart(), torch.device("cpu"))
+optimiser = make_optimiser(net, TrainingSettings(), torch.device("cpu"))
 take_step(net, torch.randn(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long), optimiser, None)
 print("torch._dynamo" in sys.modules)
 """
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     assert shown.stdout.strip() == "False"

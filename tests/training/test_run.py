@@ -1,4 +1,6 @@
-"""Whole runs on small data: repeatable to the bit, fair between models, refusing what does not belong together."""
+"""Whole runs on small data: repeatable to the bit, fair between models, refusing what does not
+belong together.
+"""
 
 import json
 import math
@@ -11,9 +13,10 @@ import torch
 
 from attnbench.data.folds import write_folds
 from attnbench.errors import AttnBenchError, CheckpointError
-from attnbench.inference import CALIBRATION_COLUMNS, predict_run
-from attnbench.layout import Run
-from attnbench.study import FoldsPart, parse_study
+from attnbench.inference.predict import predict_run
+from attnbench.scoring.calibration import CALIBRATION_COLUMNS
+from attnbench.study.paths import Run
+from attnbench.study.settings import FoldsSettings, parse_study
 from attnbench.training.loop import HISTORY, train
 from attnbench.training.optimiser import make_optimiser
 from attnbench.training.run import load_inputs, network_for, train_run
@@ -38,7 +41,7 @@ def study(store, tmp_path):
     target = study.layout.prepared(name)
     target.parent.mkdir(parents=True)
     (tmp_path / "moved").rename(target)
-    write_folds(target, FoldsPart(outer=3, inner=2), study.layout.folds(name))
+    write_folds(target, FoldsSettings(outer=3, inner=2), study.layout.folds(name))
     return study
 
 
@@ -61,9 +64,13 @@ def test_same_run_twice_gives_identical_weights_and_another_seed_does_not(study)
 
 
 def test_models_see_the_same_batches_and_start_from_the_same_backbone(study):
-    plain = network_for(study, run_of(study, "unet"), load_inputs(study, run_of(study)).store).state_dict()
+    plain = network_for(
+        study, run_of(study, "unet"), load_inputs(study, run_of(study)).store
+    ).state_dict()
     for model in ("self_attention", "attention_gate"):
-        variant = network_for(study, run_of(study, model), load_inputs(study, run_of(study)).store).state_dict()
+        variant = network_for(
+            study, run_of(study, model), load_inputs(study, run_of(study)).store
+        ).state_dict()
         assert all(torch.equal(plain[name], variant[name]) for name in plain)
 
 
@@ -77,7 +84,10 @@ def test_a_finished_run_says_so_in_one_line(study, caplog):
         [f"trained {count}/9", f"{name}/self_attention/fold{count}-seed0"] for count in (1, 2)
     ]
     history = pd.read_csv(study.layout.run(run_of(study, fold=2)) / "history.csv")
-    assert f"validation Dice {history['validation_dice'].iloc[-1]:.3f}  " in said[-1] and "images/s" in said[-1]
+    assert (
+        f"validation Dice {history['validation_dice'].iloc[-1]:.3f}  " in said[-1]
+        and "images/s" in said[-1]
+    )
 
 
 def test_history_and_predictions_keep_their_contract(study):
@@ -113,9 +123,12 @@ def test_calibration_accounts_for_every_voxel_and_every_reference_voxel_of_the_t
         reference = inputs.store.reference(index)
         inside = np.ones(reference.shape, bool) if fov is None else np.array(fov, bool)
         assert rows["voxels"].sum() == inside.sum()
-        assert (rows["voxels"] * rows["observed"]).sum() == pytest.approx((reference[inside] == number).sum())
+        assert (rows["voxels"] * rows["observed"]).sum() == pytest.approx(
+            (reference[inside] == number).sum()
+        )
         assert (
-            (rows["bin"] / 15 - 1e-6 <= rows["probability"]) & (rows["probability"] <= (rows["bin"] + 1) / 15 + 1e-6)
+            (rows["bin"] / 15 - 1e-6 <= rows["probability"])
+            & (rows["probability"] <= (rows["bin"] + 1) / 15 + 1e-6)
         ).all()
 
 
@@ -133,12 +146,17 @@ def test_fewer_groups_change_the_training_cases_and_nothing_else(study):
     small, full = load_inputs(study, few), load_inputs(study, every)
     assert set(small.fold.train) < set(full.fold.train)
     assert (small.fold.validation, small.fold.test) == (full.fold.validation, full.fold.test)
-    assert (small.hashes["data"], small.hashes["folds"]) == (full.hashes["data"], full.hashes["folds"])
+    assert (small.hashes["data"], small.hashes["folds"]) == (
+        full.hashes["data"],
+        full.hashes["folds"],
+    )
     for model in ("self_attention", "attention_gate"):
         assert load_inputs(study, replace(few, model=model)).fold == small.fold
     for run in (few, every):
         train_run(study, run)
-    facts = {run: json.loads((study.layout.run(run) / "run.json").read_text()) for run in (few, every)}
+    facts = {
+        run: json.loads((study.layout.run(run) / "run.json").read_text()) for run in (few, every)
+    }
     for run, inputs in ((few, small), (every, full)):
         groups = inputs.store.cases.set_index("case")["group"]
         assert facts[run]["training_groups"] == len({groups[case] for case in inputs.fold.train})
@@ -169,11 +187,18 @@ def test_training_learns_a_separable_task():
     masks = (torch.rand(4, 16, 16) > 0.5).long()
     images = masks.unsqueeze(1) + 0.1 * torch.randn(4, 1, 16, 16)
     study = parse_study(
-        {"name": "s", "datasets": ["d"], "models": ["unet"], "training": {"validate_every": 20, "learning_rate": 0.01}}
+        {
+            "name": "s",
+            "datasets": ["d"],
+            "models": ["unet"],
+            "training": {"validate_every": 20, "learning_rate": 0.01},
+        }
     )
     network = torch.nn.Conv2d(1, 2, 1)
     batches = [(images, masks)] * 200
-    rows = list(train(network, batches, batches[:1], study.training, 200, torch.device("cpu"), None))
+    rows = list(
+        train(network, batches, batches[:1], study.training, 200, torch.device("cpu"), None)
+    )
     assert rows[-1]["validation_dice"] > 0.99
     assert rows[-1]["loss"] < rows[0]["loss"]
     assert math.isnan(rows[0]["validation_dice"])
@@ -189,7 +214,9 @@ def test_loss_that_is_not_finite_stops_with_the_step():
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_only_kernels_decay(name):
-    study = parse_study({"name": "s", "datasets": ["d"], "models": ["unet"], "training": {"optimiser": name}})
+    study = parse_study(
+        {"name": "s", "datasets": ["d"], "models": ["unet"], "training": {"optimiser": name}}
+    )
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
     groups = make_optimiser(network, study.training, torch.device("cpu")).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}

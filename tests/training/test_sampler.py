@@ -1,21 +1,27 @@
-"""Patches: cut exactly, resampled as torch's grid_sample does, drawn as promised, the same for every model."""
+"""Patches: cut exactly, resampled as torch's grid_sample does, drawn as promised, the same for
+every model.
+"""
 
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from attnbench.study import AugmentationPart
+from attnbench.study.settings import AugmentationSettings
 from attnbench.training.plan import PatchPlan, Planner
 from attnbench.training.sampler import CasePool, batches, change_intensity
 
 CPU = torch.device("cpu")
-STILL = AugmentationPart(rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0)
+STILL = AugmentationSettings(
+    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
+)
 
 
 def planner_of(store, augmentation=STILL, foreground=0.5, patch=None, seed=0):
     patch = patch or (8,) * store.info.ndim
-    return Planner(store, range(len(store)), patch, foreground, augmentation, np.random.default_rng(seed))
+    return Planner(
+        store, range(len(store)), patch, foreground, augmentation, np.random.default_rng(seed)
+    )
 
 
 def cut(pool, plan, patch):
@@ -25,7 +31,9 @@ def cut(pool, plan, patch):
 def unmoved(case, centre):
     """The plan of one patch that is neither turned nor scaled."""
     nothing = np.zeros(1)
-    return PatchPlan(np.array([case]), np.array([centre]), np.eye(len(centre))[None], *[nothing] * 4)
+    return PatchPlan(
+        np.array([case]), np.array([centre]), np.eye(len(centre))[None], *[nothing] * 4
+    )
 
 
 def test_unmoved_patch_is_a_cut_of_the_case(store):
@@ -35,12 +43,16 @@ def test_unmoved_patch_is_a_cut_of_the_case(store):
         centre = [side // 2 - 0.5 for side in store.shape(index)]
         images, masks = cut(pool, unmoved(index, centre), (6,) * ndim)
         window = tuple(slice(side // 2 - 3, side // 2 + 3) for side in store.shape(index))
-        np.testing.assert_allclose(images[0].numpy(), store.image(index)[(slice(None), *window)], atol=1e-5)
+        np.testing.assert_allclose(
+            images[0].numpy(), store.image(index)[(slice(None), *window)], atol=1e-5
+        )
         np.testing.assert_array_equal(masks[0].numpy(), store.mask(index)[window])
 
 
 def test_patches_that_are_not_moved_lie_on_the_voxels_of_their_case(store):
-    """Whatever the parity of patch and case: no voxel of the mask is doubled or lost by rounding halves."""
+    """Whatever the parity of patch and case: no voxel of the mask is doubled or lost by rounding
+    halves.
+    """
     for side in (7, 8):
         plan = planner_of(store, foreground=0.5, patch=(side,) * store.info.ndim).draw(200)
         first = plan.centre - (side - 1) / 2
@@ -49,8 +61,10 @@ def test_patches_that_are_not_moved_lie_on_the_voxels_of_their_case(store):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_equals_interpolation_of_the_whole_case(store, threads):
-    """The oracle is scipy's in double precision, on the whole case, one channel at a time; zero outside."""
-    augmentation = AugmentationPart(rotation=40, scaling=0.4, flip=True)
+    """The oracle is scipy's in double precision, on the whole case, one channel at a time; zero
+    outside.
+    """
+    augmentation = AugmentationSettings(rotation=40, scaling=0.4, flip=True)
     patch = (11, 8, 9)[: store.info.ndim]
     plan = planner_of(store, augmentation, patch=patch).draw(12)
     before = torch.get_num_threads()
@@ -65,11 +79,15 @@ def test_equals_interpolation_of_the_whole_case(store, threads):
             expected = map_coordinates(image.astype(float), points, order=1, mode="grid-constant")
             np.testing.assert_allclose(channel.numpy(), expected, atol=1e-4)
         nearest = map_coordinates(store.mask(index), points, order=0, mode="grid-constant")
-        assert (masks[number].numpy() == nearest).mean() > 0.99  # ties between voxels may round apart
+        assert (
+            masks[number].numpy() == nearest
+        ).mean() > 0.99  # ties between voxels may round apart
 
 
 def test_rotation_keeps_physical_lengths(store):
-    """In millimetres the map of an unscaled, unmirrored patch is orthogonal, whatever the spacing."""
+    """In millimetres the map of an unscaled, unmirrored patch is orthogonal, whatever the
+    spacing.
+    """
     plan = planner_of(store, STILL.model_copy(update={"rotation": 90})).draw(50)
     for case, matrix in zip(plan.case, plan.matrix, strict=True):
         spacing = np.array(store.spacing(case))
@@ -106,7 +124,7 @@ def test_same_seed_same_batches_another_seed_others(store):
     pool = CasePool(store, range(len(store)), CPU)
 
     def draw(seed):
-        planner = planner_of(store, AugmentationPart(), seed=seed)
+        planner = planner_of(store, AugmentationSettings(), seed=seed)
         return [images for images, _ in batches(pool, planner, 3, 4, CPU, seed)]
 
     first, again, other = draw(1), draw(1), draw(2)
@@ -128,12 +146,19 @@ def test_intensity_changes_follow_their_formula():
     torch.testing.assert_close(changed[1], images[1] * 2 + 0.5)
     shifted = images[2] * 0.5 - 1
     low, high = shifted.min(), shifted.max()
-    torch.testing.assert_close(changed[2], ((shifted - low) / (high - low)) ** 2 * (high - low) + low)
+    torch.testing.assert_close(
+        changed[2], ((shifted - low) / (high - low)) ** 2 * (high - low) + low
+    )
 
 
 def test_noise_has_the_stated_deviation():
     images = torch.zeros(2, 1, 200, 200)
-    plan = {name: torch.full((2,), value) for name, value in (("brightness", 0.0), ("contrast", 1.0), ("gamma", 1.0))}
-    changed = change_intensity(images, {**plan, "noise": torch.tensor([0.0, 0.3])}, torch.Generator().manual_seed(0))
+    plan = {
+        name: torch.full((2,), value)
+        for name, value in (("brightness", 0.0), ("contrast", 1.0), ("gamma", 1.0))
+    }
+    changed = change_intensity(
+        images, {**plan, "noise": torch.tensor([0.0, 0.3])}, torch.Generator().manual_seed(0)
+    )
     assert changed[0].std().item() == 0
     assert changed[1].std().item() == pytest.approx(0.3, rel=0.02)

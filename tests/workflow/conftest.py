@@ -33,7 +33,9 @@ seeds: [5, 6]
 
 @dataclass(frozen=True)
 class Checkout:
-    """A copy of the repository's parts that a run needs, with `tiny.yaml` and another `config.yaml`."""
+    """A copy of the repository's parts that a run needs, with `tiny.yaml` and another
+    `config.yaml`.
+    """
 
     folder: Path
 
@@ -77,7 +79,9 @@ class Checkout:
 def jobs_in(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
     assert run.returncode == 0, run.stdout
     table = run.stdout.partition("Job stats:")[2].partition("total")[0]
-    counts = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    counts = {
+        rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)
+    }
     return {rule: count for rule, count in counts.items() if rule != "all"}
 
 
@@ -88,7 +92,9 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     for part in PARTS:
         source = ROOT / part
         if source.is_dir():
-            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+            shutil.copytree(
+                source, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+            )
         else:
             shutil.copy2(source, folder / part)
     (folder / "tiny.yaml").write_text(TINY)
@@ -107,6 +113,8 @@ def first_run(
 
 
 @pytest.fixture
-def finished(first_run: tuple[Checkout, subprocess.CompletedProcess[str]], tmp_path: Path) -> Checkout:
+def finished(
+    first_run: tuple[Checkout, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> Checkout:
     """A copy of the finished study, to be changed at will."""
     return first_run[0].copy(tmp_path / "checkout")

@@ -15,9 +15,18 @@ RUNS_PER_SEED = 4
 def calls(checkout, seeds: int, folder: Path) -> dict[tuple[str, int, str], int]:
     """How often each function is called when the study with so many seeds is planned."""
     profile = folder / f"{seeds}.profile"
-    command = [sys.executable, "-m", "cProfile", "-o", str(profile), *checkout.command("-n", "--quiet", "all")[1:]]
+    command = [
+        sys.executable,
+        "-m",
+        "cProfile",
+        "-o",
+        str(profile),
+        *checkout.command("-n", "--quiet", "all")[1:],
+    ]
     command += ["--configfile", "tiny.yaml", "--config", f"seeds={json.dumps(list(range(seeds)))}"]
-    subprocess.run(command, cwd=checkout.folder, env=checkout.environment, check=True, capture_output=True)
+    subprocess.run(
+        command, cwd=checkout.folder, env=checkout.environment, check=True, capture_output=True
+    )
     return {function: numbers[1] for function, numbers in pstats.Stats(str(profile)).stats.items()}
 
 

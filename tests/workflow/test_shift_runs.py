@@ -20,9 +20,9 @@ training: {steps: 3, batch: 2, patch_2d: [16, 16], validate_every: 2}
 metrics: [dice]
 transfer: [{train: phantom2d, test: phantom2d_faint, classes: {2: 3}}]
 corruptions: [blur]
-small_data: [40]
+data_efficiency: [40]
 """
-TABLES = ["scores.csv", "transfer.csv", "corrupted.csv", "small_data.csv"]
+TABLES = ["scores.csv", "transfer.csv", "corrupted.csv", "data_efficiency.csv"]
 
 
 def test_corruptions_train_nothing(finished):
@@ -32,7 +32,7 @@ def test_corruptions_train_nothing(finished):
 
 
 def test_fewer_groups_train_runs_of_their_own(finished):
-    jobs = finished.planned("--config", "small_data=[25, 50]")
+    jobs = finished.planned("--config", "data_efficiency=[25, 50]")
     assert {rule: jobs[rule] for rule in ("train", "predict", "score", "gather_shift")} == {
         "train": 8, "predict": 8, "score": 8, "gather_shift": 1,
     }  # fmt: skip
@@ -53,14 +53,21 @@ def test_a_transfer_that_cannot_be_is_refused_before_any_job(untouched):
 def test_a_study_of_shift_from_keys_to_tables(untouched, tmp_path):
     checkout = untouched.copy(tmp_path / "checkout")
     (checkout.folder / "shifted.yaml").write_text(SHIFT)
-    arguments = ("--configfile", "shifted.yaml", "--", *(f"results/shifted/{table}" for table in TABLES))
+    arguments = (
+        "--configfile",
+        "shifted.yaml",
+        "--",
+        *(f"results/shifted/{table}" for table in TABLES),
+    )
     run = checkout.snakemake_on(*arguments)
     assert run.returncode == 0, run.stdout
     results = checkout.folder / "results/shifted"
     scores, transfer, corrupted, small = (pd.read_csv(results / table) for table in TABLES)
 
     other = pd.read_csv(results / "data/prepared/phantom2d_faint/cases.csv")
-    assert set(zip(transfer["dataset"], transfer["test"], strict=True)) == {("phantom2d", "phantom2d_faint")}
+    assert set(zip(transfer["dataset"], transfer["test"], strict=True)) == {
+        ("phantom2d", "phantom2d_faint")
+    }
     assert sorted(transfer["case"]) == sorted(other["case"]) and set(transfer["class"]) == {2}
 
     keys = ["dataset", "case", "class"]
@@ -68,11 +75,18 @@ def test_a_study_of_shift_from_keys_to_tables(untouched, tmp_path):
     for table in (small, *(rows for _, rows in corrupted.groupby("level"))):
         assert table[keys].to_numpy().tolist() == scores[keys].to_numpy().tolist()
     assert set(small["percent"]) == {40}
-    assert {path.name for path in results.glob("runs/*/*/*")} == {"fold1-seed0", "fold1-seed0-groups40"}
+    assert {path.name for path in results.glob("runs/*/*/*")} == {
+        "fold1-seed0",
+        "fold1-seed0-groups40",
+    }
 
     assert "Nothing to be done" in checkout.snakemake_on(*arguments).stdout
-    again = checkout.snakemake_on("-n", *arguments[:2], "--config", "corruptions=[blur, noise]", *arguments[2:])
+    again = checkout.snakemake_on(
+        "-n", *arguments[:2], "--config", "corruptions=[blur, noise]", *arguments[2:]
+    )
     assert "corrupt " in again.stdout and "train " not in again.stdout
     status = [sys.executable, "-m", "attnbench.cli", "status", "shifted.yaml"]
-    said = subprocess.run(status, cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True)
+    said = subprocess.run(
+        status, cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True
+    )
     assert "shifted: 4 runs: 4 done" in said.stdout, said.stderr

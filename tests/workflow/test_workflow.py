@@ -1,4 +1,6 @@
-"""The real DAG on a tiny study: what it leaves behind, and what it does again when something changes."""
+"""The real DAG on a tiny study: what it leaves behind, and what it does again when something
+changes.
+"""
 
 import base64
 import json
@@ -21,12 +23,18 @@ COMPARISON = {"analyse": 1, "tables": 1, "export": 1, "report": 1}
 
 
 def without_figures(jobs: dict[str, int]) -> dict[str, int]:
-    """Jobs by rule; figures, and the maps that they show where other cases are chosen, are as many as there are."""
+    """Jobs by rule; figures, and the maps that they show where other cases are chosen, are as
+    many as there are.
+    """
     return {rule: count for rule, count in jobs.items() if rule not in ("figure", "attend")}
 
 
 def files_of(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_every_promised_file_is_there_and_whole(first_run):
@@ -34,28 +42,61 @@ def test_every_promised_file_is_there_and_whole(first_run):
     run = results / "runs/phantom2d/attention_gate/fold1-seed0"
     names = {path.name for path in run.iterdir()}
     tables = {"history.csv", "calibration.csv", "scores.csv"}
-    assert names == {"model.pt", "run.json", "train.log", "predictions.npz", "curves.tfevents"} | tables
+    assert (
+        names
+        == {"model.pt", "run.json", "train.log", "predictions.npz", "curves.tfevents"} | tables
+    )
     for table in ("comparison", "effects", "cost"):
-        assert {path.suffix for path in results.glob(f"tables/{table}.*")} == {".csv", ".md", ".tex"}
+        assert {path.suffix for path in results.glob(f"tables/{table}.*")} == {
+            ".csv",
+            ".md",
+            ".tex",
+        }
     for figure in ("scores", "learning", "cases_phantom2d", "attention_phantom2d"):
-        assert {path.suffix for path in results.glob(f"figures/{figure}.*")} == {".pdf", ".png", ".csv"}
+        assert {path.suffix for path in results.glob(f"figures/{figure}.*")} == {
+            ".pdf",
+            ".png",
+            ".csv",
+        }
     assert [
-        path for path in results.rglob("*") if path.is_file() and not path.stat().st_size and path.suffix != ".log"
+        path
+        for path in results.rglob("*")
+        if path.is_file() and not path.stat().st_size and path.suffix != ".log"
     ] == []
     assert list(results.rglob(".*")) == []
 
 
 def test_every_job_has_a_log_and_a_benchmark(first_run):
     results = first_run[0].results
-    jobs = 1 + 1 + 1 + 2 + 2 + 4 + 4 + 4 + 1 + 1 + 1 + 1 + 1 + 1 + len(list(results.glob("figures/*.png")))
+    jobs = (
+        1
+        + 1
+        + 1
+        + 2
+        + 2
+        + 4
+        + 4
+        + 4
+        + 1
+        + 1
+        + 1
+        + 1
+        + 1
+        + 1
+        + len(list(results.glob("figures/*.png")))
+    )
     assert len(list(results.glob("benchmarks/**/*.tsv"))) == jobs
-    logs = {path for pattern in ("logs/**/*.log", "runs/**/train.log") for path in results.glob(pattern)}
+    logs = {
+        path for pattern in ("logs/**/*.log", "runs/**/train.log") for path in results.glob(pattern)
+    }
     assert len(logs - {results / "logs/provenance.log"}) == jobs
 
 
 def test_every_case_is_tested_once_by_every_model_and_scored(first_run):
     results = first_run[0].results
-    cases = pd.read_csv(results / "data/prepared/phantom2d/cases.csv", dtype={"case": str, "group": str})
+    cases = pd.read_csv(
+        results / "data/prepared/phantom2d/cases.csv", dtype={"case": str, "group": str}
+    )
     scores = pd.read_csv(results / "scores.csv", dtype={"case": str, "group": str})
     assert set(scores["model"]) == {"unet", "attention_gate"}
     for _, rows in scores.groupby(["model", "class", "metric"]):
@@ -87,8 +128,14 @@ def test_the_reported_mean_is_the_mean_of_the_scores(first_run):
     results = first_run[0].results
     scores = pd.read_csv(results / "scores.csv")
     means = pd.read_csv(results / "analysis/means.csv", dtype={"class": str})
-    dice = scores[(scores["metric"] == "dice") & (scores["class"] == 1)].groupby("model")["value"].mean()
-    reported = means[(means["metric"] == "dice") & (means["class"] == "1")].set_index("model")["mean"]
+    dice = (
+        scores[(scores["metric"] == "dice") & (scores["class"] == 1)]
+        .groupby("model")["value"]
+        .mean()
+    )
+    reported = means[(means["metric"] == "dice") & (means["class"] == "1")].set_index("model")[
+        "mean"
+    ]
     assert reported.to_dict() == pytest.approx(dice.to_dict(), rel=1e-12)
 
 
@@ -110,13 +157,23 @@ def test_a_run_ends_with_the_comparison_and_the_paths(first_run):
     for name in named:
         stem, _, suffixes = name.partition(".{")
         endings = suffixes.rstrip("}").split(",") if suffixes else [""]
-        assert all((checkout.folder / (f"{stem}.{end}" if end else stem)).is_file() for end in endings)
+        assert all(
+            (checkout.folder / (f"{stem}.{end}" if end else stem)).is_file() for end in endings
+        )
 
 
 def test_the_terminal_has_one_line_per_trained_run_and_its_log_every_step(first_run):
     checkout, run = first_run
-    lines = re.findall(r"^trained (\d)/4  phantom2d/(\w+)/fold(\d)-seed0  validation Dice ", run.stdout, re.MULTILINE)
-    assert len(lines) == 4 and len({line[1:] for line in lines}) == 4 and "4" in {line[0] for line in lines}
+    lines = re.findall(
+        r"^trained (\d)/4  phantom2d/(\w+)/fold(\d)-seed0  validation Dice ",
+        run.stdout,
+        re.MULTILINE,
+    )
+    assert (
+        len(lines) == 4
+        and len({line[1:] for line in lines}) == 4
+        and "4" in {line[0] for line in lines}
+    )
     assert "step 2/3" not in run.stdout
     log = (checkout.results / "runs/phantom2d/unet/fold0-seed0/train.log").read_text()
     assert "step 2/3" in log and "trained" in log
@@ -142,7 +199,10 @@ def test_the_provenance_holds_figures_and_tables_with_captions(first_run):
 
 
 def test_a_study_takes_nothing_from_the_default_study(first_run, untouched):
-    assert {path.name for path in first_run[0].results.glob("runs/*/*/*")} == {"fold0-seed0", "fold1-seed0"}
+    assert {path.name for path in first_run[0].results.glob("runs/*/*/*")} == {
+        "fold0-seed0",
+        "fold1-seed0",
+    }
     assert jobs_of_default(untouched)["train"] == 5 * 2
     assert jobs_of_default(untouched, "--config", "seeds=[1]")["train"] == 5
 
@@ -150,7 +210,9 @@ def test_a_study_takes_nothing_from_the_default_study(first_run, untouched):
 def jobs_of_default(checkout, *arguments: str) -> dict[str, int]:
     run = checkout.snakemake_on("-n", *arguments)
     assert run.returncode == 0, run.stdout
-    return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", run.stdout, re.MULTILINE)}
+    return {
+        rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", run.stdout, re.MULTILINE)
+    }
 
 
 def test_a_second_run_does_nothing(finished):
@@ -193,7 +255,10 @@ def test_another_budget_trains_everything_and_prepares_nothing(finished):
 
 
 def test_where_it_computes_is_no_reason_to_run_again(finished):
-    assert finished.planned("--config", "compute={threads: 2, device: cpu}", "data={offline: true}") == {}
+    assert (
+        finished.planned("--config", "compute={threads: 2, device: cpu}", "data={offline: true}")
+        == {}
+    )
 
 
 def test_touched_sources_do_not_run_again_and_changed_ones_do(finished):
@@ -201,9 +266,11 @@ def test_touched_sources_do_not_run_again_and_changed_ones_do(finished):
     for path in package.rglob("*.py"):
         path.touch()
     assert finished.planned() == {}
-    unused = (package / "models/attention/simam.py").read_text().replace("class SimAM", "class Unused")
+    unused = (
+        (package / "models/attention/simam.py").read_text().replace("class SimAM", "class Unused")
+    )
     (package / "models/attention/unused.py").write_text(unused)
-    change(package / "study.py")
+    change(package / "study/settings.py")
     assert finished.planned() == {}
     change(package / "reporting/templates/report.css")
     assert finished.planned() == {"report": 1}
@@ -247,7 +314,11 @@ def test_a_killed_run_is_continued(finished):
     assert len(list(new.glob("*/scores.csv"))) == 2
     after = files_of(finished.results / "runs")
     assert {name: after[name] for name in old} == old
-    assert set(pd.read_csv(finished.folder / scores)["model"]) == {"unet", "attention_gate", "self_attention"}
+    assert set(pd.read_csv(finished.folder / scores)["model"]) == {
+        "unet",
+        "attention_gate",
+        "self_attention",
+    }
 
 
 def test_a_wrong_study_is_refused_before_any_job(untouched):
@@ -275,7 +346,9 @@ def test_a_failed_job_shows_what_was_wrong(untouched, tmp_path):
 
 
 def test_the_slurm_profile_asks_for_what_the_study_says(finished):
-    pytest.importorskip("snakemake_executor_plugin_slurm", reason="an extra: pip install 'attnbench[slurm]'")
+    pytest.importorskip(
+        "snakemake_executor_plugin_slurm", reason="an extra: pip install 'attnbench[slurm]'"
+    )
     cuda = "compute={device: cuda, minutes: 7}"
     run = finished.snakemake("-n", "--workflow-profile", "profiles/slurm", "--config", cuda)
     assert run.returncode == 0, run.stdout

@@ -1,4 +1,6 @@
-"""Every model of the zoo passes through the real workflow: prepared, split and trained by its word alone."""
+"""Every model of the zoo passes through the real workflow: prepared, split and trained by its
+word alone.
+"""
 
 import json
 import shutil
@@ -20,5 +22,7 @@ def test_every_model_trains(untouched, tmp_path, name):
     assert run.returncode == 0, run.stdout
     study = load_study(STUDIES / f"{name}.yaml")
     for run in study.runs():
-        facts = json.loads((checkout.folder / "results" / name / "runs" / str(run) / "run.json").read_text())
+        facts = json.loads(
+            (checkout.folder / "results" / name / "runs" / str(run) / "run.json").read_text()
+        )
         assert facts["model"] == run.model and facts["steps"] == study.training.steps

@@ -16,7 +16,7 @@ ANALYSIS = expand(
         "cases",
         "difficulty",
         "difficulty_strata",
-        "human",
+        "second_rater",
         "learning",
         "runs",
         "missing",
@@ -24,7 +24,7 @@ ANALYSIS = expand(
         "rank_tests",
         "ranks",
         "reliability",
-        "small_data",
+        "data_efficiency",
         "transfer",
     ],
 )
@@ -35,9 +35,21 @@ rule analyse:
         scores=layout.scores,
         shift=shift_tables,
         cases=[layout.prepared(data.name) / "cases.csv" for data in study.datasets],
-        observers=[layout.observer(data.name) for data in study.datasets if load_entry(data.name).has_observer2],
-        descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
-        measured=[layout.measured(data.name, model.name) for data in study.datasets for model in study.models],
+        second_raters=[
+            layout.second_rater(data.name)
+            for data in study.datasets
+            if load_entry(data.name).has_second_rater
+        ],
+        descriptions=[
+            layout.model(data.name, model.name)
+            for data in study.datasets
+            for model in study.models
+        ],
+        measured=[
+            layout.measured(data.name, model.name)
+            for data in study.datasets
+            for model in study.models
+        ],
     output:
         ANALYSIS,
     log:

@@ -3,7 +3,7 @@
 
 rule fetch:
     input:
-        catalog=lambda wildcards: jobs.catalog_files(wildcards.dataset),
+        catalog=lambda wildcards: rerun.catalog_files(wildcards.dataset),
     output:
         layout.raw("{dataset}") / "receipt.json",
     log:
@@ -28,9 +28,15 @@ rule fetch:
 rule prepare:
     input:
         receipt=rules.fetch.output,
-        catalog=lambda wildcards: jobs.catalog_files(wildcards.dataset),
+        catalog=lambda wildcards: rerun.catalog_files(wildcards.dataset),
     output:
-        multiext(f"{layout.prepared('{dataset}')}/", "images.npy", "masks.npy", "cases.csv", "dataset.json"),
+        multiext(
+            f"{layout.prepared('{dataset}')}/",
+            "images.npy",
+            "masks.npy",
+            "cases.csv",
+            "dataset.json",
+        ),
     log:
         layout.log("prepare/{dataset}"),
     benchmark:

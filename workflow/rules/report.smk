@@ -55,7 +55,9 @@ rule figure:
             category="Figures",
             labels={"figure": "{name}"},
         ),
-        expand(layout.figures / "{{name}}.{ext}", ext=[ext for ext in FIGURE_FORMATS if ext != "png"]),
+        expand(
+            layout.figures / "{{name}}.{ext}", ext=[ext for ext in FIGURE_FORMATS if ext != "png"]
+        ),
     log:
         layout.log("figure/{name}"),
     benchmark:
@@ -81,7 +83,11 @@ rule export:
         analysis=ANALYSIS,
         scores=layout.scores,
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
-        descriptions=[layout.model(data.name, model.name) for data in study.datasets for model in study.models],
+        descriptions=[
+            layout.model(data.name, model.name)
+            for data in study.datasets
+            for model in study.models
+        ],
     output:
         layout.parquet,
         report(
@@ -113,7 +119,9 @@ rule export:
 rule report:
     input:
         analysis=ANALYSIS,
-        figures=expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]),
+        figures=expand(
+            layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]
+        ),
         scores=layout.scores,
         predictions=[layout.run(run) / "predictions.npz" for run in study.runs()],
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],

@@ -1,4 +1,4 @@
-# Predictions and second observers against references; then all scores in one table.
+# Predictions and second raters against references; then all scores in one table.
 
 
 rule score:
@@ -17,7 +17,7 @@ rule score:
         runtime=120,
     params:
         study=layout.study,
-        run=jobs.options_of_run,
+        run=rerun.options_of_run,
         decides=decides("score"),
     message:
         "score {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
@@ -25,16 +25,16 @@ rule score:
         "attnbench score --study {params.study:q} {params.run} --log {log:q}"
 
 
-rule observer:
+rule second_rater:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
     output:
-        layout.observer("{dataset}"),
+        layout.second_rater("{dataset}"),
     log:
-        layout.log("observer/{dataset}"),
+        layout.log("second_rater/{dataset}"),
     benchmark:
-        layout.benchmark("observer/{dataset}")
+        layout.benchmark("second_rater/{dataset}")
     conda:
         "../../envs/cpu.yaml"
     resources:
@@ -42,11 +42,11 @@ rule observer:
         runtime=120,
     params:
         study=layout.study,
-        decides=decides("score_observer"),
+        decides=decides("score_second_rater"),
     message:
-        "score the second observer of {wildcards.dataset}"
+        "score the second rater of {wildcards.dataset}"
     shell:
-        "attnbench score-observer --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench score-second-rater --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
 rule gather:

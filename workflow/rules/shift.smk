@@ -1,4 +1,4 @@
-# Models on other datasets, on images made worse and on fewer groups: scores in tables of their own.
+# Models on other datasets, on corrupted images and on fewer groups: scores in tables of their own.
 
 
 rule transfer:
@@ -23,7 +23,7 @@ rule transfer:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        run=jobs.options_of_run,
+        run=rerun.options_of_run,
         decides=decides("transfer", "dataset", "model"),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on other datasets"
@@ -48,7 +48,7 @@ rule corrupt:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        run=jobs.options_of_run,
+        run=rerun.options_of_run,
         decides=decides("corrupt", "model"),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on corrupted images"
@@ -57,9 +57,15 @@ rule corrupt:
 
 
 SHIFTED = {
-    "transfer": [layout.run(run) / "transfer.csv" for run in study.runs() if study.transfers_of(run.dataset)],
+    "transfer": [
+        layout.run(run) / "transfer.csv" for run in study.runs() if study.transfers_of(run.dataset)
+    ],
     "corrupted": [layout.run(run) / "corrupted.csv" for run in study.runs()],
-    "small_data": [layout.run(run) / name for run in study.small_data_runs() for name in ("scores.csv", "run.json")],
+    "data_efficiency": [
+        layout.run(run) / name
+        for run in study.data_efficiency_runs()
+        for name in ("scores.csv", "run.json")
+    ],
 }
 
 

@@ -1,7 +1,7 @@
 # The networks: what each costs, and one job per training.
 
 RUN_RESOURCES = {
-    "gpu": int(jobs.uses_gpu(study)),
+    "gpu": int(rerun.uses_gpu(study)),
     "mem_mb": study.compute.memory_mb,
     "runtime": study.compute.minutes,
 }
@@ -75,7 +75,7 @@ rule train:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        run=jobs.options_of_run,
+        run=rerun.options_of_run,
         decides=decides("train", "dataset", "model"),
     message:
         "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
@@ -100,7 +100,7 @@ rule predict:
         **RUN_RESOURCES,
     params:
         study=layout.study,
-        run=jobs.options_of_run,
+        run=rerun.options_of_run,
         decides=decides("predict", "model"),
     message:
         "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"

@@ -1,4 +1,6 @@
-"""Whether a difference holds across datasets and retrainings: mixed models, and datasets as units."""
+"""Whether a difference holds across datasets and retrainings: mixed models, and datasets as
+units.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import pandas as pd
 from scipy import stats
 
 from attnbench.analysis.averages import mean_defined, support
+from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.effects import Pair, comparisons, paired
 from attnbench.analysis.mixed import fit_mixed, unfitted
-from attnbench.analysis.table import DatasetScores, Floats
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
 COLUMNS = (
     "dataset", "metric", "unit", "model", "baseline", "method", "difference", "low", "high", "p", "free",
@@ -30,7 +32,8 @@ _Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class _Differences:
-    """Paired differences of one dataset, metric and pair of models, mean over classes: `values` is (cases, seeds).
+    """Paired differences of one dataset, metric and pair of models, mean over classes: `values` is
+    (cases, seeds).
 
     `counts` says how many datasets, groups, cases, runs (fold and seed) and differences they are.
     """
@@ -45,7 +48,9 @@ class _Differences:
         return float(mean_defined(mean_defined(self.values, 1)[None], 1)[0])
 
     def rows(self) -> pd.DataFrame:
-        """One row per case and seed; no two datasets share the integers of fold, run, group and case."""
+        """One row per case and seed; no two datasets share the integers of fold, run, group and
+        case.
+        """
         case, seed = np.nonzero(~np.isnan(self.values))
         fold, start = self.block.case_fold[case], _APART * self.index
         return pd.DataFrame(
@@ -60,13 +65,15 @@ class _Differences:
         )
 
 
-def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart) -> pd.DataFrame:
-    """One row per dataset (and `all`), metric, model, baseline and method, mean over classes; columns: docs/files.md.
+def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings) -> pd.DataFrame:
+    """One row per dataset (and `all`), metric, model, baseline and method, mean over classes;
+    columns: docs/files.md.
 
-    `mixed` fits the paired differences of all cases and seeds with random effects of fold, run, group and case, and of
-    the dataset in the rows `all`: its interval speaks about other patients, trainings and data, that of the effects
-    only about other patients. `datasets` is Student's t of the datasets' differences. Across datasets a metric is
-    averaged only where all have the same unit. In a large study only the first 300 models are fitted: those of the
+    `mixed` fits the paired differences of all cases and seeds with random effects of fold, run,
+    group and case, and of the dataset in the rows `all`: its interval speaks about other
+    patients, trainings and data, that of the effects only about other patients. `datasets` is
+    Student's t of the datasets' differences. Across datasets a metric is averaged only where all
+    have the same unit. In a large study only the first 300 models are fitted: those of the
     comparisons with the study's baseline come before those of the variants with their controls.
     """
     rows: list[dict[str, Any]] = []
@@ -74,7 +81,13 @@ def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart) -
         found = [
             (block.dataset, _differences(block, pairs, index))
             for index, block in enumerate(scores)
-            if (pairs := [pair for pair in comparisons(block.models, baseline) if (pair[1] == baseline) is of_baseline])
+            if (
+                pairs := [
+                    pair
+                    for pair in comparisons(block.models, baseline)
+                    if (pair[1] == baseline) is of_baseline
+                ]
+            )
         ]
         if len(found) > 1:
             together = _comparable([differences for _, differences in found])
@@ -85,7 +98,9 @@ def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart) -
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
 
-def _differences(block: DatasetScores, pairs: Sequence[Pair], index: int) -> dict[_Key, _Differences]:
+def _differences(
+    block: DatasetScores, pairs: Sequence[Pair], index: int
+) -> dict[_Key, _Differences]:
     """Of every metric and pair of which any case has one."""
     values = paired(block, pairs)[0][:, -1]
     shape = values.shape
@@ -94,7 +109,11 @@ def _differences(block: DatasetScores, pairs: Sequence[Pair], index: int) -> dic
     behind = support(defined, block.case_group, block.case_fold)
     run = block.case_fold[:, None] * len(block.seeds) + np.arange(len(block.seeds))
     runs = [np.unique(run[mask]).size for mask in defined]
-    keys = [(metric, unit, *pair) for metric, unit in zip(block.metrics, block.units, strict=True) for pair in pairs]
+    keys = [
+        (metric, unit, *pair)
+        for metric, unit in zip(block.metrics, block.units, strict=True)
+        for pair in pairs
+    ]
     return {
         key: _Differences(
             block,
@@ -124,20 +143,28 @@ def _comparable(found: Sequence[Mapping[_Key, _Differences]]) -> dict[_Key, list
 
 
 def _fits(
-    name: str, found: Mapping[_Key, Sequence[_Differences]], part: AnalysisPart, before: int
+    name: str, found: Mapping[_Key, Sequence[_Differences]], part: AnalysisSettings, before: int
 ) -> Iterator[dict[str, Any]]:
     for number, (key, parts) in enumerate(found.items(), start=before):
         if number < MOST_FITS:
-            fit = fit_mixed(pd.concat([one.rows() for one in parts], ignore_index=True), part.confidence)
+            fit = fit_mixed(
+                pd.concat([one.rows() for one in parts], ignore_index=True), part.confidence
+            )
         else:
             fit = unfitted("not fitted: the study is too large")
         yield {**_behind(name, key, parts), "method": "mixed", **fit}
 
 
-def _by_dataset(found: Mapping[_Key, Sequence[_Differences]], part: AnalysisPart) -> Iterator[dict[str, Any]]:
+def _by_dataset(
+    found: Mapping[_Key, Sequence[_Differences]], part: AnalysisSettings
+) -> Iterator[dict[str, Any]]:
     for key, parts in found.items():
         means = np.array([one.case_mean() for one in parts])
-        yield {**_behind("all", key, parts), "method": "datasets", **student(means, part.confidence)}
+        yield {
+            **_behind("all", key, parts),
+            "method": "datasets",
+            **student(means, part.confidence),
+        }
 
 
 def _behind(name: str, key: _Key, parts: Sequence[_Differences]) -> dict[str, Any]:
@@ -146,10 +173,16 @@ def _behind(name: str, key: _Key, parts: Sequence[_Differences]) -> dict[str, An
 
 
 def student(means: Floats, confidence: float) -> dict[str, Any]:
-    """Mean of independent values with Student's interval and p; without an interval for fewer than two."""
+    """Mean of independent values with Student's interval and p; without an interval for fewer
+    than two.
+    """
     estimate, free = float(means.mean()), means.size - 1
     if free < 1:
-        return {"difference": estimate, "free": 0, "note": "one dataset: no interval across datasets"}
+        return {
+            "difference": estimate,
+            "free": 0,
+            "note": "one dataset: no interval across datasets",
+        }
     error = float(stats.sem(means))
     half = stats.t.ppf((1 + confidence) / 2, free) * error
     t = abs(estimate) / error if error else (np.inf if estimate else 0.0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.analysis.table import Floats, Integers
+from attnbench.analysis.blocks import Floats, Integers
 
 
 def mean_defined(values: Floats, axis: int) -> Floats:
@@ -29,7 +29,9 @@ def median_defined(values: Floats) -> Floats:
 
 
 def sd_defined(values: Floats) -> Floats:
-    """Standard deviation (n - 1) over the last axis of the values that are not NaN; NaN for fewer than two."""
+    """Standard deviation (n - 1) over the last axis of the values that are not NaN; NaN for
+    fewer than two.
+    """
     centred = values - mean_defined(values, -1)[..., None]
     free = (~np.isnan(values)).sum(axis=-1) - 1
     squares = np.nansum(centred**2, axis=-1)
@@ -45,7 +47,9 @@ def with_all_classes(values: Floats) -> Floats:
 
 
 def group_totals(values: Floats, case_group: Integers, groups: int) -> tuple[Floats, Floats]:
-    """Sum and number of the defined values of every group: `values` (rows, cases) to two (rows, groups) arrays."""
+    """Sum and number of the defined values of every group: `values` (rows, cases) to two (rows,
+    groups) arrays.
+    """
     order = np.argsort(case_group, kind="stable")
     present, starts = np.unique(case_group[order], return_index=True)
     ordered = values[:, order]
@@ -57,7 +61,8 @@ def group_totals(values: Floats, case_group: Integers, groups: int) -> tuple[Flo
 
 
 def by_defined_groups(counts: Floats, most: int = 512) -> Iterator[tuple[Integers, Integers]]:
-    """Blocks of at most `most` rows that share their groups with a positive count, as (rows, groups) indices.
+    """Blocks of at most `most` rows that share their groups with a positive count, as (rows,
+    groups) indices.
 
     Blocks with equally many groups follow each other; rows without any group are left out.
     """
@@ -79,7 +84,9 @@ def group_means(values: Floats, case_group: Integers, groups: int) -> Floats:
 
 @dataclass(frozen=True)
 class Support:
-    """How many cases, groups, folds and seeds stand behind each row of a table: four (rows,) arrays."""
+    """How many cases, groups, folds and seeds stand behind each row of a table: four (rows,)
+    arrays.
+    """
 
     cases: Integers
     groups: Integers

@@ -8,19 +8,34 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import group_means, mean_defined, with_all_classes
+from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.significance import attainable_level, holm, signed_rank_p
-from attnbench.analysis.table import DatasetScores, Floats
 from attnbench.scoring.definitions import METRICS
 
-COLUMNS = ("dataset", "class", "metric", "model", "best", "difference", "p", "p_holm", "groups", "as_good")
+COLUMNS = (
+    "dataset",
+    "class",
+    "metric",
+    "model",
+    "best",
+    "difference",
+    "p",
+    "p_holm",
+    "groups",
+    "as_good",
+)
 
 
-def best_table(scores: Sequence[DatasetScores], averages: pd.DataFrame, level: float) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and model: its paired difference from the model of the best mean.
+def best_table(
+    scores: Sequence[DatasetScores], averages: pd.DataFrame, level: float
+) -> pd.DataFrame:
+    """One row per dataset, class (and `all`), metric and model: its paired difference from the
+    model of the best mean.
 
-    `averages` is the table of means. `p` is the signed-rank test of the groups' mean differences, `p_holm` corrected
-    over the models of the row's dataset, class and metric; `as_good` where it is above `level`, and for the best
-    itself; empty where so few groups cannot tell any model from the best. A model alone has no row.
+    `averages` is the table of means. `p` is the signed-rank test of the groups' mean
+    differences, `p_holm` corrected over the models of the row's dataset, class and metric;
+    `as_good` where it is above `level`, and for the best itself; empty where so few groups
+    cannot tell any model from the best. A model alone has no row.
     """
     frames = [
         _against_best(block, str(class_), str(metric), rows, level)
@@ -33,7 +48,9 @@ def best_table(scores: Sequence[DatasetScores], averages: pd.DataFrame, level: f
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
-def _against_best(block: DatasetScores, class_: str, metric: str, rows: pd.DataFrame, level: float) -> pd.DataFrame:
+def _against_best(
+    block: DatasetScores, class_: str, metric: str, rows: pd.DataFrame, level: float
+) -> pd.DataFrame:
     models = rows["model"].tolist()
     order = rows["mean"].to_numpy()
     best = int(order.argmax() if METRICS[metric].higher_is_better else order.argmin())
@@ -44,7 +61,9 @@ def _against_best(block: DatasetScores, class_: str, metric: str, rows: pd.DataF
     p[best] = np.nan
     corrected = holm(p)
     is_best = np.arange(len(models)) == best
-    testable = np.array([attainable_level(int(number), level / (len(models) - 1)) > 0 for number in behind])
+    testable = np.array(
+        [attainable_level(int(number), level / (len(models) - 1)) > 0 for number in behind]
+    )
     return pd.DataFrame(
         {
             "dataset": block.dataset,
@@ -56,13 +75,19 @@ def _against_best(block: DatasetScores, class_: str, metric: str, rows: pd.DataF
             "p": p,
             "p_holm": corrected,
             "groups": behind,
-            "as_good": pd.Series((corrected > level) | is_best, dtype="boolean").where(testable | is_best),
+            "as_good": pd.Series((corrected > level) | is_best, dtype="boolean").where(
+                testable | is_best
+            ),
         }
     )
 
 
-def _differences(block: DatasetScores, class_: str, metric: str, models: Sequence[str], best: str) -> Floats:
-    """Model minus best, paired by case, class and seed, then averaged over classes (for `all`) and seeds."""
+def _differences(
+    block: DatasetScores, class_: str, metric: str, models: Sequence[str], best: str
+) -> Floats:
+    """Model minus best, paired by case, class and seed, then averaged over classes (for `all`)
+    and seeds.
+    """
     values = block.values[[block.metrics.index(metric)]]
     chosen = values[:, :, [block.models.index(name) for name in models]]
     differences = chosen - values[:, :, [block.models.index(best)]]

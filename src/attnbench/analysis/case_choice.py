@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from attnbench.analysis.blocks import DatasetScores
 from attnbench.analysis.case_values import values_of
-from attnbench.analysis.table import DatasetScores
 from attnbench.scoring.definitions import METRICS, main_metrics
-from attnbench.study import Study
+from attnbench.study.settings import Study
 
 COLUMNS = ("dataset", "rule", "case", "group", "fold", "seed", "of_model", "metric")
 
@@ -25,9 +25,11 @@ class Choice:
 
 
 def shown_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
-    """One row per dataset and case that figures show, chosen by the first main metric and the runs of the first seed.
+    """One row per dataset and case that figures show, chosen by the first main metric and the runs
+    of the first seed.
 
-    Columns `dataset, rule, case, group, fold, seed, of_model, metric`; `of_model` is the model that gains or loses.
+    Columns `dataset, rule, case, group, fold, seed, of_model, metric`; `of_model` is the model
+    that gains or loses.
     """
     metric, seed = main_metrics(study.metrics)[0], study.seeds[0]
     rows = []
@@ -36,16 +38,19 @@ def shown_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
         about = values.drop_duplicates("case").set_index("case")
         for choice in choose_cases(values, study.baseline, METRICS[metric].higher_is_better):
             group, fold = about.loc[choice.case, ["group", "fold"]]
-            rows.append((block.dataset, choice.rule, choice.case, group, fold, seed, choice.model, metric))
+            rows.append(
+                (block.dataset, choice.rule, choice.case, group, fold, seed, choice.model, metric)
+            )
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) -> list[Choice]:
-    """Up to four different cases: the baseline's median and worst, and the largest gain and loss of any model.
+    """Up to four different cases: the baseline's median and worst, and the largest gain and loss of
+    any model.
 
-    `values` has columns `model, case, value`. Without the baseline, the first model takes its place; with one model
-    alone, the best case replaces gain and loss. A case that an earlier rule took goes to no later one: the next in
-    that rule's order does.
+    `values` has columns `model, case, value`. Without the baseline, the first model takes its
+    place; with one model alone, the best case replaces gain and loss. A case that an earlier
+    rule took goes to no later one: the next in that rule's order does.
     """
     table = values.pivot_table(index="case", columns="model", values="value", aggfunc="first")
     if table.empty:
@@ -58,8 +63,12 @@ def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) ->
     orders = {"Median": [Choice("Median", str(ranked.index[place])) for place in by_distance]}
     gains = _gains(goodness, anchor)
     if gains:
-        orders["Largest gain"] = [Choice("Largest gain", case, model) for gain, case, model in gains[::-1] if gain > 0]
-        orders["Largest loss"] = [Choice("Largest loss", case, model) for gain, case, model in gains if gain < 0]
+        orders["Largest gain"] = [
+            Choice("Largest gain", case, model) for gain, case, model in gains[::-1] if gain > 0
+        ]
+        orders["Largest loss"] = [
+            Choice("Largest loss", case, model) for gain, case, model in gains if gain < 0
+        ]
     else:
         orders["Best"] = [Choice("Best", str(case)) for case in ranked.index[::-1]]
     orders["Worst"] = [Choice("Worst", str(case)) for case in ranked.index]
@@ -70,7 +79,9 @@ def _gains(goodness: pd.DataFrame, anchor: str) -> list[tuple[float, str, str]]:
     """Every defined difference from the anchor with its case and model, the largest loss first."""
     gains = goodness.drop(columns=anchor).sub(goodness[anchor], axis=0)
     found = [
-        (float(gain), str(case), str(model)) for model in gains.columns for case, gain in gains[model].dropna().items()
+        (float(gain), str(case), str(model))
+        for model in gains.columns
+        for case, gain in gains[model].dropna().items()
     ]
     return sorted(found)
 

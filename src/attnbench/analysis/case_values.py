@@ -8,20 +8,22 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import mean_defined, with_all_classes
-from attnbench.analysis.table import DatasetScores, arrange, read_scores
+from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 COLUMNS = ("dataset", "model", "case", "group", "fold", "value")
 
 
 def case_values(study: Study, metric: str, seed: int | None = None) -> pd.DataFrame:
-    """One row per dataset, model and case: `metric` averaged over classes, then seeds, as behind `means.csv`.
+    """One row per dataset, model and case: `metric` averaged over classes, then seeds, as behind
+    `means.csv`.
 
     With `seed`, the runs of that seed alone.
 
-    Columns `dataset, model, case, group, fold, value`; undefined values are left out. Empty without scores.
+    Columns `dataset, model, case, group, fold, value`; undefined values are left out. Empty
+    without scores.
     """
     frames = [values_of(block, metric, seed) for block in _blocks(study)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))

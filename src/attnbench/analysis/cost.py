@@ -18,16 +18,23 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def cost(descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def cost(
+    descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.DataFrame, baseline: str
+) -> pd.DataFrame:
     """One row per dataset and model; columns as in docs/files.md, empty where nothing was measured.
 
-    `descriptions` holds what `attnbench describe` and `attnbench measure` wrote of each (dataset, model) in the study's
-    order, empty where the files are absent; `runs` is the table of `study_runs`. The figures of runs are medians over
-    the trained ones.
+    `descriptions` holds what `attnbench describe` and `attnbench measure` wrote of each
+    (dataset, model) in the study's order, empty where the files are absent; `runs` is the table
+    of `study_runs`. The figures of runs are medians over the trained ones.
     """
     trained = runs[runs["trained"]]
     rows = [
-        {"dataset": dataset, "model": model, **_described(facts), **_measured(trained, dataset, model)}
+        {
+            "dataset": dataset,
+            "model": model,
+            **_described(facts),
+            **_measured(trained, dataset, model),
+        }
         for (dataset, model), facts in descriptions.items()
     ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))

@@ -1,4 +1,6 @@
-"""Where attention helps: the benefit of a model against how hard a case is, known before any training."""
+"""Where attention helps: the benefit of a model against how hard a case is, known before any
+training.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import by_defined_groups, group_totals, mean_defined
+from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.effects import Pair, compared, comparisons, paired
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, group_weights, widened_tail
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
-from attnbench.analysis.table import DatasetScores, Floats
 from attnbench.data.difficulty import MEASURES
-from attnbench.layout import Layout
 from attnbench.scoring.definitions import METRICS
-from attnbench.study import AnalysisPart
+from attnbench.study.paths import Layout
+from attnbench.study.settings import AnalysisSettings
 
 KNOWN_TRUTH = ("blur", "contrast", "clutter")
 SAME_SIZE = "parameters"
@@ -31,10 +33,14 @@ STRATA_COLUMNS = (
     "benefit", "low", "high", "groups", "cases",
 )  # fmt: skip
 SLOPE_RESAMPLES, STRATA_RESAMPLES = 2000, 1000
-"""At most so many: there are as many slopes as models times measures, and three times as many strata."""
+"""At most so many: there are as many slopes as models times measures, and three times as many
+strata.
+"""
 
 Difficulty = Mapping[str, pd.DataFrame]
-"""Measures by dataset: one row per case (the index), one column per measure in the words of the tables."""
+"""Measures by dataset: one row per case (the index), one column per measure in the words of the
+tables.
+"""
 
 
 def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.DataFrame]:
@@ -43,22 +49,28 @@ def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.Dat
     for name in datasets:
         path = layout.prepared(name) / "cases.csv"
         if path.is_file():
-            cases = pd.read_csv(path, dtype={"case": "str"}, keep_default_na=False, na_values=[""]).set_index("case")
-            measured = cases.rename(columns={f"difficulty_{measure}": f"measured_{measure}" for measure in MEASURES})
+            cases = pd.read_csv(
+                path, dtype={"case": "str"}, keep_default_na=False, na_values=[""]
+            ).set_index("case")
+            measured = cases.rename(
+                columns={f"difficulty_{measure}": f"measured_{measure}" for measure in MEASURES}
+            )
             words = [f"measured_{measure}" for measure in MEASURES] + list(KNOWN_TRUTH)
             found[name] = measured[[word for word in words if word in measured]].astype("float64")
     return found
 
 
 def interactions(
-    scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, difficulty: Difficulty
+    scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings, difficulty: Difficulty
 ) -> pd.DataFrame:
-    """One row per dataset, metric, comparison and measure of difficulty, mean over classes; columns: docs/files.md.
+    """One row per dataset, metric, comparison and measure of difficulty, mean over classes;
+    columns: docs/files.md.
 
-    Models are compared with the study's baseline, variants also with the plain U-Net of their size. The slope is that
-    of the least-squares line of the cases' benefits (paired, mean over seeds, above 0 the model is better) on the
-    measure, per standard deviation of it over the scored cases. Its interval resamples groups. p is a score test: under
-    the hypothesis of no slope the groups' contributions to it are flipped in sign (Kline and Santos, A score based
+    Models are compared with the study's baseline, variants also with the plain U-Net of their
+    size. The slope is that of the least-squares line of the cases' benefits (paired, mean over
+    seeds, above 0 the model is better) on the measure, per standard deviation of it over the
+    scored cases. Its interval resamples groups. p is a score test: under the hypothesis of no
+    slope the groups' contributions to it are flipped in sign (Kline and Santos, A score based
     approach to wild bootstrap inference, Journal of Econometric Methods 1, 2012).
     """
     frames = [
@@ -70,8 +82,11 @@ def interactions(
     return _corrected(pd.concat(frames, ignore_index=True), baseline).loc[:, list(COLUMNS)]
 
 
-def strata(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, difficulty: Difficulty) -> pd.DataFrame:
-    """Mean benefit in each third of the cases by a measure, with its interval over groups; columns as in docs/files.md.
+def strata(
+    scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings, difficulty: Difficulty
+) -> pd.DataFrame:
+    """Mean benefit in each third of the cases by a measure, with its interval over groups; columns
+    as in docs/files.md.
 
     Cases with the same value share a stratum, so that the thirds may differ in size.
     """
@@ -81,7 +96,11 @@ def strata(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, d
         member = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="left"))
         for number in np.unique(member[member >= 0]):
             inside = member == number
-            frames.append(_stratum(block, labels, values[inside], np.where(inside, benefits, np.nan), part, number))
+            frames.append(
+                _stratum(
+                    block, labels, values[inside], np.where(inside, benefits, np.nan), part, number
+                )
+            )
     if not frames:
         return pd.DataFrame(columns=list(STRATA_COLUMNS))
     return pd.concat(frames, ignore_index=True).loc[:, list(STRATA_COLUMNS)]
@@ -90,7 +109,9 @@ def strata(scores: Sequence[DatasetScores], baseline: str, part: AnalysisPart, d
 def _measured(
     scores: Sequence[DatasetScores], baseline: str, difficulty: Difficulty
 ) -> Iterator[tuple[DatasetScores, pd.DataFrame, Floats, Floats]]:
-    """Block, labels, measure (cases,) and benefits (rows, cases), for every measure that differs between cases."""
+    """Block, labels, measure (cases,) and benefits (rows, cases), for every measure that differs
+    between cases.
+    """
     for block in scores:
         table = difficulty.get(block.dataset, pd.DataFrame())
         pairs = [
@@ -129,7 +150,11 @@ def _benefits(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[pd.DataFrame
 
 
 def _rows(
-    block: DatasetScores, labels: pd.DataFrame, values: Floats, benefits: Floats, part: AnalysisPart
+    block: DatasetScores,
+    labels: pd.DataFrame,
+    values: Floats,
+    benefits: Floats,
+    part: AnalysisSettings,
 ) -> pd.DataFrame:
     mean, sd = float(np.nanmean(values)), float(np.nanstd(values))
     totals = _totals(block, (values - mean) / sd, benefits)
@@ -139,7 +164,11 @@ def _rows(
         slope=slope,
         low=low,
         high=high,
-        p=np.where(np.isnan(slope), np.nan, sign_flip_p(_contributions(totals), totals[0], part.bootstrap, part.seed)),
+        p=np.where(
+            np.isnan(slope),
+            np.nan,
+            sign_flip_p(_contributions(totals), totals[0], part.bootstrap, part.seed),
+        ),
         measure_mean=mean,
         measure_sd=sd,
         groups=(totals[0] > 0).sum(axis=1),
@@ -148,10 +177,14 @@ def _rows(
 
 
 def _totals(block: DatasetScores, x: Floats, y: Floats) -> Floats:
-    """Number of pairs and sums of x, y, xy, xx in every group, (5, rows, groups); `x` (cases,), `y` (rows, cases)."""
+    """Number of pairs and sums of x, y, xy, xx in every group, (5, rows, groups); `x` (cases,),
+    `y` (rows, cases).
+    """
     x = np.where(np.isnan(y), np.nan, x)
     y = np.where(np.isnan(x), np.nan, y)
-    sums = [group_totals(values, block.case_group, len(block.groups)) for values in (x, y, x * y, x * x)]
+    sums = [
+        group_totals(values, block.case_group, len(block.groups)) for values in (x, y, x * y, x * x)
+    ]
     return np.stack([sums[0][1], *(total for total, _ in sums)])
 
 
@@ -160,24 +193,34 @@ def _slope(totals: Floats, otherwise: Floats | None = None) -> Floats:
     n, x, y, xy, xx = totals
     n = np.maximum(n, 1)
     spread = xx - x * x / n
-    slope = np.full(spread.shape, np.nan) if otherwise is None else np.broadcast_to(otherwise, spread.shape).copy()
+    slope = (
+        np.full(spread.shape, np.nan)
+        if otherwise is None
+        else np.broadcast_to(otherwise, spread.shape).copy()
+    )
     return np.divide(xy - x * y / n, spread, out=slope, where=spread > 1e-9 * n)
 
 
-def _interval(totals: Floats, slope: Floats, part: AnalysisPart) -> tuple[Floats, Floats]:
-    """Interval of every slope, groups resampled; a resample in which x does not vary keeps the observed slope."""
+def _interval(totals: Floats, slope: Floats, part: AnalysisSettings) -> tuple[Floats, Floats]:
+    """Interval of every slope, groups resampled; a resample in which x does not vary keeps the
+    observed slope.
+    """
     low, high = np.full((2, totals.shape[1]), np.nan)
     for rows, kept in by_defined_groups(totals[0]):
         if kept.size >= MIN_GROUPS:
             weights = group_weights(kept.size, min(part.bootstrap, SLOPE_RESAMPLES), part.seed)
             resampled = np.stack([weights @ total[np.ix_(rows, kept)].T for total in totals])
             tail = widened_tail(part.confidence, kept.size)
-            low[rows], high[rows] = np.quantile(_slope(resampled, slope[rows]), (tail, 1 - tail), axis=0)
+            low[rows], high[rows] = np.quantile(
+                _slope(resampled, slope[rows]), (tail, 1 - tail), axis=0
+            )
     return low, high
 
 
 def _contributions(totals: Floats) -> Floats:
-    """Every group's share of the covariance of x and y about their means over cases, (rows, groups)."""
+    """Every group's share of the covariance of x and y about their means over cases, (rows,
+    groups).
+    """
     n, x, y, xy, _ = totals
     cases = np.maximum(n.sum(axis=1, keepdims=True), 1)
     mean_x, mean_y = x.sum(axis=1, keepdims=True) / cases, y.sum(axis=1, keepdims=True) / cases
@@ -185,7 +228,9 @@ def _contributions(totals: Floats) -> Floats:
 
 
 def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Add Holm's p over all datasets, comparisons and measures of one metric, measured and known difficulty apart."""
+    """Add Holm's p over all datasets, comparisons and measures of one metric, measured and known
+    difficulty apart.
+    """
     families = frame.groupby(["metric", "known_truth"], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
     corrected, size = holm_by_family(frame["p"].to_numpy(), code)
@@ -194,15 +239,24 @@ def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
         f"{rows['measure'].nunique()} measures x {rows['dataset'].nunique()} datasets"
         for (metric, known), rows in families
     ]
-    return frame.assign(p_holm=corrected, family=np.array(words, dtype=object)[code], family_size=size)
+    return frame.assign(
+        p_holm=corrected, family=np.array(words, dtype=object)[code], family_size=size
+    )
 
 
 def _stratum(
-    block: DatasetScores, labels: pd.DataFrame, values: Floats, benefits: Floats, part: AnalysisPart, number: int
+    block: DatasetScores,
+    labels: pd.DataFrame,
+    values: Floats,
+    benefits: Floats,
+    part: AnalysisSettings,
+    number: int,
 ) -> pd.DataFrame:
     groups = len(block.groups)
     resamples = min(part.bootstrap, STRATA_RESAMPLES)
-    low, high = bootstrap_interval(benefits, block.case_group, groups, part.confidence, resamples, part.seed)
+    low, high = bootstrap_interval(
+        benefits, block.case_group, groups, part.confidence, resamples, part.seed
+    )
     counts = group_totals(benefits, block.case_group, groups)[1]
     return labels.assign(
         stratum=STRATA[number],

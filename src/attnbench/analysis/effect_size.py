@@ -1,4 +1,6 @@
-"""How large an effect is, whether it is negligible, and how small an effect the study could have seen."""
+"""How large an effect is, whether it is negligible, and how small an effect the study could have
+seen.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +11,37 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from attnbench.analysis.averages import mean_defined, sd_defined
+from attnbench.analysis.blocks import Floats, Integers
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.significance import attainable_level
-from attnbench.analysis.table import Floats, Integers
 
 POWER = 0.8
 
 
 def standardised(groups: Floats) -> Floats:
-    """Mean over groups of their mean differences in units of their standard deviation, (rows, groups) to (rows,).
+    """Mean over groups of their mean differences in units of their standard deviation, (rows,
+    groups) to (rows,).
 
-    Cohen's dz (Cohen, Statistical power analysis, 1988); NaN for fewer than two groups or without any variation.
+    Cohen's dz (Cohen, Statistical power analysis, 1988); NaN for fewer than two groups or
+    without any variation.
     """
     mean, sd = mean_defined(groups, 1), sd_defined(groups)
     return np.divide(mean, sd, out=np.full(mean.shape, np.nan), where=sd > 0)
 
 
 def superiority(benefits: Floats) -> Floats:
-    """Share of groups with a positive mean benefit, ties counted half, (rows, groups) to (rows,); NaN without any.
+    """Share of groups with a positive mean benefit, ties counted half, (rows, groups) to (rows,);
+    NaN without any.
 
-    Estimates how often the model would be better on a new group (Grissom and Kim, Effect sizes for research, 2012).
+    Estimates how often the model would be better on a new group (Grissom and Kim, Effect sizes
+    for research, 2012).
     """
     return mean_defined(np.where(np.isnan(benefits), np.nan, (np.sign(benefits) + 1) / 2), 1)
 
 
 def equivalence_p(groups: Floats, margin: Floats) -> Floats:
-    """p of two one-sided t tests (TOST) that the mean over groups lies within +-`margin`, (rows, groups) to (rows,).
+    """p of two one-sided t tests (TOST) that the mean over groups lies within +-`margin`, (rows,
+    groups) to (rows,).
 
     `margin` is (rows,), NaN where the metric has none. NaN below `MIN_GROUPS` groups, where equal
     values by chance would pass for proof; without any variation 0 inside the margin and 1 outside.
@@ -45,14 +52,17 @@ def equivalence_p(groups: Floats, margin: Floats) -> Floats:
         error = sd_defined(groups) / np.sqrt(count)
         room = margin - np.abs(mean_defined(groups, 1))
         t = np.where((error == 0) & (room == 0), 0.0, room / error)
-        return np.where(np.isnan(t) | (count < MIN_GROUPS), np.nan, stats.t.sf(t, np.maximum(count - 1, 1)))
+        return np.where(
+            np.isnan(t) | (count < MIN_GROUPS), np.nan, stats.t.sf(t, np.maximum(count - 1, 1))
+        )
 
 
 def minimum_effect(sd: Floats, groups: Integers, level: Floats) -> Floats:
-    """Smallest true mean difference that the signed-rank test at `level` finds with 80 % power, all (rows,).
+    """Smallest true mean difference that the signed-rank test at `level` finds with 80 % power, all
+    (rows,).
 
-    For normal differences with standard deviation `sd` over groups. Infinite where so few groups can never reach
-    `level`; NaN where `sd` is.
+    For normal differences with standard deviation `sd` over groups. Infinite where so few groups
+    can never reach `level`; NaN where `sd` is.
     """
     pairs, inverse = np.unique(np.column_stack([groups, level]), axis=0, return_inverse=True)
     standard = np.array([_standard_minimum(int(n), float(alpha)) for n, alpha in pairs])
@@ -62,7 +72,9 @@ def minimum_effect(sd: Floats, groups: Integers, level: Floats) -> Floats:
 
 @lru_cache(maxsize=4096)
 def _standard_minimum(groups: int, level: float) -> float:
-    """In standard deviations: noncentral t at the level that the exact test attains, 3/pi as efficient as t."""
+    """In standard deviations: noncentral t at the level that the exact test attains, 3/pi as
+    efficient as t.
+    """
     attained = attainable_level(groups, level)
     if groups < 2 or not attained > 0:
         return np.inf

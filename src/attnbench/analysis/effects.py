@@ -1,4 +1,6 @@
-"""Paired difference of every model from every baseline, with interval, tests, correction and verdict."""
+"""Paired difference of every model from every baseline, with interval, tests, correction and
+verdict.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,21 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from attnbench.analysis.averages import group_totals, mean_defined, sd_defined, support, with_all_classes
+from attnbench.analysis.averages import (
+    group_totals,
+    mean_defined,
+    sd_defined,
+    support,
+    with_all_classes,
+)
+from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
 from attnbench.analysis.effect_size import equivalence_p, minimum_effect, standardised, superiority
 from attnbench.analysis.means import ClassNames, row_labels
 from attnbench.analysis.resample import bootstrap_interval
 from attnbench.analysis.retraining import retrained
 from attnbench.analysis.significance import holm_by_family, sign_flip_p, signed_rank_p
-from attnbench.analysis.table import ALL_CLASSES, DatasetScores, Floats
 from attnbench.scoring.definitions import METRICS
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
 Pair = tuple[str, str]
 """A model and the baseline that it is compared with."""
@@ -32,9 +40,11 @@ COLUMNS = (
 
 
 def comparisons(models: Sequence[str], baseline: str) -> list[Pair]:
-    """What is compared: every model with the study's baseline, then every variant with each of its controls.
+    """What is compared: every model with the study's baseline, then every variant with each of its
+    controls.
 
-    The controls of a variant are the models `<variant>-<control>`. Only `models` are compared, and no pair twice.
+    The controls of a variant are the models `<variant>-<control>`. Only `models` are compared,
+    and no pair twice.
     """
     controls = [
         (variant, control)
@@ -46,21 +56,24 @@ def comparisons(models: Sequence[str], baseline: str) -> list[Pair]:
 
 
 def with_baseline(models: Sequence[str], baseline: str) -> list[Pair]:
-    """Every other model with the study's baseline; nothing where the baseline is not among the models."""
+    """Every other model with the study's baseline; nothing where the baseline is not among the
+    models.
+    """
     return [(name, baseline) for name in models if name != baseline] if baseline in models else []
 
 
 def effects(
     scores: Sequence[DatasetScores],
     baseline: str,
-    part: AnalysisPart,
+    part: AnalysisSettings,
     class_names: ClassNames,
     pairs_of: Callable[[Sequence[str], str], list[Pair]] = comparisons,
 ) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and pair that `pairs_of` names; columns as in docs/files.md.
+    """One row per dataset, class (and `all`), metric and pair that `pairs_of` names; columns as in
+    docs/files.md.
 
-    A difference is model minus baseline of the same case, class and seed, where both are defined; then averaged over
-    classes (for `all`), seeds and cases, in this order.
+    A difference is model minus baseline of the same case, class and seed, where both are
+    defined; then averaged over classes (for `all`), seeds and cases, in this order.
     """
     frames = [
         _effects_of(block, pairs, part, class_names.get(block.dataset, {}))
@@ -76,29 +89,39 @@ def effects(
 def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndarray]:
     """Differences of each pair, model minus baseline, and where both have a score row.
 
-    Both arrays are (metrics, classes and `all`, pairs, cases, seeds); a difference is NaN where either value is missing
-    or undefined.
+    Both arrays are (metrics, classes and `all`, pairs, cases, seeds); a difference is NaN where
+    either value is missing or undefined.
     """
     model, other = ([block.models.index(pair[side]) for pair in pairs] for side in (0, 1))
     differences = block.values[:, :, model] - block.values[:, :, other]
     scored = (block.status[:, :, model] >= 0) & (block.status[:, :, other] >= 0)
-    return with_all_classes(differences), np.concatenate([scored, scored.any(axis=1, keepdims=True)], axis=1)
+    return with_all_classes(differences), np.concatenate(
+        [scored, scored.any(axis=1, keepdims=True)], axis=1
+    )
 
 
 def _effects_of(
-    block: DatasetScores, pairs: Sequence[Pair], part: AnalysisPart, names: Mapping[str, str]
+    block: DatasetScores, pairs: Sequence[Pair], part: AnalysisSettings, names: Mapping[str, str]
 ) -> pd.DataFrame:
     differences, both_scored = paired(block, pairs)
     per_seed = differences.reshape(-1, len(block.cases), len(block.seeds))
     labels = row_labels(block, [model for model, _ in pairs], names)
-    labels["baseline"] = np.resize(np.array([other for _, other in pairs], dtype=object), len(labels))
+    labels["baseline"] = np.resize(
+        np.array([other for _, other in pairs], dtype=object), len(labels)
+    )
     scored_cases = both_scored.any(axis=-1).reshape(len(labels), -1).sum(axis=1)
     kept = scored_cases > 0
-    return labels[kept].assign(**_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], part))
+    return labels[kept].assign(
+        **_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], part)
+    )
 
 
 def _statistics(
-    block: DatasetScores, labels: pd.DataFrame, per_seed: Floats, scored_cases: np.ndarray, part: AnalysisPart
+    block: DatasetScores,
+    labels: pd.DataFrame,
+    per_seed: Floats,
+    scored_cases: np.ndarray,
+    part: AnalysisSettings,
 ) -> dict[str, np.ndarray]:
     """Columns of one dataset's rows; `per_seed` is (rows, cases, seeds)."""
     per_case = mean_defined(per_seed, 2)
@@ -109,9 +132,13 @@ def _statistics(
     )
     behind = support(~np.isnan(per_seed), block.case_group, block.case_fold)
     higher = labels["metric"].map(lambda word: METRICS[word].higher_is_better).to_numpy(dtype=bool)
-    margin = np.where(labels["metric"].map(lambda word: METRICS[word].unit) == "1", part.margin, np.nan)
+    margin = np.where(
+        labels["metric"].map(lambda word: METRICS[word].unit) == "1", part.margin, np.nan
+    )
     sign = np.where(higher, 1.0, -1.0)
-    retrained_low, retrained_high, p_retrained = retrained(per_seed, block.case_group, block.case_fold, part.confidence)
+    retrained_low, retrained_high, p_retrained = retrained(
+        per_seed, block.case_group, block.case_fold, part.confidence
+    )
     difference = mean_defined(per_case, 1)
     return {
         "difference": difference,
@@ -141,7 +168,9 @@ def _statistics(
 
 
 def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Add Holm's p over all comparisons and datasets of one metric, single classes and their mean apart."""
+    """Add Holm's p over all comparisons and datasets of one metric, single classes and their
+    mean apart.
+    """
     level = np.where(frame["class"] == ALL_CLASSES, "mean over classes", "single classes")
     families = frame.groupby([frame["metric"], level], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
@@ -163,23 +192,33 @@ def compared(rows: pd.DataFrame, baseline: str) -> str:
     """How many models, and how many comparisons with controls, in words."""
     to_controls = rows.loc[rows["baseline"] != baseline, ["model", "baseline"]].drop_duplicates()
     models = f"{rows.loc[rows['baseline'] == baseline, 'model'].nunique()} models"
-    return f"({models} + {len(to_controls)} variants with a control)" if len(to_controls) else models
+    return (
+        f"({models} + {len(to_controls)} variants with a control)" if len(to_controls) else models
+    )
 
 
 def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Add what the corrected tests say at `level` in one word, and the smallest effect they could have found."""
+    """Add what the corrected tests say at `level` in one word, and the smallest effect they
+    could have found.
+    """
     sd, groups = frame["group_sd"].to_numpy(), frame["groups"].to_numpy()
     equivalent = frame["p_equivalence_holm"] <= level
     return frame.assign(
         equivalent=equivalent,
         minimum_effect=minimum_effect(sd, groups, np.full(len(frame), level)),
-        minimum_effect_holm=minimum_effect(sd, groups, level / np.maximum(frame["family_size"].to_numpy(), 1)),
+        minimum_effect_holm=minimum_effect(
+            sd, groups, level / np.maximum(frame["family_size"].to_numpy(), 1)
+        ),
         verdict=_verdict(frame["p_holm"], frame["benefit"], level, equivalent),
         verdict_retrained=_verdict(frame["p_retrained_holm"], frame["benefit"], level),
     )
 
 
-def _verdict(p: pd.Series, benefit: pd.Series, level: float, equivalent: pd.Series | bool = False) -> np.ndarray:
+def _verdict(
+    p: pd.Series, benefit: pd.Series, level: float, equivalent: pd.Series | bool = False
+) -> np.ndarray:
     found = p <= level
     conditions = [p.isna(), found & (benefit > 0), found & (benefit < 0), equivalent & p.notna()]
-    return np.select(conditions, ["undefined", "better", "worse", "equivalent"], "undecided").astype(object)
+    return np.select(
+        conditions, ["undefined", "better", "worse", "equivalent"], "undecided"
+    ).astype(object)

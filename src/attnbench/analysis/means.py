@@ -1,4 +1,6 @@
-"""Mean of every model on every dataset, class and metric, with its interval and everything that stands behind it."""
+"""Mean of every model on every dataset, class and metric, with its interval and everything that
+stands behind it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from attnbench.analysis.averages import mean_defined, median_defined, sd_defined, support, with_all_classes
+from attnbench.analysis.averages import (
+    mean_defined,
+    median_defined,
+    sd_defined,
+    support,
+    with_all_classes,
+)
+from attnbench.analysis.blocks import ALL_CLASSES, STATUSES, DatasetScores
 from attnbench.analysis.resample import bootstrap_interval
-from attnbench.analysis.table import ALL_CLASSES, STATUSES, DatasetScores
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
 ClassNames = Mapping[str, Mapping[str, str]]
 """Name of each class by dataset and class, from `dataset.json`."""
@@ -23,17 +31,23 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def means(scores: Sequence[DatasetScores], part: AnalysisPart, class_names: ClassNames) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and model that has scores; columns as in docs/files.md.
+def means(
+    scores: Sequence[DatasetScores], part: AnalysisSettings, class_names: ClassNames
+) -> pd.DataFrame:
+    """One row per dataset, class (and `all`), metric and model that has scores; columns as in
+    docs/files.md.
 
-    The estimate is the mean over cases of the case's mean over seeds; `all` is first averaged over the classes in
-    which the metric is defined in that case and seed. The interval resamples groups with all their cases.
+    The estimate is the mean over cases of the case's mean over seeds; `all` is first averaged
+    over the classes in which the metric is defined in that case and seed. The interval resamples
+    groups with all their cases.
     """
     frames = [_means_of(block, part, class_names.get(block.dataset, {})) for block in scores]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
-def _means_of(block: DatasetScores, part: AnalysisPart, names: Mapping[str, str]) -> pd.DataFrame:
+def _means_of(
+    block: DatasetScores, part: AnalysisSettings, names: Mapping[str, str]
+) -> pd.DataFrame:
     values = with_all_classes(block.values)
     per_seed = values.reshape(-1, len(block.cases), len(block.seeds))
     per_case = mean_defined(per_seed, 2)
@@ -63,15 +77,24 @@ def _count(block: DatasetScores, marked: np.ndarray) -> np.ndarray:
     return np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1).reshape(-1)
 
 
-def row_labels(block: DatasetScores, models: Sequence[str], names: Mapping[str, str]) -> pd.DataFrame:
-    """Dataset, class, class name, metric, unit and model of each row of (metrics, classes and `all`, models)."""
-    metric, class_, model = np.indices((len(block.metrics), len(block.classes) + 1, len(models))).reshape(3, -1)
+def row_labels(
+    block: DatasetScores, models: Sequence[str], names: Mapping[str, str]
+) -> pd.DataFrame:
+    """Dataset, class, class name, metric, unit and model of each row of (metrics, classes and
+    `all`, models).
+    """
+    metric, class_, model = np.indices(
+        (len(block.metrics), len(block.classes) + 1, len(models))
+    ).reshape(3, -1)
     words = np.array(block.class_words, dtype=object)[class_]
     return pd.DataFrame(
         {
             "dataset": block.dataset,
             "class": words,
-            "class_name": [names.get(word, "mean over classes" if word == ALL_CLASSES else word) for word in words],
+            "class_name": [
+                names.get(word, "mean over classes" if word == ALL_CLASSES else word)
+                for word in words
+            ],
             "metric": np.array(block.metrics, dtype=object)[metric],
             "unit": np.array(block.units, dtype=object)[metric],
             "model": np.array(models, dtype=object)[model],

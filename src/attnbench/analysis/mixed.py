@@ -1,4 +1,6 @@
-"""One mixed model: the mean of paired differences when folds, trainings, groups and cases have luck of their own."""
+"""One mixed model: the mean of paired differences when folds, trainings, groups and cases have
+luck of their own.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,20 @@ from scipy import stats
 MOST_DIFFERENCES = 1200
 MOST_WITH_CASES = 400
 TERMS = {"fold": "0 + C(fold)", "run": "0 + C(run)", "group": "0 + C(group)", "case": "0 + C(case)"}
-"""Random effects, each nested in its dataset: what a fold, a training (fold and seed), a group and a case share."""
+"""Random effects, each nested in its dataset: what a fold, a training (fold and seed), a group
+and a case share.
+"""
 
 
 def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
-    """Mean difference, its interval and the standard deviation of every random effect, by REML (statsmodels).
+    """Mean difference, its interval and the standard deviation of every random effect, by REML
+    (statsmodels).
 
-    `rows` has `dataset, fold, run, group, case, value`. The interval uses t with Satterthwaite's degrees of freedom:
-    it is wide where the difference mostly varies between a few folds or datasets. Above 400 differences cases are
-    averaged within group and run; above 1,200 of those nothing is fitted. A model that does not converge is fitted
-    again without the folds. `note` says all this; `converged` is false where there is no fit.
+    `rows` has `dataset, fold, run, group, case, value`. The interval uses t with Satterthwaite's
+    degrees of freedom: it is wide where the difference mostly varies between a few folds or
+    datasets. Above 400 differences cases are averaged within group and run; above 1,200 of those
+    nothing is fitted. A model that does not converge is fitted again without the folds. `note`
+    says all this; `converged` is false where there is no fit.
     """
     if np.ptp(rows["value"]) == 0:
         same = {"difference": float(rows["value"].iloc[0])}
@@ -30,18 +36,28 @@ def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
     notes = []
     if len(rows) > MOST_WITH_CASES:
         keys = ["dataset", "fold", "run", "group"]
-        rows = rows.groupby(keys, sort=False, as_index=False)["value"].mean().assign(case=lambda r: r["group"])
+        rows = (
+            rows.groupby(keys, sort=False, as_index=False)["value"]
+            .mean()
+            .assign(case=lambda r: r["group"])
+        )
         notes.append("cases averaged within group and run")
     if len(rows) > MOST_DIFFERENCES:
-        return unfitted(f"not fitted: {len(rows)} differences are too many; see the other rows of this model")
+        return unfitted(
+            f"not fitted: {len(rows)} differences are too many; see the other rows of this model"
+        )
     sizes = {level: int(rows[level].nunique()) for level in ("dataset", *TERMS)}
     terms = _distinct_terms(sizes, len(rows))
     if not terms:
-        return unfitted("not fitted: no fold, run, group or case repeats; effects.csv says all there is")
+        return unfitted(
+            "not fitted: no fold, run, group or case repeats; effects.csv says all there is"
+        )
     fit = _fit(rows, sizes, terms, confidence, notes)
     if not fit["converged"] and "fold" in terms and len(terms) > 1:
         rest = {level: formula for level, formula in terms.items() if level != "fold"}
-        fit = _fit(rows, sizes, rest, confidence, [*notes, "fold left out: did not converge with it"])
+        fit = _fit(
+            rows, sizes, rest, confidence, [*notes, "fold left out: did not converge with it"]
+        )
     return fit
 
 
@@ -61,7 +77,11 @@ def _distinct_terms(sizes: Mapping[str, int], rows: int) -> dict[str, str]:
 
 
 def _fit(
-    rows: pd.DataFrame, sizes: Mapping[str, int], terms: Mapping[str, str], confidence: float, notes: list[str]
+    rows: pd.DataFrame,
+    sizes: Mapping[str, int],
+    terms: Mapping[str, str],
+    confidence: float,
+    notes: list[str],
 ) -> dict[str, Any]:
     from statsmodels.regression.mixed_linear_model import MixedLM
 
@@ -80,14 +100,21 @@ def _fit(
             fit = model.fit(reml=True)
         except (np.linalg.LinAlgError, ValueError) as problem:
             return unfitted("; ".join([f"did not converge: {problem}", *notes]))
-    said = [*notes, *sorted({str(warning.message).split(".")[0] for warning in caught if not _is_a_try(warning)})]
+    said = [
+        *notes,
+        *sorted(
+            {str(warning.message).split(".")[0] for warning in caught if not _is_a_try(warning)}
+        ),
+    ]
     estimate, error = float(fit.fe_params.iloc[0]) * scale, float(fit.bse_fe.iloc[0]) * scale
     if not (fit.converged and np.isfinite(error) and error > 0):
         return unfitted("; ".join(["did not converge", *said]))
     spread = dict(zip(model.exog_vc.names, np.sqrt(fit.vcomp) * scale, strict=True))
     spread |= {"dataset": np.sqrt(np.asarray(fit.cov_re)[0, 0]) * scale} if several else {}
     rest = float(np.sqrt(fit.scale)) * scale
-    free = _satterthwaite([*((sd, sizes[level]) for level, sd in spread.items()), (rest, len(rows))])
+    free = _satterthwaite(
+        [*((sd, sizes[level]) for level, sd in spread.items()), (rest, len(rows))]
+    )
     half = stats.t.ppf((1 + confidence) / 2, free) * error
     return {
         "difference": estimate,
@@ -104,10 +131,16 @@ def _fit(
 
 def _is_a_try(warning: warnings.WarningMessage) -> bool:
     """Whether a warning is about one of the optimisers tried; `converged` says how it ended."""
-    return str(warning.message).startswith(("Retrying", "Gradient opt", "Maximum Like", "MixedLM opt"))
+    return str(warning.message).startswith(
+        ("Retrying", "Gradient opt", "Maximum Like", "MixedLM opt")
+    )
 
 
 def _satterthwaite(parts: Iterable[tuple[float, int]]) -> float:
-    """Degrees of freedom of a mean whose variance is the sum of sd^2 / n over (sd, n), as in a balanced design."""
+    """Degrees of freedom of a mean whose variance is the sum of sd^2 / n over (sd, n), as in a
+    balanced design.
+    """
     shares = [(sd**2 / count, count - 1) for sd, count in parts]
-    return float(sum(share for share, _ in shares) ** 2 / sum(share**2 / free for share, free in shares))
+    return float(
+        sum(share for share, _ in shares) ** 2 / sum(share**2 / free for share, free in shares)
+    )

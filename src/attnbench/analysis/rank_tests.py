@@ -1,4 +1,6 @@
-"""Whether ranks differ by more than chance, which pairs do, and whether metrics agree on the order."""
+"""Whether ranks differ by more than chance, which pairs do, and whether metrics agree on the
+order.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +11,42 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from attnbench.analysis.blocks import ALL_CLASSES, Floats
 from attnbench.analysis.ranks import Ranking
-from attnbench.analysis.table import ALL_CLASSES, Floats
 from attnbench.scoring.definitions import METRICS
 
 TEST_COLUMNS = (
     "dataset", "class", "metric", "models", "blocks", "dropped", "chi2", "p", "f", "p_f", "critical_difference",
 )  # fmt: skip
-PAIR_COLUMNS = ("dataset", "class", "metric", "model_a", "model_b", "rank_difference", "p", "critical_difference")
-AGREEMENT_COLUMNS = ("dataset", "metric_a", "metric_b", "models", "tau", "p", "winner_a", "winner_b", "same_winner")
+PAIR_COLUMNS = (
+    "dataset",
+    "class",
+    "metric",
+    "model_a",
+    "model_b",
+    "rank_difference",
+    "p",
+    "critical_difference",
+)
+AGREEMENT_COLUMNS = (
+    "dataset",
+    "metric_a",
+    "metric_b",
+    "models",
+    "tau",
+    "p",
+    "winner_a",
+    "winner_b",
+    "same_winner",
+)
 
 
 def friedman_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
-    """One row per ranking: Friedman's test with tie correction, its F form, and Nemenyi's critical difference.
+    """One row per ranking: Friedman's test with tie correction, its F form, and Nemenyi's critical
+    difference.
 
-    Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A 9, 1980. Empty with fewer than three
-    models or two blocks; p is 1 where every block is one tie.
+    Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A 9, 1980. Empty
+    with fewer than three models or two blocks; p is 1 where every block is one tie.
     """
     rows = []
     for ranking in ranked:
@@ -50,7 +72,12 @@ def friedman(ranks: Floats) -> tuple[float, float, float, float]:
     left = blocks * (models - 1) - chi2
     f = (blocks - 1) * chi2 / left if left > 1e-9 else np.inf
     free = models - 1
-    return chi2, float(stats.chi2.sf(chi2, free)), float(f), float(stats.f.sf(f, free, free * (blocks - 1)))
+    return (
+        chi2,
+        float(stats.chi2.sf(chi2, free)),
+        float(f),
+        float(stats.f.sf(f, free, free * (blocks - 1))),
+    )
 
 
 def critical_difference(models: int, blocks: int, level: float) -> float:
@@ -63,9 +90,13 @@ def _rank_error(models: int, blocks: int) -> float:
 
 
 def nemenyi_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
-    """One row per pair of models of every ranking over `all` classes: Nemenyi's p of their mean ranks' difference."""
+    """One row per pair of models of every ranking over `all` classes: Nemenyi's p of their mean
+    ranks' difference.
+    """
     frames = [_pairs(ranking, level) for ranking in ranked if ranking.class_ == ALL_CLASSES]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(PAIR_COLUMNS))
+    return (
+        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(PAIR_COLUMNS))
+    )
 
 
 def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
@@ -75,7 +106,9 @@ def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
     difference = mean[first] - mean[second]
     distance = np.abs(difference) / _rank_error(models, blocks)
     names = np.array(ranking.models, dtype=object)
-    return pd.DataFrame({**ranking.labels, "model_a": names[first], "model_b": names[second]}).assign(
+    return pd.DataFrame(
+        {**ranking.labels, "model_a": names[first], "model_b": names[second]}
+    ).assign(
         rank_difference=difference,
         p=np.clip(stats.studentized_range.sf(distance, models, np.inf), 0, 1),
         critical_difference=critical_difference(models, blocks, level),
@@ -83,10 +116,11 @@ def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
 
 
 def agreement_table(means: pd.DataFrame) -> pd.DataFrame:
-    """One row per dataset and pair of metrics: Kendall's tau-b between their orders of the models, and the winners.
+    """One row per dataset and pair of metrics: Kendall's tau-b between their orders of the models,
+    and the winners.
 
-    `means` is the table of means; `all` classes are compared, models that both metrics have a mean for. Several
-    winners are joined by `+`. Kendall, Biometrika 30, 1938.
+    `means` is the table of means; `all` classes are compared, models that both metrics have a
+    mean for. Several winners are joined by `+`. Kendall, Biometrika 30, 1938.
     """
     rows = []
     for dataset, part in means[means["class"] == ALL_CLASSES].groupby("dataset", sort=False):

@@ -10,10 +10,10 @@ import pandas as pd
 from scipy import stats
 
 from attnbench.analysis.averages import group_means, group_totals, mean_defined, with_all_classes
+from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_means, group_weights
-from attnbench.analysis.table import ALL_CLASSES, DatasetScores, Floats
 from attnbench.scoring.definitions import METRICS
-from attnbench.study import AnalysisPart
+from attnbench.study.settings import AnalysisSettings
 
 ALL = "all"
 RANK_COLUMNS = (
@@ -43,10 +43,12 @@ class Ranking:
 
 
 def rankings(scores: Sequence[DatasetScores]) -> list[Ranking]:
-    """Every ranking of at least two models: per dataset, class and metric, then over datasets (`all` classes).
+    """Every ranking of at least two models: per dataset, class and metric, then over datasets
+    (`all` classes).
 
-    Only complete blocks count: a group in which some model has no defined score is left out, and so is a dataset in
-    which some model was not scored (Demsar, Statistical comparisons of classifiers, JMLR 7, 2006).
+    Only complete blocks count: a group in which some model has no defined score is left out, and
+    so is a dataset in which some model was not scored (Demsar, Statistical comparisons of
+    classifiers, JMLR 7, 2006).
     """
     return [*(ranking for block in scores for ranking in _within(block)), *_across(scores)]
 
@@ -57,7 +59,9 @@ def _within(block: DatasetScores) -> Iterator[Ranking]:
         means = group_means(per_case[metric, class_], block.case_group, len(block.groups))
         scored = np.flatnonzero((~np.isnan(means)).sum(axis=1))
         names = tuple(block.models[row] for row in scored)
-        yield from _ranking(block.dataset, block.class_words[class_], block.metrics[metric], names, means[scored].T)
+        yield from _ranking(
+            block.dataset, block.class_words[class_], block.metrics[metric], names, means[scored].T
+        )
 
 
 def _across(scores: Sequence[DatasetScores]) -> Iterator[Ranking]:
@@ -69,12 +73,16 @@ def _across(scores: Sequence[DatasetScores]) -> Iterator[Ranking]:
         rows = np.full((len(scores), len(models)), np.nan)
         for row, block in enumerate(scores):
             if metric in block.metrics:
-                per_case = mean_defined(mean_defined(block.values[block.metrics.index(metric)], 0), 2)
+                per_case = mean_defined(
+                    mean_defined(block.values[block.metrics.index(metric)], 0), 2
+                )
                 rows[row, [models.index(name) for name in block.models]] = mean_defined(per_case, 1)
         yield from _ranking(ALL, ALL_CLASSES, metric, models, rows)
 
 
-def _ranking(dataset: str, class_: str, metric: str, models: tuple[str, ...], values: Floats) -> Iterator[Ranking]:
+def _ranking(
+    dataset: str, class_: str, metric: str, models: tuple[str, ...], values: Floats
+) -> Iterator[Ranking]:
     complete = ~np.isnan(values).any(axis=1)
     if len(models) < 2 or not complete.any():
         return
@@ -86,33 +94,45 @@ def _better_first(values: Floats, metric: str) -> Floats:
     return -values if METRICS[metric].higher_is_better else values
 
 
-def rank_table(scores: Sequence[DatasetScores], ranked: Sequence[Ranking], part: AnalysisPart) -> pd.DataFrame:
+def rank_table(
+    scores: Sequence[DatasetScores], ranked: Sequence[Ranking], part: AnalysisSettings
+) -> pd.DataFrame:
     """One row per ranking and model: mean rank, position, and both under a bootstrap of the blocks.
 
-    `first` is the share of resamples in which the model has the best mean rank (ties shared); it and the interval of
-    the position are empty with fewer than `MIN_GROUPS` blocks. The ranking over datasets stands there twice: with the
-    datasets resampled (does it hold on other data?) and with the groups inside every dataset (on other patients?).
+    `first` is the share of resamples in which the model has the best mean rank (ties shared); it
+    and the interval of the position are empty with fewer than `MIN_GROUPS` blocks. The ranking
+    over datasets stands there twice: with the datasets resampled (does it hold on other data?)
+    and with the groups inside every dataset (on other patients?).
     """
-    frames = [_rank_rows(ranking, "datasets" if ranking.dataset == ALL else "groups", part) for ranking in ranked]
+    frames = [
+        _rank_rows(ranking, "datasets" if ranking.dataset == ALL else "groups", part)
+        for ranking in ranked
+    ]
     frames += [
         _rows(ranking, "groups", _group_resampled(scores, ranking, part), part)
         for ranking in ranked
         if ranking.dataset == ALL
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(RANK_COLUMNS))
+    return (
+        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(RANK_COLUMNS))
+    )
 
 
-def _rank_rows(ranking: Ranking, resampled: str, part: AnalysisPart) -> pd.DataFrame:
+def _rank_rows(ranking: Ranking, resampled: str, part: AnalysisSettings) -> pd.DataFrame:
     blocks = len(ranking.ranks)
     enough = blocks >= MIN_GROUPS
     means = group_weights(blocks, part.bootstrap, part.seed) @ ranking.ranks if enough else None
     return _rows(ranking, resampled, means, part)
 
 
-def _rows(ranking: Ranking, resampled: str, means: Floats | None, part: AnalysisPart) -> pd.DataFrame:
+def _rows(
+    ranking: Ranking, resampled: str, means: Floats | None, part: AnalysisSettings
+) -> pd.DataFrame:
     mean = ranking.ranks.mean(axis=0)
     empty = np.full(len(mean), np.nan)
-    first, low, high = (empty, empty, empty) if means is None else _stability(means, part.confidence)
+    first, low, high = (
+        (empty, empty, empty) if means is None else _stability(means, part.confidence)
+    )
     frame = pd.DataFrame({**ranking.labels, "model": ranking.models, "mean_rank": mean}).assign(
         position=_position(mean[None])[0],
         position_low=low,
@@ -126,7 +146,9 @@ def _rows(ranking: Ranking, resampled: str, means: Floats | None, part: Analysis
     return frame[list(RANK_COLUMNS)]
 
 
-def _group_resampled(scores: Sequence[DatasetScores], ranking: Ranking, part: AnalysisPart) -> Floats | None:
+def _group_resampled(
+    scores: Sequence[DatasetScores], ranking: Ranking, part: AnalysisSettings
+) -> Floats | None:
     """Mean rank over datasets in every resample of the groups inside them, (resamples, models)."""
     total = np.zeros((part.bootstrap, len(ranking.models)))
     for block in scores:
@@ -138,7 +160,9 @@ def _group_resampled(scores: Sequence[DatasetScores], ranking: Ranking, part: An
             complete = (counts > 0).all(axis=0)
             if complete.sum() < MIN_GROUPS:
                 return None
-            means = bootstrap_means(sums[:, complete], counts[:, complete], part.bootstrap, part.seed)
+            means = bootstrap_means(
+                sums[:, complete], counts[:, complete], part.bootstrap, part.seed
+            )
             total += stats.rankdata(_better_first(means, ranking.metric), axis=1)
     return total
 

@@ -1,4 +1,6 @@
-"""Reliability: how often a class is there where a model gives it some probability, over all test cases."""
+"""Reliability: how often a class is there where a model gives it some probability, over all test
+cases.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
+from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores
 from attnbench.analysis.means import ClassNames
 from attnbench.analysis.resample import interval_of_totals
-from attnbench.analysis.table import ALL_CLASSES, DatasetScores
-from attnbench.layout import Layout, Run
 from attnbench.scoring.calibration import expected_calibration_error, read_calibration
-from attnbench.study import AnalysisPart
+from attnbench.study.paths import Layout, Run
+from attnbench.study.settings import AnalysisSettings
 
 COLUMNS = (
     "dataset", "class", "class_name", "model", "bin", "voxels", "probability", "observed", "low", "high", "ece",
@@ -22,12 +24,18 @@ COLUMNS = (
 
 
 def reliability(
-    layout: Layout, runs: Iterable[Run], blocks: Sequence[DatasetScores], part: AnalysisPart, names: ClassNames
+    layout: Layout,
+    runs: Iterable[Run],
+    blocks: Sequence[DatasetScores],
+    part: AnalysisSettings,
+    names: ClassNames,
 ) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), model and bin that has voxels; columns as in docs/files.md.
+    """One row per dataset, class (and `all`), model and bin that has voxels; columns as in
+    docs/files.md.
 
-    Voxels of a bin are pooled over cases, folds, seeds and, for `all`, classes; the interval of the share observed
-    resamples groups. `ece` is the mean of the metric of that name, as in `means.csv`.
+    Voxels of a bin are pooled over cases, folds, seeds and, for `all`, classes; the interval of
+    the share observed resamples groups. `ece` is the mean of the metric of that name, as in
+    `means.csv`.
     """
     groups = {block.dataset: _group_of_case(block) for block in blocks}
     frames = []
@@ -38,18 +46,26 @@ def reliability(
             words = {**names.get(dataset, {}), ALL_CLASSES: "all classes together"}
             class_name = [words.get(word, word) for word in frame["class"]]
             frames.append(frame.assign(dataset=dataset, model=model, class_name=class_name))
-    return pd.concat(frames, ignore_index=True)[list(COLUMNS)] if frames else pd.DataFrame(columns=list(COLUMNS))
+    return (
+        pd.concat(frames, ignore_index=True)[list(COLUMNS)]
+        if frames
+        else pd.DataFrame(columns=list(COLUMNS))
+    )
 
 
 def _group_of_case(block: DatasetScores) -> dict[str, str]:
-    return {case: block.groups[group] for case, group in zip(block.cases, block.case_group, strict=True)}
+    return {
+        case: block.groups[group] for case, group in zip(block.cases, block.case_group, strict=True)
+    }
 
 
 def _bins_of(layout: Layout, runs: Iterable[Run], groups: dict[str, str]) -> pd.DataFrame:
     """The bins of one model's scored cases, with `fold`, `seed` and `group`."""
     paths = {run: layout.run(run) / "calibration.csv" for run in runs}
     found = [
-        read_calibration(path).assign(fold=run.fold, seed=run.seed) for run, path in paths.items() if path.is_file()
+        read_calibration(path).assign(fold=run.fold, seed=run.seed)
+        for run, path in paths.items()
+        if path.is_file()
     ]
     if not found:
         return pd.DataFrame()
@@ -57,7 +73,7 @@ def _bins_of(layout: Layout, runs: Iterable[Run], groups: dict[str, str]) -> pd.
     return bins.assign(group=bins["case"].map(groups)).dropna(subset="group")
 
 
-def _curves(bins: pd.DataFrame, part: AnalysisPart) -> Iterator[pd.DataFrame]:
+def _curves(bins: pd.DataFrame, part: AnalysisSettings) -> Iterator[pd.DataFrame]:
     """The curve of every class, then that of all."""
     errors = pd.Series(
         {
@@ -70,9 +86,14 @@ def _curves(bins: pd.DataFrame, part: AnalysisPart) -> Iterator[pd.DataFrame]:
     yield _curve(bins, ALL_CLASSES, errors.groupby(["case", "seed"]).mean(), part)
 
 
-def _curve(bins: pd.DataFrame, word: str, errors: pd.Series, part: AnalysisPart) -> pd.DataFrame:
+def _curve(
+    bins: pd.DataFrame, word: str, errors: pd.Series, part: AnalysisSettings
+) -> pd.DataFrame:
     """The rows of one class; `errors` has the calibration error of each case and seed."""
-    parts = {"voxels": bins["voxels"], **{name: bins["voxels"] * bins[name] for name in ("probability", "observed")}}
+    parts = {
+        "voxels": bins["voxels"],
+        **{name: bins["voxels"] * bins[name] for name in ("probability", "observed")},
+    }
     totals = bins.assign(**parts).pivot_table(
         index="bin", columns="group", values=list(parts), aggfunc="sum", fill_value=0
     )

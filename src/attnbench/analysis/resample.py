@@ -8,27 +8,33 @@ from math import sqrt
 import numpy as np
 
 from attnbench.analysis.averages import by_defined_groups, group_totals
-from attnbench.analysis.table import Floats, Integers
+from attnbench.analysis.blocks import Floats, Integers
 
 MIN_GROUPS = 5
-"""Fewer groups give no interval: resampling cannot reach beyond the range of the data, and the range of n independent
-values misses their median with probability 2^(1 - n), which is 12.5 % for four groups."""
+"""Fewer groups give no interval: resampling cannot reach beyond the range of the data, and the
+range of n independent values misses their median with probability 2^(1 - n), which is 12.5 % for
+four groups.
+"""
 
 STUDENTISED_FROM = 20
-"""From so many groups on the studentised bootstrap covers better: where differences are skewed 93.3 to 93.6 % with 20
-to 40 groups, against 92.3 to 92.7 % of the widened percentile and 92.5 to 92.8 % of BCa widened alike; where they are
-normal all three lie within 0.8 % of each other. With few groups its ends are erratic: of skewed differences the widest
-interval in a hundred is 1.7 times that of the percentile with 20 groups, and 3 times with 14."""
+"""From so many groups on the studentised bootstrap covers better: where differences are skewed
+93.3 to 93.6 % with 20 to 40 groups, against 92.3 to 92.7 % of the widened percentile and 92.5 to
+92.8 % of BCa widened alike; where they are normal all three lie within 0.8 % of each other. With
+few groups its ends are erratic: of skewed differences the widest interval in a hundred is 1.7
+times that of the percentile with 20 groups, and 3 times with 14.
+"""
 
 
 def widened_tail(confidence: float, groups: int) -> float:
-    """Lower quantile of the resampled means that bounds an interval of `confidence` from `groups` groups.
+    """Lower quantile of the resampled means that bounds an interval of `confidence` from `groups`
+    groups.
 
-    The plain percentile interval of a mean is too narrow by sqrt((n - 1) / n) and by normal instead of t quantiles;
-    with 8 groups a "95 %" interval covers 88 %. Widening the quantiles to Phi(-sqrt(n / (n - 1)) t_{n-1}) repairs both
-    and stays inside the range of the data. BCa corrects skewness but not this, and its coverage with few groups is no
-    better than the plain percentile's.
-    Hesterberg, What teachers should know about the bootstrap, The American Statistician 69(4), 2015.
+    The plain percentile interval of a mean is too narrow by sqrt((n - 1) / n) and by normal
+    instead of t quantiles; with 8 groups a "95 %" interval covers 88 %. Widening the quantiles
+    to Phi(-sqrt(n / (n - 1)) t_{n-1}) repairs both and stays inside the range of the data. BCa
+    corrects skewness but not this, and its coverage with few groups is no better than the plain
+    percentile's. Hesterberg, What teachers should know about the bootstrap, The American
+    Statistician 69(4), 2015.
     """
     from scipy import stats
 
@@ -38,15 +44,19 @@ def widened_tail(confidence: float, groups: int) -> float:
 
 @lru_cache(maxsize=4)
 def group_weights(groups: int, resamples: int, seed: int) -> Floats:
-    """How often each group is drawn in each resample, (resamples, groups); every row sums to `groups`."""
+    """How often each group is drawn in each resample, (resamples, groups); every row sums to
+    `groups`.
+    """
     random = np.random.default_rng([seed, groups])
     return random.multinomial(groups, [1 / groups] * groups, size=resamples).astype(np.float64)
 
 
 def bootstrap_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
-    """Mean over cases in every resample of the groups: (rows, groups) totals to (resamples, rows) means.
+    """Mean over cases in every resample of the groups: (rows, groups) totals to (resamples, rows)
+    means.
 
-    Every count is positive. All rows share the resamples, so that differences between rows are paired too.
+    Every count is positive. All rows share the resamples, so that differences between rows are
+    paired too.
     """
     weights = group_weights(sums.shape[1], resamples, seed)
     return (weights @ sums.T) / (weights @ counts.T)
@@ -57,35 +67,50 @@ def bootstrap_interval(
 ) -> tuple[Floats, Floats]:
     """Interval of the mean over cases of each row, groups resampled with all their cases.
 
-    `values` is (rows, cases), NaN where undefined; a row's groups are those with a defined case. Returns two (rows,)
-    arrays; NaN where fewer than `MIN_GROUPS` groups are left.
+    `values` is (rows, cases), NaN where undefined; a row's groups are those with a defined case.
+    Returns two (rows,) arrays; NaN where fewer than `MIN_GROUPS` groups are left.
     """
-    return interval_of_totals(*group_totals(values, case_group, groups), confidence, resamples, seed)
+    return interval_of_totals(
+        *group_totals(values, case_group, groups), confidence, resamples, seed
+    )
 
 
 def interval_of_totals(
     sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """The same from what each group holds: `sums` and `counts` (rows, groups), a count of 0 where it holds nothing."""
+    """The same from what each group holds: `sums` and `counts` (rows, groups), a count of 0
+    where it holds nothing.
+    """
     low, high = np.full((2, len(sums)), np.nan)
     for rows, kept in by_defined_groups(counts):
         if kept.size >= MIN_GROUPS:
-            cells, interval = np.ix_(rows, kept), _percentile if kept.size < STUDENTISED_FROM else _studentised
-            low[rows], high[rows] = interval(sums[cells], counts[cells], confidence, resamples, seed)
+            cells, interval = (
+                np.ix_(rows, kept),
+                _percentile if kept.size < STUDENTISED_FROM else _studentised,
+            )
+            low[rows], high[rows] = interval(
+                sums[cells], counts[cells], confidence, resamples, seed
+            )
     return low, high
 
 
-def _percentile(sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int) -> Floats:
+def _percentile(
+    sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
+) -> Floats:
     """Ends (2, rows) of the widened percentile interval."""
     tail = widened_tail(confidence, sums.shape[1])
     return np.quantile(bootstrap_means(sums, counts, resamples, seed), (tail, 1 - tail), axis=0)
 
 
-def _studentised(sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int) -> Floats:
-    """Ends (2, rows) of the studentised interval: every resample's mean in units of its own standard error.
+def _studentised(
+    sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
+) -> Floats:
+    """Ends (2, rows) of the studentised interval: every resample's mean in units of its own
+    standard error.
 
-    The standard error is that of a ratio of sums over groups. No end lies beyond the groups' means, where a resample
-    without any variation would put it. Davison and Hinkley, Bootstrap methods and their application, 1997, section 5.2.
+    The standard error is that of a ratio of sums over groups. No end lies beyond the groups'
+    means, where a resample without any variation would put it. Davison and Hinkley, Bootstrap
+    methods and their application, 1997, section 5.2.
     """
     mean, groups = sums.sum(axis=1) / counts.sum(axis=1), sums / counts
     residuals = sums - mean[:, None] * counts
@@ -97,6 +122,8 @@ def _studentised(sums: Floats, counts: Floats, confidence: float, resamples: int
     with np.errstate(divide="ignore", invalid="ignore"):
         t = moved * total / np.sqrt(np.maximum(squares, 0))
     tail = (1 - confidence) / 2
-    quantiles = np.quantile(np.nan_to_num(t, nan=0.0, posinf=1e9, neginf=-1e9), (1 - tail, tail), axis=0)
+    quantiles = np.quantile(
+        np.nan_to_num(t, nan=0.0, posinf=1e9, neginf=-1e9), (1 - tail, tail), axis=0
+    )
     error = np.sqrt((residuals**2).sum(axis=1)) / counts.sum(axis=1)
     return np.clip(mean - quantiles * error, groups.min(axis=1), groups.max(axis=1))

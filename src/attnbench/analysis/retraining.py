@@ -1,4 +1,6 @@
-"""The uncertainty of a difference when the models are trained again, not only tested on other patients."""
+"""The uncertainty of a difference when the models are trained again, not only tested on other
+patients.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from attnbench.analysis.averages import group_totals, mean_defined
-from attnbench.analysis.table import Floats, Integers
+from attnbench.analysis.blocks import Floats, Integers
 
 
 def retrained(
@@ -14,11 +16,12 @@ def retrained(
 ) -> tuple[Floats, Floats, Floats]:
     """Interval and two-sided p of the mean over cases, clustered by group and by training at once.
 
-    `per_seed` is (rows, cases, seeds), NaN where undefined; a training is a fold and a seed, and what it does well or
-    badly it does on all its test cases. The variance is that of groups plus that of trainings less that of their
-    intersection, never below either; t has as many degrees of freedom as there are groups or trainings, the fewer, less
-    one. Three (rows,) arrays, NaN with fewer than two groups or trainings.
-    Cameron, Gelbach and Miller, Robust inference with multiway clustering, J. Business & Economic Statistics 29, 2011.
+    `per_seed` is (rows, cases, seeds), NaN where undefined; a training is a fold and a seed, and
+    what it does well or badly it does on all its test cases. The variance is that of groups plus
+    that of trainings less that of their intersection, never below either; t has as many degrees
+    of freedom as there are groups or trainings, the fewer, less one. Three (rows,) arrays, NaN
+    with fewer than two groups or trainings. Cameron, Gelbach and Miller, Robust inference with
+    multiway clustering, J. Business & Economic Statistics 29, 2011.
     """
     rows, cases, seeds = per_seed.shape
     mean = mean_defined(mean_defined(per_seed, 2), 1)

@@ -1,4 +1,6 @@
-"""The study's runs as they are found on disk: what finished, what is missing, what it cost, how it learned."""
+"""The study's runs as they are found on disk: what finished, what is missing, what it cost, how
+it learned.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from attnbench.errors import DataError
-from attnbench.layout import Layout, Run
+from attnbench.study.paths import Layout, Run
 
 RUN_COLUMNS = ("dataset", "model", "fold", "seed")
 FACTS = (
@@ -26,7 +28,7 @@ MISSING_COLUMNS = (*RUN_COLUMNS, "percent", "table", "next_step")
 _STEPS = dict(zip(("train", "predict", "score"), STAGES.values(), strict=True))
 _STEPS_TO = {
     "scores": _STEPS,
-    "small_data": _STEPS,
+    "data_efficiency": _STEPS,
     "transfer": {"train": STAGES["trained"], "transfer": "transfer.csv"},
     "corrupted": {"train": STAGES["trained"], "corrupt": "corrupted.csv"},
 }
@@ -38,9 +40,11 @@ LEARNING_COLUMNS = (
 
 
 def study_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per run of the study: which stages it finished and the facts of its `run.json`, empty where absent.
+    """One row per run of the study: which stages it finished and the facts of its `run.json`, empty
+    where absent.
 
-    `gathered` says whether its rows are in the study's scores, which decides whether the analysis has seen it.
+    `gathered` says whether its rows are in the study's scores, which decides whether the
+    analysis has seen it.
     """
     seen = scores[list(RUN_COLUMNS)].drop_duplicates()
     gathered = {(str(d), str(m), int(f), int(s)) for d, m, f, s in seen.itertuples(index=False)}
@@ -62,26 +66,45 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`, empty when there is no such file; `DataError` when it holds something else."""
+    """The JSON object in `path`, empty when there is no such file; `DataError` when it holds
+    something else.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error}); delete it and run its step again") from error
+        raise DataError(
+            f"{path}: not valid JSON ({error}); delete it and run its step again"
+        ) from error
     if not isinstance(content, dict):
-        raise DataError(f"{path}: holds {type(content).__name__}, not an object; delete it and run its step again")
+        raise DataError(
+            f"{path}: holds {type(content).__name__}, not an object; delete it and run its step "
+            "again"
+        )
     return content
 
 
-def missing_runs(layout: Layout, table: str, planned: Iterable[Run], found: pd.DataFrame) -> pd.DataFrame:
-    """Planned runs without a row in `found`, which is the study's `table` of scores, and the first step each lacks.
+def missing_runs(
+    layout: Layout, table: str, planned: Iterable[Run], found: pd.DataFrame
+) -> pd.DataFrame:
+    """Planned runs without a row in `found`, which is the study's `table` of scores, and the first
+    step each lacks.
 
     `percent` is the share of the training groups, 100 where `found` has no such column.
     """
-    keys = found.assign(percent=found.get("percent", 100))[[*RUN_COLUMNS, "percent"]].drop_duplicates()
-    seen = {Run(str(d), str(m), int(f), int(s), int(p)) for d, m, f, s, p in keys.itertuples(index=False)}
-    rows = [(*astuple(run), table, _next_step(layout.run(run), _STEPS_TO[table])) for run in planned if run not in seen]
+    keys = found.assign(percent=found.get("percent", 100))[
+        [*RUN_COLUMNS, "percent"]
+    ].drop_duplicates()
+    seen = {
+        Run(str(d), str(m), int(f), int(s), int(p))
+        for d, m, f, s, p in keys.itertuples(index=False)
+    }
+    rows = [
+        (*astuple(run), table, _next_step(layout.run(run), _STEPS_TO[table]))
+        for run in planned
+        if run not in seen
+    ]
     return pd.DataFrame(rows, columns=list(MISSING_COLUMNS))
 
 
@@ -90,7 +113,9 @@ def _next_step(folder: Path, steps: Mapping[str, str]) -> str:
 
 
 def refuse_mixed_data(runs: pd.DataFrame) -> None:
-    """Raise `DataError` when runs of one dataset were made on different data or folds: no pair would be fair."""
+    """Raise `DataError` when runs of one dataset were made on different data or folds: no pair
+    would be fair.
+    """
     for fact in ("data_hash", "folds_hash"):
         known = runs[runs["gathered"] & runs[fact].notna()]
         for _, rows in known.groupby("dataset", sort=False):
@@ -106,13 +131,16 @@ def refuse_mixed_data(runs: pd.DataFrame) -> None:
 def learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
     """The `history.csv` of every trained run in one table.
 
-    A long history is thinned to evenly spaced rows, first and last among them, and all rows with a validation Dice.
+    A long history is thinned to evenly spaced rows, first and last among them, and all rows with
+    a validation Dice.
     """
     keep = max(20, min(200, LEARNING_ROWS // max(1, len(runs))))
     with TemporaryFile("w+", encoding="utf-8", newline="") as joined:
         table = csv.writer(joined)
         table.writerow(LEARNING_COLUMNS)
-        for run in (Run(*key) for key in zip(*(runs[name].tolist() for name in RUN_COLUMNS), strict=True)):
+        for run in (
+            Run(*key) for key in zip(*(runs[name].tolist() for name in RUN_COLUMNS), strict=True)
+        ):
             path = layout.run(run) / "history.csv"
             if path.is_file():
                 key = (run.dataset, run.model, run.fold, run.seed)
@@ -122,12 +150,21 @@ def learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _thinned(path: Path, keep: int) -> list[list[str]]:
-    """The kept rows of a history as they stand there, one cell per learning column, empty where it has none."""
+    """The kept rows of a history as they stand there, one cell per learning column, empty where
+    it has none.
+    """
     with path.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
     if len(rows) > keep:
         chosen = {round(place * (len(rows) - 1) / (keep - 1)) for place in range(keep)}
         validated = header.index("validation_dice") if "validation_dice" in header else None
-        rows = [row for place, row in enumerate(rows) if place in chosen or (validated is not None and row[validated])]
-    places = [header.index(name) if name in header else None for name in LEARNING_COLUMNS[len(RUN_COLUMNS) :]]
+        rows = [
+            row
+            for place, row in enumerate(rows)
+            if place in chosen or (validated is not None and row[validated])
+        ]
+    places = [
+        header.index(name) if name in header else None
+        for name in LEARNING_COLUMNS[len(RUN_COLUMNS) :]
+    ]
     return [["" if place is None else row[place] for place in places] for row in rows]

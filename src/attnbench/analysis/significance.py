@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from attnbench.analysis.averages import by_defined_groups
-from attnbench.analysis.table import Floats, Integers
+from attnbench.analysis.blocks import Floats, Integers
 
 EXACT_UP_TO = 50
 EXACT_FLIPS = 14
@@ -16,10 +16,11 @@ EXACT_FLIPS = 14
 def signed_rank_p(differences: Floats) -> Floats:
     """Two-sided Wilcoxon signed-rank p of each row of group means, (rows, groups) to (rows,).
 
-    Groups are the independent units: cases of one patient share anatomy and scanner, pixels share everything, and
-    testing those would count the same evidence many times. NaN are left out and zeros dropped (Wilcoxon 1945). Exact
-    up to 50 groups, ties included; above that normal with tie correction, as scipy. p is 1 where every difference is
-    zero, NaN without any. (scipy's vectorised call lets one row's ties decide the method of all rows.)
+    Groups are the independent units: cases of one patient share anatomy and scanner, pixels
+    share everything, and testing those would count the same evidence many times. NaN are left
+    out and zeros dropped (Wilcoxon 1945). Exact up to 50 groups, ties included; above that
+    normal with tie correction, as scipy. p is 1 where every difference is zero, NaN without any.
+    (scipy's vectorised call lets one row's ties decide the method of all rows.)
     """
     result = np.full(len(differences), np.nan)
     for row, values in enumerate(differences):
@@ -58,7 +59,9 @@ def _null_cumulative(doubled_ranks: tuple[int, ...]) -> Floats:
 
 
 def attainable_level(groups: int, level: float) -> float:
-    """Largest p up to `level` that the signed-rank test of `groups` groups can take; 0 where it can take none."""
+    """Largest p up to `level` that the signed-rank test of `groups` groups can take; 0 where it
+    can take none.
+    """
     if groups > EXACT_UP_TO:
         return level
     possible = 2 * _null_cumulative(tuple(range(2, 2 * groups + 1, 2)))
@@ -66,10 +69,12 @@ def attainable_level(groups: int, level: float) -> float:
 
 
 def sign_flip_p(sums: Floats, counts: Floats, flips: int, seed: int) -> Floats:
-    """Two-sided permutation p of the mean over cases, the signs of whole groups flipped: (rows, groups) to (rows,).
+    """Two-sided permutation p of the mean over cases, the signs of whole groups flipped: (rows,
+    groups) to (rows,).
 
-    `sums` and `counts` are the totals of `group_totals`. All 2^n sign patterns up to 14 groups, else `flips` random
-    ones and the observed. NaN without groups. Good, Permutation, parametric and bootstrap tests of hypotheses, 2005.
+    `sums` and `counts` are the totals of `group_totals`. All 2^n sign patterns up to 14 groups,
+    else `flips` random ones and the observed. NaN without groups. Good, Permutation, parametric
+    and bootstrap tests of hypotheses, 2005.
     """
     result = np.full(len(sums), np.nan)
     for rows, kept in by_defined_groups(counts):
@@ -83,7 +88,9 @@ def sign_flip_p(sums: Floats, counts: Floats, flips: int, seed: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def _signs(groups: int, flips: int, seed: int) -> Floats:
-    """Sign patterns, (patterns, groups); the first sign is fixed where all are listed (the test is two-sided)."""
+    """Sign patterns, (patterns, groups); the first sign is fixed where all are listed (the test
+    is two-sided).
+    """
     if groups <= EXACT_FLIPS:
         bits = np.arange(2 ** (groups - 1))[:, None] >> np.arange(groups) & 1
         return np.asarray(1.0 - 2.0 * bits, np.float64)
@@ -94,7 +101,8 @@ def _signs(groups: int, flips: int, seed: int) -> Floats:
 def holm(p: Floats) -> Floats:
     """Holm's step-down correction of one family; NaN are no tests and stay NaN.
 
-    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979.
+    Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
+    Statistics 6, 1979.
     """
     adjusted = np.full(p.shape, np.nan)
     tests = np.flatnonzero(~np.isnan(p))
@@ -105,7 +113,9 @@ def holm(p: Floats) -> Floats:
 
 
 def holm_by_family(p: Floats, family: Integers) -> tuple[Floats, Integers]:
-    """Holm within each family (an integer per row); returns the corrected p and the number of tests in the family."""
+    """Holm within each family (an integer per row); returns the corrected p and the number of
+    tests in the family.
+    """
     corrected = np.full(p.shape, np.nan)
     size = np.zeros(p.shape, np.int64)
     for member in np.unique(family):

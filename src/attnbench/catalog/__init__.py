@@ -1,4 +1,6 @@
-"""The catalog: datasets as data, one YAML each and a list of files. The only room that knows an address."""
+"""The catalog: datasets as data, one YAML each and a list of files. The only room that knows an
+address.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +47,18 @@ def catalog_names() -> tuple[str, ...]:
 
 @lru_cache
 def load_entry(name: str) -> Entry:
-    """The entry of one dataset; `CatalogError` names the nearest name, or what is wrong in the entry."""
+    """The entry of one dataset; `CatalogError` names the nearest name, or what is wrong in the
+    entry.
+    """
     if name not in catalog_names():
         raise CatalogError(f"the catalog has no dataset {name!r}; {nearest(name, catalog_names())}")
     return read_entry(ENTRIES / f"{name}.yaml")
 
 
 def read_entry(path: Path) -> Entry:
-    """The entry in `<name>.yaml`, its files listed in `<name>.files.csv` beside it where it has any."""
+    """The entry in `<name>.yaml`, its files listed in `<name>.files.csv` beside it where it has
+    any.
+    """
     listing = path.with_suffix(".files.csv")
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
@@ -60,7 +66,9 @@ def read_entry(path: Path) -> Entry:
     except (OSError, yaml.YAMLError, TypeError, ValidationError) as error:
         raise CatalogError(f"{path}: not a catalog entry: {error}") from error
     if entry.name != path.stem:
-        raise CatalogError(f"{path}: the entry's name is {entry.name!r}; it is the file's name, {path.stem!r}")
+        raise CatalogError(
+            f"{path}: the entry's name is {entry.name!r}; it is the file's name, {path.stem!r}"
+        )
     return entry
 
 
@@ -69,7 +77,10 @@ def describe_catalog() -> str:
     header = ("name", "ndim", "cases", "groups", "classes", "title")
     rows = [header, *map(_facts, map(load_entry, catalog_names()))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = ("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = (
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
     return "\n".join([*lines, "* groups were inferred, not stated by the authors"])
 
 

@@ -1,4 +1,6 @@
-"""One dataset of the catalog as a checked model: facts, origin, reader and the list of its files."""
+"""One dataset of the catalog as a checked model: facts, origin, reader and the list of its
+files.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from attnbench.errors import CatalogError
 
@@ -23,7 +32,8 @@ def _word_as(key: str, value: Any) -> Any:
 
 
 class FileRow(NamedTuple):
-    """One file of a dataset: `path` below its raw folder, size, sha256, and what it is to which case.
+    """One file of a dataset: `path` below its raw folder, size, sha256, and what it is to which
+    case.
 
     `case` and `group` are empty for files that belong to no case (a licence, a description).
     """
@@ -105,20 +115,30 @@ class Entry(_Part):
     channels: int = Field(gt=0, description="Channels of an image as the reader yields it.")
     classes: dict[Annotated[int, Field(gt=0, lt=256)], Word] = Field(min_length=1)
     spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
-        None, description="Spacing of every case, in array order; None: it differs by case or is unknown."
+        None,
+        description="Spacing of every case, in array order; None: it differs by case or is "
+        "unknown.",
     )
-    spacing_unit: Literal["mm", "um", "px"] = Field("px", description="px: the physical size is unknown.")
+    spacing_unit: Literal["mm", "um", "px"] = Field(
+        "px", description="px: the physical size is unknown."
+    )
     cases: int = Field(gt=0)
     groups: int = Field(gt=0)
-    groups_inferred: bool = Field(description="True: groups were inferred, not stated by the authors.")
+    groups_inferred: bool = Field(
+        description="True: groups were inferred, not stated by the authors."
+    )
     licence: Sentence
     citation: Sentence
     bibtex: Sentence | None = None
     origin: Origin
-    reader: Annotated[Reader, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+    reader: Annotated[
+        Reader, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
+    ]
     traps: tuple[Sentence, ...] = ()
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
-        None, description='SHA-256 over the lines `"<sha256>  <path>\\n"` of all files, sorted by code point.'
+        None,
+        description='SHA-256 over the lines `"<sha256>  <path>\\n"` of all files, sorted by code '
+        "point.",
     )
     listing: Path | None = Field(None, exclude=True, description="The dataset's list of files.")
 
@@ -132,14 +152,19 @@ class Entry(_Part):
         match reader:
             case {"settings": {"groups": int(groups), "cases_per_group": int(per_group)}}:
                 return {**content, "groups": groups, "cases": groups * per_group}
-        raise ValueError(f"an embedded dataset says in reader.settings: groups, cases_per_group; found {reader!r}")
+        raise ValueError(
+            "an embedded dataset says in reader.settings: groups, cases_per_group; found "
+            f"{reader!r}"
+        )
 
     @model_validator(mode="after")
     def _facts_agree(self) -> Self:
         if self.spacing and len(self.spacing) != self.ndim:
             raise ValueError(f"spacing has {len(self.spacing)} values, ndim is {self.ndim}")
         if sorted(self.classes) != list(range(1, len(self.classes) + 1)):
-            raise ValueError(f"classes are {sorted(self.classes)}; number them 1, 2, 3, ... without a gap")
+            raise ValueError(
+                f"classes are {sorted(self.classes)}; number them 1, 2, 3, ... without a gap"
+            )
         if self.cases < self.groups:
             raise ValueError(f"{self.groups} groups cannot come from {self.cases} cases")
         return self
@@ -149,9 +174,9 @@ class Entry(_Part):
         return read_listing(self.listing) if self.listing else ()
 
     @property
-    def has_observer2(self) -> bool:
-        """Whether a second observer annotated some of the cases."""
-        return any(row.role == "mask_observer2" for row in self.files())
+    def has_second_rater(self) -> bool:
+        """Whether a second rater annotated some of the cases."""
+        return any(row.role == "mask_second_rater" for row in self.files())
 
     def count_groups(self) -> int:
         """Number of groups, without reading the list of files."""
@@ -165,7 +190,9 @@ def read_listing(path: Path) -> tuple[FileRow, ...]:
         lines = csv.reader(stream)
         header = tuple(next(lines, ()))
         if header != COLUMNS:
-            raise CatalogError(f"{path}: columns are {', '.join(header)}; expected {', '.join(COLUMNS)}")
+            raise CatalogError(
+                f"{path}: columns are {', '.join(header)}; expected {', '.join(COLUMNS)}"
+            )
         return tuple(_row(path, number, line) for number, line in enumerate(lines, start=2))
 
 
@@ -174,7 +201,9 @@ def _row(listing: Path, number: int, line: list[str]) -> FileRow:
         path, size, sha256, role, case, group = line
         row = FileRow(path, int(size), sha256, role, case, group)
     except ValueError as error:
-        raise CatalogError(f"{listing}, line {number}: not a row of a list of files: {error}") from None
+        raise CatalogError(
+            f"{listing}, line {number}: not a row of a list of files: {error}"
+        ) from None
     if path.startswith("/") or ".." in path.split("/"):
         raise CatalogError(f"{listing}, line {number}: {path!r} leaves the dataset's folder")
     return row

@@ -18,10 +18,11 @@ Spacing = tuple[float, ...]
 class RawCase:
     """A case in its own grid, as read from the originals or generated.
 
-    image: (C, *spatial), any real dtype, the file's own intensities. mask: (*spatial) uint8, 0 is background.
-    spacing: one size per spatial axis, in the dataset's `spacing_unit`. fov: (*spatial) bool, True where scores count.
-    observer2: (*spatial) uint8, a second annotation. facts: known truths that go into `cases.csv` (phantoms).
-    Spatial axes are (H, W) for pictures and nibabel's (X, Y, Z) for volumes.
+    image: (C, *spatial), any real dtype, the file's own intensities. mask: (*spatial) uint8, 0
+    is background. spacing: one size per spatial axis, in the dataset's `spacing_unit`. fov:
+    (*spatial) bool, True where scores count. second_rater: (*spatial) uint8, a second
+    annotation. facts: known truths that go into `cases.csv` (phantoms). Spatial axes are (H, W)
+    for pictures and nibabel's (X, Y, Z) for volumes.
     """
 
     case: str
@@ -30,7 +31,7 @@ class RawCase:
     mask: NDArray[np.uint8]
     spacing: Spacing
     fov: NDArray[np.bool_] | None = None
-    observer2: NDArray[np.uint8] | None = None
+    second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -38,9 +39,10 @@ class RawCase:
 class PreparedCase:
     """A case as the store keeps it.
 
-    image: (C, *shape) float32 and mask: (*shape) uint8 on the working grid with `spacing`; reference, fov and
-    observer2: (*original_shape) on the case's own grid with `original_spacing`. facts: further columns of `cases.csv`,
-    known truths and measured difficulty.
+    image: (C, *shape) float32 and mask: (*shape) uint8 on the working grid with `spacing`;
+    reference, fov and second_rater: (*original_shape) on the case's own grid with
+    `original_spacing`. facts: further columns of `cases.csv`, known truths and measured
+    difficulty.
     """
 
     case: str
@@ -51,7 +53,7 @@ class PreparedCase:
     spacing: Spacing
     original_spacing: Spacing
     fov: NDArray[np.bool_] | None = None
-    observer2: NDArray[np.uint8] | None = None
+    second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -34,10 +34,11 @@ def measure_difficulty(
 ) -> dict[str, float]:
     """The difficulty columns of `cases.csv`, to six digits; docs/files.md says what each means.
 
-    image: (C, *spatial) float32, normalised; mask: (*spatial) uint8, 0 is background; spacing: one size per axis;
-    region: (*spatial) bool, the field of view, outside which no clutter is looked for. A measure of several classes
-    is the mean over those present. NaN where a measure has no meaning: all of them where the reference is empty, those
-    of the boundary where it fills the image. Beside `image`, takes the memory of about six copies of one channel.
+    image: (C, *spatial) float32, normalised; mask: (*spatial) uint8, 0 is background; spacing:
+    one size per axis; region: (*spatial) bool, the field of view, outside which no clutter is
+    looked for. A measure of several classes is the mean over those present. NaN where a measure
+    has no meaning: all of them where the reference is empty, those of the boundary where it
+    fills the image. Beside `image`, takes the memory of about six copies of one channel.
     """
     if not mask.any():
         return dict.fromkeys(COLUMNS, math.nan)
@@ -54,7 +55,9 @@ def measure_difficulty(
 def _measure_class(
     image: Floats, mask: NDArray[np.uint8], number: int, spacing: Sequence[float]
 ) -> Mapping[str, float]:
-    """Measures of one class; those of intensity in the channel in which its boundary has the most contrast."""
+    """Measures of one class; those of intensity in the channel in which its boundary has the
+    most contrast.
+    """
     box = tuple(
         slice(max(0, side.start - WINDOW), side.stop + WINDOW)
         for side in ndimage.find_objects((mask == number).view(np.uint8))[0]
@@ -69,17 +72,21 @@ def _measure_class(
 
 
 def _measure_channel(image: Floats, inside: Mask) -> dict[str, float]:
-    """Steps of `image` across the boundary of `inside`, both (*box), in units of the noise beside it.
+    """Steps of `image` across the boundary of `inside`, both (*box), in units of the noise beside
+    it.
 
-    At every boundary pixel the pixels of a window are averaged on either side; their difference is the local step.
-    The noise is the median standard deviation of the windows nearby that lie on one side only. The sharpness is the
-    least-squares slope of the step between the two adjacent pixels on the local one.
+    At every boundary pixel the pixels of a window are averaged on either side; their difference
+    is the local step. The noise is the median standard deviation of the windows nearby that lie
+    on one side only. The sharpness is the least-squares slope of the step between the two
+    adjacent pixels on the local one.
     """
     edge = inside & ~ndimage.binary_erosion(inside, border_value=1)
     share = _windowed(inside.astype(np.float32))
     pure, ring = _nearby(share)
     if not edge.any() or not ring.any():
-        return dict.fromkeys(("boundary_contrast", "boundary_sharpness", "contrast_to_noise"), math.nan)
+        return dict.fromkeys(
+            ("boundary_contrast", "boundary_sharpness", "contrast_to_noise"), math.nan
+        )
     means, own = _windowed(image), _windowed(image * inside)
     noise = math.sqrt(max(0.0, float(np.median(_windowed(image**2)[pure] - means[pure] ** 2))))
     step = np.zeros_like(image)
@@ -89,12 +96,16 @@ def _measure_channel(image: Floats, inside: Mask) -> dict[str, float]:
     return {
         "boundary_contrast": _ratio(float(np.abs(step[edge]).mean()), noise),
         "boundary_sharpness": _ratio(float(adjacent @ local), float(local @ local)),
-        "contrast_to_noise": _ratio(abs(float(image[core].mean()) - float(image[ring].mean())), noise),
+        "contrast_to_noise": _ratio(
+            abs(float(image[core].mean()) - float(image[ring].mean())), noise
+        ),
     }
 
 
 def _nearby(share: Floats) -> tuple[Mask, Mask]:
-    """Pixels near the boundary whose window lies on one side of it, and those of them that lie outside."""
+    """Pixels near the boundary whose window lies on one side of it, and those of them that lie
+    outside.
+    """
     wider = _windowed(share)
     ring = (share < _ROUNDING) & (wider > _ROUNDING)
     return ring | ((share > 1 - _ROUNDING) & (wider < 1 - _ROUNDING)), ring
@@ -104,8 +115,12 @@ def _windowed(values: Floats) -> Floats:
     return ndimage.uniform_filter(values, WINDOW, mode="reflect")
 
 
-def _steps(image: Floats, local: Floats, inside: Mask) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Per axis, for every pair of neighbours across the boundary: inner minus outer pixel, and the local step."""
+def _steps(
+    image: Floats, local: Floats, inside: Mask
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Per axis, for every pair of neighbours across the boundary: inner minus outer pixel, and
+    the local step.
+    """
     for axis in range(image.ndim):
         values, steps = np.moveaxis(image, axis, 0), np.moveaxis(local, axis, 0)
         sides = np.moveaxis(inside, axis, 0)
@@ -116,13 +131,16 @@ def _steps(image: Floats, local: Floats, inside: Mask) -> Iterator[tuple[NDArray
 
 
 def _compactness(inside: Mask, spacing: Sequence[float]) -> float:
-    """Isoperimetric quotient: 1 for a disc or ball, towards 0 the more boundary there is for the content.
+    """Isoperimetric quotient: 1 for a disc or ball, towards 0 the more boundary there is for the
+    content.
 
     Pixel faces overestimate a boundary of every direction by 4 / pi in 2-D and by 3 / 2 in 3-D.
     """
     ndim, pixel = inside.ndim, math.prod(spacing)
     padded = np.pad(inside, 1)
-    faces = sum(np.count_nonzero(np.diff(padded, axis=axis)) * pixel / spacing[axis] for axis in range(ndim))
+    faces = sum(
+        np.count_nonzero(np.diff(padded, axis=axis)) * pixel / spacing[axis] for axis in range(ndim)
+    )
     content = np.count_nonzero(inside) * pixel
     if ndim == 2:
         return 4 * math.pi * content / (faces * math.pi / 4) ** 2
@@ -130,7 +148,9 @@ def _compactness(inside: Mask, spacing: Sequence[float]) -> float:
 
 
 def _clutter(image: Floats, mask: NDArray[np.uint8], region: Mask | None) -> float:
-    """Share of the pixels away from every annotated boundary whose edge is as strong as the boundary's median."""
+    """Share of the pixels away from every annotated boundary whose edge is as strong as the
+    boundary's median.
+    """
     boundary = _boundary(mask)
     if not boundary.any():
         return math.nan
@@ -139,7 +159,9 @@ def _clutter(image: Floats, mask: NDArray[np.uint8], region: Mask | None) -> flo
     shares = []
     for channel in image:
         edges = ndimage.gaussian_gradient_magnitude(channel, EDGE_SIGMA, truncate=3.0)
-        shares.append(float((edges[away] >= np.median(edges[boundary])).mean()) if away.any() else math.nan)
+        shares.append(
+            float((edges[away] >= np.median(edges[boundary])).mean()) if away.any() else math.nan
+        )
     return float(np.min(shares))
 
 

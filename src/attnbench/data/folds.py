@@ -1,4 +1,6 @@
-"""Outer test folds and inner validation, split by group, tied by hash to the data they were made for."""
+"""Outer test folds and inner validation, split by group, tied by hash to the data they were made
+for.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import read_json, write_json
-from attnbench.study import FoldsPart
+from attnbench.study.settings import FoldsSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,9 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """All outer folds of a dataset; `hash` identifies the split, `data_hash` the store it belongs to."""
+    """All outer folds of a dataset; `hash` identifies the split, `data_hash` the store it
+    belongs to.
+    """
 
     dataset: str
     data_hash: str
@@ -53,8 +57,10 @@ class Folds:
         return self.folds[k]
 
 
-def write_folds(prepared: Path, part: FoldsPart, path: Path) -> None:
-    """Split the store in `prepared` by group and write the folds to `path`; `DataError` if it has too few groups."""
+def write_folds(prepared: Path, part: FoldsSettings, path: Path) -> None:
+    """Split the store in `prepared` by group and write the folds to `path`; `DataError` if it
+    has too few groups.
+    """
     store = CaseStore.open(prepared)
     content = {
         "dataset": store.info.name,
@@ -67,37 +73,46 @@ def write_folds(prepared: Path, part: FoldsPart, path: Path) -> None:
     write_json(path, {**content, "hash": _hash(content)})
 
 
-def make_folds(cases: pd.DataFrame, part: FoldsPart, dataset: str) -> list[dict[str, Any]]:
-    """Folds as they stand in the file, from `cases.csv` (case, group, original_shape, voxels_<class>).
+def make_folds(cases: pd.DataFrame, part: FoldsSettings, dataset: str) -> list[dict[str, Any]]:
+    """Folds as they stand in the file, from `cases.csv` (case, group, original_shape,
+    voxels_<class>).
 
-    Every group is tested in exactly one of `part.outer` folds; of a fold's other groups one part in `part.inner` is its
-    validation, a single group where there are fewer groups than that. Both splits spread the cases evenly over which
-    classes they contain and how much foreground they have. `DataError` if there are fewer groups than outer folds, or
-    fewer than two to train and validate on.
+    Every group is tested in exactly one of `part.outer` folds; of a fold's other groups one part
+    in `part.inner` is its validation, a single group where there are fewer groups than that.
+    Both splits spread the cases evenly over which classes they contain and how much foreground
+    they have. `DataError` if there are fewer groups than outer folds, or fewer than two to train
+    and validate on.
     """
     labels, groups, names = _labels(cases), cases["group"].to_numpy(), cases["case"].to_numpy()
     folds = []
     count = len(set(groups))
     if count < part.outer:
-        raise DataError(f"{dataset}: folds.outer: {part.outer} folds need as many groups, there are {count}")
+        raise DataError(
+            f"{dataset}: folds.outer: {part.outer} folds need as many groups, there are {count}"
+        )
     for k, test in enumerate(_split(labels, groups, part.outer, part.seed)):
         rest = np.setdiff1d(np.arange(len(cases)), test)
         left = len(set(groups[rest]))
         if left < 2:
             raise DataError(
-                f"{dataset}: fold {k} leaves {left} of {count} groups; training and validation need one each"
+                f"{dataset}: fold {k} leaves {left} of {count} groups; training and validation "
+                "need one each"
             )
         validation = rest[_split(labels[rest], groups[rest], min(part.inner, left), part.seed)[0]]
         parts = (np.setdiff1d(rest, validation), validation, test)
-        folds.append({"fold": k} | {key: names[rows].tolist() for key, rows in zip(PARTS, parts, strict=True)})
+        folds.append(
+            {"fold": k}
+            | {key: names[rows].tolist() for key, rows in zip(PARTS, parts, strict=True)}
+        )
     return folds
 
 
 def load_folds(path: Path, store: CaseStore) -> Folds:
     """The folds in `path`, made for exactly this store.
 
-    Raises `DataError` if the file is unreadable or altered, was made for other data, names unknown cases, leaves cases
-    out, tests one twice, or lets a group cross train, validation and test of a fold.
+    Raises `DataError` if the file is unreadable or altered, was made for other data, names
+    unknown cases, leaves cases out, tests one twice, or lets a group cross train, validation and
+    test of a fold.
     """
     remedy = "split again (`attnbench folds`)"
     try:
@@ -108,7 +123,10 @@ def load_folds(path: Path, store: CaseStore) -> Folds:
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: not a file of folds: {error!r}; {remedy}") from error
     if _hash(content) != stated:
-        raise DataError(f"{path}: altered: its content has the hash {_hash(content)}, it states {stated}; {remedy}")
+        raise DataError(
+            f"{path}: altered: its content has the hash {_hash(content)}, it states {stated}; "
+            f"{remedy}"
+        )
     if folds.data_hash != store.info.content_hash:
         raise DataError(
             f"{path}: made for data with the hash {folds.data_hash}, the store {store.folder} has "
@@ -120,10 +138,11 @@ def load_folds(path: Path, store: CaseStore) -> Folds:
 
 
 def fewer_groups(fold: Fold, groups: Mapping[str, str], percent: int, seed: int) -> Fold:
-    """`fold` with `percent` of its training groups (rounded, one at least); validation and test stay.
+    """`fold` with `percent` of its training groups (rounded, one at least); validation and test
+    stay.
 
-    `groups` is the group of every case. The seed decides the order in which groups come in, so that a smaller share is
-    part of every larger one.
+    `groups` is the group of every case. The seed decides the order in which groups come in, so
+    that a smaller share is part of every larger one.
     """
     order = np.random.default_rng(seed).permutation(sorted({groups[case] for case in fold.train}))
     kept = set(order[: max(1, math.floor(percent * len(order) / 100 + 0.5))])
@@ -155,9 +174,13 @@ def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:
 
 
 def _labels(cases: pd.DataFrame) -> NDArray[np.str_]:
-    """Which classes a case contains, and whether its foreground is above the median of cases with the same ones."""
+    """Which classes a case contains, and whether its foreground is above the median of cases
+    with the same ones.
+    """
     voxels = cases.filter(regex="^voxels_").to_numpy()
-    sizes = np.array([np.prod([int(side) for side in shape.split("x")]) for shape in cases["original_shape"]])
+    sizes = np.array(
+        [np.prod([int(side) for side in shape.split("x")]) for shape in cases["original_shape"]]
+    )
     present = np.array(["".join("01"[int(count > 0)] for count in row) for row in voxels])
     share = voxels.sum(axis=1) / sizes
     medians = {kind: np.median(share[present == kind]) for kind in np.unique(present)}
@@ -165,7 +188,9 @@ def _labels(cases: pd.DataFrame) -> NDArray[np.str_]:
     return np.char.add(np.char.add(present, "-"), half)
 
 
-def _split(labels: NDArray[np.str_], groups: NDArray[np.object_], parts: int, seed: int) -> list[NDArray[np.intp]]:
+def _split(
+    labels: NDArray[np.str_], groups: NDArray[np.object_], parts: int, seed: int
+) -> list[NDArray[np.intp]]:
     """Row numbers of every part; no group is in two of them and none is empty."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
@@ -178,7 +203,9 @@ def _split(labels: NDArray[np.str_], groups: NDArray[np.object_], parts: int, se
 
 
 def _merge_rare(labels: NDArray[np.str_], parts: int) -> Sequence[str]:
-    """Labels too rare to be in every part become the most common one: there is nothing to balance."""
+    """Labels too rare to be in every part become the most common one: there is nothing to
+    balance.
+    """
     counts = Counter(labels.tolist())
     common = counts.most_common(1)[0][0]
     return [label if counts[label] >= parts else common for label in labels.tolist()]

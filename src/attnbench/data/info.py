@@ -11,8 +11,9 @@ from typing import Any
 class DatasetInfo:
     """The fields of `dataset.json`; the last three are known once the store is written.
 
-    classes: name by number. spacing and size: the study's working grid (None: every case's own); resampled: whether
-    there is one. content_hash: SHA-256 of arrays, `cases.csv` and what identifies the preparation.
+    classes: name by number. spacing and size: the study's working grid (None: every case's own);
+    resampled: whether there is one. content_hash: SHA-256 of arrays, `cases.csv` and what
+    identifies the preparation.
     """
 
     name: str
@@ -28,7 +29,7 @@ class DatasetInfo:
     size: tuple[int, ...] | None
     resampled: bool
     has_fov: bool
-    has_observer2: bool
+    has_second_rater: bool
     groups_inferred: bool
     licence: str
     citation: str
@@ -39,12 +40,19 @@ class DatasetInfo:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> DatasetInfo:
         """The content of `dataset.json`; `TypeError` if a field is missing or unknown."""
-        lists = {key: tuple(content[key]) if content[key] is not None else None for key in ("spacing", "size")}
+        lists = {
+            key: tuple(content[key]) if content[key] is not None else None
+            for key in ("spacing", "size")
+        }
         classes = {int(value): name for value, name in content["classes"].items()}
         return cls(**{**content, **lists, "classes": classes})
 
     @property
     def original_arrays(self) -> tuple[str, ...]:
         """Which of the store's arrays on the cases' own grids there are."""
-        present = {"references": self.resampled, "fov": self.has_fov, "observer2": self.has_observer2}
+        present = {
+            "references": self.resampled,
+            "fov": self.has_fov,
+            "second_rater": self.has_second_rater,
+        }
         return tuple(name for name, there in present.items() if there)

@@ -1,4 +1,6 @@
-"""From originals to the case store: checked, resampled to the working grid, normalised and measured per case."""
+"""From originals to the case store: checked, resampled to the working grid, normalised and
+measured per case.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +14,31 @@ from numpy.typing import NDArray
 from attnbench.catalog import Entry
 from attnbench.data.case import PreparedCase, RawCase
 from attnbench.data.difficulty import measure_difficulty
+from attnbench.data.info import DatasetInfo
 from attnbench.data.read import read_cases
-from attnbench.data.resample import resample_image, resample_mask, shape_at_spacing, spacing_of_shape
-from attnbench.data.store import DatasetInfo, write_store
-from attnbench.study import DatasetPart
+from attnbench.data.resample import (
+    resample_image,
+    resample_mask,
+    shape_at_spacing,
+    spacing_of_shape,
+)
+from attnbench.data.write import write_store
+from attnbench.study.settings import DatasetSettings
 
 PERCENTILES = (0.5, 99.5)
 NORMALISATION = (
-    "per case and channel, on the working grid, inside the field of view where there is one: clipped to the 0.5 and "
+    "per case and channel, on the working grid, inside the field of view where there is one: "
+    "clipped to the 0.5 and "
     "99.5 percentiles widened on both sides by their distance, then z-scored; zero outside"
 )
 
 
-def prepare_dataset(entry: Entry, part: DatasetPart, raw: Path, folder: Path) -> None:
+def prepare_dataset(entry: Entry, part: DatasetSettings, raw: Path, folder: Path) -> None:
     """Write the case store of a dataset to `folder`, case by case, whole or not at all.
 
-    raw: folder of the verified originals. part: the study's working grid (`spacing`, `size`, or neither: every case
-    keeps its own grid). Raises `DataError` for a case that breaks its contract.
+    raw: folder of the verified originals. part: the study's working grid (`spacing`, `size`, or
+    neither: every case keeps its own grid). Raises `DataError` for a case that breaks its
+    contract.
     """
     start = time.perf_counter()
     cases = (prepare_case(case, part) for case in read_cases(entry, raw))
@@ -43,7 +53,7 @@ def prepare_dataset(entry: Entry, part: DatasetPart, raw: Path, folder: Path) ->
     )
 
 
-def describe(entry: Entry, part: DatasetPart) -> DatasetInfo:
+def describe(entry: Entry, part: DatasetSettings) -> DatasetInfo:
     """What is known of the store before its first case."""
     roles = {row.role for row in entry.files()}
     return DatasetInfo(
@@ -60,17 +70,21 @@ def describe(entry: Entry, part: DatasetPart) -> DatasetInfo:
         size=part.size,
         resampled=bool(part.spacing or part.size),
         has_fov="fov" in roles,
-        has_observer2=entry.has_observer2,
+        has_second_rater=entry.has_second_rater,
         groups_inferred=entry.groups_inferred,
         licence=entry.licence,
         citation=entry.citation,
     )
 
 
-def prepare_case(case: RawCase, part: DatasetPart) -> PreparedCase:
-    """Take image and mask of a case to the working grid of `part`, normalise the image and measure difficulty there."""
+def prepare_case(case: RawCase, part: DatasetSettings) -> PreparedCase:
+    """Take image and mask of a case to the working grid of `part`, normalise the image and
+    measure difficulty there.
+    """
     own = case.mask.shape
-    shape = part.size or (shape_at_spacing(own, case.spacing, part.spacing) if part.spacing else own)
+    shape = part.size or (
+        shape_at_spacing(own, case.spacing, part.spacing) if part.spacing else own
+    )
     fov = None if case.fov is None else resample_mask(case.fov.astype(np.uint8), shape) > 0
     image = normalise(resample_image(case.image, shape), fov)
     mask = resample_mask(case.mask, shape)
@@ -84,23 +98,28 @@ def prepare_case(case: RawCase, part: DatasetPart) -> PreparedCase:
         spacing=spacing,
         original_spacing=case.spacing,
         fov=case.fov,
-        observer2=case.observer2,
+        second_rater=case.second_rater,
         facts={**case.facts, **measure_difficulty(image, mask, spacing, fov)},
     )
 
 
-def normalise(image: NDArray[np.generic], fov: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+def normalise(
+    image: NDArray[np.generic], fov: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """`image` (C, *spatial) as float32, every channel freed of outliers, then z-scored.
 
-    Percentiles, mean and standard deviation are those inside `fov` (*spatial), everywhere without one; what lies
-    outside becomes zero, the mean. The clipping range is three times as wide as the percentiles are apart, because an
-    object may fill less than 0.5 % of an image (some nuclei do) and must not be cut down to the noise around it. A
-    constant channel becomes zero.
+    Percentiles, mean and standard deviation are those inside `fov` (*spatial), everywhere
+    without one; what lies outside becomes zero, the mean. The clipping range is three times as
+    wide as the percentiles are apart, because an object may fill less than 0.5 % of an image
+    (some nuclei do) and must not be cut down to the noise around it. A constant channel becomes
+    zero.
     """
     return np.stack([_normalise_channel(channel, fov) for channel in image])
 
 
-def _normalise_channel(channel: NDArray[np.generic], fov: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+def _normalise_channel(
+    channel: NDArray[np.generic], fov: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
     inside = np.ones(channel.shape, dtype=bool) if fov is None else fov
     values = channel[inside].astype(np.float64)
     low, high = np.percentile(values, PERCENTILES)

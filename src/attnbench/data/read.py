@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     """Yield the dataset's cases in the listing's order, read from the folder `raw`.
 
-    Raises `DataError` with dataset, case and file for a file that is missing or unreadable, image and mask of different
-    shape, classes that the catalog does not declare, NaN or infinite pixels.
+    Raises `DataError` with dataset, case and file for a file that is missing or unreadable,
+    image and mask of different shape, classes that the catalog does not declare, NaN or infinite
+    pixels.
     """
     if entry.reader.name == "phantom":
         from attnbench.data.phantom import generate
@@ -36,7 +37,9 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
 
     read = READERS.get(entry.reader.name)
     if read is None:
-        raise DataError(f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}")
+        raise DataError(
+            f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
+        )
     if isinstance(entry.origin, ArchiveOrigin):
         cases = unpacked_cases(entry, raw / entry.origin.filename)
     else:

@@ -1,9 +1,11 @@
-"""From the case's own grid to the working grid: anti-aliased images, masks without invented classes.
+"""From the case's own grid to the working grid: anti-aliased images, masks without invented
+classes.
 
-Coordinates are those of pixel areas (`align_corners=False` in torch, `grid_mode=True` in SciPy): a grid of n pixels
-covers the interval [0, n]; both grids of a case cover the same physical box, so output pixel o lies at
-(o + 1/2) * n_in / n_out - 1/2 on the input, and pixels beyond the border repeat the border. Going back to the own grid
-is therefore one `interpolate(probabilities, size=original_shape, mode="bilinear" | "trilinear", align_corners=False)`.
+Coordinates are those of pixel areas (`align_corners=False` in torch, `grid_mode=True` in SciPy):
+a grid of n pixels covers the interval [0, n]; both grids of a case cover the same physical box,
+so output pixel o lies at (o + 1/2) * n_in / n_out - 1/2 on the input, and pixels beyond the
+border repeat the border. Going back to the own grid is therefore one `interpolate(probabilities,
+size=original_shape, mode="bilinear" | "trilinear", align_corners=False)`.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ if TYPE_CHECKING:
 ROUNDING = 1e-5  # shares that differ by less are equal
 
 
-def shape_at_spacing(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
-    """Pixels per axis that cover the same box at about the `target` spacing: at least one, else rounded.
+def shape_at_spacing(
+    shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]
+) -> tuple[int, ...]:
+    """Pixels per axis that cover the same box at about the `target` spacing: at least one, else
+    rounded.
 
     >>> shape_at_spacing((584, 565), (0.1, 0.1), (0.2, 0.2))
     (292, 282)
@@ -30,14 +35,22 @@ def shape_at_spacing(shape: Sequence[int], spacing: Sequence[float], target: Seq
     return tuple(max(1, round(n * s / t)) for n, s, t in zip(shape, spacing, target, strict=True))
 
 
-def spacing_of_shape(shape: Sequence[int], spacing: Sequence[float], new_shape: Sequence[int]) -> tuple[float, ...]:
-    """Spacing that lets `new_shape` pixels cover exactly the box of `shape` pixels with `spacing`."""
-    return tuple(s if n == m else n * s / m for n, s, m in zip(shape, spacing, new_shape, strict=True))
+def spacing_of_shape(
+    shape: Sequence[int], spacing: Sequence[float], new_shape: Sequence[int]
+) -> tuple[float, ...]:
+    """Spacing that lets `new_shape` pixels cover exactly the box of `shape` pixels with
+    `spacing`.
+    """
+    return tuple(
+        s if n == m else n * s / m for n, s, m in zip(shape, spacing, new_shape, strict=True)
+    )
 
 
 @lru_cache(maxsize=16)
 def _weights(n_in: int, n_out: int) -> csr_array:
-    """(n_out, n_in) rows of a triangle filter, as wide as one output pixel when shrinking (anti-aliasing)."""
+    """(n_out, n_in) rows of a triangle filter, as wide as one output pixel when shrinking
+    (anti-aliasing).
+    """
     from scipy.sparse import csr_array
 
     scale = n_in / n_out
@@ -46,7 +59,9 @@ def _weights(n_in: int, n_out: int) -> csr_array:
     reach = int(np.ceil(support))
     taps = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 2)
     weights = np.maximum(0.0, 1.0 - np.abs(taps - centres[:, None]) / support)
-    if scale > 1:  # a wide filter leaves out what lies beyond the border; a narrow one repeats the border
+    if (
+        scale > 1
+    ):  # a wide filter leaves out what lies beyond the border; a narrow one repeats the border
         weights[(taps < 0) | (taps >= n_in)] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
     rows = np.broadcast_to(np.arange(n_out)[:, None], taps.shape)
@@ -58,8 +73,9 @@ def _weights(n_in: int, n_out: int) -> csr_array:
 def resample_image(image: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.float32]:
     """`image` (C, *spatial) linearly resampled to (C, *shape), float32.
 
-    Shrinking averages with a triangle as wide as an output pixel on either side, which keeps what is finer than the
-    working grid from turning into false texture (the filter of Pillow's BILINEAR).
+    Shrinking averages with a triangle as wide as an output pixel on either side, which keeps
+    what is finer than the working grid from turning into false texture (the filter of Pillow's
+    BILINEAR).
     """
     out = np.asarray(image, dtype=np.float32)
     for axis, size in enumerate(shape, start=1):
@@ -71,19 +87,23 @@ def _along(array: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float
     if array.shape[axis] == size:
         return array
     moved = np.moveaxis(array, axis, 0)
-    flat = _weights(array.shape[axis], size) @ np.ascontiguousarray(moved).reshape(moved.shape[0], -1)
+    flat = _weights(array.shape[axis], size) @ np.ascontiguousarray(moved).reshape(
+        moved.shape[0], -1
+    )
     return np.moveaxis(flat.astype(np.float32).reshape(size, *moved.shape[1:]), 0, axis)
 
 
 def resample_mask(mask: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint8]:
-    """`mask` (*spatial) resampled to `shape`, uint8; only classes of `mask` occur, never one between two others.
+    """`mask` (*spatial) resampled to `shape`, uint8; only classes of `mask` occur, never one
+    between two others.
 
-    The share of every class in an output pixel comes from the filter of `resample_image`. The pixels with the largest
-    share of foreground become foreground, as many as keep the foreground's part of the image (at least one if there is
-    any, and all that tie with the last); each takes the class with the largest share. A plain argmax loses thin
-    structures (10 % of the vessels of DRIVE at 256 x 256, 21 % at 128 x 128), nearest neighbour shifts by half a pixel
-    at even factors; this rule keeps the area and came back to the own grid with a higher Dice than both on DRIVE and
-    CHASE.
+    The share of every class in an output pixel comes from the filter of `resample_image`. The
+    pixels with the largest share of foreground become foreground, as many as keep the
+    foreground's part of the image (at least one if there is any, and all that tie with the
+    last); each takes the class with the largest share. A plain argmax loses thin structures (10
+    % of the vessels of DRIVE at 256 x 256, 21 % at 128 x 128), nearest neighbour shifts by half
+    a pixel at even factors; this rule keeps the area and came back to the own grid with a higher
+    Dice than both on DRIVE and CHASE.
     """
     if tuple(shape) == mask.shape:
         return mask.copy()

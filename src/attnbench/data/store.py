@@ -1,9 +1,11 @@
-"""The case store: flat memory-mapped arrays that hold cases of any shape, `cases.csv` and `dataset.json`.
+"""The case store: flat memory-mapped arrays that hold cases of any shape, `cases.csv` and
+`dataset.json`.
 
-`images.npy` holds every case's image flattened in C order from channel-last layout (*shape, C), one after the other;
-`masks.npy` the masks on the same working grid; `references.npy` (only if the study resamples), `fov.npy` and
-`observer2.npy` (only where the dataset has them) are flat too, on each case's own grid. `cases.csv` says where a case
-begins: `offset` (working grid) and `original_offset` (own grid), in voxels; times C for images.
+`images.npy` holds every case's image flattened in C order from channel-last layout (*shape, C),
+one after the other; `masks.npy` the masks on the same working grid; `references.npy` (only if
+the study resamples), `fov.npy` and `second_rater.npy` (only where the dataset has them) are flat
+too, on each case's own grid. `cases.csv` says where a case begins: `offset` (working grid) and
+`original_offset` (own grid), in voxels; times C for images.
 """
 
 from __future__ import annotations
@@ -20,24 +22,22 @@ from numpy.typing import NDArray
 
 from attnbench.data.case import Spacing
 from attnbench.data.info import DatasetInfo
-from attnbench.data.write import write_store
 from attnbench.errors import DataError
 from attnbench.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CaseStore", "DatasetInfo", "write_store"]
-
 TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing")
 
 
 @dataclass(frozen=True, eq=False)
 class CaseStore:
-    """A prepared dataset, opened without reading its arrays; every array it returns is a read-only view.
+    """A prepared dataset, opened without reading its arrays; every array it returns is a read-only
+    view.
 
-    `columns` is `cases.csv` as text, `images` (flat float32) and `masks` (flat uint8) are the memory maps, `offsets`
-    (int64) the first voxel of every case on the working grid.
+    `columns` is `cases.csv` as text, `images` (flat float32) and `masks` (flat uint8) are the
+    memory maps, `offsets` (int64) the first voxel of every case on the working grid.
     """
 
     folder: Path
@@ -49,16 +49,21 @@ class CaseStore:
 
     @classmethod
     def open(cls, folder: Path) -> CaseStore:
-        """Open the store in `folder`; `DataError` if a file is missing or does not fit `cases.csv`."""
+        """Open the store in `folder`; `DataError` if a file is missing or does not fit
+        `cases.csv`.
+        """
         try:
             info = DatasetInfo.from_json(read_json(folder / "dataset.json"))
             columns = _read_columns(folder / "cases.csv")
             offsets = np.array(columns["offset"], np.int64)
-            store = cls(folder, info, columns, _map(folder, "images"), _map(folder, "masks"), offsets)
+            store = cls(
+                folder, info, columns, _map(folder, "images"), _map(folder, "masks"), offsets
+            )
             store._check()
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{folder}: not a whole case store: {error}; remove the folder and prepare the dataset again "
+                f"{folder}: not a whole case store: {error}; remove the folder and prepare the "
+                "dataset again "
                 "(`attnbench prepare`)"
             ) from error
         return store
@@ -68,7 +73,9 @@ class CaseStore:
 
     @cached_property
     def cases(self) -> pd.DataFrame:
-        """`cases.csv` as a data frame; what training needs of it does without, for pandas takes long to load."""
+        """`cases.csv` as a data frame; what training needs of it does without, for pandas takes
+        long to load.
+        """
         import pandas as pd
 
         from attnbench.data.difficulty import COLUMNS
@@ -88,7 +95,9 @@ class CaseStore:
     def index(self, case: str) -> int:
         """Position of a case by name; `DataError` if the store has none of that name."""
         if case not in self._positions:
-            raise DataError(f"{self.info.name}: no case {case!r} among the {len(self)} cases in {self.folder}")
+            raise DataError(
+                f"{self.info.name}: no case {case!r} among the {len(self)} cases in {self.folder}"
+            )
         return self._positions[case]
 
     def image(self, i: int) -> NDArray[np.float32]:
@@ -103,18 +112,22 @@ class CaseStore:
         return _cut_out(self.masks, self.offsets[i], self.shape(i))
 
     def reference(self, i: int) -> NDArray[np.uint8]:
-        """Reference (*original_shape) on the case's own grid: what predictions are scored against."""
+        """Reference (*original_shape) on the case's own grid: what predictions are scored
+        against.
+        """
         return self._original("references", i) if self.info.resampled else self.mask(i)
 
     def fov(self, i: int) -> NDArray[np.bool_] | None:
-        """Field of view (*original_shape), True where scores count; None if the dataset has none."""
+        """Field of view (*original_shape), True where scores count; None if the dataset has
+        none.
+        """
         return self._original("fov", i).view(np.bool_) if self.info.has_fov else None
 
-    def observer2(self, i: int) -> NDArray[np.uint8] | None:
-        """Second observer's mask (*original_shape); None if the case has none."""
-        if not self.info.has_observer2 or not self._has_observer2[i]:
+    def second_rater(self, i: int) -> NDArray[np.uint8] | None:
+        """Second rater's mask (*original_shape); None if the case has none."""
+        if not self.info.has_second_rater or not self._has_second_rater[i]:
             return None
-        return self._original("observer2", i)
+        return self._original("second_rater", i)
 
     def shape(self, i: int) -> tuple[int, ...]:
         """Shape on the working grid."""
@@ -125,7 +138,9 @@ class CaseStore:
         return self._shapes["original_shape"][i]
 
     def spacing(self, i: int) -> Spacing:
-        """Spacing on the working grid, in `info.spacing_unit`: `shape(i)` pixels fill the case's box exactly."""
+        """Spacing on the working grid, in `info.spacing_unit`: `shape(i)` pixels fill the case's
+        box exactly.
+        """
         return self._spacings["spacing"][i]
 
     def original_spacing(self, i: int) -> Spacing:
@@ -135,20 +150,26 @@ class CaseStore:
     @cached_property
     def _shapes(self) -> dict[str, list[tuple[int, ...]]]:
         columns = ("shape", "original_shape")
-        return {name: [tuple(map(int, row.split("x"))) for row in self.columns[name]] for name in columns}
+        return {
+            name: [tuple(map(int, row.split("x"))) for row in self.columns[name]]
+            for name in columns
+        }
 
     @cached_property
     def _spacings(self) -> dict[str, list[Spacing]]:
         columns = ("spacing", "original_spacing")
-        return {name: [tuple(map(float, row.split("x"))) for row in self.columns[name]] for name in columns}
+        return {
+            name: [tuple(map(float, row.split("x"))) for row in self.columns[name]]
+            for name in columns
+        }
 
     @cached_property
     def _original_offsets(self) -> NDArray[np.int64]:
         return np.array(self.columns["original_offset"], np.int64)
 
     @cached_property
-    def _has_observer2(self) -> list[bool]:
-        return [word == "True" for word in self.columns["has_observer2"]]
+    def _has_second_rater(self) -> list[bool]:
+        return [word == "True" for word in self.columns["has_second_rater"]]
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -165,12 +186,18 @@ class CaseStore:
         """Lengths of all arrays against the last row of `cases.csv`."""
         last = len(self) - 1
         if last < 0 or len(self) != self.info.cases:
-            raise ValueError(f"cases.csv has {len(self)} rows, dataset.json says {self.info.cases} cases")
+            raise ValueError(
+                f"cases.csv has {len(self)} rows, dataset.json says {self.info.cases} cases"
+            )
         own = int(self._original_offsets[last]) + math.prod(self.original_shape(last))
         working = int(self.offsets[last]) + math.prod(self.shape(last))
         expected = {"images": working * self.info.channels, "masks": working}
         expected |= dict.fromkeys(self.info.original_arrays, own)
-        arrays: dict[str, NDArray[Any]] = {"images": self.images, "masks": self.masks, **self._originals}
+        arrays: dict[str, NDArray[Any]] = {
+            "images": self.images,
+            "masks": self.masks,
+            **self._originals,
+        }
         found = {name: array.size for name, array in arrays.items()}
         if expected != found:
             raise ValueError(f"its arrays have the lengths {found}, cases.csv says {expected}")

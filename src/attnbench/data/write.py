@@ -20,11 +20,22 @@ from attnbench.data.info import DatasetInfo
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
 
-IDENTITY = ("name", "ndim", "channels", "classes", "spacing_unit", "normalisation", "spacing", "size")
+IDENTITY = (
+    "name",
+    "ndim",
+    "channels",
+    "classes",
+    "spacing_unit",
+    "normalisation",
+    "spacing",
+    "size",
+)
 
 
 class _FlatArray:
-    """A growing one-dimensional `.npy` file: numpy leaves room in the header for the final length."""
+    """A growing one-dimensional `.npy` file: numpy leaves room in the header for the final
+    length.
+    """
 
     def __init__(self, path: Path, dtype: DTypeLike) -> None:
         self.dtype, self.length, self.digest = np.dtype(dtype), 0, hashlib.sha256()
@@ -50,9 +61,10 @@ class _FlatArray:
 def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> DatasetInfo:
     """Write `cases` to `folder` one at a time (memory for one case) and return `info` completed.
 
-    The store is built in a temporary folder beside `folder` and renamed; an older store is replaced only then. The
-    content hash covers the bytes of all arrays, `cases.csv` and what identifies the preparation. `DataError` if there
-    is no case, a name occurs twice, or a case lacks what `info` promises.
+    The store is built in a temporary folder beside `folder` and renamed; an older store is
+    replaced only then. The content hash covers the bytes of all arrays, `cases.csv` and what
+    identifies the preparation. `DataError` if there is no case, a name occurs twice, or a case
+    lacks what `info` promises.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -70,14 +82,18 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
 def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> DatasetInfo:
     import pandas as pd
 
-    types = {"images": np.float32, "masks": np.uint8} | dict.fromkeys(info.original_arrays, np.uint8)
+    types = {"images": np.float32, "masks": np.uint8} | dict.fromkeys(
+        info.original_arrays, np.uint8
+    )
     arrays = {name: _FlatArray(folder / f"{name}.npy", dtype) for name, dtype in types.items()}
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     try:
         for case in cases:
             if case.case in names:
-                raise case_error(info.name, case.case, "occurs twice; every case needs its own name")
+                raise case_error(
+                    info.name, case.case, "occurs twice; every case needs its own name"
+                )
             flat = _flat(case, info)
             rows.append(_row(case, info, rows[-1] if rows else None))
             names.add(case.case)
@@ -99,27 +115,37 @@ def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> Da
 
 
 def _flat(case: PreparedCase, info: DatasetInfo) -> dict[str, NDArray[Any]]:
-    """The case's arrays by file, in stored layout; a second observer that is missing is stored as zeros."""
+    """The case's arrays by file, in stored layout; a second rater that is missing is stored
+    as zeros.
+    """
     own, grid = case.reference.shape, case.mask.shape
-    expected = {"image": (info.channels, *grid), "fov": own, "observer2": own}
+    expected = {"image": (info.channels, *grid), "fov": own, "second_rater": own}
     for name, shape in expected.items():
         array = getattr(case, name)
         if array is not None and array.shape != shape:
-            raise case_error(info.name, case.case, f"{name} has shape {array.shape}; {shape} is needed")
+            raise case_error(
+                info.name, case.case, f"{name} has shape {array.shape}; {shape} is needed"
+            )
     if (case.fov is not None) != info.has_fov:
         found = "has a" if case.fov is not None else "has no"
-        raise case_error(info.name, case.case, f"{found} field of view; either all cases have one or none")
-    if case.observer2 is not None and not info.has_observer2:
-        raise case_error(info.name, case.case, "has a second observer; the dataset is described without one")
+        raise case_error(
+            info.name, case.case, f"{found} field of view; either all cases have one or none"
+        )
+    if case.second_rater is not None and not info.has_second_rater:
+        raise case_error(
+            info.name, case.case, "has a second rater; the dataset is described without one"
+        )
     if not info.resampled and own != grid:
-        raise case_error(info.name, case.case, f"is resampled from {own} to {grid}; the store is not")
+        raise case_error(
+            info.name, case.case, f"is resampled from {own} to {grid}; the store is not"
+        )
     empty = np.zeros(own, dtype=np.uint8)
     return {
         "images": np.moveaxis(case.image, 0, -1),
         "masks": case.mask,
         "references": case.reference,
         "fov": empty if case.fov is None else case.fov,
-        "observer2": empty if case.observer2 is None else case.observer2,
+        "second_rater": empty if case.second_rater is None else case.second_rater,
     }
 
 
@@ -135,7 +161,7 @@ def _row(case: PreparedCase, info: DatasetInfo, last: Mapping[str, Any] | None) 
         "original_spacing": _joined(map(float, case.original_spacing)),
         "offset": _end(last, "") if last else 0,
         "original_offset": _end(last, "original_") if last else 0,
-        "has_observer2": case.observer2 is not None,
+        "has_second_rater": case.second_rater is not None,
         **{f"voxels_{value}": int(counts[value]) for value in sorted(info.classes)},
         **case.facts,
     }
@@ -151,5 +177,9 @@ def _end(row: Mapping[str, Any], grid: str) -> int:
 
 def _content_hash(info: DatasetInfo, digests: Mapping[str, str], table: bytes) -> str:
     identity = {key: value for key, value in asdict(info).items() if key in IDENTITY}
-    content = {"arrays": digests, "cases.csv": hashlib.sha256(table).hexdigest(), "preparation": identity}
+    content = {
+        "arrays": digests,
+        "cases.csv": hashlib.sha256(table).hexdigest(),
+        "preparation": identity,
+    }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

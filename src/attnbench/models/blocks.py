@@ -13,7 +13,8 @@ from attnbench.models.layers import CONV, conv1x1, normalisation
 def conv_norm(ndim: int, inputs: int, outputs: int, norm: str) -> nn.Sequential:
     """3^n convolution and normalisation; (B, inputs, *s) to (B, outputs, *s)."""
     return nn.Sequential(
-        CONV[ndim](inputs, outputs, kernel_size=3, padding=1, bias=False), normalisation(norm, ndim, outputs)
+        CONV[ndim](inputs, outputs, kernel_size=3, padding=1, bias=False),
+        normalisation(norm, ndim, outputs),
     )
 
 
@@ -26,20 +27,26 @@ def plain_block(ndim: int, inputs: int, outputs: int, count: int, norm: str) -> 
     """`count` times convolution, normalisation and activation; the first changes the width."""
     widths = [inputs] + [outputs] * count
     pairs = itertools.pairwise(widths)
-    return nn.Sequential(*(conv_norm(ndim, before, after, norm).append(activation()) for before, after in pairs))
+    return nn.Sequential(
+        *(conv_norm(ndim, before, after, norm).append(activation()) for before, after in pairs)
+    )
 
 
 class ResidualBlock(nn.Module):
-    """act(norm(conv(act(norm(conv(x))))) + shortcut(x)); the shortcut is a normalised 1x1 where the width changes.
+    """act(norm(conv(act(norm(conv(x))))) + shortcut(x)); the shortcut is a normalised 1x1 where the
+    width changes.
 
-    The encoder block of nnU-Net's residual encoders (Isensee et al.: nnU-Net Revisited, MICCAI 2024, arXiv:2404.09556),
-    here behind the pooling instead of holding a strided convolution. (B, inputs, *s) to (B, outputs, *s).
+    The encoder block of nnU-Net's residual encoders (Isensee et al.: nnU-Net Revisited, MICCAI
+    2024, arXiv:2404.09556), here behind the pooling instead of holding a strided convolution.
+    (B, inputs, *s) to (B, outputs, *s).
     """
 
     def __init__(self, ndim: int, inputs: int, outputs: int, norm: str) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *conv_norm(ndim, inputs, outputs, norm), activation(), *conv_norm(ndim, outputs, outputs, norm)
+            *conv_norm(ndim, inputs, outputs, norm),
+            activation(),
+            *conv_norm(ndim, outputs, outputs, norm),
         )
         shortcut = (conv1x1(ndim, inputs, outputs, bias=False), normalisation(norm, ndim, outputs))
         self.shortcut = nn.Identity() if inputs == outputs else nn.Sequential(*shortcut)
@@ -52,11 +59,15 @@ class ResidualBlock(nn.Module):
 def residual_block(ndim: int, inputs: int, outputs: int, count: int, norm: str) -> nn.Sequential:
     """`count` residual blocks of two convolutions each; the first changes the width."""
     widths = [inputs] + [outputs] * count
-    return nn.Sequential(*(ResidualBlock(ndim, before, after, norm) for before, after in itertools.pairwise(widths)))
+    return nn.Sequential(
+        *(ResidualBlock(ndim, before, after, norm) for before, after in itertools.pairwise(widths))
+    )
 
 
 class Recurrent(nn.Module):
-    """One convolution unit applied `steps` + 1 times: y = f(x), then y = f(x + y); keeps the shape."""
+    """One convolution unit applied `steps` + 1 times: y = f(x), then y = f(x + y); keeps the
+    shape.
+    """
 
     def __init__(self, ndim: int, channels: int, norm: str, steps: int) -> None:
         super().__init__()
@@ -73,14 +84,19 @@ class Recurrent(nn.Module):
 class RecurrentResidualBlock(nn.Module):
     """y = W x (1x1), then y + recurrent convolutions of y.
 
-    Alom, Hasan, Yakopcic, Taha, Asari: Recurrent Residual Convolutional Neural Network based on U-Net (R2U-Net) for
-    Medical Image Segmentation. arXiv:1802.06955, fig. 4d with t = 2. (B, inputs, *s) to (B, outputs, *s).
+    Alom, Hasan, Yakopcic, Taha, Asari: Recurrent Residual Convolutional Neural Network based on
+    U-Net (R2U-Net) for Medical Image Segmentation. arXiv:1802.06955, fig. 4d with t = 2. (B,
+    inputs, *s) to (B, outputs, *s).
     """
 
-    def __init__(self, ndim: int, inputs: int, outputs: int, count: int, norm: str, steps: int = 2) -> None:
+    def __init__(
+        self, ndim: int, inputs: int, outputs: int, count: int, norm: str, steps: int = 2
+    ) -> None:
         super().__init__()
         self.widen = conv1x1(ndim, inputs, outputs)
-        self.recurrent = nn.Sequential(*(Recurrent(ndim, outputs, norm, steps) for _ in range(count)))
+        self.recurrent = nn.Sequential(
+            *(Recurrent(ndim, outputs, norm, steps) for _ in range(count))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.widen(x)

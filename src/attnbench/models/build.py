@@ -11,39 +11,47 @@ from torch import nn
 from attnbench.errors import ModelError, nearest
 from attnbench.models.controls import apply_control
 from attnbench.models.cost import count_flops, count_parameters
-from attnbench.models.foreign import Foreign
+from attnbench.models.external import ExternalNetwork
 from attnbench.models.matching import TOLERANCE, Match, match_widths
-from attnbench.models.names import model_words
+from attnbench.models.names import model_names
 from attnbench.models.presets import PRESETS
 from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet
-from attnbench.study import BackbonePart, ModelPart, Placement, Slot
+from attnbench.study.models import BackboneSettings, ModelSettings, Placement, Slot
 
 
-def slots_of(model: ModelPart) -> dict[Slot, tuple[Placement, ...]]:
-    """Placements of a model: those the study names, else those of its word, a preset or a mechanism."""
+def slots_of(model: ModelSettings) -> dict[Slot, tuple[Placement, ...]]:
+    """Placements of a model: those the study names, else those of its word, a preset or a
+    mechanism.
+    """
     word = model.variant
     if model.slots or word == "unet":
         return dict(model.slots)
     if word in PRESETS:
         return dict(PRESETS[word])
-    if model.backbone and word not in model_words():
+    if model.backbone and word not in model_names():
         return {}
-    if word not in model_words():
-        raise ModelError(f"no model {word!r}; {nearest(word, model_words())}")
+    if word not in model_names():
+        raise ModelError(f"no model {word!r}; {nearest(word, model_names())}")
     return {slot: (Placement(name=word),) for slot in get_mechanism(word).default}
 
 
 def build_network(
-    model: ModelPart, backbone: BackbonePart, ndim: int, in_channels: int, classes: int, patch: Sequence[int]
+    model: ModelSettings,
+    backbone: BackboneSettings,
+    ndim: int,
+    in_channels: int,
+    classes: int,
+    patch: Sequence[int],
 ) -> nn.Module:
     """The network of one model of a study; `classes` counts the background.
 
-    `backbone` is the study's, `patch` the pixels per axis of a training patch: at this size a control is matched in
-    FLOPs, and a foreign network is checked. Raises `ModelError` for what cannot be built.
+    `backbone` is the study's, `patch` the pixels per axis of a training patch: at this size a
+    control is matched in FLOPs, and an external network is checked. Raises `ModelError` for what
+    cannot be built.
     """
     if model.network:
-        return Foreign(model, ndim, in_channels, classes, patch)
+        return ExternalNetwork(model, ndim, in_channels, classes, patch)
     backbone = model.backbone or backbone
     match = find_match(model, backbone, ndim, in_channels, classes, patch)
     if match:
@@ -56,7 +64,7 @@ def build_network(
 
 
 def build_unet(
-    backbone: BackbonePart,
+    backbone: BackboneSettings,
     ndim: int,
     in_channels: int,
     classes: int,
@@ -70,15 +78,26 @@ def build_unet(
 
 
 def find_match(
-    model: ModelPart, backbone: BackbonePart, ndim: int, in_channels: int, classes: int, patch: Sequence[int]
+    model: ModelSettings,
+    backbone: BackboneSettings,
+    ndim: int,
+    in_channels: int,
+    classes: int,
+    patch: Sequence[int],
 ) -> Match | None:
-    """Widths of a model's control `parameters` or `flops`, None for every other model; see `match_widths`."""
+    """Widths of a model's control `parameters` or `flops`, None for every other model; see
+    `match_widths`.
+    """
     if model.control not in TOLERANCE:
         return None
     shape = (1, in_channels, *patch)
 
     def count(network: nn.Module) -> int:
-        return count_parameters(network) if model.control == "parameters" else count_flops(network, shape)
+        return (
+            count_parameters(network)
+            if model.control == "parameters"
+            else count_flops(network, shape)
+        )
 
     with torch.device("meta"):
         target = count(build_unet(backbone, ndim, in_channels, classes, slots_of(model)))
@@ -101,14 +120,17 @@ def build_model(
     patch: Sequence[int] | None = None,
     **backbone: Any,
 ) -> nn.Module:
-    """Build a model by its word, e.g. `build_model("self_attention", ndim=2, in_channels=1, classes=3)`.
+    """Build a model by its word, e.g. `build_model("self_attention", ndim=2, in_channels=1,
+    classes=3)`.
 
-    `classes` counts the background; further arguments are those of the study's `backbone`. `patch`, at which a control
-    `<variant>-flops` is matched, is 64 pixels per axis in 2-D and 32 in 3-D unless given. Raises `ModelError` for an
-    unknown name.
+    `classes` counts the background; further arguments are those of the study's `backbone`.
+    `patch`, at which a control `<variant>-flops` is matched, is 64 pixels per axis in 2-D and 32
+    in 3-D unless given. Raises `ModelError` for an unknown name.
     """
-    part = BackbonePart(widths=tuple(widths), **backbone)
-    return build_network(ModelPart(name=name), part, ndim, in_channels, classes, patch or reference_patch(ndim))
+    part = BackboneSettings(widths=tuple(widths), **backbone)
+    return build_network(
+        ModelSettings(name=name), part, ndim, in_channels, classes, patch or reference_patch(ndim)
+    )
 
 
 def reference_patch(ndim: int) -> tuple[int, ...]:

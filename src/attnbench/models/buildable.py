@@ -1,4 +1,6 @@
-"""Whether every model of a study can be built for every dataset: found on the meta device, before any training."""
+"""Whether every model of a study can be built for every dataset: found on the meta device,
+before any training.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,14 @@ from attnbench.catalog import load_entry
 from attnbench.errors import ModelError, StudyError
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_flops
-from attnbench.study import Study
+from attnbench.study.settings import Study
 
 
 def check_models(study: Study, source: str) -> None:
     """Build every model for every dataset and pass a training patch through its shapes.
 
-    Nothing is computed, and nothing but the catalog is read. Raises `StudyError` with every model that cannot be built.
+    Nothing is computed, and nothing but the catalog is read. Raises `StudyError` with every
+    model that cannot be built.
     """
     problems = list(_problems(study))
     if problems:
@@ -29,7 +32,9 @@ def _problems(study: Study) -> Iterator[str]:
         entry = load_entry(dataset.name)
         patch = study.patch(dataset.name, entry.ndim)
         for model in study.models:
-            where = torch.device("cpu" if model.network else "meta")  # a foreign constructor may read values
+            where = torch.device(
+                "cpu" if model.network else "meta"
+            )  # an external constructor may read values
             try:
                 with where:
                     found = (entry.ndim, entry.channels, len(entry.classes) + 1, patch)

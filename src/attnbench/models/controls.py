@@ -1,6 +1,7 @@
 """Controls: networks that rule out another explanation for what a mechanism does.
 
-They change the slots of a variant after it was built, so that the backbone keeps its initial weights to the bit.
+They change the slots of a variant after it was built, so that the backbone keeps its initial
+weights to the bit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from attnbench.models.slots import Chain, Slots
 
 
 class Pointwise(nn.Module):
-    """x + W2 relu(W1 x) with 1x1 convolutions without bias: as many parameters as a mechanism, no attention."""
+    """x + W2 relu(W1 x) with 1x1 convolutions without bias: as many parameters as a mechanism,
+    no attention.
+    """
 
     def __init__(self, channels: int, hidden: int, ndim: int) -> None:
         super().__init__()
@@ -38,22 +41,27 @@ class PointwiseLevels(nn.ModuleList):
 
 
 def hidden_widths(parameters: int, channels: Sequence[int]) -> list[int]:
-    """Hidden widths, at least 1, of one `Pointwise` per entry of `channels` that together have nearest `parameters`.
+    """Hidden widths, at least 1, of one `Pointwise` per entry of `channels` that together have
+    nearest `parameters`.
 
     They are in proportion to the channels; the narrowest level takes what is left.
     """
     ratio = parameters / (2 * sum(width**2 for width in channels))
     hidden = [max(1, int(ratio * width)) for width in channels]
     narrowest = min(range(len(channels)), key=lambda level: channels[level])
-    left = parameters - sum(2 * width * inner for width, inner in zip(channels, hidden, strict=True))
+    left = parameters - sum(
+        2 * width * inner for width, inner in zip(channels, hidden, strict=True)
+    )
     hidden[narrowest] = max(1, hidden[narrowest] + round(left / (2 * channels[narrowest])))
     return hidden
 
 
 def apply_control(slots: Slots, control: str) -> None:
-    """Turn a variant's slots into those of its control `gamma0`, `random`, `uniform` or `conv1x1`, in place.
+    """Turn a variant's slots into those of its control `gamma0`, `random`, `uniform` or `conv1x1`,
+    in place.
 
-    Raises `ModelError` where a mechanism has no start value to freeze at, or no softmax over positions.
+    Raises `ModelError` where a mechanism has no start value to freeze at, or no softmax over
+    positions.
     """
     if control == "conv1x1":
         _replace_by_pointwise(slots)
@@ -63,7 +71,10 @@ def apply_control(slots: Slots, control: str) -> None:
             case "gamma0":
                 _freeze(module, _scale_of(mechanism))
             case "random":
-                _freeze(module, [name for name, _ in module.named_parameters() if name not in mechanism.scale])
+                _freeze(
+                    module,
+                    [name for name, _ in module.named_parameters() if name not in mechanism.scale],
+                )
             case "uniform":
                 _make_uniform(mechanism, module)
     slots.untrained = control == "random"
@@ -71,7 +82,10 @@ def apply_control(slots: Slots, control: str) -> None:
 
 def mechanisms_in(slots: Slots) -> Iterator[tuple[Mechanism, nn.Module]]:
     """Every mechanism that stands in some slots: its entry in the registry, and the module."""
-    for module in (*(module for chain in slots.chains.children() for module in chain.children()), *slots.joint):
+    for module in (
+        *(module for chain in slots.chains.children() for module in chain.children()),
+        *slots.joint,
+    ):
         yield get_mechanism(type(module).__module__.rpartition(".")[2]), module
 
 
@@ -88,7 +102,10 @@ def _freeze(module: nn.Module, names: Sequence[str]) -> None:
 
 def _make_uniform(mechanism: Mechanism, module: nn.Module) -> None:
     if not mechanism.logits:
-        raise ModelError(f"control uniform: {mechanism.name} has no softmax over positions to replace by the mean")
+        raise ModelError(
+            f"control uniform: {mechanism.name} has no softmax over positions to replace by the "
+            "mean"
+        )
     for name, parameter in module.named_parameters():
         owners = (name, *itertools.accumulate(name.split(".")[:-1], "{}.{}".format))
         if any(map(mechanism.makes_logits, owners)):
@@ -110,7 +127,9 @@ def _replace_by_pointwise(slots: Slots) -> None:
     for place, levels in enumerate(slots.joint_levels):
         widths = [slots.widths[level] for level in levels]
         pairs = zip(widths, hidden_widths(_size(slots.joint[place]), widths), strict=True)
-        slots.joint[place] = PointwiseLevels(Pointwise(width, hidden, slots.ndim) for width, hidden in pairs)
+        slots.joint[place] = PointwiseLevels(
+            Pointwise(width, hidden, slots.ndim) for width, hidden in pairs
+        )
 
 
 def _size(module: nn.Module) -> int:

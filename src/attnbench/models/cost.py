@@ -24,8 +24,8 @@ def count_parameters(network: nn.Module) -> int:
 def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
     """Floating-point operations of one forward pass on an input of `shape` (B, C, *spatial).
 
-    A multiplication and an addition count as two. Convolutions, matrix products and attention are counted;
-    normalisation, activation and interpolation are not (torch.utils.flop_counter).
+    A multiplication and an addition count as two. Convolutions, matrix products and attention
+    are counted; normalisation, activation and interpolation are not (torch.utils.flop_counter).
     """
     counter, was_training = _FlopCounter(), network.training
     values = {name: value.to("meta") for name, value in _tensors(network)}
@@ -36,14 +36,20 @@ def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 class _FlopCounter(TorchDispatchMode):
-    """Adds up torch's formulas for the operations that it has one for; its own counter also tracks every module."""
+    """Adds up torch's formulas for the operations that it has one for; its own counter also
+    tracks every module.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.flops = 0
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         formula = flop_registry.get(func._overloadpacket)
@@ -54,7 +60,9 @@ class _FlopCounter(TorchDispatchMode):
 
 @contextmanager
 def _without_normalisation(network: nn.Module) -> Iterator[None]:
-    """Normalisation passes its input on: it is not counted, and is most of the time on the meta device."""
+    """Normalisation passes its input on: it is not counted, and is most of the time on the meta
+    device.
+    """
     layers = [module for module in network.modules() if isinstance(module, _NORMS)]
     for layer in layers:
         layer.forward = nn.Identity().forward  # type: ignore[method-assign]
@@ -66,10 +74,12 @@ def _without_normalisation(network: nn.Module) -> Iterator[None]:
 
 
 def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """Bytes that the forward pass of one training step keeps for the backward pass, in single precision.
+    """Bytes that the forward pass of one training step keeps for the backward pass, in single
+    precision.
 
-    Every tensor that automatic differentiation saves is counted once per storage; parameters are not. This is what the
-    network needs beside its weights, before an allocator rounds it up and before the backward pass frees it.
+    Every tensor that automatic differentiation saves is counted once per storage; parameters are
+    not. This is what the network needs beside its weights, before an allocator rounds it up and
+    before the backward pass frees it.
     """
     saved: dict[int, Tensor] = {}
 
@@ -80,7 +90,8 @@ def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
     was_training = network.training
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         values: dict[str, Any] = {
-            name: mode.from_tensor(value) for name, value in network.state_dict(keep_vars=True).items()
+            name: mode.from_tensor(value)
+            for name, value in network.state_dict(keep_vars=True).items()
         }
         own = {value.untyped_storage()._cdata for value in values.values()}
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -1,4 +1,6 @@
-"""What a model of a study is on one dataset: its size, its cost, its widths, and what a control was matched to."""
+"""What a model of a study is on one dataset: its size, its cost, its widths, and what a control
+was matched to.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,15 @@ from attnbench.models.cost import count_activation_bytes, count_flops, count_par
 from attnbench.models.names import mechanisms_of
 from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet
-from attnbench.study import Study
+from attnbench.study.settings import Study
 
 log = logging.getLogger("attnbench")
 
 
 def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
-    """Build one model for one dataset, write and return its size, its cost per training patch and its papers."""
+    """Build one model for one dataset, write and return its size, its cost per training patch
+    and its papers.
+    """
     info = CaseStore.open(study.layout.prepared(dataset)).info
     patch = study.patch(dataset, info.ndim)
     found = (info.ndim, info.channels, len(info.classes) + 1, patch)
@@ -35,7 +39,9 @@ def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         "activation_bytes": count_activation_bytes(network, (1, info.channels, *patch)),
         "flops": count_flops(network, (1, info.channels, *patch)),
         "input": [info.channels, *patch],
-        "papers": [{"mechanism": name, **asdict(get_mechanism(name).paper)} for name in mechanisms_of(part)],
+        "papers": [
+            {"mechanism": name, **asdict(get_mechanism(name).paper)} for name in mechanisms_of(part)
+        ],
     }
     if isinstance(network, UNet):
         facts["widths"] = network.widths

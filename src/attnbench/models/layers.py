@@ -13,7 +13,10 @@ UPCONV: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
     2: nn.ConvTranspose2d,
     3: nn.ConvTranspose3d,
 }
-BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
 MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 
@@ -24,9 +27,11 @@ def conv1x1(ndim: int, inputs: int, outputs: int, bias: bool = True) -> nn.Modul
 
 
 class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
-    """Instance normalisation of (B, C, *spatial), on the CPU as group normalisation with a group per channel.
+    """Instance normalisation of (B, C, *spatial), on the CPU as group normalisation with a group
+    per channel.
 
-    The same numbers up to rounding; torch's own goes through batch normalisation, which takes twice as long there.
+    The same numbers up to rounding; torch's own goes through batch normalisation, which takes
+    twice as long there.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,7 +41,9 @@ class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
 
 
 def normalisation(kind: str, ndim: int, channels: int) -> nn.Module:
-    """Normalisation with learned scale and shift; `kind` is `instance`, `batch` or `group` (at most 8 groups)."""
+    """Normalisation with learned scale and shift; `kind` is `instance`, `batch` or `group` (at
+    most 8 groups).
+    """
     if kind == "instance":
         return InstanceNorm(channels, affine=True)
     if kind == "batch":
@@ -51,5 +58,11 @@ def single_precision(x: Tensor) -> AbstractContextManager[object]:
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Linear interpolation of (B, C, *spatial) to `size`, pixel-area convention (align_corners=False)."""
-    return x if x.shape[2:] == size else F.interpolate(x, size, mode=LINEAR_MODE[x.dim() - 2], align_corners=False)
+    """Linear interpolation of (B, C, *spatial) to `size`, pixel-area convention
+    (align_corners=False).
+    """
+    return (
+        x
+        if x.shape[2:] == size
+        else F.interpolate(x, size, mode=LINEAR_MODE[x.dim() - 2], align_corners=False)
+    )

@@ -1,4 +1,6 @@
-"""Every model at one width and input: slot, paper, size and cost, for the terminal, for programs and for the page."""
+"""Every model at one width and input: slot, paper, size and cost, for the terminal, for programs
+and for the page.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from dataclasses import asdict, dataclass
 
 from attnbench.models.build import build_network, reference_patch, slots_of
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
-from attnbench.models.names import mechanisms_of, model_words
+from attnbench.models.names import mechanisms_of, model_names
 from attnbench.models.registry import Paper, get_mechanism
-from attnbench.study import BackbonePart, ModelPart
+from attnbench.study.models import BackboneSettings, ModelSettings
 
 CLASSES = 2
 _UNET = Paper(
@@ -24,7 +26,9 @@ _UNET = Paper(
 
 @dataclass(frozen=True)
 class Row:
-    """One model on an input of one channel and two classes; activations are of one training step, batch 1."""
+    """One model on an input of one channel and two classes; activations are of one training
+    step, batch 1.
+    """
 
     model: str
     ndim: int
@@ -40,10 +44,12 @@ class Row:
 
 
 def list_models(ndims: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
-    """A row for every model and number of axes it has a form for, with the widths of the default backbone."""
-    backbone = BackbonePart()
-    for word in model_words():
-        part = ModelPart(name=word)
+    """A row for every model and number of axes it has a form for, with the widths of the default
+    backbone.
+    """
+    backbone = BackboneSettings()
+    for word in model_names():
+        part = ModelSettings(name=word)
         papers = [get_mechanism(name).paper for name in mechanisms_of(part)] or [_UNET]
         for ndim in ndims:
             if ndim not in axes_of(part):
@@ -65,9 +71,13 @@ def list_models(ndims: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
             )
 
 
-def axes_of(part: ModelPart) -> tuple[int, ...]:
+def axes_of(part: ModelSettings) -> tuple[int, ...]:
     """Numbers of spatial axes that all mechanisms of a model have a form for."""
-    return tuple(ndim for ndim in (2, 3) if all(ndim in get_mechanism(name).ndims for name in mechanisms_of(part)))
+    return tuple(
+        ndim
+        for ndim in (2, 3)
+        if all(ndim in get_mechanism(name).ndims for name in mechanisms_of(part))
+    )
 
 
 def as_json(rows: list[Row]) -> str:
@@ -112,7 +122,7 @@ def as_markdown() -> str:
     base = rows["unet"]
     parts = [_HEAD.format(widths=", ".join(map(str, base.widths)))]
     for word, row in rows.items():
-        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(ModelPart(name=word)))
+        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(ModelSettings(name=word)))
         cost = f"{row.flops / base.flops:.2f} | {row.activation_bytes / base.activation_bytes:.2f}"
         extra = f"{row.parameters - base.parameters:+,}"
         slots = ", ".join(row.slots) or "-"
@@ -142,7 +152,7 @@ U-Net; FLOPs of a forward pass and bytes kept for the backward pass (activations
 
 
 def _section(word: str) -> str:
-    part = ModelPart(name=word)
+    part = ModelSettings(name=word)
     lines = [f"\n## {word}\n\n"]
     if word == "unet":
         return f"{lines[0]}The plain U-Net: every slot is empty.\n\n{_citation(_UNET)}"
@@ -155,7 +165,9 @@ def _section(word: str) -> str:
         lines.append(f"**{found.title}.** {text}\n\n")
         has_map = hasattr(found.module, "attention_map")
         mapped = "Has an attention map." if has_map else "Weights channels alone: no map."
-        lines.append(f"Placed in {default}{deepest}; allowed: {', '.join(found.slots)}. {mapped}\n\n")
+        lines.append(
+            f"Placed in {default}{deepest}; allowed: {', '.join(found.slots)}. {mapped}\n\n"
+        )
         lines.append(f"{_citation(found.paper)}\n")
     return "".join(lines).rstrip("\n") + "\n"
 

@@ -1,4 +1,6 @@
-"""Plain U-Nets as large, or as costly, as a given network: their widths, found by search without computing."""
+"""Plain U-Nets as large, or as costly, as a given network: their widths, found by search without
+computing.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ Count = Callable[[tuple[int, ...]], int]
 
 @dataclass(frozen=True)
 class Match:
-    """The `widths` of a plain U-Net, its number of parameters or FLOPs, and the number it was to have."""
+    """The `widths` of a plain U-Net, its number of parameters or FLOPs, and the number it was to
+    have.
+    """
 
     widths: tuple[int, ...]
     found: int
@@ -33,10 +37,10 @@ class Match:
 def match_widths(base: Sequence[int], target: int, tolerance: float, count: Count) -> Match:
     """Widths near a multiple of `base` whose `count` is within `tolerance` (relative) of `target`.
 
-    `count` gives parameters or FLOPs of the U-Net of given widths; both are polynomials of degree 2 in which only
-    neighbouring levels multiply, so a few networks determine all others. All widths are scaled together, then each by
-    steps of 1, at most 8, as few as
-    it takes. Raises `ModelError` with the nearest found if that is not near enough.
+    `count` gives parameters or FLOPs of the U-Net of given widths; both are polynomials of
+    degree 2 in which only neighbouring levels multiply, so a few networks determine all others.
+    All widths are scaled together, then each by steps of 1, at most 8, as few as it takes.
+    Raises `ModelError` with the nearest found if that is not near enough.
     """
     polynomial = _fit(base, count)
     scale = _scale(np.asarray(base, dtype=float), target, polynomial)
@@ -55,14 +59,18 @@ def match_widths(base: Sequence[int], target: int, tolerance: float, count: Coun
     match = Match(best, count(best), target)
     if abs(match.difference) > tolerance:
         raise ModelError(
-            f"no plain U-Net of {len(base)} levels within {tolerance:.0%} of {target:,}; nearest: widths {list(best)} "
-            f"with {match.found:,} ({match.difference:+.1%}); wider or more levels allow finer steps"
+            f"no plain U-Net of {len(base)} levels within {tolerance:.0%} of {target:,}; nearest: "
+            f"widths {list(best)} "
+            f"with {match.found:,} ({match.difference:+.1%}); wider or more levels allow finer "
+            "steps"
         )
     return match
 
 
 def _fit(base: Sequence[int], count: Count) -> Callable[[np.ndarray], np.ndarray]:
-    """The polynomial that `count` is, from one network per coefficient: for widths (..., levels), counts (...)."""
+    """The polynomial that `count` is, from one network per coefficient: for widths (...,
+    levels), counts (...).
+    """
     levels = len(base)
     units = np.eye(levels, dtype=int)
     points = [np.zeros(levels, dtype=int), *units, *(2 * units), *(units[:-1] + units[1:])]

@@ -1,4 +1,6 @@
-"""Names of mechanisms and models, all of them and a model's: no mechanism, and no torch, is imported."""
+"""Names of mechanisms and models, all of them and a model's: no mechanism, and no torch, is
+imported.
+"""
 
 from __future__ import annotations
 
@@ -11,40 +13,49 @@ from attnbench.errors import ModelError
 from attnbench.models.presets import PRESETS
 
 if TYPE_CHECKING:
-    from attnbench.study import ModelPart
+    from attnbench.study.models import ModelSettings
 
 _ATTENTION = Path(__file__).parent / "attention"
 _CONTROL_OF = {"scale": "gamma0", "logits": "uniform"}
 
 
 def mechanism_names() -> tuple[str, ...]:
-    """Every mechanism's name, sorted; `attention/<name>.py` registers the mechanism of that name."""
+    """Every mechanism's name, sorted; `attention/<name>.py` registers the mechanism of that
+    name.
+    """
     files = _ATTENTION.glob("[!_]*.py")
     return tuple(sorted(file.stem for file in files))
 
 
-def model_words() -> tuple[str, ...]:
-    """Every word that is a model by itself: `unet`, the mechanisms in the slots of their papers, and the presets."""
+def model_names() -> tuple[str, ...]:
+    """Every word that is a model by itself: `unet`, the mechanisms in the slots of their papers,
+    and the presets.
+    """
     return ("unet", *sorted((*mechanism_names(), *PRESETS)))
 
 
-def mechanisms_of(model: ModelPart) -> tuple[str, ...]:
-    """Names of the mechanisms that decide a model of a study, sorted; the plain U-Net and identities have none."""
+def mechanisms_of(model: ModelSettings) -> tuple[str, ...]:
+    """Names of the mechanisms that decide a model of a study, sorted; the plain U-Net and
+    identities have none.
+    """
     slots = model.slots or PRESETS.get(model.variant, {})
     if model.control == "identity":
         return ()
-    if slots or model.variant not in model_words() or model.variant == "unet":
-        return tuple(sorted({placement.name for placements in slots.values() for placement in placements}))
+    if slots or model.variant not in model_names() or model.variant == "unet":
+        return tuple(
+            sorted({placement.name for placements in slots.values() for placement in placements})
+        )
     return (model.variant,)
 
 
 @cache
 def lacks() -> dict[str, tuple[str, ...]]:
-    """For every mechanism and preset the controls it cannot have: `gamma0` without a scale that starts at zero,
-    `uniform` without a softmax over positions.
+    """For every mechanism and preset the controls it cannot have: `gamma0` without a scale that
+    starts at zero, `uniform` without a softmax over positions.
     """
     mechanisms = {
-        name: tuple(_CONTROL_OF[key] for key in _CONTROL_OF if key not in _declared(name)) for name in mechanism_names()
+        name: tuple(_CONTROL_OF[key] for key in _CONTROL_OF if key not in _declared(name))
+        for name in mechanism_names()
     }
     presets = {
         word: {placement.name for placements in slots.values() for placement in placements}
@@ -56,8 +67,10 @@ def lacks() -> dict[str, tuple[str, ...]]:
     }
 
 
-def has_map(model: ModelPart) -> bool:
-    """Whether a model of a study is a variant one of whose mechanisms weights positions: it has an `attention_map`."""
+def has_map(model: ModelSettings) -> bool:
+    """Whether a model of a study is a variant one of whose mechanisms weights positions: it has
+    an `attention_map`.
+    """
     return model.control is None and any(
         isinstance(node, ast.FunctionDef) and node.name == "attention_map"
         for name in mechanisms_of(model)
@@ -68,7 +81,13 @@ def has_map(model: ModelPart) -> bool:
 def _declared(mechanism: str) -> set[str]:
     """Keywords of the `@mechanism(...)` that registers it."""
     calls = _registered(mechanism).decorator_list
-    return {keyword.arg for call in calls if isinstance(call, ast.Call) for keyword in call.keywords if keyword.arg}
+    return {
+        keyword.arg
+        for call in calls
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg
+    }
 
 
 @cache
@@ -79,5 +98,6 @@ def _registered(mechanism: str) -> ast.ClassDef:
         if isinstance(node, ast.ClassDef) and node.decorator_list:
             return node
     raise ModelError(
-        f"{path}: no class in it is registered by @mechanism(...), as every file there without a _ has one"
+        f"{path}: no class in it is registered by @mechanism(...), as every file there without a "
+        "_ has one"
     )

@@ -1,8 +1,10 @@
-"""Models that are several mechanisms at once, by name: a word of a study like a mechanism's. Does not import torch."""
+"""Models that are several mechanisms at once, by name: a word of a study like a mechanism's.
+Does not import torch.
+"""
 
 from __future__ import annotations
 
-from attnbench.study import Placement, Slot
+from attnbench.study.models import Placement, Slot
 
 PRESETS: dict[str, dict[Slot, tuple[Placement, ...]]] = {
     # Petit et al. 2021, arXiv:2103.06104

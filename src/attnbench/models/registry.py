@@ -13,7 +13,7 @@ from torch import nn
 
 from attnbench.errors import ModelError, nearest
 from attnbench.models.names import mechanism_names
-from attnbench.study import SLOTS, Slot
+from attnbench.study.models import SLOTS, Slot
 
 Gate = Literal["coarse", "upsampled"]
 ModuleType = TypeVar("ModuleType", bound=type[nn.Module])
@@ -33,10 +33,11 @@ class Paper:
 class Mechanism:
     """A mechanism and where it may sit.
 
-    `slots` are the slots it can take, `default` those the paper uses, `deepest` how many of the deepest levels of a
-    slot it takes by default (None: all). A `gate` is the decoder's signal that a skip mechanism receives: `coarse`
-    (the decoder's features one level deeper, before up-sampling) or `upsampled` (at the skip's own resolution). A
-    `joint` mechanism maps the list of all skips at once.
+    `slots` are the slots it can take, `default` those the paper uses, `deepest` how many of the
+    deepest levels of a slot it takes by default (None: all). A `gate` is the decoder's signal
+    that a skip mechanism receives: `coarse` (the decoder's features one level deeper, before
+    up-sampling) or `upsampled` (at the skip's own resolution). A `joint` mechanism maps the list
+    of all skips at once.
     """
 
     name: str
@@ -63,7 +64,9 @@ class Mechanism:
     def options(self) -> tuple[str, ...]:
         """Names of the arguments that a study may set."""
         given = {"self", "channels", "ndim", "gate_channels"}
-        return tuple(name for name in inspect.signature(self.module.__init__).parameters if name not in given)
+        return tuple(
+            name for name in inspect.signature(self.module.__init__).parameters if name not in given
+        )
 
 
 _MECHANISMS: dict[str, Mechanism] = {}
@@ -82,13 +85,17 @@ def mechanism(
     scale: tuple[str, ...] = (),
     logits: tuple[str, ...] = (),
 ) -> Callable[[ModuleType], ModuleType]:
-    """Register the decorated module under the name of its file; a second one of that name raises `ModelError`."""
+    """Register the decorated module under the name of its file; a second one of that name raises
+    `ModelError`.
+    """
 
     def register(module: ModuleType) -> ModuleType:
         name = module.__module__.rpartition(".")[2]
         if name in _MECHANISMS:
             raise ModelError(f"mechanism {name!r} is registered twice")
-        entry = Mechanism(name, title, module, paper, slots, default, deepest, ndims, gate, joint, scale, logits)
+        entry = Mechanism(
+            name, title, module, paper, slots, default, deepest, ndims, gate, joint, scale, logits
+        )
         _MECHANISMS[name] = entry
         return module
 
@@ -105,16 +112,23 @@ def get_mechanism(name: str) -> Mechanism:
 
 
 def create_mechanism(
-    name: str, channels: int | Sequence[int], ndim: int, gate_channels: int | None = None, **options: Any
+    name: str,
+    channels: int | Sequence[int],
+    ndim: int,
+    gate_channels: int | None = None,
+    **options: Any,
 ) -> nn.Module:
     """Build a mechanism that maps (B, channels, *spatial) to the same shape.
 
-    `gate_channels` is needed by mechanisms with a gate; a joint mechanism takes the channels of all skips. Raises
-    `ModelError` for an unknown name or option, a number of axes the mechanism does not have, or channels it refuses.
+    `gate_channels` is needed by mechanisms with a gate; a joint mechanism takes the channels of
+    all skips. Raises `ModelError` for an unknown name or option, a number of axes the mechanism
+    does not have, or channels it refuses.
     """
     found = get_mechanism(name)
     if ndim not in found.ndims:
-        raise ModelError(f"{name} has no {ndim}-D form; allowed: {', '.join(f'{n}-D' for n in found.ndims)}")
+        raise ModelError(
+            f"{name} has no {ndim}-D form; allowed: {', '.join(f'{n}-D' for n in found.ndims)}"
+        )
     for option in options:
         if option not in found.options():
             raise ModelError(f"{name} has no option {option!r}; {nearest(option, found.options())}")
@@ -124,4 +138,6 @@ def create_mechanism(
     try:
         return found.module(channels, ndim, **gate, **options)
     except (ValueError, TypeError) as error:
-        raise ModelError(f"{name} with channels={channels}, ndim={ndim}, {options}: {error}") from error
+        raise ModelError(
+            f"{name} with channels={channels}, ndim={ndim}, {options}: {error}"
+        ) from error

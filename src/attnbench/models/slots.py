@@ -1,4 +1,6 @@
-"""The slots of a U-Net: which mechanisms sit where, and how they receive the decoder's gating signal."""
+"""The slots of a U-Net: which mechanisms sit where, and how they receive the decoder's gating
+signal.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from attnbench.errors import ModelError
 from attnbench.models.registry import Mechanism, create_mechanism, get_mechanism
-from attnbench.study import Placement, Slot
+from attnbench.study.models import Placement, Slot
 
 
 class Chain(nn.ModuleList):
@@ -25,7 +27,9 @@ class Chain(nn.ModuleList):
         self.gates.append(gate)
 
     def forward(self, x: Tensor, signals: Mapping[str, Tensor]) -> Tensor:
-        """Pass x (B, C, *spatial) through all of them; a gated one also receives the signal it is gated by."""
+        """Pass x (B, C, *spatial) through all of them; a gated one also receives the signal it
+        is gated by.
+        """
         for module, gate in zip(self, self.gates, strict=True):
             x = module(x, signals[gate]) if gate else module(x)
         return x
@@ -34,11 +38,13 @@ class Chain(nn.ModuleList):
 class Slots(nn.Module):
     """All mechanisms of a network by slot and level; an empty place passes its input on unchanged.
 
-    `widths` are the channels per level. Raises `ModelError` for a slot a mechanism cannot take or a level that does
-    not exist.
+    `widths` are the channels per level. Raises `ModelError` for a slot a mechanism cannot take
+    or a level that does not exist.
     """
 
-    def __init__(self, ndim: int, widths: Sequence[int], slots: Mapping[Slot, Sequence[Placement]]) -> None:
+    def __init__(
+        self, ndim: int, widths: Sequence[int], slots: Mapping[Slot, Sequence[Placement]]
+    ) -> None:
         super().__init__()
         self.ndim, self.widths = ndim, tuple(widths)
         self.untrained = False
@@ -53,7 +59,9 @@ class Slots(nn.Module):
     def _place(self, slot: Slot, placement: Placement, chains: dict[str, Chain]) -> None:
         found = get_mechanism(placement.name)
         if slot not in found.slots:
-            raise ModelError(f"{found.name} cannot sit in slot {slot!r}; allowed: {', '.join(found.slots)}")
+            raise ModelError(
+                f"{found.name} cannot sit in slot {slot!r}; allowed: {', '.join(found.slots)}"
+            )
         levels = self._levels(slot, found, placement)
         if found.joint:
             widths = [self.widths[level] for level in levels]
@@ -61,9 +69,15 @@ class Slots(nn.Module):
             self.joint_levels.append(levels)
             return
         for level in levels:
-            gate_channels = self.widths[level + 1 if found.gate == "coarse" else level] if found.gate else None
+            gate_channels = (
+                self.widths[level + 1 if found.gate == "coarse" else level] if found.gate else None
+            )
             module = create_mechanism(
-                found.name, self.widths[level], self.ndim, gate_channels=gate_channels, **placement.options
+                found.name,
+                self.widths[level],
+                self.ndim,
+                gate_channels=gate_channels,
+                **placement.options,
             )
             chains.setdefault(f"{slot}{level}", Chain()).add(module, found.gate)
 
@@ -73,12 +87,15 @@ class Slots(nn.Module):
         wrong = set(placement.levels or ()) - set(available)
         if wrong:
             raise ModelError(
-                f"{found.name}: slot {slot!r} has no level {min(wrong)}; allowed: {', '.join(map(str, available))}"
+                f"{found.name}: slot {slot!r} has no level {min(wrong)}; allowed: "
+                f"{', '.join(map(str, available))}"
             )
         return found.default_levels(available) if placement.levels is None else placement.levels
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; slots that are `untrained` (a control) stay in evaluation, so that no statistics run along."""
+        """Set the mode; slots that are `untrained` (a control) stay in evaluation, so that no
+        statistics run along.
+        """
         return super().train(mode and not self.untrained)
 
     def forward(self, slot: Slot, level: int, x: Tensor, **signals: Tensor) -> Tensor:
@@ -89,6 +106,8 @@ class Slots(nn.Module):
     def mix_skips(self, skips: list[Tensor]) -> list[Tensor]:
         """Pass the skips of all levels through the joint mechanisms."""
         for module, levels in zip(self.joint, self.joint_levels, strict=True):
-            for level, mixed in zip(levels, module([skips[level] for level in levels]), strict=True):
+            for level, mixed in zip(
+                levels, module([skips[level] for level in levels]), strict=True
+            ):
                 skips[level] = mixed
         return skips

@@ -1,7 +1,8 @@
 """The one U-Net: 2-D and 3-D, plain when its slots are empty.
 
-Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation. MICCAI 2015,
-arXiv:1505.04597; with padding, normalisation and leaky ReLU as in nnU-Net (Isensee et al., Nature Methods 2021).
+Ronneberger, Fischer, Brox: U-Net: Convolutional Networks for Biomedical Image Segmentation.
+MICCAI 2015, arXiv:1505.04597; with padding, normalisation and leaky ReLU as in nnU-Net (Isensee
+et al., Nature Methods 2021).
 """
 
 from __future__ import annotations
@@ -17,19 +18,21 @@ from torch.nn import functional as F
 from attnbench.models.blocks import BLOCKS
 from attnbench.models.layers import MAX_POOL, UPCONV, conv1x1
 from attnbench.models.slots import Slots
-from attnbench.study import Placement, Slot
+from attnbench.study.models import Placement, Slot
 
 
 class UNet(nn.Module):
     """Maps (B, in_channels, *spatial) to logits (B, classes, *spatial) for any spatial size.
 
-    `widths` are the channels per level, full resolution first; level l works at resolution 1 / 2^l. `classes` counts
-    the background. `slots` places mechanisms: `encoder` and `decoder` behind the block of a level, `bottleneck` behind
-    the deepest block, `skip` on the way from encoder to decoder. The backbone is created before the mechanisms, so for
-    one seed its initial weights are the same whatever the slots hold. Raises `ModelError` for an impossible placement.
+    `widths` are the channels per level, full resolution first; level l works at resolution 1 / 2^l.
+    `classes` counts the background. `slots` places mechanisms: `encoder` and `decoder` behind the
+    block of a level, `bottleneck` behind the deepest block, `skip` on the way from encoder to
+    decoder. The backbone is created before the mechanisms, so for one seed its initial weights are
+    the same whatever the slots hold. Raises `ModelError` for an impossible placement.
 
-    With `deep_supervision`, forward in training returns a tuple of logits: those of full resolution, then those of
-    every deeper decoder level but the deepest two resolutions of the network, each at its own resolution (nnU-Net).
+    With `deep_supervision`, forward in training returns a tuple of logits: those of full
+    resolution, then those of every deeper decoder level but the deepest two resolutions of the
+    network, each at its own resolution (nnU-Net).
     """
 
     def __init__(
@@ -51,11 +54,16 @@ class UNet(nn.Module):
         self.stride = 2 ** len(pairs)
         encode, decode = BLOCKS[block]
         self.encoder = nn.ModuleList(
-            encode(ndim, before, after, blocks_per_level, norm) for before, after in zip(inputs, widths, strict=True)
+            encode(ndim, before, after, blocks_per_level, norm)
+            for before, after in zip(inputs, widths, strict=True)
         )
         self.pool = MAX_POOL[ndim](2)
-        self.up = nn.ModuleList(UPCONV[ndim](coarse, fine, kernel_size=2, stride=2) for fine, coarse in pairs)
-        self.decoder = nn.ModuleList(decode(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs)
+        self.up = nn.ModuleList(
+            UPCONV[ndim](coarse, fine, kernel_size=2, stride=2) for fine, coarse in pairs
+        )
+        self.decoder = nn.ModuleList(
+            decode(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs
+        )
         self.head = conv1x1(ndim, widths[0], classes)
         supervised = widths[1 : len(widths) - 2] if deep_supervision else ()
         self.deep_heads = nn.ModuleList(conv1x1(ndim, width, classes) for width in supervised)
@@ -76,17 +84,27 @@ class UNet(nn.Module):
         for level in reversed(range(len(skips))):
             upsampled = self.up[level](x)
             skip = self.slots("skip", level, skips[level], coarse=x, upsampled=upsampled)
-            x = self.slots("decoder", level, self.decoder[level](torch.cat([skip, upsampled], dim=1)))
+            x = self.slots(
+                "decoder", level, self.decoder[level](torch.cat([skip, upsampled], dim=1))
+            )
             if self.training and 0 < level <= len(self.deep_heads):
-                deep.insert(0, crop(self.deep_heads[level - 1](x), [-(-side // 2**level) for side in size]))
+                deep.insert(
+                    0, crop(self.deep_heads[level - 1](x), [-(-side // 2**level) for side in size])
+                )
         logits = crop(self.head(x), size)
         return (logits, *deep) if self.training and self.deep_heads else logits
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """(B, C, *spatial) zero-padded at the far ends so that every side is a multiple of `multiple`."""
+    """(B, C, *spatial) zero-padded at the far ends so that every side is a multiple of
+    `multiple`.
+    """
     missing = [-side % multiple for side in x.shape[2:]]
-    return F.pad(x, [amount for side in reversed(missing) for amount in (0, side)]) if any(missing) else x
+    return (
+        F.pad(x, [amount for side in reversed(missing) for amount in (0, side)])
+        if any(missing)
+        else x
+    )
 
 
 def crop(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -9,14 +9,14 @@ import pandas as pd
 from attnbench.analysis.best import COLUMNS as BEST_COLUMNS
 from attnbench.analysis.case_choice import COLUMNS as CASE_COLUMNS
 from attnbench.analysis.case_choice import Choice
-from attnbench.analysis.human import HUMAN
+from attnbench.analysis.second_rater import SECOND_RATER
 from attnbench.errors import DataError
-from attnbench.reporting.names import display_name
+from attnbench.reporting.words import display_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _CELL = ("dataset", "class", "class_name", "metric", "unit", "model")
 _COUNTS = ("cases", "groups", "folds", "seeds")
@@ -24,7 +24,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "best": BEST_COLUMNS,
     "cases": CASE_COLUMNS,
     "means": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
-    "human": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
+    "second_rater": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "effects": (
         *_CELL, "baseline", "difference", "low", "high", "p", "p_holm", "retrained_low",
         "retrained_high", "p_retrained_holm", "verdict", "verdict_retrained", "margin", *_COUNTS, "dropped", "better",
@@ -64,7 +64,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "dataset", "corruption", "class", "metric", "unit", "model", "slope", "low", "high", "baseline", "difference",
         "difference_low", "difference_high", "p_holm", *_COUNTS,
     ),
-    "small_data": (
+    "data_efficiency": (
         "dataset", "percent", "training_groups", "class", "metric", "unit", "model", "mean", "low", "high", "baseline",
         "difference", "difference_low", "difference_high", "p_holm", *_COUNTS,
     ),
@@ -83,7 +83,7 @@ _ABSENT = {
     "scores": "runs not finished",
     "transfer": "runs not scored on other datasets",
     "corrupted": "runs not scored on corrupted images",
-    "small_data": "runs on fewer training groups not finished",
+    "data_efficiency": "runs on fewer training groups not finished",
 }
 
 
@@ -94,20 +94,24 @@ def _path(study: Study, name: str) -> Path:
 def read_frame(study: Study, name: str) -> pd.DataFrame:
     """The data frame `name` of a study; empty, with its columns, where the file does not exist yet.
 
-    Rows of datasets and models that the study no longer has, and comparisons with other baselines than the study's, are
-    left out. Raises `DataError` when columns lack.
+    Rows of datasets and models that the study no longer has, and comparisons with other
+    baselines than the study's, are left out. Raises `DataError` when columns lack.
     """
     frame = _read(study, name)
     if "baseline" not in frame:
         return frame
-    return frame[frame["baseline"].isna() | (frame["baseline"] == study.baseline)].reset_index(drop=True)
+    return frame[frame["baseline"].isna() | (frame["baseline"] == study.baseline)].reset_index(
+        drop=True
+    )
 
 
 def read_controls(study: Study) -> pd.DataFrame:
     """The rows of `effects.csv` that compare a variant with one of its controls."""
     frame = _read(study, "effects")
     pairs = zip(frame["model"], frame["baseline"], strict=True)
-    return frame[[control.startswith(f"{variant}-") for variant, control in pairs]].reset_index(drop=True)
+    return frame[[control.startswith(f"{variant}-") for variant, control in pairs]].reset_index(
+        drop=True
+    )
 
 
 def _read(study: Study, name: str) -> pd.DataFrame:
@@ -122,7 +126,10 @@ def _read(study: Study, name: str) -> pd.DataFrame:
             "write it again with `attnbench analyse`"
         )
     kept = pd.Series(True, index=frame.index)
-    datasets, models = [*(part.name for part in study.datasets), "all"], [*(part.name for part in study.models), HUMAN]
+    datasets, models = (
+        [*(part.name for part in study.datasets), "all"],
+        [*(part.name for part in study.models), SECOND_RATER],
+    )
     for columns, names in ((_OF_DATASETS, datasets), (_OF_MODELS, models)):
         for column in (word for word in columns if word in frame):
             kept &= frame[column].isin(names)
@@ -147,7 +154,8 @@ def keyed(frame: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
 
 
 def absent_runs(study: Study, *shift: str) -> list[str]:
-    """What the analysis lacks, one sentence per dataset: models without any run, and how many runs of others.
+    """What the analysis lacks, one sentence per dataset: models without any run, and how many runs
+    of others.
 
     Then the same of the tables of `shift`, such as `transfer`.
     """
@@ -156,10 +164,16 @@ def absent_runs(study: Study, *shift: str) -> list[str]:
     missing = read_frame(study, "missing")
     notes = []
     for table in ("scores", *shift):
-        runs = len(study.folds_to_run()) * len(study.seeds) * (len(study.small_data) if table == "small_data" else 1)
+        runs = (
+            len(study.folds_to_run())
+            * len(study.seeds)
+            * (len(study.data_efficiency) if table == "data_efficiency" else 1)
+        )
         for dataset, rows in missing[missing["table"] == table].groupby("dataset", sort=False):
             counts = rows["model"].value_counts(sort=False)
-            parts = [f"{display_name(str(model))} ({lack} of {runs})" for model, lack in counts.items()]
+            parts = [
+                f"{display_name(str(model))} ({lack} of {runs})" for model, lack in counts.items()
+            ]
             whole = len(parts) == len(study.models) and bool((counts == runs).all())
             lacking = "all" if whole else ", ".join(parts)
             notes.append(f"{display_name(str(dataset))}: {_ABSENT[table]} and left out: {lacking}")

@@ -1,4 +1,6 @@
-"""Planes of a case, ready to be shown: a picture as it is, a volume by its slice of largest reference area."""
+"""Planes of a case, ready to be shown: a picture as it is, a volume by its slice of largest
+reference area.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ _LARGEST_SIDE = 640
 
 @dataclass(frozen=True)
 class Plane:
-    """Where a case is cut: `index` on `axis` of its own grid, both None for a picture; `box` is (width, height).
+    """Where a case is cut: `index` on `axis` of its own grid, both None for a picture; `box` is
+    (width, height).
 
     The box is in the dataset's spacing unit and holds image and masks whatever their grids.
     """
@@ -34,7 +37,9 @@ def plane_of(store: CaseStore, i: int, axis: int = 2) -> Plane:
         return Plane(None, None, (sides[1], sides[0]))
     width, height = (side for other, side in enumerate(sides) if other != axis)
     area = np.count_nonzero(reference, axis=tuple(other for other in range(3) if other != axis))
-    return Plane(int(area.argmax()) if area.any() else reference.shape[axis] // 2, axis, (width, height))
+    return Plane(
+        int(area.argmax()) if area.any() else reference.shape[axis] // 2, axis, (width, height)
+    )
 
 
 def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
@@ -44,36 +49,51 @@ def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
     """
     image = store.image(i)
     image = image if len(image) == 3 else image[:1]
-    picture = _thinned(np.stack([_upright(channel, plane, store.original_shape(i)) for channel in image], axis=-1))
+    picture = _thinned(
+        np.stack([_upright(channel, plane, store.original_shape(i)) for channel in image], axis=-1)
+    )
     seen = _seen(store, i, plane, picture.shape[:2])
     low, high = np.percentile(picture[seen], (0.5, 99.5))
     shown = np.clip((picture - low) / max(high - low, 1e-6), 0, 1) * seen[..., None]
-    return shown.squeeze(-1).astype(np.float32) if shown.shape[-1] == 1 else shown.astype(np.float32)
+    return (
+        shown.squeeze(-1).astype(np.float32) if shown.shape[-1] == 1 else shown.astype(np.float32)
+    )
 
 
-def mask_plane(mask: NDArray[np.uint8], store: CaseStore, i: int, plane: Plane) -> NDArray[np.uint8]:
-    """(H, W) classes of a mask on the case's own grid, upright; outside the field of view nothing counts or shows."""
+def mask_plane(
+    mask: NDArray[np.uint8], store: CaseStore, i: int, plane: Plane
+) -> NDArray[np.uint8]:
+    """(H, W) classes of a mask on the case's own grid, upright; outside the field of view
+    nothing counts or shows.
+    """
     return _inside(mask, store, i, plane, 0).astype(np.uint8)
 
 
-def map_plane(values: NDArray[np.floating], store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
+def map_plane(
+    values: NDArray[np.floating], store: CaseStore, i: int, plane: Plane
+) -> NDArray[np.float32]:
     """(H, W) values on the case's own grid, upright; NaN outside the field of view."""
     return _inside(values.astype(np.float32), store, i, plane, np.nan)
 
 
-def _inside(array: NDArray[Any], store: CaseStore, i: int, plane: Plane, outside: float) -> NDArray[Any]:
+def _inside(
+    array: NDArray[Any], store: CaseStore, i: int, plane: Plane, outside: float
+) -> NDArray[Any]:
     flat = _thinned(_upright(array, plane, array.shape))
     return np.where(_seen(store, i, plane, flat.shape), flat, outside)
 
 
 def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Where the case's field of view lies on an upright (H, W) grid; everywhere for a case without one."""
+    """Where the case's field of view lies on an upright (H, W) grid; everywhere for a case
+    without one.
+    """
     fov = store.fov(i)
     if fov is None:
         return np.ones(shape, np.bool_)
     flat = _upright(fov, plane, fov.shape)
     rows, columns = (
-        ((np.arange(to) + 0.5) * size / to).astype(int) for to, size in zip(shape, flat.shape, strict=True)
+        ((np.arange(to) + 0.5) * size / to).astype(int)
+        for to, size in zip(shape, flat.shape, strict=True)
     )
     return flat[np.ix_(rows, columns)]
 
@@ -81,7 +101,8 @@ def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDA
 def _upright(array: NDArray[Any], plane: Plane, grid: tuple[int, ...]) -> NDArray[Any]:
     """Pictures are (row, column) already; of a slice, its second axis points up.
 
-    `grid` is the shape in which the plane's index counts; an array of another size is cut at the same share of it.
+    `grid` is the shape in which the plane's index counts; an array of another size is cut at the
+    same share of it.
     """
     if plane.index is None or plane.axis is None:
         return array

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 import matplotlib
 from matplotlib.figure import Figure
 
-from attnbench.reporting.names import display_name
+from attnbench.reporting.words import display_name
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 STYLE_FILE = Path(__file__).parent / "attnbench.mplstyle"
 
 NEUTRAL = "#4d4d4d"
 QUIET = "#767676"
 OTHERS = "#c4c4c4"
-# Okabe and Ito (2008) without black and yellow, then Tol's muted set: told apart with every common colour blindness.
+# Okabe and Ito (2008) without black and yellow, then Tol's muted set: told apart with every common
+# colour blindness.
 _MODEL_COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288", "#999933", "#44AA99",
 )  # fmt: skip
@@ -37,7 +38,9 @@ _CLASS_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#F0E442", "#D55E0
 
 @dataclass(frozen=True)
 class Page:
-    """Room that a journal gives a figure, in mm: one column, the whole width, and the height above a caption."""
+    """Room that a journal gives a figure, in mm: one column, the whole width, and the height
+    above a caption.
+    """
 
     single: float
     double: float
@@ -64,7 +67,8 @@ class ModelStyle:
 
 
 def model_styles(study: Study) -> dict[str, ModelStyle]:
-    """The look of every model, from its position in the study's list; the baseline is dark grey with circles.
+    """The look of every model, from its position in the study's list; the baseline is dark grey
+    with circles.
 
     Ten colours and nine markers give ninety models a pair of their own.
     """
@@ -87,7 +91,9 @@ def class_colour(number: int) -> str:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save inside this: matplotlib's defaults and the project's style, nothing of the user's own settings."""
+    """Draw and save inside this: matplotlib's defaults and the project's style, nothing of the
+    user's own settings.
+    """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rc_file(STYLE_FILE, use_default_template=False)

@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from attnbench.reporting.format import NOTHING
-from attnbench.reporting.names import FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
 from attnbench.reporting.tables.comparison import comparison
 from attnbench.reporting.tables.render import Block, Bold
+from attnbench.reporting.words import FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 WIDTH = 100
 _COLOURS = {"⁺": "green", "⁻": "red"}
@@ -27,13 +27,18 @@ _COLOURS = {"⁺": "green", "⁻": "red"}
 def show_comparison(study: Study) -> None:
     """Print the main result, one table per dataset, then the paths of tables, figures and report.
 
-    At most 100 columns wide; plain text without colours where the output is no terminal. The p values and the
-    further metrics' intervals are in the table files; here the marks stand beside the differences.
+    At most 100 columns wide; plain text without colours where the output is no terminal. The p
+    values and the further metrics' intervals are in the table files; here the marks stand beside
+    the differences.
     """
     console = Console(highlight=False)
-    console = Console(highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH)
+    console = Console(
+        highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH
+    )
     table = comparison(study)
-    kept = [place for place, heading in enumerate(table.head) if heading not in ("p", "Cases", "Groups")]
+    kept = [
+        place for place, heading in enumerate(table.head) if heading not in ("p", "Cases", "Groups")
+    ]
     for block in table.blocks:
         console.print(_table(block, table.head, kept))
     for note in table.notes:
@@ -45,7 +50,13 @@ def show_comparison(study: Study) -> None:
 
 def _table(block: Block, head: tuple[str, ...], kept: list[int]) -> Table:
     title = f"{block.title}: {_counts(block)}"
-    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
     for place in kept:
         shown.add_column(head[place], justify="right" if place else "left", no_wrap=bool(place))
     for row in block.rows:
@@ -57,7 +68,9 @@ def _counts(block: Block) -> str:
     """Cases and groups behind the block's rows, as ranges where they differ."""
     words = []
     for place, unit in ((-2, "cases"), (-1, "groups")):
-        found = list(dict.fromkeys(row[place] for row in block.rows if row[place] != NOTHING)) or ["no"]
+        found = list(dict.fromkeys(row[place] for row in block.rows if row[place] != NOTHING)) or [
+            "no"
+        ]
         words.append(f"{' or '.join(found)} {unit}")
     return ", ".join(words)
 
@@ -93,4 +106,7 @@ def _places(study: Study) -> Iterator[tuple[str, str]]:
 def _found(label: str, path: Path, formats: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     if path.exists():
         beside = [f".{ending}" for ending in formats if path.with_suffix(f".{ending}").exists()]
-        yield label, f"{path} (also {', '.join(ending for ending in beside if ending != path.suffix)})"
+        yield (
+            label,
+            f"{path} (also {', '.join(ending for ending in beside if ending != path.suffix)})",
+        )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,21 +13,38 @@ from numpy.typing import ArrayLike, NDArray
 from attnbench.errors import DataError
 from attnbench.scoring.case import ScoreRow, status_of
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BINS = 15
+CALIBRATION_COLUMNS = ("case", "class", "bin", "voxels", "probability", "observed")
+_VOXELS_AT_ONCE = 2**22
+
 
 def read_calibration(path: Path) -> pd.DataFrame:
-    """The bins of a run's test cases as `attnbench predict` wrote them, one row per case, class and bin."""
+    """The bins of a run's test cases as `attnbench predict` wrote them, one row per case, class
+    and bin.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; `ece` is scored from it: predict the run again")
-    return pd.read_csv(path, dtype={"case": "str"}, keep_default_na=False, na_values={"probability": [""]})
+    return pd.read_csv(
+        path, dtype={"case": "str"}, keep_default_na=False, na_values={"probability": [""]}
+    )
 
 
-def expected_calibration_error(voxels: ArrayLike, probability: ArrayLike, observed: ArrayLike) -> float:
-    """Mean over voxels of the distance, in their bin, of the mean probability from the share observed: 0 to 1.
+def expected_calibration_error(
+    voxels: ArrayLike, probability: ArrayLike, observed: ArrayLike
+) -> float:
+    """Mean over voxels of the distance, in their bin, of the mean probability from the share
+    observed: 0 to 1.
 
-    All three are (bins,); NaN without any voxel. Guo et al., On calibration of modern neural networks, ICML 2017.
+    All three are (bins,); NaN without any voxel. Guo et al., On calibration of modern neural
+    networks, ICML 2017.
     """
     weights = np.asarray(voxels, dtype=np.float64)
-    distance = np.abs(np.asarray(probability, dtype=np.float64) - np.asarray(observed, dtype=np.float64))
+    distance = np.abs(
+        np.asarray(probability, dtype=np.float64) - np.asarray(observed, dtype=np.float64)
+    )
     return float(weights @ distance / weights.sum()) if weights.sum() else float("nan")
 
 
@@ -38,10 +55,12 @@ def calibration_rows(
     classes: Sequence[int],
     region: NDArray[Any] | None = None,
 ) -> Iterator[ScoreRow]:
-    """The rows `ece` of one case, one per class, from its bins; the masks (*spatial) give the status alone.
+    """The rows `ece` of one case, one per class, from its bins; the masks (*spatial) give the
+    status alone.
 
-    Where the network's probabilities are no numbers, neither is the value, and the status is `not_a_number`.
-    Raises `DataError` when the bins do not count every voxel inside `region` (all, without one) once.
+    Where the network's probabilities are no numbers, neither is the value, and the status is
+    `not_a_number`. Raises `DataError` when the bins do not count every voxel inside `region`
+    (all, without one) once.
     """
     inside = np.ones(reference.shape, bool) if region is None else region.astype(bool)
     for number in classes:
@@ -49,7 +68,8 @@ def calibration_rows(
         counted, expected = int(rows["voxels"].sum()), int(inside.sum())
         if counted != expected:
             raise DataError(
-                f"class {number}: the calibration counts {counted} voxels, the case has {expected}; "
+                f"class {number}: the calibration counts {counted} voxels, the case has "
+                f"{expected}; "
                 "predict the run again"
             )
         value = expected_calibration_error(rows["voxels"], rows["probability"], rows["observed"])
@@ -61,3 +81,47 @@ def calibration_rows(
             "unit": "1",
             "status": "not_a_number" if np.isnan(value) else masks,
         }
+
+
+def reliability(
+    probabilities: Tensor, reference: Tensor, region: Tensor | None, classes: Iterable[int]
+) -> Iterator[dict[str, Any]]:
+    """How often a class is there where the network gives it a probability: one row per class and
+    bin that has voxels.
+
+    `probabilities` (K, *spatial) and `reference` (*spatial) lie on one grid; voxels outside
+    `region` (bool) are left out. Bin b of 15 holds probabilities in (b / 15, (b + 1) / 15], the
+    first one 0 too; a row has the number of `voxels`, their mean `probability` and the share
+    `observed` whose reference is the class (Guo et al., On calibration of modern neural
+    networks, ICML 2017, for each class instead of the most probable one).
+    """
+    if probabilities.device.type == "mps":
+        probabilities, reference = probabilities.cpu(), reference.cpu()  # MPS has no float64
+        region = None if region is None else region.cpu()
+    inside = reference.flatten() if region is None else reference[region]
+    for number in classes:
+        values = (
+            probabilities[number].flatten() if region is None else probabilities[number][region]
+        )
+        voxels, sums, hits = _binned(values, inside == number)
+        for place in voxels.nonzero()[0].tolist():
+            means = {
+                "probability": sums[place] / voxels[place],
+                "observed": hits[place] / voxels[place],
+            }
+            yield {"class": number, "bin": place, "voxels": int(voxels[place]), **means}
+
+
+def _binned(values: Tensor, hit: Tensor) -> np.ndarray:
+    """Number, sum and hits of `values` (n,) in every bin, (3, BINS)."""
+    import torch
+
+    totals = np.zeros((3, BINS))
+    for part, there in zip(values.split(_VOXELS_AT_ONCE), hit.split(_VOXELS_AT_ONCE), strict=True):
+        place = (part.nan_to_num() * BINS).ceil().sub(1).clamp(0, BINS - 1).long()
+        missed, found = (
+            torch.bincount(place + BINS * there, minlength=2 * BINS).view(2, BINS).cpu().numpy()
+        )
+        sums = torch.bincount(place, part.double(), minlength=BINS).cpu().numpy()
+        totals += [missed + found, sums, found]
+    return totals

@@ -1,4 +1,6 @@
-"""Scores of one case: every class, every metric, with a stated value and a status where a mask is empty."""
+"""Scores of one case: every class, every metric, with a stated value and a status where a mask
+is empty.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from attnbench.errors import DataError, nearest
 from attnbench.scoring.definitions import MASK_METRICS, METRICS, NSD_TOLERANCE, Status
-from attnbench.scoring.medpy_metrics import COMPUTE, Pair
+from attnbench.scoring.metrics import COMPUTE, Pair
 from attnbench.scoring.surface import Mask
 
-ScoreRow = TypedDict("ScoreRow", {"class": int, "metric": str, "value": float, "unit": str, "status": Status})
+ScoreRow = TypedDict(
+    "ScoreRow", {"class": int, "metric": str, "value": float, "unit": str, "status": Status}
+)
 
 
 def score_case(
@@ -22,12 +26,14 @@ def score_case(
     spacing_mm: Sequence[float] | None = None,
     classes: Sequence[int] = (1, 2),
 ) -> list[ScoreRow]:
-    """Every metric of one case's masks: one row per class and metric, ready for `pandas.DataFrame(rows)`.
+    """Every metric of one case's masks: one row per class and metric, ready for
+    `pandas.DataFrame(rows)`.
 
-    `prediction` and `reference` are integer masks of one shape (*spatial), 0 is background. Distances are in
-    mm when `spacing_mm` gives the voxel's size per axis, else in pixels; the row's `unit` says which. An empty
-    mask never raises: `docs/decisions/empty-masks.md` states each metric's value, `status` what was empty.
-    Raises `DataError` when the shapes differ, a mask is no integer array or the spacing does not fit.
+    `prediction` and `reference` are integer masks of one shape (*spatial), 0 is background.
+    Distances are in mm when `spacing_mm` gives the voxel's size per axis, else in pixels; the row's
+    `unit` says which. An empty mask never raises: `docs/decisions/empty-masks.md` states each
+    metric's value, `status` what was empty. Raises `DataError` when the shapes differ, a mask is no
+    integer array or the spacing does not fit.
 
     >>> score_case([[0, 1, 1]], [[0, 0, 1]], classes=[1])[0]
     {'class': 1, 'metric': 'dice', 'value': 0.6666666666666666, 'unit': '1', 'status': 'ok'}
@@ -47,10 +53,11 @@ def score_masks(
     metrics: Sequence[str],
     region: NDArray[Any] | None = None,
 ) -> list[ScoreRow]:
-    """The rows of one case as in `score_case`, for the named metrics of masks and any unit of `spacing`.
+    """The rows of one case as in `score_case`, for the named metrics of masks and any unit of
+    `spacing`.
 
-    Where `region` (*spatial) is given, for example a field of view, voxels outside it are background in both
-    masks.
+    Where `region` (*spatial) is given, for example a field of view, voxels outside it are
+    background in both masks.
     """
     _refuse_misfits(prediction, reference, spacing, region)
     _refuse_unknown(metrics, MASK_METRICS, "metric of masks")
@@ -96,7 +103,10 @@ def _refuse_unknown(names: Sequence[str], known: Collection[str], kind: str) -> 
 
 
 def _refuse_misfits(
-    prediction: NDArray[Any], reference: NDArray[Any], spacing: Sequence[float], region: NDArray[Any] | None
+    prediction: NDArray[Any],
+    reference: NDArray[Any],
+    spacing: Sequence[float],
+    region: NDArray[Any] | None,
 ) -> None:
     if prediction.shape != reference.shape:
         raise DataError(
@@ -104,7 +114,10 @@ def _refuse_misfits(
             "both must lie on one grid: resample the prediction to the reference"
         )
     if region is not None and region.shape != reference.shape:
-        raise DataError(f"the region has shape {region.shape}, the masks have {reference.shape}; all must be equal")
+        raise DataError(
+            f"the region has shape {region.shape}, the masks have {reference.shape}; all must be "
+            "equal"
+        )
     for word, mask in (("prediction", prediction), ("reference", reference)):
         if mask.dtype.kind not in "iub":
             raise DataError(

@@ -10,17 +10,23 @@ from typing import IO
 
 from attnbench.errors import DataError, listed
 from attnbench.files import whole_file
-from attnbench.layout import Run
 from attnbench.scoring.definitions import SCORE_COLUMNS
-from attnbench.study import Study
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
 
 
 def gather_scores(study: Study) -> tuple[Run, ...]:
-    """Join the `scores.csv` of all finished runs into the study's one table; return the runs that are missing."""
+    """Join the `scores.csv` of all finished runs into the study's one table; return the runs
+    that are missing.
+    """
     layout = study.layout
-    return join_scores(layout.scores, SCORE_COLUMNS, ((run, layout.run(run) / "scores.csv") for run in study.runs()))
+    return join_scores(
+        layout.scores,
+        SCORE_COLUMNS,
+        ((run, layout.run(run) / "scores.csv") for run in study.runs()),
+    )
 
 
 def join_scores(
@@ -29,11 +35,12 @@ def join_scores(
     files: Iterable[tuple[Run, Path]],
     added: Mapping[str, Callable[[Run], object]] | None = None,
 ) -> tuple[Run, ...]:
-    """Join the runs' files of scores, whose header is `columns`, into `table`; return the runs that are missing.
+    """Join the runs' files of scores, whose header is `columns`, into `table`; return the runs that
+    are missing.
 
-    Files are copied byte for byte in their order, every row with the columns `added` at its end, so memory does not
-    grow with the study. Missing runs are named in the log. Raises `DataError` when no run is finished or a file has
-    other columns.
+    Files are copied byte for byte in their order, every row with the columns `added` at its end,
+    so memory does not grow with the study. Missing runs are named in the log. Raises `DataError`
+    when no run is finished or a file has other columns.
     """
     missing: list[Run] = []
     finished = 0
@@ -44,13 +51,18 @@ def join_scores(
             try:
                 with path.open("rb") as scores:
                     _refuse_other_columns(scores, columns)
-                    _append(scores, joined, "".join(f",{value(run)}" for value in names.values()).encode())
+                    _append(
+                        scores,
+                        joined,
+                        "".join(f",{value(run)}" for value in names.values()).encode(),
+                    )
                 finished += 1
             except FileNotFoundError:
                 missing.append(run)
         if not finished:
             raise DataError(
-                f"{table.name}: none of the {len(missing)} runs has scores; the first would be {missing[0]}"
+                f"{table.name}: none of the {len(missing)} runs has scores; the first would be "
+                f"{missing[0]}"
             )
     if missing:
         log.warning(
@@ -67,7 +79,10 @@ def join_scores(
 def _refuse_other_columns(scores: IO[bytes], columns: Sequence[str]) -> None:
     found = scores.readline().decode(errors="replace").strip()
     if found != ",".join(columns):
-        raise DataError(f"{scores.name}: has columns {found!r}, expected {','.join(columns)!r}; score the run again")
+        raise DataError(
+            f"{scores.name}: has columns {found!r}, expected {','.join(columns)!r}; score the run "
+            "again"
+        )
 
 
 def _append(scores: IO[bytes], joined: IO[bytes], end: bytes) -> None:

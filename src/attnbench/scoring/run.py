@@ -15,21 +15,23 @@ from attnbench.data.folds import load_folds
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, listed
 from attnbench.files import write_csv
-from attnbench.layout import Run
 from attnbench.scoring.calibration import calibration_rows, read_calibration
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import MASK_METRICS, SCORE_COLUMNS
-from attnbench.study import Study
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
 
 
 def score_run(study: Study, run: Run) -> None:
-    """Score a run's `predictions.npz`, and `calibration.csv` for `ece`, and write `scores.csv` beside them.
+    """Score a run's `predictions.npz`, and `calibration.csv` for `ece`, and write `scores.csv`
+    beside them.
 
-    One row per test case, class and metric of the study, with `SCORE_COLUMNS`. Where the dataset has a field of
-    view, voxels outside it do not count. Raises `DataError` when the predictions are missing, are not exactly
-    those of the fold's test cases, or lie on another grid than the reference.
+    One row per test case, class and metric of the study, with `SCORE_COLUMNS`. Where the dataset
+    has a field of view, voxels outside it do not count. Raises `DataError` when the predictions
+    are missing, are not exactly those of the fold's test cases, or lie on another grid than the
+    reference.
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     tested = load_folds(study.layout.folds(run.dataset), store).fold(run.fold).test
@@ -40,7 +42,11 @@ def score_run(study: Study, run: Run) -> None:
     with np.load(path) as predictions:
         _refuse_other_cases(path, predictions.files, tested)
         try:
-            rows = [row for case in tested for row in _case_rows(study, run, store, case, predictions[case], bins)]
+            rows = [
+                row
+                for case in tested
+                for row in _case_rows(study, run, store, case, predictions[case], bins)
+            ]
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
@@ -61,12 +67,18 @@ def case_scores(
     bins: pd.DataFrame | None,
     classes: Collection[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of one prediction (*original_shape) of a case of `store`: case, group, class, metric, value, ...
+    """The rows of one prediction (*original_shape) of a case of `store`: case, group, class,
+    metric, value, ...
 
-    `bins` are the case's rows of `calibration.csv`; without them metrics of probabilities are left out. `classes` are
-    those to score, all of the dataset by default. Voxels outside the field of view do not count.
+    `bins` are the case's rows of `calibration.csv`; without them metrics of probabilities are
+    left out. `classes` are those to score, all of the dataset by default. Voxels outside the
+    field of view do not count.
     """
-    reference, fov, numbers = store.reference(index), store.fov(index), tuple(classes or store.info.classes)
+    reference, fov, numbers = (
+        store.reference(index),
+        store.fov(index),
+        tuple(classes or store.info.classes),
+    )
     spacing, unit = store.original_spacing(index), store.info.spacing_unit
     of_masks = [name for name in metrics if name in MASK_METRICS]
     origin = {key: store.cases[key].iloc[index] for key in ("case", "group")}
@@ -80,7 +92,12 @@ def case_scores(
 
 
 def _case_rows(
-    study: Study, run: Run, store: CaseStore, case: str, prediction: NDArray[Any], bins: pd.DataFrame | None
+    study: Study,
+    run: Run,
+    store: CaseStore,
+    case: str,
+    prediction: NDArray[Any],
+    bins: pd.DataFrame | None,
 ) -> list[dict[str, Any]]:
     own = None if bins is None else bins[bins["case"] == case]
     rows = case_scores(store, store.index(case), prediction, study.metrics, own)
@@ -92,7 +109,8 @@ def _refuse_other_cases(path: Path, found: Collection[str], tested: Collection[s
     if absent or extra:
         raise DataError(
             f"{path}: not the predictions of this fold's {len(tested)} test cases: "
-            f"{len(absent)} missing ({listed(absent)}), {len(extra)} not tested here ({listed(extra)}); "
+            f"{len(absent)} missing ({listed(absent)}), {len(extra)} not tested here "
+            f"({listed(extra)}); "
             "predict the run again"
         )
 

@@ -1,4 +1,6 @@
-"""Metrics of shape rather than of voxels: centrelines of thin structures, and lesions counted as components."""
+"""Metrics of shape rather than of voxels: centrelines of thin structures, and lesions counted as
+components.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from attnbench.scoring.surface import Mask
 def centreline_dice(prediction: Mask, reference: Mask) -> float:
     """clDice of two masks (*spatial), 2-D or 3-D, each with a voxel: 0 to 1.
 
-    The harmonic mean of the share of the prediction's skeleton inside the reference and the share of the
-    reference's inside the prediction (Shit et al., clDice, CVPR 2021).
+    The harmonic mean of the share of the prediction's skeleton inside the reference and the
+    share of the reference's inside the prediction (Shit et al., clDice, CVPR 2021).
     """
     of_prediction, of_reference = skeleton(prediction), skeleton(reference)
     precise = np.count_nonzero(of_prediction & reference) / np.count_nonzero(of_prediction)
@@ -21,10 +23,11 @@ def centreline_dice(prediction: Mask, reference: Mask) -> float:
 
 
 def skeleton(mask: Mask) -> Mask:
-    """Skeleton of a mask (*spatial) by scikit-image: Zhang and Suen (1984) in 2-D, Lee et al. (1994) in 3-D.
+    """Skeleton of a mask (*spatial) by scikit-image: Zhang and Suen (1984) in 2-D, Lee et al.
+    (1994) in 3-D.
 
-    A component that thinning erases completely, as it does with a block of 2 x 2 x 2, keeps all its voxels. The
-    margin keeps a volume one voxel thick from being thinned as a picture.
+    A component that thinning erases completely, as it does with a block of 2 x 2 x 2, keeps all
+    its voxels. The margin keeps a volume one voxel thick from being thinned as a picture.
     """
     from skimage.morphology import skeletonize
 
@@ -36,10 +39,11 @@ def skeleton(mask: Mask) -> Mask:
 
 
 def lesion_f1(prediction: Mask, reference: Mask) -> float:
-    """F1 over connected components (diagonal neighbours connect) of two masks (*spatial), each with a voxel.
+    """F1 over connected components (diagonal neighbours connect) of two masks (*spatial), each with
+    a voxel.
 
-    A reference component is found when the prediction has at least one of its voxels; a predicted component is
-    right when it has at least one voxel of the reference. 0 to 1.
+    A reference component is found when the prediction has at least one of its voxels; a
+    predicted component is right when it has at least one voxel of the reference. 0 to 1.
     """
     return harmonic_mean(_touched(prediction, reference), _touched(reference, prediction))
 

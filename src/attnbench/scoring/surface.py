@@ -1,8 +1,9 @@
 """Surface distances between two masks: medpy's values bit for bit, at a fraction of the cost.
 
-medpy computes two distance transforms of the whole image for every metric. Here both masks are cropped to the
-box that holds them, each direction is computed once for all metrics, and distances are only formed at surface
-voxels. Nothing outside the box is part of a surface, so no value changes.
+medpy computes two distance transforms of the whole image for every metric. Here both masks are
+cropped to the box that holds them, each direction is computed once for all metrics, and
+distances are only formed at surface voxels. Nothing outside the box is part of a surface, so no
+value changes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ _LEAF = 64
 
 
 def union_box(first: Mask, second: Mask) -> tuple[slice, ...]:
-    """The smallest box that holds every voxel of two masks of one shape; at least one mask has a voxel."""
+    """The smallest box that holds every voxel of two masks of one shape; at least one mask has a
+    voxel.
+    """
     box = []
     union = first | second
     for axis in range(union.ndim):
@@ -46,23 +49,29 @@ def surface(mask: Mask) -> Mask:
     return mask & ~inner
 
 
-def surface_distances(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> tuple[Distances, Distances]:
+def surface_distances(
+    prediction: Mask, reference: Mask, spacing: Sequence[float]
+) -> tuple[Distances, Distances]:
     """Distances between the surfaces of two masks, in the unit of `spacing`.
 
-    Both masks are (*spatial) and have a voxel; `spacing` has one positive number per axis. Returns the distance
-    of every surface voxel of the prediction to the nearest of the reference, then the other direction, each in
-    array order.
+    Both masks are (*spatial) and have a voxel; `spacing` has one positive number per axis.
+    Returns the distance of every surface voxel of the prediction to the nearest of the
+    reference, then the other direction, each in array order.
     """
     surfaces = surface(prediction), surface(reference)
     if all(side == 1 for side in spacing):
         first, second = (np.pad(voxels, _REACH) for voxels in surfaces)
         there, here = np.flatnonzero(second), np.flatnonzero(first)
-        return np.sqrt(_squares_in_pixels(here, second, there)), np.sqrt(_squares_in_pixels(there, first, here))
+        return np.sqrt(_squares_in_pixels(here, second, there)), np.sqrt(
+            _squares_in_pixels(there, first, here)
+        )
     return _to_nearest(*surfaces, spacing), _to_nearest(*surfaces[::-1], spacing)
 
 
 def _to_nearest(voxels: Mask, targets: Mask, spacing: Sequence[float]) -> Distances:
-    nearest = distance_transform_edt(~targets, sampling=spacing, return_distances=False, return_indices=True)
+    nearest = distance_transform_edt(
+        ~targets, sampling=spacing, return_distances=False, return_indices=True
+    )
     offsets = (nearest[:, voxels] - np.stack(voxels.nonzero())).astype(np.float64)
     offsets *= np.asarray(spacing, dtype=np.float64)[:, None]
     np.multiply(offsets, offsets, offsets)
@@ -70,11 +79,12 @@ def _to_nearest(voxels: Mask, targets: Mask, spacing: Sequence[float]) -> Distan
 
 
 def _squares_in_pixels(places: Places, targets: Mask, there: Places) -> Distances:
-    """Squared distance of every place to the nearest target, in pixels: whole numbers, so every way to them is exact.
+    """Squared distance of every place to the nearest target, in pixels: whole numbers, so every way
+    to them is exact.
 
-    `places` (n,) are flat indices into `targets`, whose `_REACH` outermost voxels are False; `there` are those of the
-    targets. Most surfaces lie a few pixels apart: they are looked up ring by ring, and only what is left is searched
-    in a tree.
+    `places` (n,) are flat indices into `targets`, whose `_REACH` outermost voxels are False;
+    `there` are those of the targets. Most surfaces lie a few pixels apart: they are looked up
+    ring by ring, and only what is left is searched in a tree.
     """
     strides = np.cumprod((1, *targets.shape[:0:-1]))[::-1]
     flat, squares = targets.ravel(), np.zeros(places.size)
@@ -85,7 +95,9 @@ def _squares_in_pixels(places: Places, targets: Mask, there: Places) -> Distance
         left = left[~found]
         if not left.size:
             return squares
-    given, corners = (np.stack(np.unravel_index(part, targets.shape), axis=1) for part in (places[left], there))
+    given, corners = (
+        np.stack(np.unravel_index(part, targets.shape), axis=1) for part in (places[left], there)
+    )
     tree = KDTree(corners, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
     away = corners[tree.query(given)[1]] - given
     squares[left] = (away * away).sum(axis=1)
@@ -95,6 +107,10 @@ def _squares_in_pixels(places: Places, targets: Mask, there: Places) -> Distance
 @cache
 def _rings(ndim: int) -> list[tuple[int, NDArray[np.int64]]]:
     """Offsets (n, ndim) by squared length, up to `_REACH` pixels long, the shortest first."""
-    cube = np.stack(np.meshgrid(*[np.arange(-_REACH, _REACH + 1)] * ndim), axis=-1).reshape(-1, ndim)
+    cube = np.stack(np.meshgrid(*[np.arange(-_REACH, _REACH + 1)] * ndim), axis=-1).reshape(
+        -1, ndim
+    )
     length = (cube * cube).sum(axis=1)
-    return [(int(square), cube[length == square]) for square in np.unique(length) if square <= _REACH**2]
+    return [
+        (int(square), cube[length == square]) for square in np.unique(length) if square <= _REACH**2
+    ]

@@ -1,1 +1,3 @@
-"""Models beside their own test folds: on other datasets, on images made worse, trained on fewer groups."""
+"""Models beside their own test folds: on other datasets, on corrupted images, trained on fewer
+groups.
+"""

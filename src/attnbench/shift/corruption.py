@@ -1,4 +1,4 @@
-"""Models on the test images of their fold, made worse in steps."""
+"""Models on the test images of their fold, corrupted in steps."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.corrupt import LEVELS, corrupt
 from attnbench.data.resample import resample_mask
 from attnbench.data.store import CaseStore
 from attnbench.files import write_rows
-from attnbench.inference import Trained, trained_network
-from attnbench.layout import Run
+from attnbench.inference.trained import Trained, trained_network
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.run import origin_of
+from attnbench.shift.corrupt import LEVELS, corrupt
 from attnbench.shift.scores import score_images
-from attnbench.study import Study
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
 
@@ -28,32 +28,55 @@ CORRUPTED_COLUMNS = (*SCORE_COLUMNS, "corruption", "level")
 
 
 def score_corrupted(study: Study, run: Run) -> None:
-    """Score a run on its test cases, made worse by every corruption of the study at every level; write `corrupted.csv`.
+    """Score a run on its test cases, corrupted by every corruption of the study at every level;
+    write `corrupted.csv`.
 
-    `CORRUPTED_COLUMNS`: those of scores, then kind and level (1 to 5; level 0 is `scores.csv`). Images are made worse
-    as they are shown and nothing but the scores is kept.
+    `CORRUPTED_COLUMNS`: those of scores, then kind and level (1 to 5; level 0 is `scores.csv`).
+    Images are corrupted as they are shown and nothing but the scores is kept.
     """
     with trained_network(study, run) as trained:
-        write_rows(study.layout.run(run) / "corrupted.csv", CORRUPTED_COLUMNS, _corrupted(study, run, trained))
+        write_rows(
+            study.layout.run(run) / "corrupted.csv",
+            CORRUPTED_COLUMNS,
+            _corrupted(study, run, trained),
+        )
 
 
 def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, Any]]:
-    store, classes = trained.inputs.store, {number: number for number in trained.inputs.store.info.classes}
+    store, classes = (
+        trained.inputs.store,
+        {number: number for number in trained.inputs.store.info.classes},
+    )
     cases = [store.index(case) for case in trained.inputs.fold.test]
     shown = list(itertools.product(cases, study.corruptions, LEVELS))
     images = (corrupted_image(store, index, kind, level) for index, kind, level in shown)
-    scored = score_images(trained, store, [index for index, _, _ in shown], images, classes, study.metrics)
+    scored = score_images(
+        trained, store, [index for index, _, _ in shown], images, classes, study.metrics
+    )
     for (_, kind, level), rows in zip(shown, scored, strict=True):
         yield from (origin_of(run) | row | {"corruption": kind, "level": level} for row in rows)
-    log.info("%s: scored on %d cases at %d levels of %s", run, len(cases), len(LEVELS), ", ".join(study.corruptions))
+    log.info(
+        "%s: scored on %d cases at %d levels of %s",
+        run,
+        len(cases),
+        len(LEVELS),
+        ", ".join(study.corruptions),
+    )
 
 
 def corrupted_image(store: CaseStore, index: int, kind: str, level: int) -> NDArray[np.float32]:
-    """The prepared image (C, *shape) of a case made worse, zero outside its field of view as before.
+    """The prepared image (C, *shape) of a case corrupted, zero outside its field of view as
+    before.
 
     The randomness is that of the case alone: every model, fold and level sees the same pattern.
     """
-    digest = hashlib.sha256(f"{store.info.name} {store.cases['case'].iloc[index]}".encode()).digest()
+    digest = hashlib.sha256(
+        f"{store.info.name} {store.cases['case'].iloc[index]}".encode()
+    ).digest()
     image = corrupt(store.image(index), kind, level, int.from_bytes(digest[:4]))
     fov = store.fov(index)
-    return image if fov is None else image * (resample_mask(fov.view(np.uint8), store.shape(index)) > 0)
+    return (
+        image
+        if fov is None
+        else image * (resample_mask(fov.view(np.uint8), store.shape(index)) > 0)
+    )

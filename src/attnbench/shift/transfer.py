@@ -9,13 +9,13 @@ from typing import Any
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import write_rows
-from attnbench.inference import Trained, trained_network
-from attnbench.layout import Run
+from attnbench.inference.trained import Trained, trained_network
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.run import origin_of
 from attnbench.shift.scores import score_images
-from attnbench.shift_part import TransferPart
-from attnbench.study import Study
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
+from attnbench.study.shift import TransferSettings
 
 log = logging.getLogger(__name__)
 
@@ -23,26 +23,37 @@ TRANSFER_COLUMNS = (SCORE_COLUMNS[0], "test", *SCORE_COLUMNS[1:])
 
 
 def score_transfer(study: Study, run: Run) -> None:
-    """Score a run on every case of the datasets that the study transfers its dataset to; write `transfer.csv`.
+    """Score a run on every case of the datasets that the study transfers its dataset to; write
+    `transfer.csv`.
 
-    `TRANSFER_COLUMNS`: those of scores, `test` being the set scored on; cases, groups and classes are those of `test`,
-    on their own grid and inside their field of view. Raises `DataError` when the two sets are normalised differently.
+    `TRANSFER_COLUMNS`: those of scores, `test` being the set scored on; cases, groups and
+    classes are those of `test`, on their own grid and inside their field of view. Raises
+    `DataError` when the two sets are normalised differently.
     """
     with trained_network(study, run) as trained:
-        rows = (row for part in study.transfers_of(run.dataset) for row in _transferred(study, run, trained, part))
+        rows = (
+            row
+            for part in study.transfers_of(run.dataset)
+            for row in _transferred(study, run, trained, part)
+        )
         write_rows(study.layout.run(run) / "transfer.csv", TRANSFER_COLUMNS, rows)
 
 
-def _transferred(study: Study, run: Run, trained: Trained, part: TransferPart) -> Iterator[dict[str, Any]]:
+def _transferred(
+    study: Study, run: Run, trained: Trained, part: TransferSettings
+) -> Iterator[dict[str, Any]]:
     own, store = trained.inputs.store, CaseStore.open(study.layout.prepared(part.test))
     if own.info.normalisation != store.info.normalisation:
         raise DataError(
-            f"{part.test}: prepared with another normalisation than {part.train}: {store.info.normalisation!r} instead "
+            f"{part.test}: prepared with another normalisation than {part.train}: "
+            f"{store.info.normalisation!r} instead "
             f"of {own.info.normalisation!r}; prepare both again"
         )
     indices = range(len(store))
     classes = part.mapped(own.info.classes, store.info.classes)
     origin = origin_of(run) | {"test": part.test}
-    for rows in score_images(trained, store, indices, map(store.image, indices), classes, study.metrics):
+    for rows in score_images(
+        trained, store, indices, map(store.image, indices), classes, study.metrics
+    ):
         yield from (origin | row for row in rows)
     log.info("%s: scored on %d cases of %s", run, len(store), part.test)

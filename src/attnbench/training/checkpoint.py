@@ -17,7 +17,9 @@ from attnbench.files import whole_file
 
 def hash_of(content: Any) -> str:
     """SHA-256 of plain data in canonical JSON."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()
 
 
 def hash_of_weights(network: nn.Module) -> str:
@@ -25,7 +27,9 @@ def hash_of_weights(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in network.state_dict().items():
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(
+            value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()
 
 
@@ -37,7 +41,9 @@ def save_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> N
 
 
 def load_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> None:
-    """Load weights into `network`; `CheckpointError` if the file is damaged or belongs to another recipe or data."""
+    """Load weights into `network`; `CheckpointError` if the file is damaged or belongs to
+    another recipe or data.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = content["hashes"]
@@ -48,7 +54,8 @@ def load_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> N
     for name, expected in hashes.items():
         if found.get(name) != expected:
             raise CheckpointError(
-                f"{path}: trained with another {name} (found {found.get(name)}, now {expected}); train this run again"
+                f"{path}: trained with another {name} (found {found.get(name)}, now {expected}); "
+                "train this run again"
             )
     try:
         network.load_state_dict(content["weights"])

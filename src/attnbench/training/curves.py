@@ -17,25 +17,36 @@ _CASTAGNOLI = 0x82F63B78
 
 @contextmanager
 def live_curves(path: Path) -> Iterator[Callable[[Mapping[str, float]], None]]:
-    """Begin the event file at `path` anew and yield what adds a row of the history to it; every row is there at once.
+    """Begin the event file at `path` anew and yield what adds a row of the history to it; every row
+    is there at once.
 
-    A row has `step`; each of its other numbers becomes a point of the curve of that name, NaN none. Nothing is needed
-    to write it: the file is TensorFlow's record format with the protocol buffers `Event` and `Summary` inside.
+    A row has `step`; each of its other numbers becomes a point of the curve of that name, NaN
+    none. Nothing is needed to write it: the file is TensorFlow's record format with the protocol
+    buffers `Event` and `Summary` inside.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb", buffering=0) as stream:
         _append(stream, _event(_text(3, b"brain.Event:2")))
 
         def show(row: Mapping[str, float]) -> None:
-            values = {name: value for name, value in row.items() if name != "step" and not math.isnan(value)}
-            points = b"".join(_text(1, _text(1, name.encode()) + _float(2, value)) for name, value in values.items())
+            values = {
+                name: value
+                for name, value in row.items()
+                if name != "step" and not math.isnan(value)
+            }
+            points = b"".join(
+                _text(1, _text(1, name.encode()) + _float(2, value))
+                for name, value in values.items()
+            )
             _append(stream, _event(b"\x10" + _varint(int(row["step"])) + _text(5, points)))
 
         yield show
 
 
 def _event(content: bytes) -> bytes:
-    """An `Event` of now: field 1 is the wall time; `content` has the step (2) and the version (3) or points (5)."""
+    """An `Event` of now: field 1 is the wall time; `content` has the step (2) and the version
+    (3) or points (5).
+    """
     return b"\x09" + struct.pack("<d", time.time()) + content
 
 

@@ -15,14 +15,20 @@ from pathlib import Path
 import torch
 
 from attnbench.errors import AttnBenchError
-from attnbench.study import ComputePart
+from attnbench.study.settings import ComputeSettings
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # options of mallopt(3)
 
 
 def choose_kind(device: str) -> str:
-    """`cuda`, `mps` or `cpu`; `auto` takes the first that is there. A device that is asked for and absent raises."""
-    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    """`cuda`, `mps` or `cpu`; `auto` takes the first that is there. A device that is asked for
+    and absent raises.
+    """
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if device == "auto":
         return next(kind for kind, there in present.items() if there)
     if not present[device]:
@@ -38,9 +44,11 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def memory_format(ndim: int, device: torch.device) -> torch.memory_format:
-    """How a network of `ndim` axes lies in memory while it trains: channels last where convolutions are faster so.
+    """How a network of `ndim` axes lies in memory while it trains: channels last where convolutions
+    are faster so.
 
-    On the CPU they are not: oneDNN blocks the channels itself, and norms want them apart (docs/performance.md).
+    On the CPU they are not: oneDNN blocks the channels itself, and norms want them apart
+    (docs/performance.md).
     """
     if device.type != "cuda":
         return torch.contiguous_format
@@ -48,15 +56,17 @@ def memory_format(ndim: int, device: torch.device) -> torch.memory_format:
 
 
 @contextmanager
-def claim_device(compute: ComputePart) -> Iterator[torch.device]:
+def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     """Yield the device of this run and set up torch for it.
 
-    Every visible GPU has `runs_per_gpu` places, each a file lock that ends with the process; a run waits until one is
-    free. On the CPU every operation is deterministic, and memory that tensors leave is kept for the next ones.
+    Every visible GPU has `runs_per_gpu` places, each a file lock that ends with the process; a
+    run waits until one is free. On the CPU every operation is deterministic, and memory that
+    tensors leave is kept for the next ones.
     """
     torch.set_num_threads(compute.threads)
     kind = choose_kind(compute.device)
-    # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes as long as torch.
+    # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes
+    # as long as torch.
     torch.set_deterministic_debug_mode("error" if kind == "cpu" else "default")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid
     if kind != "cuda":
@@ -74,7 +84,9 @@ def claim_device(compute: ComputePart) -> Iterator[torch.device]:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep what tensors free; by default it gives back large blocks, and every page is zeroed anew."""
+    """Tell glibc to keep what tensors free; by default it gives back large blocks, and every
+    page is zeroed anew.
+    """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if set_option:
         for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 2**26)):
@@ -88,7 +100,9 @@ def _wait_for_place(runs_per_gpu: int) -> tuple[int, int]:
         for place in range(runs_per_gpu):
             for gpu in range(torch.cuda.device_count()):
                 name = visible[gpu] if gpu < len(visible) and visible[gpu] else str(gpu)
-                path = Path(tempfile.gettempdir()) / f"attnbench-{os.getuid()}-gpu{name}-{place}.lock"
+                path = (
+                    Path(tempfile.gettempdir()) / f"attnbench-{os.getuid()}-gpu{name}-{place}.lock"
+                )
                 lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

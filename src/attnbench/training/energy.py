@@ -10,10 +10,11 @@ log = logging.getLogger("attnbench")
 
 
 def energy_used(device: torch.device) -> float | None:
-    """Joules that an NVIDIA GPU has used since its driver was loaded, by all its processes; None without a counter.
+    """Joules that an NVIDIA GPU has used since its driver was loaded, by all its processes; None
+    without a counter.
 
-    Two readings and their difference measure what lies between. NVML (nvidia-ml-py, the extra `energy`) reads it, on
-    GPUs since Volta.
+    Two readings and their difference measure what lies between. NVML (nvidia-ml-py, the extra
+    `energy`) reads it, on GPUs since Volta.
     """
     if device.type != "cuda":
         return None
@@ -24,7 +25,9 @@ def energy_used(device: torch.device) -> float | None:
         return None
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        handle = pynvml.nvmlDeviceGetHandleByUUID(
+            f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+        )
         return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
     except pynvml.NVMLError as error:
         log.info("energy is not measured: %s", error)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.errors import AttnBenchError
-from attnbench.study import TrainingPart
+from attnbench.study.settings import TrainingSettings
 from attnbench.training.loss import losses_of, pooled_dice
 from attnbench.training.optimiser import make_optimiser
 
@@ -31,18 +31,22 @@ def train(
     network: nn.Module,
     batches: Iterable[Batch],
     validation: Sequence[Batch],
-    part: TrainingPart,
+    part: TrainingSettings,
     steps: int,
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> Iterator[dict[str, float]]:
-    """Train in place for `steps` steps; yield a row of HISTORY every fifth of `validate_every` and at the end.
+    """Train in place for `steps` steps; yield a row of HISTORY every fifth of `validate_every` and
+    at the end.
 
-    The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without a validation pass.
-    The learning rate falls as (1 - step / steps) ** power. Raises `AttnBenchError` when the loss is not finite.
+    The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without
+    a validation pass. The learning rate falls as (1 - step / steps) ** power. Raises
+    `AttnBenchError` when the loss is not finite.
     """
     optimiser = make_optimiser(network, part, device)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: (1 - step / steps) ** part.power)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: (1 - step / steps) ** part.power
+    )
     row_every = max(1, part.validate_every // 5)
     network.train()
     sums, since, started = torch.zeros(2, device=device), 0, time.perf_counter()
@@ -57,7 +61,8 @@ def train(
         dice, cross_entropy = (sums / since).tolist()
         if not torch.isfinite(sums).all():
             raise AttnBenchError(
-                f"the loss is not finite at step {step} (Dice {dice}, cross-entropy {cross_entropy}); "
+                f"the loss is not finite at step {step} (Dice {dice}, cross-entropy "
+                f"{cross_entropy}); "
                 "lower training.learning_rate or set compute.precision: float32"
             )
         speed = since * len(images) / (time.perf_counter() - started)
@@ -68,7 +73,11 @@ def train(
 
 
 def take_step(
-    network: nn.Module, images: Tensor, masks: Tensor, optimiser: torch.optim.Optimizer, autocast: torch.dtype | None
+    network: nn.Module,
+    images: Tensor,
+    masks: Tensor,
+    optimiser: torch.optim.Optimizer,
+    autocast: torch.dtype | None,
 ) -> Tensor:
     """One optimiser step on one batch; the (Dice loss, cross-entropy) before it, on the device."""
     with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
@@ -83,11 +92,16 @@ def take_step(
 
 @torch.no_grad()
 def validation_dice(
-    network: nn.Module, validation: Sequence[Batch], device: torch.device, autocast: torch.dtype | None
+    network: nn.Module,
+    validation: Sequence[Batch],
+    device: torch.device,
+    autocast: torch.dtype | None,
 ) -> float:
-    """Mean over the foreground classes of the Dice pooled over fixed patches of the inner validation, in [0, 1].
+    """Mean over the foreground classes of the Dice pooled over fixed patches of the inner
+    validation, in [0, 1].
 
-    A class with neither reference nor prediction in any patch is left out; NaN if that is every class.
+    A class with neither reference nor prediction in any patch is left out; NaN if that is every
+    class.
     """
     network.eval()
     counts = torch.zeros(())

@@ -1,4 +1,6 @@
-"""What a model costs to run: seconds and peak memory of inference and of a training step, on the device of the runs."""
+"""What a model costs to run: seconds and peak memory of inference and of a training step, on the
+device of the runs.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,8 @@ from torch import nn
 
 from attnbench.data.store import CaseStore
 from attnbench.files import write_json
-from attnbench.layout import Run
-from attnbench.study import Study
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
@@ -26,20 +28,27 @@ log = logging.getLogger("attnbench")
 
 
 def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
-    """Time one model on random patches of the study's size, write and return the figures as in docs/files.md.
+    """Time one model on random patches of the study's size, write and return the figures as in
+    docs/files.md.
 
-    Inference of one patch and of a batch, and a training step, are timed in turn in many rounds, so that a slower
-    moment of the machine meets all three; the figure is the median, and every time is kept. The first call of each is
-    not timed: it is the one whose peak memory is read, on CUDA.
+    Inference of one patch and of a batch, and a training step, are timed in turn in many rounds,
+    so that a slower moment of the machine meets all three; the figure is the median, and every
+    time is kept. The first call of each is not timed: it is the one whose peak memory is read,
+    on CUDA.
     """
     store = CaseStore.open(study.layout.prepared(dataset))
     ndim, channels, classes = store.info.ndim, store.info.channels, len(store.info.classes) + 1
     batch, patch = study.dataset(dataset).batch or study.training.batch, study.patch(dataset, ndim)
     with claim_device(study.compute) as device:
-        autocast, layout = autocast_type(study.compute.precision, device), memory_format(ndim, device)
+        autocast, layout = (
+            autocast_type(study.compute.precision, device),
+            memory_format(ndim, device),
+        )
         network = network_for(study, Run(dataset, model, 0, study.seeds[0]), store)
         network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        images = torch.randn(batch, channels, *patch, device=device).contiguous(memory_format=layout)
+        images = torch.randn(batch, channels, *patch, device=device).contiguous(
+            memory_format=layout
+        )
         masks = torch.randint(classes, (batch, *patch), device=device)
         optimiser = make_optimiser(network, study.training, device)
         works: dict[str, Work] = {
@@ -69,7 +78,9 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 
 def time_in_turn(works: Mapping[str, Work], device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every call of every work, one call of each per round: at least 3 rounds, at most 50 or 0.6 seconds."""
+    """Seconds of every call of every work, one call of each per round: at least 3 rounds, at
+    most 50 or 0.6 seconds.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     ends = time.perf_counter() + SECONDS
     for done in range(MOST):
@@ -84,7 +95,10 @@ def time_in_turn(works: Mapping[str, Work], device: torch.device) -> dict[str, l
 
 def _infer(network: nn.Module, images: torch.Tensor, autocast: torch.dtype | None) -> None:
     network.eval()
-    with torch.no_grad(), torch.autocast(images.device.type, autocast, enabled=autocast is not None):
+    with (
+        torch.no_grad(),
+        torch.autocast(images.device.type, autocast, enabled=autocast is not None),
+    ):
         network(images)
 
 
@@ -98,7 +112,9 @@ def _now(device: torch.device) -> float:
 
 
 def _peak_of(work: Work, device: torch.device) -> int | None:
-    """Largest memory in bytes that tensors take during a call, weights included; None where nobody counts it."""
+    """Largest memory in bytes that tensors take during a call, weights included; None where
+    nobody counts it.
+    """
     if device.type != "cuda":
         work()
         return None
@@ -110,5 +126,6 @@ def _peak_of(work: Work, device: torch.device) -> int | None:
 def _line(facts: Mapping[str, Any]) -> str:
     return (
         f"{1000 * facts['latency_seconds']:.3g} ms for one image, batch of {facts['batch']}: "
-        f"{facts['inference_images_per_second']:.3g} images/s, training {facts['step_images_per_second']:.3g} images/s"
+        f"{facts['inference_images_per_second']:.3g} images/s, training "
+        f"{facts['step_images_per_second']:.3g} images/s"
     )

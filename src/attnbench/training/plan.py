@@ -1,4 +1,6 @@
-"""All randomness of the training patches, drawn before the first step: the same numbers for every model of a study."""
+"""All randomness of the training patches, drawn before the first step: the same numbers for
+every model of a study.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attnbench.data.store import CaseStore
-from attnbench.study import AugmentationPart
+from attnbench.study.settings import AugmentationSettings
 
 _LARGEST_TABLE = 20_000
 
@@ -17,9 +19,10 @@ _LARGEST_TABLE = 20_000
 class PatchPlan:
     """Parameters of N patches: what to cut out and how to change it.
 
-    `case` (N,) positions in the sampler's list of cases; `centre` (N, ndim) in voxels; `matrix` (N, ndim, ndim) maps an
-    offset in the patch to an offset in the case, both in voxels; `brightness`, `contrast` (factor), `gamma`
-    (exponent) and `noise` (standard deviation) are (N,).
+    `case` (N,) positions in the sampler's list of cases; `centre` (N, ndim) in voxels; `matrix`
+    (N, ndim, ndim) maps an offset in the patch to an offset in the case, both in voxels;
+    `brightness`, `contrast` (factor), `gamma` (exponent) and `noise` (standard deviation) are
+    (N,).
     """
 
     case: np.ndarray
@@ -35,7 +38,8 @@ class PatchPlan:
 class Foreground:
     """Where the foreground of some cases lies, as tables that can be drawn from without a loop.
 
-    `voxels` (V, ndim) lists positions; those of class k + 1 in case n are the `count[n, k]` rows from `start[n, k]`.
+    `voxels` (V, ndim) lists positions; those of class k + 1 in case n are the `count[n, k]` rows
+    from `start[n, k]`.
     """
 
     voxels: np.ndarray
@@ -43,8 +47,12 @@ class Foreground:
     count: np.ndarray
 
 
-def find_foreground(masks: Sequence[np.ndarray], classes: int, rng: np.random.Generator) -> Foreground:
-    """Positions of classes 1 to `classes` in every mask, at most 20,000 (a random sample) per case and class."""
+def find_foreground(
+    masks: Sequence[np.ndarray], classes: int, rng: np.random.Generator
+) -> Foreground:
+    """Positions of classes 1 to `classes` in every mask, at most 20,000 (a random sample) per
+    case and class.
+    """
     found, counts = [], np.zeros((len(masks), classes), dtype=np.int64)
     for number, mask in enumerate(masks):
         for index in range(classes):
@@ -60,8 +68,8 @@ def find_foreground(masks: Sequence[np.ndarray], classes: int, rng: np.random.Ge
 class Planner:
     """Draws patch plans for the given cases of a store.
 
-    `patch` is in voxels of the stored grid; `foreground` is the share of patches centred on a voxel of a class that is
-    drawn uniformly among those present in the case.
+    `patch` is in voxels of the stored grid; `foreground` is the share of patches centred on a
+    voxel of a class that is drawn uniformly among those present in the case.
     """
 
     def __init__(
@@ -70,14 +78,16 @@ class Planner:
         indices: Sequence[int],
         patch: tuple[int, ...],
         foreground: float,
-        augmentation: AugmentationPart,
+        augmentation: AugmentationSettings,
         rng: np.random.Generator,
     ) -> None:
         self.patch = np.array(patch, dtype=np.float64)
         self.share, self.augmentation, self.rng = foreground, augmentation, rng
         self.shapes = np.array([store.shape(i) for i in indices], dtype=np.float64)
         self.spacing = np.array([store.spacing(i) for i in indices], dtype=np.float64)
-        self.foreground = find_foreground([store.mask(i) for i in indices], len(store.info.classes), rng)
+        self.foreground = find_foreground(
+            [store.mask(i) for i in indices], len(store.info.classes), rng
+        )
 
     def draw(self, count: int) -> PatchPlan:
         """Parameters of the next `count` patches."""
@@ -94,7 +104,9 @@ class Planner:
         use = (pick < self.share) & present.any(axis=1)
         rank = np.floor(kind * present.sum(axis=1)).astype(np.int64)
         label = (np.cumsum(present, axis=1) == (rank + 1)[:, None]).argmax(axis=1)
-        row = self.foreground.start[case, label] + np.floor(voxel * self.foreground.count[case, label]).astype(np.int64)
+        row = self.foreground.start[case, label] + np.floor(
+            voxel * self.foreground.count[case, label]
+        ).astype(np.int64)
         centre[use] = np.clip(self.foreground.voxels[row[use]], low[use], high[use])
         middle = (self.patch - 1) / 2
         return np.ceil(centre - middle - 0.5) + middle  # unturned, a patch begins at a whole voxel

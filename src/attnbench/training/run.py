@@ -20,10 +20,10 @@ from torch import nn
 from attnbench.data.folds import Fold, fewer_groups, load_folds
 from attnbench.data.store import CaseStore
 from attnbench.files import write_json, write_rows
-from attnbench.layout import Run
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
-from attnbench.study import AugmentationPart, Study
+from attnbench.study.paths import Run
+from attnbench.study.settings import AugmentationSettings, Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
 from attnbench.training.curves import CURVES, live_curves
 from attnbench.training.device import autocast_type, claim_device, memory_format
@@ -33,7 +33,9 @@ from attnbench.training.plan import Planner
 from attnbench.training.sampler import CasePool, batches
 
 _VALIDATION_BATCHES = 4
-_NO_AUGMENTATION = AugmentationPart(rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0)
+_NO_AUGMENTATION = AugmentationSettings(
+    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
+)
 log = logging.getLogger("attnbench")
 
 
@@ -53,7 +55,9 @@ class RunInputs:
 
 
 def load_inputs(study: Study, run: Run) -> RunInputs:
-    """Prepared data and fold of a run, of its share of the training groups; refuses folds that are not of the data."""
+    """Prepared data and fold of a run, of its share of the training groups; refuses folds that
+    are not of the data.
+    """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
     fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run)[2])
@@ -71,7 +75,9 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
     torch.manual_seed(run.seed)
     info = store.info
     part, patch = study.model(run.model), study.patch(run.dataset, info.ndim)
-    return build_network(part, study.backbone, info.ndim, info.channels, len(info.classes) + 1, patch)
+    return build_network(
+        part, study.backbone, info.ndim, info.channels, len(info.classes) + 1, patch
+    )
 
 
 def train_run(study: Study, run: Run) -> None:
@@ -115,7 +121,9 @@ def train_run(study: Study, run: Run) -> None:
     log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
 
 
-def _data(study: Study, run: Run, inputs: RunInputs, steps: int, device: torch.device) -> tuple[Any, list[Batch]]:
+def _data(
+    study: Study, run: Run, inputs: RunInputs, steps: int, device: torch.device
+) -> tuple[Any, list[Batch]]:
     """Endless-order training batches, and fixed validation batches without augmentation, for a run.
 
     Both depend on dataset, fold and seed, never on the model.
@@ -129,7 +137,9 @@ def _data(study: Study, run: Run, inputs: RunInputs, steps: int, device: torch.d
     ):
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
-        planner = Planner(store, indices, inputs.patch, study.training.foreground, augmentation, rng)
+        planner = Planner(
+            store, indices, inputs.patch, study.training.foreground, augmentation, rng
+        )
         sets.append(batches(CasePool(store, indices, device), planner, length, batch, device, seed))
     return sets[0], list(sets[1])
 
@@ -139,14 +149,17 @@ def _batch(study: Study, run: Run) -> int:
 
 
 def _seeds(run: Run) -> tuple[int, ...]:
-    """Seeds of training patches, validation patches and the order of groups: the same for every model and share."""
+    """Seeds of training patches, validation patches and the order of groups: the same for every
+    model and share.
+    """
     digest = hashlib.sha256(f"{run.dataset} {run.fold} {run.seed}".encode()).digest()
     return tuple(int.from_bytes(digest[start : start + 4]) for start in (0, 4, 8))
 
 
 def _line(row: dict[str, float], steps: int) -> str:
     return (
-        f"step {row['step']:.0f}/{steps}  loss {row['loss']:.3f}  validation Dice {row['validation_dice']:.3f}  "
+        f"step {row['step']:.0f}/{steps}  loss {row['loss']:.3f}  validation Dice "
+        f"{row['validation_dice']:.3f}  "
         f"{row['images_per_second']:.0f} images/s"
     )
 
@@ -160,17 +173,22 @@ def _summary(run: Run, last: dict[str, float], facts: dict[str, Any]) -> str:
 
 def _trained(study: Study) -> str:
     """How many runs of the study have been trained, of how many."""
-    runs = [*study.runs(), *study.small_data_runs()]
+    runs = [*study.runs(), *study.data_efficiency_runs()]
     done = sum((study.layout.run(run) / "run.json").exists() for run in runs)
     return f"trained {done:>{len(str(len(runs)))}}/{len(runs)}"
 
 
 def provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
     """Versions, device, threads and precision of what is computed now."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.processor() or platform.machine()
+    )
     packages = ("attnbench", "torch", "numpy")
     return {
-        "versions": {"python": platform.python_version()} | {p: importlib.metadata.version(p) for p in packages},
+        "versions": {"python": platform.python_version()}
+        | {p: importlib.metadata.version(p) for p in packages},
         "device": f"{device.type}: {name}",
         "threads": torch.get_num_threads(),
         "precision": str(autocast or torch.float32).removeprefix("torch."),

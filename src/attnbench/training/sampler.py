@@ -1,4 +1,6 @@
-"""Patches cut, turned, scaled and mirrored by one resampling where the cases lie: on the training device."""
+"""Patches cut, turned, scaled and mirrored by one resampling where the cases lie: on the
+training device.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,14 @@ _INTENSITY = ("brightness", "contrast", "gamma", "noise")
 
 
 class Place(NamedTuple):
-    """Where N patches come from: per patch a box of its case around it, and how the patch lies in that box.
+    """Where N patches come from: per patch a box of its case around it, and how the patch lies in
+    that box.
 
-    `start` (N,) and `shape` (N, ndim) say where the case lies in the flat arrays, `low` (N, ndim) which voxel is the
-    first of the box, which may reach out of the case and has `sides` voxels per axis, the same for every patch. `shift`
-    (N, 1, ndim) and `linear` (N, ndim, ndim) map offsets from the patch's centre to coordinates of the box in [-1, 1],
-    last axis first, as `grid_sample` wants them.
+    `start` (N,) and `shape` (N, ndim) say where the case lies in the flat arrays, `low` (N,
+    ndim) which voxel is the first of the box, which may reach out of the case and has `sides`
+    voxels per axis, the same for every patch. `shift` (N, 1, ndim) and `linear` (N, ndim, ndim)
+    map offsets from the patch's centre to coordinates of the box in [-1, 1], last axis first, as
+    `grid_sample` wants them.
     """
 
     start: Tensor
@@ -41,7 +45,9 @@ class Place(NamedTuple):
         return Place(start, shape, low, shift, linear, self.sides)
 
     def voxels(self) -> tuple[Tensor, Tensor]:
-        """Index into the flat arrays of every voxel of the boxes, and whether it lies inside its case: (N, *sides)."""
+        """Index into the flat arrays of every voxel of the boxes, and whether it lies inside its
+        case: (N, *sides).
+        """
         ndim = len(self.sides)
         index, inside = torch.zeros_like(self.start), torch.ones_like(self.start, dtype=torch.bool)
         for axis, side in enumerate(self.sides):
@@ -56,21 +62,27 @@ class Place(NamedTuple):
 class CasePool:
     """The images and masks of some cases of a store, flat and of different shapes, on one device.
 
-    On the CPU the arrays are the store's memory maps themselves; on a GPU they are copied once, or kept in host memory
-    when they would take more than `share` of its free memory.
+    On the CPU the arrays are the store's memory maps themselves; on a GPU they are copied once,
+    or kept in host memory when they would take more than `share` of its free memory.
     """
 
-    def __init__(self, store: CaseStore, indices: Sequence[int], device: torch.device, share: float = 0.6) -> None:
+    def __init__(
+        self, store: CaseStore, indices: Sequence[int], device: torch.device, share: float = 0.6
+    ) -> None:
         images = _read_only(store.images).view(-1, store.info.channels)
         masks = _read_only(store.masks)
-        self.device = device if _fits(images.nbytes + masks.nbytes, device, share) else torch.device("cpu")
+        self.device = (
+            device if _fits(images.nbytes + masks.nbytes, device, share) else torch.device("cpu")
+        )
         self.images, self.masks = images.to(self.device), masks.to(self.device)
         self.starts = np.asarray(store.offsets)[list(indices)]
         self.shapes = np.array([store.shape(i) for i in indices])
 
     def locate(self, plan: PatchPlan, patch: Sequence[int]) -> Place:
         """The place of every patch of a plan, computed for all of them at once."""
-        reach = np.abs(plan.matrix) @ ((np.array(patch) - 1) / 2)  # from the centre to the farthest voxel, (N, ndim)
+        reach = np.abs(plan.matrix) @ (
+            (np.array(patch) - 1) / 2
+        )  # from the centre to the farthest voxel, (N, ndim)
         low = np.floor(plan.centre - reach).astype(np.int64)
         sides = (np.floor(plan.centre + reach).astype(np.int64) + 2 - low).max(axis=0)
         shift = ((plan.centre - low + 0.5) * 2 / sides - 1)[:, None, ::-1]
@@ -89,9 +101,15 @@ class CasePool:
         )
 
     def cut(self, place: Place, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Images (N, C, *patch) by linear and masks (N, *patch) by nearest interpolation; zero outside the case."""
+        """Images (N, C, *patch) by linear and masks (N, *patch) by nearest interpolation; zero
+        outside the case.
+        """
         index, inside = place.voxels()
-        images = self.images.index_select(0, index.view(-1)).view(*index.shape, -1).mul_(inside.unsqueeze(-1))
+        images = (
+            self.images.index_select(0, index.view(-1))
+            .view(*index.shape, -1)
+            .mul_(inside.unsqueeze(-1))
+        )
         masks = self.masks.index_select(0, index.view(-1)).view_as(index).float().mul_(inside)
         offsets = _patch_offsets(patch, self.device).expand(len(index), -1, -1)
         grid = torch.baddbmm(place.shift, offsets, place.linear).view(-1, *patch, len(patch))
@@ -102,12 +120,16 @@ class CasePool:
 
 def _patch_offsets(patch: Sequence[int], device: torch.device) -> Tensor:
     """Offsets of a patch's voxels from its centre, (P, ndim)."""
-    axes = [torch.arange(side, device=device, dtype=torch.float32) - (side - 1) / 2 for side in patch]
+    axes = [
+        torch.arange(side, device=device, dtype=torch.float32) - (side - 1) / 2 for side in patch
+    ]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).view(-1, len(patch))
 
 
 def _read_only(array: np.ndarray) -> Tensor:
-    """A tensor over a read-only memory map; torch warns that it could be written to, which nobody does here."""
+    """A tensor over a read-only memory map; torch warns that it could be written to, which
+    nobody does here.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
@@ -118,7 +140,8 @@ def _fits(size: int, device: torch.device, share: float) -> bool:
 
 
 def change_intensity(images: Tensor, plan: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-    """Contrast, brightness, gamma and Gaussian noise of (B, C, *patch), each patch by its own parameters (B,).
+    """Contrast, brightness, gamma and Gaussian noise of (B, C, *patch), each patch by its own
+    parameters (B,).
 
     Gamma acts on the patch's own range of values, which it keeps.
     """
@@ -137,17 +160,23 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """`steps` batches of images (batch, C, *patch) and masks (batch, *patch) on `device`.
 
-    Parameters are drawn and sent to the device in blocks, so no step waits for the host. The noise field is the only
-    thing drawn on the device; on the CPU everything is the same for the same seed.
+    Parameters are drawn and sent to the device in blocks, so no step waits for the host. The
+    noise field is the only thing drawn on the device; on the CPU everything is the same for the
+    same seed.
     """
     patch = tuple(int(side) for side in planner.patch)
     generator = torch.Generator(pool.device).manual_seed(seed)
     for block in range(math.ceil(steps / _STEPS_PER_BLOCK)):
         plan = planner.draw(batch * min(_STEPS_PER_BLOCK, steps - block * _STEPS_PER_BLOCK))
         place = pool.locate(plan, patch)
-        intensity = {name: torch.from_numpy(getattr(plan, name)).float().to(pool.device) for name in _INTENSITY}
+        intensity = {
+            name: torch.from_numpy(getattr(plan, name)).float().to(pool.device)
+            for name in _INTENSITY
+        }
         for start in range(0, len(plan.case), batch):
             now = slice(start, start + batch)
             images, masks = pool.cut(place.of(now), patch)
-            images = change_intensity(images, {name: values[now] for name, values in intensity.items()}, generator)
+            images = change_intensity(
+                images, {name: values[now] for name, values in intensity.items()}, generator
+            )
             yield images.to(device, non_blocking=True), masks.to(device, non_blocking=True)

@@ -1,8 +1,9 @@
-"""Embedded phantoms: images with an organ, lesions and vessels whose difficulty is known, generated from a seed.
+"""Embedded phantoms: images with an organ, lesions and vessels whose difficulty is known, generated
+from a seed.
 
-Classes: 1 organ (large, smooth), 2 lesion (small, in the organ, sometimes none), 3 vessel (a branching tree 2 to
-3 pixels wide that enters the organ). Cysts, glands and strands outside the organ look like them and are not annotated.
-One code makes 2-D and 3-D phantoms.
+Classes: 1 organ (large, smooth), 2 lesion (small, in the organ, sometimes none), 3 vessel (a
+branching tree 2 to 3 pixels wide that enters the organ). Cysts, glands and strands outside the
+organ look like them and are not annotated. One code makes 2-D and 3-D phantoms.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ def generate(entry: Entry) -> Iterator[RawCase]:
             yield phantom_case(settings, group, case)
 
 
-def phantom_case(settings: Settings, group: int, case: int, difficulty: Difficulty | None = None) -> RawCase:
+def phantom_case(
+    settings: Settings, group: int, case: int, difficulty: Difficulty | None = None
+) -> RawCase:
     """Case number `case` of group number `group`: the same whatever else is generated.
 
-    image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, facts blur, contrast and clutter. `difficulty`
-    replaces the case's own: the same anatomy and the same noise, easier or harder to see.
+    image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, facts blur, contrast and
+    clutter. `difficulty` replaces the case's own: the same anatomy and the same noise, easier or
+    harder to see.
     """
     body = draw_body(settings.rng(group, 0), settings)
     look = Appearance.draw(settings.rng(group, 1), settings.size)
@@ -43,4 +47,11 @@ def phantom_case(settings: Settings, group: int, case: int, difficulty: Difficul
     noise = rngs[_NOISE]
     image = render(noise, levels, difficulty.contrast, look.varied(noise))
     name = f"group{group:02d}"
-    return RawCase(f"{name}-case{case}", name, image, mask, (1.0,) * len(settings.size), facts=difficulty.facts())
+    return RawCase(
+        f"{name}-case{case}",
+        name,
+        image,
+        mask,
+        (1.0,) * len(settings.size),
+        facts=difficulty.facts(),
+    )

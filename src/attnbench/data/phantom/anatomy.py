@@ -1,4 +1,6 @@
-"""What is there: a group's organ, a case's vessels and lesions, and decoys that look like them, not annotated."""
+"""What is there: a group's organ, a case's vessels and lesions, and decoys that look like them,
+not annotated.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def draw_body(rng: np.random.Generator, settings: Settings) -> Body:
 
 
 def draw_mask(rng: np.random.Generator, body: Body, lesion_absent: float) -> NDArray[np.uint8]:
-    """The reference (*size) of one case: the group's organ a little changed, with its own vessels and lesions."""
+    """The reference (*size) of one case: the group's organ a little changed, with its own
+    vessels and lesions.
+    """
     organ = body.organ.varied(rng, 0.06)
     mask = organ.inside(body.size).astype(np.uint8)
     inside = mask > 0
@@ -82,7 +86,9 @@ def _lesion_radius(rng: np.random.Generator, body: Body) -> float:
 
 
 def draw_decoys(rng: np.random.Generator, body: Body, mask: NDArray[np.uint8]) -> list[Decoy]:
-    """The case's `DECOYS` decoys in the order in which growing clutter shows them, clear of everything annotated."""
+    """The case's `DECOYS` decoys in the order in which growing clutter shows them, clear of
+    everything annotated.
+    """
     distance = ndimage.distance_transform_edt(mask == 0)
     makers = (_cyst, _strand, _gland)
     kinds = rng.permuted(np.arange(DECOYS) % len(makers))
@@ -100,7 +106,9 @@ def _cyst(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
     """As dark against the tissue as a lesion is against the organ, and as large."""
     radius = _lesion_radius(rng, body)
     centre = _pick_beside(rng, body, distance, radius)
-    return Decoy(Blob.draw(rng, centre, radius, 0.08).inside(body.size) & (distance > _MARGIN), -1.5)
+    return Decoy(
+        Blob.draw(rng, centre, radius, 0.08).inside(body.size) & (distance > _MARGIN), -1.5
+    )
 
 
 def _strand(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
@@ -119,4 +127,6 @@ def _pick_beside(rng: np.random.Generator, body: Body, distance: Floats, gap: fl
 def _pick(rng: np.random.Generator, allowed: Mask) -> Floats:
     """A pixel drawn from those allowed; the grid's corner when none is."""
     places = np.argwhere(allowed)
-    return places[rng.integers(len(places))].astype(float) if len(places) else np.zeros(allowed.ndim)
+    return (
+        places[rng.integers(len(places))].astype(float) if len(places) else np.zeros(allowed.ndim)
+    )

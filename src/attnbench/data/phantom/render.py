@@ -1,4 +1,6 @@
-"""How it looks: tissue levels, boundary blur, texture, speckle and bias field turn an anatomy into an image."""
+"""How it looks: tissue levels, boundary blur, texture, speckle and bias field turn an anatomy
+into an image.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ LEVELS = {ORGAN: 1.0, VESSEL: 3.0, LESION: -0.5}
 class Appearance:
     """How the images of a group look.
 
-    level: background intensity in standard deviations of its noise. gain: intensity per standard deviation. grain:
-    correlation length of the texture in pixels. speckle: share of the noise variance that multiplies. bias: log of the
-    field that multiplies the image.
+    level: background intensity in standard deviations of its noise. gain: intensity per standard
+    deviation. grain: correlation length of the texture in pixels. speckle: share of the noise
+    variance that multiplies. bias: log of the field that multiplies the image.
     """
 
     level: float
@@ -39,19 +41,25 @@ class Appearance:
             gain=float(np.exp(rng.normal(0, 0.35))),
             grain=rng.uniform(0.6, 1.4),
             speckle=rng.uniform(0.3, 0.7),
-            bias=Waves.draw(rng, len(size), wavelength=1.5 * min(size), amplitude=rng.uniform(0.06, 0.16)),
+            bias=Waves.draw(
+                rng, len(size), wavelength=1.5 * min(size), amplitude=rng.uniform(0.06, 0.16)
+            ),
         )
 
     def varied(self, rng: np.random.Generator) -> Appearance:
         """The same patient on another day."""
-        level, gain, grain = np.array([self.level, self.gain, self.grain]) * np.exp(rng.normal(0, 0.03, 3))
+        level, gain, grain = np.array([self.level, self.gain, self.grain]) * np.exp(
+            rng.normal(0, 0.03, 3)
+        )
         phases = self.bias.phases + rng.normal(0, 0.3, len(self.bias.phases))
         bias = Waves(self.bias.vectors, phases, self.bias.amplitudes)
         return Appearance(level, gain, grain, self.speckle, bias)
 
 
 def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficulty) -> Floats:
-    """Noise-free level above the background (*size), in units of the contrast, blurred as by the scanner."""
+    """Noise-free level above the background (*size), in units of the contrast, blurred as by the
+    scanner.
+    """
     level = np.zeros(mask.shape)
     for place, decoy in enumerate(decoys):
         strength = np.clip(difficulty.clutter * len(decoys) - place, 0, 1)
@@ -61,7 +69,9 @@ def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficu
     return ndimage.gaussian_filter(level, difficulty.blur, mode="nearest")
 
 
-def render(rng: np.random.Generator, tissue: Floats, contrast: float, look: Appearance) -> NDArray[np.float32]:
+def render(
+    rng: np.random.Generator, tissue: Floats, contrast: float, look: Appearance
+) -> NDArray[np.float32]:
     """Image (1, *size) of `tissue`, with texture, speckle, bias field and the group's gain."""
     texture = ndimage.gaussian_filter(rng.normal(size=tissue.shape), look.grain, mode="wrap")
     texture *= np.sqrt(1 - look.speckle) / texture.std()

@@ -16,7 +16,9 @@ Range = tuple[float, float]
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """One phantom dataset: its seed, its size, and the ranges from which each case's difficulty is drawn."""
+    """One phantom dataset: its seed, its size, and the ranges from which each case's difficulty
+    is drawn.
+    """
 
     seed: int
     groups: int
@@ -29,13 +31,18 @@ class Settings:
 
     @classmethod
     def of(cls, entry: Entry) -> Settings:
-        """The settings in the reader part of a catalog entry; `CatalogError` where they do not fit."""
+        """The settings in the reader part of a catalog entry; `CatalogError` where they do not
+        fit.
+        """
         try:
             settings = cls(**entry.reader.settings)
         except ValidationError as error:
             raise CatalogError(f"{entry.name}: settings of the phantom reader: {error}") from None
         if len(settings.size) != entry.ndim:
-            raise CatalogError(f"{entry.name}: size has {len(settings.size)} values; the entry has ndim {entry.ndim}")
+            raise CatalogError(
+                f"{entry.name}: size has {len(settings.size)} values; the entry has ndim "
+                f"{entry.ndim}"
+            )
         return settings
 
     def rng(self, *key: int) -> np.random.Generator:
@@ -47,10 +54,11 @@ class Settings:
 class Difficulty:
     """The known truth about one case.
 
-    blur: standard deviation in pixels of the Gaussian that softens every boundary. contrast: difference between organ
-    and background in standard deviations of the background's noise; lesions are darker than the organ by 1.5 times,
-    vessels brighter by 2 times that. clutter: 0 to 1, the share of the decoys that show; the last of them is faint by
-    the fraction that remains.
+    blur: standard deviation in pixels of the Gaussian that softens every boundary. contrast:
+    difference between organ and background in standard deviations of the background's noise;
+    lesions are darker than the organ by 1.5 times, vessels brighter by 2 times that. clutter: 0
+    to 1, the share of the decoys that show; the last of them is faint by the fraction that
+    remains.
     """
 
     blur: float
@@ -60,7 +68,12 @@ class Difficulty:
     @classmethod
     def draw(cls, rng: np.random.Generator, settings: Settings) -> Difficulty:
         """Uniform and independent of each other over the ranges of `settings`."""
-        return cls(*(float(rng.uniform(*bounds)) for bounds in (settings.blur, settings.contrast, settings.clutter)))
+        return cls(
+            *(
+                float(rng.uniform(*bounds))
+                for bounds in (settings.blur, settings.contrast, settings.clutter)
+            )
+        )
 
     def facts(self) -> dict[str, float]:
         """As columns of `cases.csv`."""

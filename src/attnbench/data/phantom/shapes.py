@@ -1,6 +1,8 @@
-"""Smooth random geometry in any number of dimensions: waves, blobs and branching tubes on a pixel grid.
+"""Smooth random geometry in any number of dimensions: waves, blobs and branching tubes on a pixel
+grid.
 
-Lengths are in pixels, points are (ndim,) and fields are evaluated at (ndim, *spatial) pixel coordinates.
+Lengths are in pixels, points are (ndim,) and fields are evaluated at (ndim, *spatial) pixel
+coordinates.
 """
 
 from __future__ import annotations
@@ -20,18 +22,26 @@ _THINNEST = 1.0
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random function of position: a sum of plane waves; `vectors` (K, ndim) are in cycles per pixel."""
+    """A smooth random function of position: a sum of plane waves; `vectors` (K, ndim) are in
+    cycles per pixel.
+    """
 
     vectors: Floats
     phases: Floats
     amplitudes: Floats
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, ndim: int, wavelength: float, amplitude: float) -> Waves:
+    def draw(
+        cls, rng: np.random.Generator, ndim: int, wavelength: float, amplitude: float
+    ) -> Waves:
         """Six waves no shorter than `wavelength`; the sum has standard deviation `amplitude`."""
         vectors = unit(rng.normal(size=(6, ndim))) * rng.uniform(0.3, 1.0, size=(6, 1)) / wavelength
         heights = np.abs(rng.normal(size=6))
-        return cls(vectors, rng.uniform(0, 2 * np.pi, 6), heights * amplitude * np.sqrt(2 / np.sum(heights**2)))
+        return cls(
+            vectors,
+            rng.uniform(0, 2 * np.pi, 6),
+            heights * amplitude * np.sqrt(2 / np.sum(heights**2)),
+        )
 
     def __call__(self, points: Floats) -> Floats:
         """Values (*spatial) at `points` (ndim, *spatial)."""
@@ -42,7 +52,9 @@ class Waves:
 
 @dataclass(frozen=True)
 class Blob:
-    """An ellipsoid whose surface waves move in and out: its relative radius is 1 + waves(direction)."""
+    """An ellipsoid whose surface waves move in and out: its relative radius is 1 +
+    waves(direction).
+    """
 
     centre: Floats
     axes: Floats
@@ -50,27 +62,44 @@ class Blob:
     waves: Waves
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, centre: Floats, radius: float, roughness: float) -> Blob:
-        """A blob of mean half-axis `radius`; `roughness` is the standard deviation of its relative radius."""
+    def draw(
+        cls, rng: np.random.Generator, centre: Floats, radius: float, roughness: float
+    ) -> Blob:
+        """A blob of mean half-axis `radius`; `roughness` is the standard deviation of its
+        relative radius.
+        """
         ndim = len(centre)
         axes = radius * rng.uniform(0.8, 1.25, ndim)
-        return cls(centre, axes, rotation(rng, ndim), Waves.draw(rng, ndim, wavelength=1.6, amplitude=roughness))
+        return cls(
+            centre,
+            axes,
+            rotation(rng, ndim),
+            Waves.draw(rng, ndim, wavelength=1.6, amplitude=roughness),
+        )
 
     def varied(self, rng: np.random.Generator, amount: float) -> Blob:
-        """The same blob seen again: shifted, turned, scaled and reshaped by about the fraction `amount`."""
+        """The same blob seen again: shifted, turned, scaled and reshaped by about the fraction
+        `amount`.
+        """
         ndim = len(self.centre)
         return Blob(
             self.centre + amount * self.axes.mean() * rng.normal(size=ndim),
             self.axes * np.exp(amount * rng.normal(size=ndim)),
             orthogonal(self.rotation + amount * rng.normal(size=(ndim, ndim))),
-            Waves(self.waves.vectors, self.waves.phases + 4 * amount * rng.normal(size=6), self.waves.amplitudes),
+            Waves(
+                self.waves.vectors,
+                self.waves.phases + 4 * amount * rng.normal(size=6),
+                self.waves.amplitudes,
+            ),
         )
 
     def inside(self, size: Sequence[int]) -> Mask:
         """(*size) True where a pixel's centre lies in the blob."""
         mask = np.zeros(size, bool)
         box = _box(self.centre, 1.6 * float(self.axes.max()), size)
-        offsets = np.tensordot(self.rotation, _coordinates(box) - _as_column(self.centre, len(size)), axes=1)
+        offsets = np.tensordot(
+            self.rotation, _coordinates(box) - _as_column(self.centre, len(size)), axes=1
+        )
         offsets /= _as_column(self.axes, len(size))
         radius = np.sqrt(np.sum(offsets**2, axis=0))
         mask[box] = radius < 1 + self.waves(offsets / np.maximum(radius, 1e-9))
@@ -85,7 +114,9 @@ class Tube:
     radius: float
 
     @classmethod
-    def grow(cls, rng: np.random.Generator, start: Floats, heading: Floats, length: float, radius: float) -> Tube:
+    def grow(
+        cls, rng: np.random.Generator, start: Floats, heading: Floats, length: float, radius: float
+    ) -> Tube:
         """From `start` along `heading`, bending smoothly at random over `length` pixels."""
         steps = max(2, round(length / _STEP))
         bends = np.cumsum(rng.normal(size=(steps, len(start))), axis=0) * 1.1 / np.sqrt(steps)
@@ -101,7 +132,11 @@ class Tube:
             side = unit(side - side @ along * along)
             length = len(self.points) * _STEP * rng.uniform(0.4, 0.8)
             heading = along + side * rng.uniform(0.6, 1.4)
-            tubes.append(Tube.grow(rng, self.points[place], heading, length, self.radius * rng.uniform(0.75, 0.95)))
+            tubes.append(
+                Tube.grow(
+                    rng, self.points[place], heading, length, self.radius * rng.uniform(0.75, 0.95)
+                )
+            )
         return tubes
 
 

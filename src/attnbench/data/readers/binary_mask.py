@@ -1,4 +1,6 @@
-"""Pictures with one black and white mask, a field of view and a second observer (retina_drive, retina_chase)."""
+"""Pictures with one black and white mask, a field of view and a second rater (retina_drive,
+retina_chase).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +13,14 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("binary_mask")
 def read_binary_mask(files: CaseFiles) -> RawCase:
-    """Image, mask as class 1; the roles `fov` and `mask_observer2` are read where the case has them.
+    """Image, mask as class 1; the roles `fov` and `mask_second_rater` are read where the case has
+    them.
 
-    DRIVE keeps its masks as GIF (the first observer's with 0 and 255, the second's with palette indices 0 and 1), CHASE
-    as 1-bit PNG: all are cut by brightness.
+    DRIVE keeps its masks as GIF (the first second rater's with 0 and 255, the second's with palette
+    indices 0 and 1), CHASE as 1-bit PNG: all are cut by brightness.
     """
     fov = files.maybe("fov")
-    second = files.maybe("mask_observer2")
+    second = files.maybe("mask_second_rater")
     return RawCase(
         case=files.case,
         group=files.group,
@@ -25,5 +28,5 @@ def read_binary_mask(files: CaseFiles) -> RawCase:
         mask=read_binary(files, files.one("mask")).astype(np.uint8),
         spacing=pixel_spacing(files),
         fov=read_binary(files, fov) if fov else None,
-        observer2=read_binary(files, second).astype(np.uint8) if second else None,
+        second_rater=read_binary(files, second).astype(np.uint8) if second else None,
     )

@@ -1,4 +1,6 @@
-"""Microscopy in the BIDS layout: one mask per class, pixel size in a JSON file beside the image (axon_sem)."""
+"""Microscopy in the BIDS layout: one mask per class, pixel size in a JSON file beside the image
+(axon_sem).
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,20 @@ MICROMETRES = {"nm": 1e-3, "um": 1.0, "mm": 1e3}
 
 @reader("class_masks")
 def read_class_masks(files: CaseFiles) -> RawCase:
-    """Image, one mask per class as the entry's setting `masks` (class by role) says, pixel size in um of this image."""
+    """Image, one mask per class as the entry's setting `masks` (class by role) says, pixel size
+    in um of this image.
+    """
     path = files.one("image")
     mask = _classes(files, **files.entry.reader.settings)
-    return RawCase(files.case, files.group, read_colours(files, path), mask, _pixel_size(files, path))
+    return RawCase(
+        files.case, files.group, read_colours(files, path), mask, _pixel_size(files, path)
+    )
 
 
 def _classes(files: CaseFiles, masks: Mapping[str, int], threshold: int) -> NDArray[np.uint8]:
-    """One mask of all classes; where two overlap (some pixels at their border), the higher number stays."""
+    """One mask of all classes; where two overlap (some pixels at their border), the higher
+    number stays.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     mask = np.zeros(0, dtype=np.uint8)
     for role, value in sorted(masks.items(), key=lambda item: item[1]):
@@ -41,7 +49,9 @@ def _classes(files: CaseFiles, masks: Mapping[str, int], threshold: int) -> NDAr
 
 
 def _pixel_size(files: CaseFiles, image: str) -> Spacing:
-    """Pixel size (H, W) in um; BIDS writes it as [x, y] and lets one file hold for all images of an animal."""
+    """Pixel size (H, W) in um; BIDS writes it as [x, y] and lets one file hold for all images of
+    an animal.
+    """
     path = _side_file(files, image)
     with files.reading(path) as place:
         content = json.loads(place.read_text(encoding="utf-8"))
@@ -50,16 +60,24 @@ def _pixel_size(files: CaseFiles, image: str) -> Spacing:
         x, y = (float(side) * factor for side in content["PixelSize"])
     except (KeyError, TypeError, ValueError) as error:
         units = ", ".join(MICROMETRES)
-        raise files.error(f"PixelSize [x, y] and PixelSizeUnits ({units}) are needed: {error!r}", path) from error
+        raise files.error(
+            f"PixelSize [x, y] and PixelSizeUnits ({units}) are needed: {error!r}", path
+        ) from error
     return (y, x)
 
 
 def _side_file(files: CaseFiles, image: str) -> str:
-    """The JSON file in the image's folder whose name holds the most of the image's BIDS entities."""
+    """The JSON file in the image's folder whose name holds the most of the image's BIDS
+    entities.
+    """
     picture = PurePosixPath(image)
     entities = set(picture.stem.split("_"))
     listed = (PurePosixPath(row.path) for row in files.loose if row.path.endswith(".json"))
-    fitting = [path for path in listed if path.parent == picture.parent and set(path.stem.split("_")) <= entities]
+    fitting = [
+        path
+        for path in listed
+        if path.parent == picture.parent and set(path.stem.split("_")) <= entities
+    ]
     if not fitting:
         raise files.error("no JSON file with the pixel size lies beside the image", image)
     return str(max(fitting, key=lambda path: len(path.stem.split("_"))))

@@ -11,7 +11,9 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("instance_masks")
 def read_instance_masks(files: CaseFiles) -> RawCase:
-    """Image without alpha; class 1 is the union of all files with the role `mask_instance` (0/255)."""
+    """Image without alpha; class 1 is the union of all files with the role `mask_instance`
+    (0/255).
+    """
     image = read_colours(files, files.one("image"))
     mask = np.zeros(image.shape[1:], dtype=np.uint8)
     paths = files.paths("mask_instance")
@@ -20,6 +22,8 @@ def read_instance_masks(files: CaseFiles) -> RawCase:
     for path in paths:
         instance = read_binary(files, path)
         if instance.shape != mask.shape:
-            raise files.error(f"mask has shape {instance.shape}, its image {mask.shape}; they have to agree", path)
+            raise files.error(
+                f"mask has shape {instance.shape}, its image {mask.shape}; they have to agree", path
+            )
         mask[instance] = 1
     return RawCase(files.case, files.group, image, mask, pixel_spacing(files))

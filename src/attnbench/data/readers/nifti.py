@@ -18,10 +18,12 @@ TOLERANCE = 0.1  # largest disagreement of image and mask position, in voxels
 
 @reader("nifti")
 def read_nifti(files: CaseFiles) -> RawCase:
-    """Image and mask turned to the nearest right-anterior-superior axes, spacing in mm from the image's header.
+    """Image and mask turned to the nearest right-anterior-superior axes, spacing in mm from the
+    image's header.
 
-    Both are turned by their own affine, so that a mask stored with other axes than its image still falls on it; after
-    that, the two have to lie at the same place. A fourth axis of the image is its channels.
+    Both are turned by their own affine, so that a mask stored with other axes than its image
+    still falls on it; after that, the two have to lie at the same place. A fourth axis of the
+    image is its channels.
     """
     image_path, mask_path = files.one("image"), files.one("mask")
     image, spacing, affine = _load(files, image_path)
@@ -62,10 +64,14 @@ def _same_place(
     spacing: Spacing,
 ) -> None:
     """Compare where both affines put the corners of the grid, in voxels."""
-    corners = np.array([[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])]).T
+    corners = np.array(
+        [[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])]
+    ).T
     apart = np.abs((image @ corners - mask @ corners)[:3]).max() / min(spacing)
     if not apart <= TOLERANCE:
-        raise files.error(f"mask lies {apart:.2f} voxels away from its image according to their affines", path)
+        raise files.error(
+            f"mask lies {apart:.2f} voxels away from its image according to their affines", path
+        )
 
 
 def _as_classes(files: CaseFiles, path: str, mask: NDArray[np.generic]) -> NDArray[np.uint8]:
@@ -73,5 +79,7 @@ def _as_classes(files: CaseFiles, path: str, mask: NDArray[np.generic]) -> NDArr
     classes = np.clip(np.nan_to_num(mask), 0, 255).astype(np.uint8)
     wrong = mask[classes != mask]
     if wrong.size:
-        raise files.error(f"mask holds {wrong.flat[0]}; classes are whole numbers from 0 to 255", path)
+        raise files.error(
+            f"mask holds {wrong.flat[0]}; classes are whole numbers from 0 to 255", path
+        )
     return classes

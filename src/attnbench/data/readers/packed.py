@@ -1,4 +1,6 @@
-"""Cases of a task of the Medical Segmentation Decathlon, one at a time out of its .tar, for the reader of its files."""
+"""Cases of a task of the Medical Segmentation Decathlon, one at a time out of its .tar, for the
+reader of its files.
+"""
 
 from __future__ import annotations
 
@@ -17,20 +19,25 @@ Members = Mapping[PurePosixPath, tarfile.TarInfo]
 
 
 def unpacked_cases(entry: Entry, archive: Path) -> Iterator[CaseFiles]:
-    """Yield the cases that the archive's `dataset.json` lists as `training`, sorted by the name of their image.
+    """Yield the cases that the archive's `dataset.json` lists as `training`, sorted by the name of
+    their image.
 
-    A case has one `image` and one `mask` in a folder that is gone when the next case is asked for, and is a group of
-    its own. Raises `DataError` for an archive that is unreadable or lacks a file that it lists.
+    A case has one `image` and one `mask` in a folder that is gone when the next case is asked
+    for, and is a group of its own. Raises `DataError` for an archive that is unreadable or lacks
+    a file that it lists.
     """
     try:
         with tarfile.open(archive) as opened:
-            members = {PurePosixPath(*PurePosixPath(member.name).parts[1:]): member for member in opened}
+            members = {
+                PurePosixPath(*PurePosixPath(member.name).parts[1:]): member for member in opened
+            }
             for pair in _pairs(opened, members):
                 with TemporaryDirectory() as folder:
                     yield _unpack(entry, opened, members, pair, Path(folder))
     except (tarfile.TarError, KeyError, *UNREADABLE) as error:
         raise DataError(
-            f"{entry.name}: {archive} is no whole archive of a Decathlon task ({error!r}); remove it and fetch the "
+            f"{entry.name}: {archive} is no whole archive of a Decathlon task ({error!r}); remove "
+            "it and fetch the "
             f"dataset again (`attnbench fetch --dataset {entry.name}`)"
         ) from error
 
@@ -43,10 +50,16 @@ def _pairs(opened: tarfile.TarFile, members: Members) -> list[dict[str, PurePosi
 
 
 def _unpack(
-    entry: Entry, opened: tarfile.TarFile, members: Members, pair: Mapping[str, PurePosixPath], folder: Path
+    entry: Entry,
+    opened: tarfile.TarFile,
+    members: Members,
+    pair: Mapping[str, PurePosixPath],
+    folder: Path,
 ) -> CaseFiles:
     case = pair["image"].name.removesuffix(".gz").removesuffix(".nii")
-    rows = tuple(FileRow(f"{role}/{path.name}", 0, "", role, case, case) for role, path in pair.items())
+    rows = tuple(
+        FileRow(f"{role}/{path.name}", 0, "", role, case, case) for role, path in pair.items()
+    )
     for row, path in zip(rows, pair.values(), strict=True):
         (folder / row.role).mkdir()
         (folder / row.path).write_bytes(_read(opened, members, path))

@@ -12,10 +12,14 @@ EIGHT_BIT = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 def read_colours(files: CaseFiles, path: str) -> NDArray[np.uint8]:
-    """The image (C, H, W) with the dataset's number of channels: 1 is luminance, 3 is RGB; alpha is dropped."""
+    """The image (C, H, W) with the dataset's number of channels: 1 is luminance, 3 is RGB; alpha
+    is dropped.
+    """
     mode = {1: "L", 3: "RGB"}.get(files.entry.channels)
     if mode is None:
-        raise files.error(f"pictures have 1 or 3 channels; the catalog says {files.entry.channels}", path)
+        raise files.error(
+            f"pictures have 1 or 3 channels; the catalog says {files.entry.channels}", path
+        )
     pixels = np.asarray(_open(files, path).convert(mode))
     return pixels[None] if mode == "L" else np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
 
@@ -23,17 +27,21 @@ def read_colours(files: CaseFiles, path: str) -> NDArray[np.uint8]:
 def read_binary(files: CaseFiles, path: str, threshold: int = 127) -> NDArray[np.bool_]:
     """A black and white mask (H, W), True where it is brighter than `threshold`.
 
-    Whatever the file stores (one bit, 0/255, softened edges, a palette whose entry 1 is white), it is the displayed
-    brightness that is cut.
+    Whatever the file stores (one bit, 0/255, softened edges, a palette whose entry 1 is white),
+    it is the displayed brightness that is cut.
     """
     return np.asarray(_open(files, path).convert("L")) > threshold
 
 
 def read_indices(files: CaseFiles, path: str) -> NDArray[np.uint8]:
-    """A palette picture's indices (H, W): the classes are the indices, the colours are only for display."""
+    """A palette picture's indices (H, W): the classes are the indices, the colours are only for
+    display.
+    """
     picture = _open(files, path)
     if picture.mode != "P":
-        raise files.error(f"a palette picture is expected, its pixel mode is {picture.mode!r}", path)
+        raise files.error(
+            f"a palette picture is expected, its pixel mode is {picture.mode!r}", path
+        )
     return np.array(picture, dtype=np.uint8)
 
 
@@ -42,7 +50,9 @@ def _open(files: CaseFiles, path: str) -> Image.Image:
         frames = getattr(picture, "n_frames", 1)
         picture.load()
     if picture.mode not in EIGHT_BIT:
-        raise files.error(f"pixel mode {picture.mode!r}; pictures have 8 bits: {', '.join(EIGHT_BIT)}", path)
+        raise files.error(
+            f"pixel mode {picture.mode!r}; pictures have 8 bits: {', '.join(EIGHT_BIT)}", path
+        )
     if frames > 1:
         raise files.error(f"{frames} frames in one file; a case is one picture", path)
     return picture

@@ -17,7 +17,9 @@ UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, zlib.error)
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one case below `raw`, by role, and the dataset's files that belong to no case."""
+    """The files of one case below `raw`, by role, and the dataset's files that belong to no
+    case.
+    """
 
     entry: Entry
     raw: Path
@@ -31,7 +33,9 @@ class CaseFiles:
         return tuple(row.path for row in self.rows if row.role == role)
 
     def maybe(self, role: str) -> str | None:
-        """The one path with this role, None if the case has none; `DataError` if there are several."""
+        """The one path with this role, None if the case has none; `DataError` if there are
+        several.
+        """
         paths = self.paths(role)
         if len(paths) > 1:
             raise self.error(f"{len(paths)} files have the role {role!r}; a case has one", paths[1])
@@ -51,7 +55,9 @@ class CaseFiles:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[Path]:
-        """Yield the file's place; what goes wrong while it is read becomes a `DataError` that names it."""
+        """Yield the file's place; what goes wrong while it is read becomes a `DataError` that
+        names it.
+        """
         try:
             yield self.raw / path
         except UNREADABLE as error:
@@ -67,7 +73,9 @@ READERS: dict[str, Reader] = {}
 
 
 def reader(name: str) -> Callable[[Reader], Reader]:
-    """Register a reader under the word that catalog entries use; a second reader of that name is refused."""
+    """Register a reader under the word that catalog entries use; a second reader of that name is
+    refused.
+    """
 
     def register(function: Reader) -> Reader:
         if name in READERS:

@@ -1,4 +1,6 @@
-"""Attention over N positions in memory linear in N, and the attention that each position receives."""
+"""Attention over N positions in memory linear in N, and the attention that each position
+receives.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,15 @@ def tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0, bias: Tensor | None = None) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0, bias: Tensor | None = None
+) -> Tensor:
     """softmax(scale * query key^T + bias) value, in memory linear in the number of queries.
 
-    `query` (..., N, D), `key` (..., M, D), `value` (..., M, C), `bias` one that spreads to (..., N, M); returns
-    (..., N, C). The one place that chooses how: on the CPU the matrix of all pairs is held where a query has at most
-    `SHORT` keys, which is faster there and no more than a constant per query; else torch's kernels choose.
+    `query` (..., N, D), `key` (..., M, D), `value` (..., M, C), `bias` one that spreads to (...,
+    N, M); returns (..., N, C). The one place that chooses how: on the CPU the matrix of all
+    pairs is held where a query has at most `SHORT` keys, which is faster there and no more than
+    a constant per query; else torch's kernels choose.
     """
     if query.device.type == "cpu" and key.shape[-2] <= SHORT:
         scores = (scale * query) @ key.transpose(-1, -2)
@@ -37,15 +42,21 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0, bias: 
 def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
     """`attend` without bias, by kernels that never hold the matrix of all pairs.
 
-    They apply, forward and backward, only to one width, a multiple of 8, whose elements lie side by side: all three
-    are zero-padded, which leaves every product unchanged, and made contiguous. On the CPU their backward pass gives a
-    thread whole sequences: of fewer than `PARTS` sequences the queries are cut into parts.
+    They apply, forward and backward, only to one width, a multiple of 8, whose elements lie side
+    by side: all three are zero-padded, which leaves every product unchanged, and made
+    contiguous. On the CPU their backward pass gives a thread whole sequences: of fewer than
+    `PARTS` sequences the queries are cut into parts.
     """
     channels = value.shape[-1]
     width = -(-max(channels, query.shape[-1]) // 8) * 8
-    q, k, v = (F.pad(x, (0, width - x.shape[-1])).flatten(0, -3).contiguous() for x in (query, key, value))
+    q, k, v = (
+        F.pad(x, (0, width - x.shape[-1])).flatten(0, -3).contiguous() for x in (query, key, value)
+    )
     parts = math.gcd(q.shape[1], max(1, PARTS // len(q))) if q.device.type == "cpu" else 1
-    q, k, v = q.unflatten(1, (parts, -1)), *(x.unsqueeze(1).expand(-1, parts, -1, -1) for x in (k, v))
+    q, k, v = (
+        q.unflatten(1, (parts, -1)),
+        *(x.unsqueeze(1).expand(-1, parts, -1, -1) for x in (k, v)),
+    )
     attended = F.scaled_dot_product_attention(q, k, v, scale=scale)
     return attended.reshape(*query.shape[:-1], width)[..., :channels]
 
@@ -62,5 +73,7 @@ def received(query: Tensor, key: Tensor, scale: float = 1.0, block: int = 1024) 
 
 
 def as_map(weights: Tensor, grid: Tensor, like: Tensor) -> Tensor:
-    """Weights (B, M) over the positions of `grid` (B, ?, *s) as a map on the positions of `like`, (B, 1, *spatial)."""
+    """Weights (B, M) over the positions of `grid` (B, ?, *s) as a map on the positions of
+    `like`, (B, 1, *spatial).
+    """
     return resize(weights.reshape(-1, 1, *grid.shape[2:]), tuple(like.shape[2:]))

@@ -1,4 +1,6 @@
-"""What mechanisms share about channels: pooling over positions, hidden widths, heads, the way back to a map."""
+"""What mechanisms share about channels: pooling over positions, hidden widths, heads, the way
+back to a map.
+"""
 
 from __future__ import annotations
 
@@ -19,29 +21,37 @@ def channel_weights(weights: Tensor, x: Tensor) -> Tensor:
 def hidden_width(channels: int, reduction: int) -> int:
     """channels / reduction, at least 8.
 
-    The floor is never met by the widths of the papers. Below it a hidden layer of one or two units often starts dead
-    (ReLU) or constant (layer normalisation of one value), and the mechanism would weight nothing.
+    The floor is never met by the widths of the papers. Below it a hidden layer of one or two
+    units often starts dead (ReLU) or constant (layer normalisation of one value), and the
+    mechanism would weight nothing.
     """
     return max(8, channels // reduction)
 
 
 def check_divisible(channels: int, divisor: int, parts: str) -> None:
-    """Raise ValueError unless `channels` is a multiple of `divisor`; `parts` says of what, e.g. "8 heads"."""
+    """Raise ValueError unless `channels` is a multiple of `divisor`; `parts` says of what, e.g.
+    "8 heads".
+    """
     if channels % divisor:
         nearest = max(1, round(channels / divisor)) * divisor
-        raise ValueError(f"{channels} channels; {parts} need a multiple of {divisor}, nearest: {nearest}")
+        raise ValueError(
+            f"{channels} channels; {parts} need a multiple of {divisor}, nearest: {nearest}"
+        )
 
 
 class PooledBatchNorm(nn.BatchNorm1d):
     """Batch normalisation of (B, C), one value per case and channel.
 
-    With a batch of one the batch has no variance: as in evaluation, the running statistics are used instead.
+    With a batch of one the batch has no variance: as in evaluation, the running statistics are
+    used instead.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and x.shape[0] > 1:
             return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
+        )
 
 
 class ChannelExcitation(nn.Module):

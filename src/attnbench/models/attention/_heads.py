@@ -1,4 +1,6 @@
-"""Multi-head attention over N positions in memory linear in N, and what transformers put around it."""
+"""Multi-head attention over N positions in memory linear in N, and what transformers put around
+it.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ def join_heads(x: Tensor) -> Tensor:
 class MultiHead(nn.Module):
     """W concat(softmax(q k^T / sqrt(C / heads)) v) over heads.
 
-    Vaswani et al.: Attention Is All You Need. NeurIPS 2017, arXiv:1706.03762, section 3.2. Queries and keys come from
-    `source`, values from `values`, both (B, N, C). Raises ValueError if C is not a multiple of `heads`.
+    Vaswani et al.: Attention Is All You Need. NeurIPS 2017, arXiv:1706.03762, section 3.2.
+    Queries and keys come from `source`, values from `values`, both (B, N, C). Raises ValueError
+    if C is not a multiple of `heads`.
     """
 
     def __init__(self, channels: int, heads: int, bias: bool = True) -> None:
@@ -36,7 +39,9 @@ class MultiHead(nn.Module):
         self.output = nn.Linear(channels, channels, bias)
 
     def received(self, source: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over queries and heads; (B, N), each row sums to 1."""
+        """Attention that each position receives, averaged over queries and heads; (B, N), each
+        row sums to 1.
+        """
         query, key = (split_heads(layer(source), self.heads) for layer in (self.query, self.key))
         return received(query, key, self.scale).mean(1)
 
@@ -47,8 +52,12 @@ class MultiHead(nn.Module):
 
 
 def feed_forward(channels: int, ratio: int = 4) -> nn.Sequential:
-    """Two linear layers with GELU between, started by Xavier's rule with biases near zero as in ViT's code."""
-    layers = nn.Sequential(nn.Linear(channels, ratio * channels), nn.GELU(), nn.Linear(ratio * channels, channels))
+    """Two linear layers with GELU between, started by Xavier's rule with biases near zero as in
+    ViT's code.
+    """
+    layers = nn.Sequential(
+        nn.Linear(channels, ratio * channels), nn.GELU(), nn.Linear(ratio * channels, channels)
+    )
     for layer in (layers[0], layers[2]):
         nn.init.xavier_uniform_(layer.get_parameter("weight"))
         nn.init.normal_(layer.get_parameter("bias"), std=1e-6)
@@ -58,8 +67,8 @@ def feed_forward(channels: int, ratio: int = 4) -> nn.Sequential:
 def sinusoids(x: Tensor) -> Tensor:
     """Sines and cosines of the position along each axis, (1, C, *spatial) for `x` (B, C, *spatial).
 
-    Every axis has the same even number of channels, at least C / axes; of all of them the first C are used.
-    Frequencies fall from 1 to 1 / 10000 as in Vaswani et al. 2017, section 3.5.
+    Every axis has the same even number of channels, at least C / axes; of all of them the first
+    C are used. Frequencies fall from 1 to 1 / 10000 as in Vaswani et al. 2017, section 3.5.
     """
     channels, sides = x.shape[1], x.shape[2:]
     width = 2 * -(-channels // (2 * len(sides)))
@@ -69,6 +78,8 @@ def sinusoids(x: Tensor) -> Tensor:
     for axis, side in enumerate(sides):
         angle = frequency[:, None] * torch.arange(side, device=x.device, dtype=dtype)
         part = torch.cat([angle.sin(), angle.cos()])  # (width, side)
-        parts.append(part.reshape(width, *(side if other == axis else 1 for other in range(len(sides)))))
+        parts.append(
+            part.reshape(width, *(side if other == axis else 1 for other in range(len(sides))))
+        )
     spread = [part.expand(width, *sides) for part in parts]
     return torch.cat(spread)[:channels].unsqueeze(0).to(x.dtype)

@@ -7,17 +7,20 @@ from torch import Tensor, nn
 
 
 class RelativeBias(nn.Module):
-    """One value per head and offset of two cells of a grid with `side` cells along each of `ndim` axes.
+    """One value per head and offset of two cells of a grid with `side` cells along each of `ndim`
+    axes.
 
-    Liu et al. 2021, arXiv:2103.14030, eq. 4; a table of (2 side - 1)^ndim offsets, started at a standard deviation of
-    0.02. Returns (heads, cells, cells), query cell before key cell.
+    Liu et al. 2021, arXiv:2103.14030, eq. 4; a table of (2 side - 1)^ndim offsets, started at a
+    standard deviation of 0.02. Returns (heads, cells, cells), query cell before key cell.
     """
 
     index: Tensor
 
     def __init__(self, side: int, ndim: int, heads: int) -> None:
         super().__init__()
-        self.table = nn.Parameter(nn.init.trunc_normal_(torch.empty((2 * side - 1) ** ndim, heads), std=0.02))
+        self.table = nn.Parameter(
+            nn.init.trunc_normal_(torch.empty((2 * side - 1) ** ndim, heads), std=0.02)
+        )
         cells = torch.cartesian_prod(*[torch.arange(side)] * ndim)  # (cells, ndim)
         offsets = cells[:, None] - cells[None, :] + side - 1
         strides = torch.tensor([(2 * side - 1) ** power for power in reversed(range(ndim))])

@@ -1,7 +1,8 @@
 """The Swin block: attention inside windows, plain or shifted by half a window.
 
-Liu et al.: Swin Transformer: Hierarchical Vision Transformer using Shifted Windows. ICCV 2021, arXiv:2103.14030,
-eq. 1-4. Sizes that are no multiple of the window are padded, and padded positions are masked.
+Liu et al.: Swin Transformer: Hierarchical Vision Transformer using Shifted Windows. ICCV 2021,
+arXiv:2103.14030, eq. 1-4. Sizes that are no multiple of the window are padded, and padded
+positions are masked.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from attnbench.models.attention._relative import RelativeBias
 def partition(x: Tensor, window: int) -> Tensor:
     """(B, *sides, C), sides multiples of `window`, as windows (B * windows, window^n, C)."""
     ndim = x.dim() - 2
-    split = x.reshape(x.shape[0], *(part for side in x.shape[1:-1] for part in (side // window, window)), x.shape[-1])
+    split = x.reshape(
+        x.shape[0],
+        *(part for side in x.shape[1:-1] for part in (side // window, window)),
+        x.shape[-1],
+    )
     outer, inner = range(1, 2 * ndim, 2), range(2, 2 * ndim + 1, 2)
     return split.permute(0, *outer, *inner, 2 * ndim + 1).reshape(-1, window**ndim, x.shape[-1])
 
@@ -27,20 +32,29 @@ def partition(x: Tensor, window: int) -> Tensor:
 def merge(windows: Tensor, window: int, sides: tuple[int, ...]) -> Tensor:
     """The inverse of `partition`: (B * windows, window^n, C) as (B, *sides, C)."""
     ndim = len(sides)
-    split = windows.reshape(-1, *(side // window for side in sides), *[window] * ndim, windows.shape[-1])
-    order = [axis for pair in zip(range(1, ndim + 1), range(ndim + 1, 2 * ndim + 1), strict=True) for axis in pair]
+    split = windows.reshape(
+        -1, *(side // window for side in sides), *[window] * ndim, windows.shape[-1]
+    )
+    order = [
+        axis
+        for pair in zip(range(1, ndim + 1), range(ndim + 1, 2 * ndim + 1), strict=True)
+        for axis in pair
+    ]
     return split.permute(0, *order, 2 * ndim + 1).reshape(-1, *sides, windows.shape[-1])
 
 
 class WindowBlock(nn.Module):
     """y = x + attention(norm(x)), then y + mlp(norm(y)), on features (B, *spatial, C).
 
-    Attention is multi-head, inside windows of `window` positions along each axis, with a bias by relative position.
-    When `shifted`, windows begin half a window later along each axis that has more than one, the last wraps round,
-    and positions attend only to those they adjoin in the image.
+    Attention is multi-head, inside windows of `window` positions along each axis, with a bias by
+    relative position. When `shifted`, windows begin half a window later along each axis that has
+    more than one, the last wraps round, and positions attend only to those they adjoin in the
+    image.
     """
 
-    def __init__(self, channels: int, ndim: int, window: int, head_width: int, shifted: bool) -> None:
+    def __init__(
+        self, channels: int, ndim: int, window: int, head_width: int, shifted: bool
+    ) -> None:
         super().__init__()
         self.heads = max(1, channels // head_width)
         check_divisible(channels, self.heads, f"{self.heads} heads of at least {head_width}")
@@ -58,7 +72,9 @@ class WindowBlock(nn.Module):
     def _layout(self, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Padded sides and shifts along each axis."""
         sides = tuple(-(-side // self.window) * self.window for side in x.shape[1:-1])
-        return sides, tuple(self.window // 2 if self.shifted and side > self.window else 0 for side in sides)
+        return sides, tuple(
+            self.window // 2 if self.shifted and side > self.window else 0 for side in sides
+        )
 
     def _windows(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor:
         """Features (B, *spatial, C) padded to `sides`, shifted and cut into windows."""
@@ -70,7 +86,9 @@ class WindowBlock(nn.Module):
         return partition(x, self.window)
 
     def _mask(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor | None:
-        """Which pairs of a window lie apart in the image or in the padding, (windows, cells, cells); None: no pair."""
+        """Which pairs of a window lie apart in the image or in the padding, (windows, cells,
+        cells); None: no pair.
+        """
         given = x.shape[1:-1]
         if sides == tuple(given) and not any(shifts):
             return None
@@ -93,15 +111,21 @@ class WindowBlock(nn.Module):
         return self.qkv(windows).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def received(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its window, mean over queries and heads; (B, *spatial)."""
+        """Attention that each position receives in its window, mean over queries and heads; (B,
+        *spatial).
+        """
         sides, shifts = self._layout(x)
         query, key, _ = self._heads(self._windows(self.attention_norm(x), sides, shifts))
         scores = self.scale * query @ key.transpose(-1, -2) + self._scores_bias(x, sides, shifts)
         weights = scores.softmax(-1).mean((1, 2))
         return self._whole(weights.unsqueeze(-1), x, sides, shifts).squeeze(-1)
 
-    def _whole(self, windows: Tensor, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor:
-        """The inverse of `_windows`: (B * windows, cells, C) as features on the positions of `x`."""
+    def _whole(
+        self, windows: Tensor, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]
+    ) -> Tensor:
+        """The inverse of `_windows`: (B * windows, cells, C) as features on the positions of
+        `x`.
+        """
         whole = merge(windows, self.window, sides)
         if any(shifts):
             whole = torch.roll(whole, list(shifts), list(range(1, len(shifts) + 1)))

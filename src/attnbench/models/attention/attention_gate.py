@@ -1,6 +1,7 @@
 """Additive attention gate on the skip connection, gated by the coarser decoder features.
 
-Oktay et al.: Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018, arXiv:1804.03999, eq. 1-2 and fig. 2.
+Oktay et al.: Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018,
+arXiv:1804.03999, eq. 1-2 and fig. 2.
 """
 
 from __future__ import annotations
@@ -14,16 +15,23 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Attention gate",
-    paper=Paper("Oktay et al.", 2018, "Attention U-Net: Learning Where to Look for the Pancreas", "arXiv:1804.03999"),
+    paper=Paper(
+        "Oktay et al.",
+        2018,
+        "Attention U-Net: Learning Where to Look for the Pancreas",
+        "arXiv:1804.03999",
+    ),
     slots=("skip",),
     default=("skip",),
     gate="coarse",
 )
 class AttentionGate(nn.Module):
-    """W(x * up(sigmoid(psi(relu(theta(x) + phi(gate)))))), the skip weighted by where the decoder looks.
+    """W(x * up(sigmoid(psi(relu(theta(x) + phi(gate)))))), the skip weighted by where the decoder
+    looks.
 
-    theta is a 2^n convolution of stride 2 to the gate's grid, phi and psi are 1x1, the map is up-sampled linearly to
-    the skip's grid, W is a 1x1 convolution with batch normalisation. x (B, C, *spatial), gate (B, G, *spatial / 2).
+    theta is a 2^n convolution of stride 2 to the gate's grid, phi and psi are 1x1, the map is
+    up-sampled linearly to the skip's grid, W is a 1x1 convolution with batch normalisation. x
+    (B, C, *spatial), gate (B, G, *spatial / 2).
     """
 
     def __init__(self, channels: int, ndim: int, gate_channels: int) -> None:

@@ -1,9 +1,11 @@
-"""Additive attention gate on the skip connection, gated by the decoder's features after the up-convolution.
+"""Additive attention gate on the skip connection, gated by the decoder's features after the
+up-convolution.
 
-Oktay et al.: Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018, arXiv:1804.03999.
-This is the dialect of most public implementations (LeeJunHyun/Image_Segmentation, 2018), not the paper's own gate
-(`attention_gate`): gate and skip share one grid, theta is 1x1 and halves the width, batch normalisation follows theta,
-phi and psi, and nothing follows the product.
+Oktay et al.: Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018,
+arXiv:1804.03999. This is the dialect of most public implementations
+(LeeJunHyun/Image_Segmentation, 2018), not the paper's own gate (`attention_gate`): gate and skip
+share one grid, theta is 1x1 and halves the width, batch normalisation follows theta, phi and
+psi, and nothing follows the product.
 """
 
 from __future__ import annotations
@@ -17,13 +19,19 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Attention gate, up-sampled",
-    paper=Paper("Oktay et al.", 2018, "Attention U-Net: Learning Where to Look for the Pancreas", "arXiv:1804.03999"),
+    paper=Paper(
+        "Oktay et al.",
+        2018,
+        "Attention U-Net: Learning Where to Look for the Pancreas",
+        "arXiv:1804.03999",
+    ),
     slots=("skip",),
     default=("skip",),
     gate="upsampled",
 )
 class AttentionGateUpsampled(nn.Module):
-    """x * sigmoid(norm(psi(relu(norm(theta(x)) + norm(phi(gate)))))) with 1x1 convolutions of width C/2.
+    """x * sigmoid(norm(psi(relu(norm(theta(x)) + norm(phi(gate)))))) with 1x1 convolutions of width
+    C/2.
 
     x (B, C, *spatial), gate (B, G, *spatial).
     """

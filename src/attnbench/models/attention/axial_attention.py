@@ -1,8 +1,9 @@
 """Axial attention: full attention along one axis after the other.
 
-Ho, Kalchbrenner, Weissenborn, Salimans: Axial Attention in Multidimensional Transformers. arXiv:1912.12180 (2019),
-section 3.1, 8 heads. Departs from it in that positions are not embedded (the U-Net's padded convolutions know them, and
-any size is taken) and that the U-Net's convolutions take the place of the layers between two attentions.
+Ho, Kalchbrenner, Weissenborn, Salimans: Axial Attention in Multidimensional Transformers.
+arXiv:1912.12180 (2019), section 3.1, 8 heads. Departs from it in that positions are not embedded
+(the U-Net's padded convolutions know them, and any size is taken) and that the U-Net's
+convolutions take the place of the layers between two attentions.
 """
 
 from __future__ import annotations
@@ -26,13 +27,17 @@ class AxisAttention(nn.Module):
         self.output = nn.Linear(channels, channels)
 
     def _split(self, x: Tensor, axis: int) -> tuple[Tensor, torch.Size]:
-        """Queries, keys and values, (3, lines, heads, side, C / heads), and the shape (B, *others, side, 3C)."""
+        """Queries, keys and values, (3, lines, heads, side, C / heads), and the shape (B,
+        *others, side, 3C).
+        """
         lines = self.qkv(self.norm(x)).movedim(axis + 1, -2)
         heads = lines.reshape(-1, lines.shape[-2], 3, self.heads, x.shape[-1] // self.heads)
         return heads.permute(2, 0, 3, 1, 4), lines.shape
 
     def received(self, x: Tensor, axis: int) -> Tensor:
-        """Attention that each position receives in its line, averaged over queries and heads; (B, *spatial)."""
+        """Attention that each position receives in its line, averaged over queries and heads;
+        (B, *spatial).
+        """
         (q, k, _), shape = self._split(x, axis)
         weights = torch.softmax(self.scale * q @ k.transpose(-1, -2), dim=-1)
         return weights.mean((1, 2)).reshape(shape[:-1]).movedim(-1, axis + 1)
@@ -58,9 +63,11 @@ class AxisAttention(nn.Module):
     logits=("axes.*.scale",),
 )
 class AxialAttention(nn.Module):
-    """Multi-head attention along each axis in turn, each with layer normalisation before and a residual around it.
+    """Multi-head attention along each axis in turn, each with layer normalisation before and a
+    residual around it.
 
-    Maps (B, C, *spatial) to the same shape; C is a multiple of `heads`; memory is linear in the number of positions.
+    Maps (B, C, *spatial) to the same shape; C is a multiple of `heads`; memory is linear in the
+    number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, heads: int = 8) -> None:
@@ -69,7 +76,9 @@ class AxialAttention(nn.Module):
         self.axes = nn.ModuleList(AxisAttention(channels, heads) for _ in range(ndim))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its lines, mean over queries, heads and axes, (B, 1, *spatial)."""
+        """Attention that each position receives in its lines, mean over queries, heads and axes,
+        (B, 1, *spatial).
+        """
         x, maps = x.movedim(1, -1), []
         for axis, layer in enumerate(self.axes):
             assert isinstance(layer, AxisAttention)

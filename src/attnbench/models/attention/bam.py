@@ -1,23 +1,34 @@
 """BAM: a channel and a dilated spatial branch, side by side, between two levels.
 
-Park, Woo, Lee, Kweon: BAM: Bottleneck Attention Module. BMVC 2018, arXiv:1807.06514, eq. 1-4. Normalisation and
-activation stand where the authors' code has them: behind every layer of a branch but its last. Departs from it in a
-floor of 8 hidden units, which the paper's widths never meet; and where a batch of one leaves the channel branch
-nothing to normalise over (the authors' code fails), the running statistics are used.
+Park, Woo, Lee, Kweon: BAM: Bottleneck Attention Module. BMVC 2018, arXiv:1807.06514, eq. 1-4.
+Normalisation and activation stand where the authors' code has them: behind every layer of a
+branch but its last. Departs from it in a floor of 8 hidden units, which the paper's widths never
+meet; and where a batch of one leaves the channel branch nothing to normalise over (the authors'
+code fails), the running statistics are used.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from attnbench.models.attention._channels import PooledBatchNorm, channel_weights, hidden_width, spatial_mean
+from attnbench.models.attention._channels import (
+    PooledBatchNorm,
+    channel_weights,
+    hidden_width,
+    spatial_mean,
+)
 from attnbench.models.layers import BATCH_NORM, CONV, conv1x1
 from attnbench.models.registry import Paper, mechanism
 
 
 @mechanism(
     title="BAM",
-    paper=Paper("Park, Woo, Lee, Kweon", 2018, "BAM: Bottleneck Attention Module", "BMVC 2018, arXiv:1807.06514"),
+    paper=Paper(
+        "Park, Woo, Lee, Kweon",
+        2018,
+        "BAM: Bottleneck Attention Module",
+        "BMVC 2018, arXiv:1807.06514",
+    ),
     default=("encoder",),
 )
 class BAM(nn.Module):
@@ -30,13 +41,20 @@ class BAM(nn.Module):
         super().__init__()
         hidden = hidden_width(channels, reduction)
         self.channel = nn.Sequential(
-            nn.Linear(channels, hidden), PooledBatchNorm(hidden), nn.ReLU(), nn.Linear(hidden, channels)
+            nn.Linear(channels, hidden),
+            PooledBatchNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, channels),
         )
         convolutions = [
             conv1x1(ndim, channels, hidden),
             *(CONV[ndim](hidden, hidden, 3, padding=dilation, dilation=dilation) for _ in range(2)),
         ]
-        layers = [layer for convolution in convolutions for layer in (convolution, BATCH_NORM[ndim](hidden), nn.ReLU())]
+        layers = [
+            layer
+            for convolution in convolutions
+            for layer in (convolution, BATCH_NORM[ndim](hidden), nn.ReLU())
+        ]
         self.spatial = nn.Sequential(*layers, conv1x1(ndim, hidden, 1))
 
     def _weights(self, x: Tensor) -> Tensor:

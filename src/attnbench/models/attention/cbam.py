@@ -1,8 +1,9 @@
 """CBAM: channel attention, then spatial attention.
 
-Woo, Park, Lee, Kweon: CBAM: Convolutional Block Attention Module. ECCV 2018, arXiv:1807.06521, eq. 1-3. As in the
-authors' code the two layers over channels have biases and batch normalisation (momentum 0.01) follows the convolution
-over positions. Departs from it in a floor of 8 hidden units, which the paper's widths never meet.
+Woo, Park, Lee, Kweon: CBAM: Convolutional Block Attention Module. ECCV 2018, arXiv:1807.06521,
+eq. 1-3. As in the authors' code the two layers over channels have biases and batch normalisation
+(momentum 0.01) follows the convolution over positions. Departs from it in a floor of 8 hidden
+units, which the paper's widths never meet.
 """
 
 from __future__ import annotations
@@ -18,23 +19,30 @@ from attnbench.models.registry import Paper, mechanism
 @mechanism(
     title="CBAM",
     paper=Paper(
-        "Woo, Park, Lee, Kweon", 2018, "CBAM: Convolutional Block Attention Module", "ECCV 2018, arXiv:1807.06521"
+        "Woo, Park, Lee, Kweon",
+        2018,
+        "CBAM: Convolutional Block Attention Module",
+        "ECCV 2018, arXiv:1807.06521",
     ),
     default=("encoder", "bottleneck"),
 )
 class CBAM(nn.Module):
     """y = x * sigmoid(f(mean(x)) + f(max(x))), then y * sigmoid(norm(conv([max(y), mean(y)]))).
 
-    The first mean and maximum go over positions, f is one network for both; the second go over channels and the
-    convolution has kernel 7. Maps (B, C, *spatial) to the same shape.
+    The first mean and maximum go over positions, f is one network for both; the second go over
+    channels and the convolution has kernel 7. Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 16, kernel_size: int = 7) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {kernel_size}; allowed: odd numbers, nearest {kernel_size + 1}")
+            raise ValueError(
+                f"kernel_size is {kernel_size}; allowed: odd numbers, nearest {kernel_size + 1}"
+            )
         hidden = hidden_width(channels, reduction)
-        self.excite = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+        self.excite = nn.Sequential(
+            nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels)
+        )
         self.spatial = nn.Sequential(
             CONV[ndim](2, 1, kernel_size, padding=kernel_size // 2, bias=False),
             BATCH_NORM[ndim](1, momentum=0.01),

@@ -1,4 +1,5 @@
-"""Channel-wise cross fusion of UCTransNet: the channels of every skip attend to the channels of all skips.
+"""Channel-wise cross fusion of UCTransNet: the channels of every skip attend to the channels of all
+skips.
 
 Wang, Cao, Wang, Zaiane: UCTransNet: Rethinking the Skip Connections in U-Net from a Channel-wise Perspective with
 Transformer. AAAI 2022, arXiv:2109.04335, section 3.1 (CCT), details as in the authors' code: 4 layers, 4 heads of full
@@ -40,7 +41,9 @@ class PatchEmbedding(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """Tokens (B, N, C) on `grid` back to the positions of a skip: each patch is filled with its 1x1 convolution."""
+    """Tokens (B, N, C) on `grid` back to the positions of a skip: each patch is filled with its
+    1x1 convolution.
+    """
 
     def __init__(self, channels: int, ndim: int, patch: int) -> None:
         super().__init__()
@@ -49,7 +52,9 @@ class Reconstruction(nn.Module):
         self.norm = BATCH_NORM[ndim](channels)
 
     def forward(self, sequence: Tensor, grid: torch.Size, like: Tensor) -> Tensor:
-        """Features (B, C, *spatial), the positions those of `like`; what the last patches have beyond them is cut."""
+        """Features (B, C, *spatial), the positions those of `like`; what the last patches have
+        beyond them is cut.
+        """
         mixed = self.mix(sequence.transpose(1, 2).unflatten(2, grid))
         filled = F.interpolate(mixed, [side * self.patch for side in grid], mode="nearest")
         inside = (slice(None), slice(None), *(slice(side) for side in like.shape[2:]))
@@ -57,7 +62,9 @@ class Reconstruction(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """mean over heads of softmax(norm(q_i^T k / sqrt(C))) v^T for each skip i; C are the channels of all skips."""
+    """mean over heads of softmax(norm(q_i^T k / sqrt(C))) v^T for each skip i; C are the
+    channels of all skips.
+    """
 
     def __init__(self, widths: Sequence[int], heads: int) -> None:
         super().__init__()
@@ -75,19 +82,26 @@ class ChannelAttention(nn.Module):
         """For each skip the weight of every channel of all skips, (B, heads, C_i, C)."""
         key = self._split(self.key(joined)).transpose(2, 3)
         scores = [
-            self._split(query(x)) @ key / joined.shape[2] ** 0.5 for query, x in zip(self.query, sequences, strict=True)
+            self._split(query(x)) @ key / joined.shape[2] ** 0.5
+            for query, x in zip(self.query, sequences, strict=True)
         ]
         return [F.instance_norm(score).softmax(3) for score in scores]
 
     def forward(self, sequences: Sequence[Tensor], joined: Tensor) -> list[Tensor]:
-        """Tokens (B, N, C_i) of each skip and of all, (B, N, C), to new tokens (B, N, C_i) of each."""
+        """Tokens (B, N, C_i) of each skip and of all, (B, N, C), to new tokens (B, N, C_i) of
+        each.
+        """
         value = self._split(self.value(joined))
-        mixed = [(weights @ value).mean(1).transpose(1, 2) for weights in self.weights(sequences, joined)]
+        mixed = [
+            (weights @ value).mean(1).transpose(1, 2) for weights in self.weights(sequences, joined)
+        ]
         return [output(x) for output, x in zip(self.output, mixed, strict=True)]
 
 
 class FusionLayer(nn.Module):
-    """y_i = x_i + attention(norm(x_i), norm(all x)), then y_i + mlp(norm(y_i)), for the tokens x_i of each skip."""
+    """y_i = x_i + attention(norm(x_i), norm(all x)), then y_i + mlp(norm(y_i)), for the tokens
+    x_i of each skip.
+    """
 
     def __init__(self, widths: Sequence[int], heads: int, ratio: int) -> None:
         super().__init__()
@@ -95,11 +109,14 @@ class FusionLayer(nn.Module):
         self.joined_norm = nn.LayerNorm(sum(widths), eps=1e-6)
         self.attention = ChannelAttention(widths, heads)
         self.mlps = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(width, eps=1e-6), feed_forward(width, ratio)) for width in widths
+            nn.Sequential(nn.LayerNorm(width, eps=1e-6), feed_forward(width, ratio))
+            for width in widths
         )
 
     def normalised(self, sequences: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """What the attention sees: each skip's tokens and those of all, side by side along the channels."""
+        """What the attention sees: each skip's tokens and those of all, side by side along the
+        channels.
+        """
         joined = self.joined_norm(torch.cat(list(sequences), dim=2))
         return [norm(x) for norm, x in zip(self.norms, sequences, strict=True)], joined
 
@@ -115,7 +132,8 @@ class FusionLayer(nn.Module):
     paper=Paper(
         "Wang, Cao, Wang, Zaiane",
         2022,
-        "UCTransNet: Rethinking the Skip Connections in U-Net from a Channel-wise Perspective with Transformer",
+        "UCTransNet: Rethinking the Skip Connections in U-Net from a Channel-wise Perspective "
+        "with Transformer",
         "AAAI 2022, arXiv:2109.04335",
     ),
     slots=("skip",),
@@ -123,21 +141,33 @@ class FusionLayer(nn.Module):
     joint=True,
 )
 class ChannelCrossFusion(nn.Module):
-    """x_i + relu(norm(fill(mix(norm(layers(embed(x)))_i)))) for the skips x_i, (B, C_i, *spatial / 2^i).
+    """x_i + relu(norm(fill(mix(norm(layers(embed(x)))_i)))) for the skips x_i, (B, C_i, *spatial /
+    2^i).
 
-    The first skip is cut into patches of `patch`, each further one into half of that, so that all share one grid; where
-    they do not, because levels are left out, the grid is that of the first and the others are resized to it.
+    The first skip is cut into patches of `patch`, each further one into half of that, so that
+    all share one grid; where they do not, because levels are left out, the grid is that of the
+    first and the others are resized to it.
     """
 
     def __init__(
-        self, channels: Sequence[int], ndim: int, layers: int = 4, heads: int = 4, ratio: int = 4, patch: int = 16
+        self,
+        channels: Sequence[int],
+        ndim: int,
+        layers: int = 4,
+        heads: int = 4,
+        ratio: int = 4,
+        patch: int = 16,
     ) -> None:
         super().__init__()
         patches = [max(1, patch >> level) for level in range(len(channels))]
-        self.embeddings = nn.ModuleList(PatchEmbedding(c, ndim, p) for c, p in zip(channels, patches, strict=True))
+        self.embeddings = nn.ModuleList(
+            PatchEmbedding(c, ndim, p) for c, p in zip(channels, patches, strict=True)
+        )
         self.layers = nn.ModuleList(FusionLayer(channels, heads, ratio) for _ in range(layers))
         self.norms = nn.ModuleList(nn.LayerNorm(width, eps=1e-6) for width in channels)
-        self.rebuild = nn.ModuleList(Reconstruction(c, ndim, p) for c, p in zip(channels, patches, strict=True))
+        self.rebuild = nn.ModuleList(
+            Reconstruction(c, ndim, p) for c, p in zip(channels, patches, strict=True)
+        )
 
     def _embedded(self, skips: Sequence[Tensor]) -> tuple[list[Tensor], torch.Size]:
         """Tokens (B, N, C_i) of each skip, and the grid they lie on."""
@@ -146,13 +176,17 @@ class ChannelCrossFusion(nn.Module):
         return [tokens(resize(x, tuple(grid))) for x in embedded], grid
 
     def channel_map(self, skips: Sequence[Tensor]) -> list[Tensor]:
-        """Attention that each channel receives in the last layer, mean over channels and heads; (B, C_i, 1, ...)."""
+        """Attention that each channel receives in the last layer, mean over channels and heads;
+        (B, C_i, 1, ...).
+        """
         sequences, _ = self._embedded(skips)
         *before, last = self.layers
         for layer in before:
             sequences = layer(sequences)
         assert isinstance(last, FusionLayer)
-        weights = torch.cat(last.attention.weights(*last.normalised(sequences)), dim=2).mean((1, 2))  # (B, C)
+        weights = torch.cat(last.attention.weights(*last.normalised(sequences)), dim=2).mean(
+            (1, 2)
+        )  # (B, C)
         parts = weights.split([x.shape[1] for x in skips], dim=1)
         return [channel_weights(part, x) for part, x in zip(parts, skips, strict=True)]
 

@@ -1,7 +1,8 @@
 """Coordinate attention: one profile per axis, pooled over the other axes, weights every position.
 
-Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design. CVPR 2021, arXiv:2103.02907, eq. 4-9;
-reduction 32 with at least 8 channels and hard swish, as in the authors' code. In 3-D there are three profiles.
+Hou, Zhou, Feng: Coordinate Attention for Efficient Mobile Network Design. CVPR 2021,
+arXiv:2103.02907, eq. 4-9; reduction 32 with at least 8 channels and hard swish, as in the
+authors' code. In 3-D there are three profiles.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class CoordinateAttention(nn.Module):
-    """x times one factor per axis: sigmoid(expand(hardswish(norm(reduce(profile))))); reduce and norm are shared.
+    """x times one factor per axis: sigmoid(expand(hardswish(norm(reduce(profile))))); reduce and
+    norm are shared.
 
     Maps (B, C, *spatial) to the same shape.
     """
@@ -32,13 +34,17 @@ class CoordinateAttention(nn.Module):
     def __init__(self, channels: int, ndim: int, reduction: int = 32) -> None:
         super().__init__()
         hidden = hidden_width(channels, reduction)
-        self.reduce = nn.Sequential(nn.Conv1d(channels, hidden, 1), nn.BatchNorm1d(hidden), nn.Hardswish())
+        self.reduce = nn.Sequential(
+            nn.Conv1d(channels, hidden, 1), nn.BatchNorm1d(hidden), nn.Hardswish()
+        )
         self.expand = nn.ModuleList(nn.Conv1d(hidden, channels, 1) for _ in range(ndim))
 
     def _factors(self, x: Tensor) -> list[Tensor]:
         """Weights along each axis in (0, 1), of shapes (B, C, H, 1), (B, C, 1, W)."""
         axes = range(2, x.dim())
-        profiles = [x.mean([other for other in axes if other != axis]) for axis in axes]  # (B, C, side) each
+        profiles = [
+            x.mean([other for other in axes if other != axis]) for axis in axes
+        ]  # (B, C, side) each
         reduced = self.reduce(torch.cat(profiles, dim=2)).split(list(x.shape[2:]), dim=2)
         factors = []
         for axis, layer, profile in zip(axes, self.expand, reduced, strict=True):
@@ -47,7 +53,9 @@ class CoordinateAttention(nn.Module):
         return factors
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Weights of the positions in (0, 1): the product of the axes, its mean over channels, (B, 1, *spatial)."""
+        """Weights of the positions in (0, 1): the product of the axes, its mean over channels,
+        (B, 1, *spatial).
+        """
         first, *rest = self._factors(x)
         for factor in rest:
             first = first * factor

@@ -1,8 +1,10 @@
-"""Criss-cross attention, twice: a position attends to its row and column, and in the second pass to all positions.
+"""Criss-cross attention, twice: a position attends to its row and column, and in the second pass to
+all positions.
 
-Huang et al.: CCNet: Criss-Cross Attention for Semantic Segmentation. ICCV 2019, arXiv:1811.11721, eq. 1-2; one set of
-weights for both passes, q and k of width C/8. Departs from it in that the U-Net's own convolutions take the place of
-those around the module. In 3-D a position attends to the three lines through it (three passes would reach all).
+Huang et al.: CCNet: Criss-Cross Attention for Semantic Segmentation. ICCV 2019,
+arXiv:1811.11721, eq. 1-2; one set of weights for both passes, q and k of width C/8. Departs from
+it in that the U-Net's own convolutions take the place of those around the module. In 3-D a
+position attends to the three lines through it (three passes would reach all).
 """
 
 from __future__ import annotations
@@ -22,14 +24,18 @@ def along(x: Tensor, axis: int) -> Tensor:
 @mechanism(
     title="Criss-cross attention",
     paper=Paper(
-        "Huang et al.", 2019, "CCNet: Criss-Cross Attention for Semantic Segmentation", "ICCV 2019, arXiv:1811.11721"
+        "Huang et al.",
+        2019,
+        "CCNet: Criss-Cross Attention for Semantic Segmentation",
+        "ICCV 2019, arXiv:1811.11721",
     ),
     default=("bottleneck",),
     scale=("gamma",),
     logits=("query", "key"),
 )
 class CrissCross(nn.Module):
-    """`recurrence` times x + gamma * softmax(q k^T) v over the lines through each position; gamma starts at 0.
+    """`recurrence` times x + gamma * softmax(q k^T) v over the lines through each position; gamma
+    starts at 0.
 
     Maps (B, C, *spatial) to the same shape; memory is N times the sum of the sides.
     """
@@ -44,7 +50,8 @@ class CrissCross(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def _weights(self, x: Tensor) -> list[Tensor]:
-        """Weights over each axis, (B, *others, side, side); over all axes those of one position sum to 1.
+        """Weights over each axis, (B, *others, side, side); over all axes those of one position sum
+        to 1.
 
         Every line holds the position itself: it counts on the last axis only.
         """
@@ -61,8 +68,12 @@ class CrissCross(nn.Module):
         return [weight.movedim(axis + 1, -2) for axis, weight in enumerate(weights)]
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in the first pass, mean over queries; (B, 1, *spatial), sums to 1."""
-        sums = [weight.sum(-2).movedim(-1, axis + 1) for axis, weight in enumerate(self._weights(x))]
+        """Attention that each position receives in the first pass, mean over queries; (B, 1,
+        *spatial), sums to 1.
+        """
+        sums = [
+            weight.sum(-2).movedim(-1, axis + 1) for axis, weight in enumerate(self._weights(x))
+        ]
         return torch.stack(sums).sum(0).unsqueeze(1) / x[0, 0].numel()
 
     def _attend(self, x: Tensor) -> Tensor:

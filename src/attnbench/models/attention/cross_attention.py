@@ -1,10 +1,11 @@
 """Multi-head cross-attention of U-Transformer: the coarse decoder features filter the skip.
 
-Petit, Thome, Rambour, Themyr, Collins, Soler: U-Net Transformer: Self and Cross Attention for Medical Image
-Segmentation. MLMI 2021, arXiv:2103.06104, section 2.2 and fig. 3: queries and keys from the decoder, values from the
-skip, a sigmoid makes the result a filter of the skip. Batch normalisation and ReLU behind the 1x1 convolutions and
-maximum pooling of the skip as in the public implementation (HXLH50K/U-Net-Transformer). The paper's own treatment of
-the decoder features beside the skip is left to the U-Net's up-convolution.
+Petit, Thome, Rambour, Themyr, Collins, Soler: U-Net Transformer: Self and Cross Attention for
+Medical Image Segmentation. MLMI 2021, arXiv:2103.06104, section 2.2 and fig. 3: queries and keys
+from the decoder, values from the skip, a sigmoid makes the result a filter of the skip. Batch
+normalisation and ReLU behind the 1x1 convolutions and maximum pooling of the skip as in the
+public implementation (HXLH50K/U-Net-Transformer). The paper's own treatment of the decoder
+features beside the skip is left to the U-Net's up-convolution.
 """
 
 from __future__ import annotations
@@ -27,17 +28,20 @@ from attnbench.models.registry import mechanism
     logits=("attention.query", "attention.key"),
 )
 class CrossAttention(nn.Module):
-    """x * up(sigmoid(norm(W MultiHead(theta(gate), phi(pool(x)))))), positions added to gate and x before theta, phi.
+    """x * up(sigmoid(norm(W MultiHead(theta(gate), phi(pool(x)))))), positions added to gate and x
+    before theta, phi.
 
-    theta and phi are 1x1 convolution, batch normalisation and ReLU. x (B, C, *spatial), gate (B, G, *spatial / 2), C a
-    multiple of `heads`. Memory is linear in the number of positions.
+    theta and phi are 1x1 convolution, batch normalisation and ReLU. x (B, C, *spatial), gate (B,
+    G, *spatial / 2), C a multiple of `heads`. Memory is linear in the number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, gate_channels: int, heads: int = 8) -> None:
         super().__init__()
         norm = BATCH_NORM[ndim]
         self.attention = MultiHead(channels, heads, bias=False)
-        self.theta = nn.Sequential(conv1x1(ndim, gate_channels, channels), norm(channels), nn.ReLU())
+        self.theta = nn.Sequential(
+            conv1x1(ndim, gate_channels, channels), norm(channels), nn.ReLU()
+        )
         self.pool = MAX_POOL[ndim](2, ceil_mode=True)
         self.phi = nn.Sequential(conv1x1(ndim, channels, channels), norm(channels), nn.ReLU())
         self.output = nn.Sequential(conv1x1(ndim, channels, channels), norm(channels), nn.Sigmoid())
@@ -46,7 +50,9 @@ class CrossAttention(nn.Module):
         """Weights in (0, 1), (B, C, *spatial)."""
         source = self.theta(gate + sinusoids(gate))
         values = self.phi(self.pool(x + sinusoids(x)))
-        attended = self.attention(tokens(source), tokens(values)).transpose(1, 2).reshape(source.shape)
+        attended = (
+            self.attention(tokens(source), tokens(values)).transpose(1, 2).reshape(source.shape)
+        )
         return resize(self.output(attended), tuple(x.shape[2:]))
 
     def attention_map(self, x: Tensor, gate: Tensor) -> Tensor:

@@ -1,8 +1,9 @@
 """Dual attention: every position attends to all positions, every channel to all channels.
 
-Fu et al.: Dual Attention Network for Scene Segmentation. CVPR 2019, arXiv:1809.02983, eq. 1-4. As in the authors'
-code, the energy of two channels is their product subtracted from the largest in its row. Departs from it in that the
-U-Net's own convolutions take the place of those around each branch, and that the input is added once, not per branch.
+Fu et al.: Dual Attention Network for Scene Segmentation. CVPR 2019, arXiv:1809.02983, eq. 1-4.
+As in the authors' code, the energy of two channels is their product subtracted from the largest
+in its row. Departs from it in that the U-Net's own convolutions take the place of those around
+each branch, and that the input is added once, not per branch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Dual attention",
-    paper=Paper("Fu et al.", 2019, "Dual Attention Network for Scene Segmentation", "CVPR 2019, arXiv:1809.02983"),
+    paper=Paper(
+        "Fu et al.",
+        2019,
+        "Dual Attention Network for Scene Segmentation",
+        "CVPR 2019, arXiv:1809.02983",
+    ),
     default=("bottleneck",),
     scale=("alpha", "beta"),
     logits=("query", "key"),
@@ -25,8 +31,8 @@ from attnbench.models.registry import Paper, mechanism
 class DualAttention(nn.Module):
     """x + alpha * softmax(q k^T) v + beta * softmax(max - x x^T) x; alpha and beta start at 0.
 
-    The first product goes over channels, the second over positions; q, k have width C/8. Maps (B, C, *spatial) to
-    the same shape; memory is linear in the number of positions.
+    The first product goes over channels, the second over positions; q, k have width C/8. Maps
+    (B, C, *spatial) to the same shape; memory is linear in the number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 8) -> None:
@@ -40,18 +46,24 @@ class DualAttention(nn.Module):
 
     @staticmethod
     def _channel_weights(flat: Tensor) -> Tensor:
-        """Weights (B, C, C), rows sum to 1; a sum over N positions is too coarse in half precision."""
+        """Weights (B, C, C), rows sum to 1; a sum over N positions is too coarse in half
+        precision.
+        """
         with single_precision(flat):
             flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
             energy = flat @ flat.transpose(1, 2)
         return (energy.amax(2, keepdim=True) - energy).softmax(2)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over all queries; (B, 1, *spatial), sums to 1."""
+        """Attention that each position receives, averaged over all queries; (B, 1, *spatial),
+        sums to 1.
+        """
         return as_map(received(tokens(self.query(x)), tokens(self.key(x))), x, x)
 
     def forward(self, x: Tensor) -> Tensor:
-        positions = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x))).transpose(1, 2)
+        positions = attend(
+            tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x))
+        ).transpose(1, 2)
         flat = x.flatten(2)  # (B, C, N)
         channels = self._channel_weights(flat) @ flat
         return x + (self.alpha * positions + self.beta * channels).reshape(x.shape)

@@ -1,7 +1,8 @@
 """Efficient channel attention: each channel weighted by its neighbours, without reduction.
 
-Wang, Wu, Zhu, Li, Zuo, Hu: ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks. CVPR 2020,
-arXiv:1910.03151, eq. 9 (the convolution) and 12 (its adaptive kernel, gamma 2 and b 1).
+Wang, Wu, Zhu, Li, Zuo, Hu: ECA-Net: Efficient Channel Attention for Deep Convolutional Neural
+Networks. CVPR 2020, arXiv:1910.03151, eq. 9 (the convolution) and 12 (its adaptive kernel, gamma
+2 and b 1).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from attnbench.models.registry import Paper, mechanism
 
 
 def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
-    """The odd kernel |log2(C) / gamma + b / gamma| of eq. 12; as in the authors' code an even value is raised by 1."""
+    """The odd kernel |log2(C) / gamma + b / gamma| of eq. 12; as in the authors' code an even
+    value is raised by 1.
+    """
     size = int(abs((math.log2(channels) + b) / gamma))
     return size if size % 2 else size + 1
 
@@ -31,7 +34,9 @@ def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
     default=("encoder", "bottleneck"),
 )
 class ECA(nn.Module):
-    """x * sigmoid(conv(mean(x))), one convolution along the channels; maps (B, C, *spatial) to the same shape."""
+    """x * sigmoid(conv(mean(x))), one convolution along the channels; maps (B, C, *spatial) to
+    the same shape.
+    """
 
     def __init__(self, channels: int, ndim: int) -> None:
         super().__init__()

@@ -1,9 +1,11 @@
-"""Efficient self-attention of UTNet: every position attends to keys and values reduced to one small grid.
+"""Efficient self-attention of UTNet: every position attends to keys and values reduced to one small
+grid.
 
-Gao, Zhou, Metaxas: UTNet: A Hybrid Transformer Architecture for Medical Image Segmentation. MICCAI 2021,
-arXiv:2107.00781, section 2.2-2.3, block, 4 heads and biases as in the authors' code (yhygao/UTNet), grid 8. Departs
-from it in that a query takes the bias of the grid cell it lies in for any size (there, sizes are multiples of the
-grid), and that decoder levels use the same block (there, queries of the skip attend to the level below).
+Gao, Zhou, Metaxas: UTNet: A Hybrid Transformer Architecture for Medical Image Segmentation.
+MICCAI 2021, arXiv:2107.00781, section 2.2-2.3, block, 4 heads and biases as in the authors' code
+(yhygao/UTNet), grid 8. Departs from it in that a query takes the bias of the grid cell it lies
+in for any size (there, sizes are multiples of the grid), and that decoder levels use the same
+block (there, queries of the skip attend to the level below).
 """
 
 from __future__ import annotations
@@ -39,11 +41,12 @@ def separable(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
     logits=("scale",),
 )
 class EfficientSelfAttention(nn.Module):
-    """y = x + W softmax((q k^T + bias) / sqrt(C / heads)) v of norm(x), then y + mix(relu(norm(y))).
+    """y = x + W softmax((q k^T + bias) / sqrt(C / heads)) v of norm(x), then y +
+    mix(relu(norm(y))).
 
-    k and v are resized to `grid` cells along each axis (linear, corners aligned), the bias is by relative position of
-    the query's cell and the key. Maps (B, C, *spatial) to the same shape, C a multiple of `heads`; time and memory are
-    linear in the number of positions.
+    k and v are resized to `grid` cells along each axis (linear, corners aligned), the bias is by
+    relative position of the query's cell and the key. Maps (B, C, *spatial) to the same shape, C
+    a multiple of `heads`; time and memory are linear in the number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, heads: int = 4, grid: int = 8) -> None:
@@ -54,7 +57,9 @@ class EfficientSelfAttention(nn.Module):
         self.qkv = separable(ndim, channels, 3 * channels)
         self.bias = RelativeBias(grid, ndim, heads)
         self.output = separable(ndim, channels, channels)
-        self.mix = nn.Sequential(BATCH_NORM[ndim](channels), nn.ReLU(), conv1x1(ndim, channels, channels, bias=False))
+        self.mix = nn.Sequential(
+            BATCH_NORM[ndim](channels), nn.ReLU(), conv1x1(ndim, channels, channels, bias=False)
+        )
 
     def _cells(self, x: Tensor) -> Tensor:
         """Number of the grid cell in which each position of `x` lies, (N,)."""
@@ -65,7 +70,9 @@ class EfficientSelfAttention(nn.Module):
         return cells
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Queries (B, heads, N, D), keys and values (B, C, *grid), scaled bias (heads, N, cells)."""
+        """Queries (B, heads, N, D), keys and values (B, C, *grid), scaled bias (heads, N,
+        cells).
+        """
         query, key, value = self.qkv(self.attention_norm(x)).chunk(3, dim=1)
         ndim = x.dim() - 2
         key, value = (
@@ -76,7 +83,9 @@ class EfficientSelfAttention(nn.Module):
         return split_heads(tokens(query), self.heads), key, value, bias.to(query.dtype)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each cell of the grid receives, mean over queries and heads, resized; (B, 1, *spatial)."""
+        """Attention that each cell of the grid receives, mean over queries and heads, resized;
+        (B, 1, *spatial).
+        """
         query, key, _, bias = self._parts(x)
         scores = self.scale * query @ split_heads(tokens(key), self.heads).transpose(-1, -2)
         weights = (scores + bias).softmax(-1)

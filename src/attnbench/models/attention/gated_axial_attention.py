@@ -1,11 +1,12 @@
 """Gated axial attention: attention along one axis after the other, with gated relative positions.
 
-Valanarasu, Oza, Hacihaliloglu, Patel: Medical Transformer: Gated Axial-Attention for Medical Image Segmentation.
-MICCAI 2021, arXiv:2102.10662, eq. 3 and fig. 2; 8 heads, gates starting at 0.1 (positions) and 1 (value), batch
-normalisation and initial values as in the authors' code. Departs from it in this: the gates are learned from the first
-step and act behind the normalisation of each term (the code scales before it, which normalising undoes), the width is
-kept, no activation follows the sum with the input, and offsets beyond `span` share the embedding of the farthest one,
-so that any size, larger or smaller than in training, has the same weights.
+Valanarasu, Oza, Hacihaliloglu, Patel: Medical Transformer: Gated Axial-Attention for Medical
+Image Segmentation. MICCAI 2021, arXiv:2102.10662, eq. 3 and fig. 2; 8 heads, gates starting at
+0.1 (positions) and 1 (value), batch normalisation and initial values as in the authors' code.
+Departs from it in this: the gates are learned from the first step and act behind the
+normalisation of each term (the code scales before it, which normalising undoes), the width is
+kept, no activation follows the sum with the input, and offsets beyond `span` share the embedding
+of the farthest one, so that any size, larger or smaller than in training, has the same weights.
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from attnbench.models.registry import Paper, mechanism
 class GatedAxis(nn.Module):
     """Attention along one axis of (B, C, *spatial), returned in the same shape.
 
-    Weights are softmax(q k + G_Q q r_q + G_K k r_k), what they weight is G_V1 v + G_V2 r_v, and every term is
-    normalised; r is looked up by the offset of query and key.
+    Weights are softmax(q k + G_Q q r_q + G_K k r_k), what they weight is G_V1 v + G_V2 r_v, and
+    every term is normalised; r is looked up by the offset of query and key.
     """
 
     def __init__(self, channels: int, ndim: int, axis: int, heads: int, span: int) -> None:
         super().__init__()
         self.axis, self.heads, self.span = axis, heads, span
         width = channels // heads
-        self.qkv = nn.Sequential(conv1x1(ndim, channels, 2 * channels, bias=False), BATCH_NORM[ndim](2 * channels))
+        self.qkv = nn.Sequential(
+            conv1x1(ndim, channels, 2 * channels, bias=False), BATCH_NORM[ndim](2 * channels)
+        )
         self.relative = nn.Parameter(torch.randn(2 * width, 2 * span - 1) * width**-0.5)
         self.norm_similarity = nn.BatchNorm2d(3 * heads)
         self.norm_output = nn.BatchNorm1d(2 * channels)
@@ -38,14 +41,18 @@ class GatedAxis(nn.Module):
         nn.init.normal_(self.qkv.get_parameter("0.weight"), std=channels**-0.5)
 
     def _embeddings(self, side: int, device: torch.device) -> list[Tensor]:
-        """r_q, r_k (width / 2, side, side) and r_v (width, side, side); rows are queries, columns keys."""
+        """r_q, r_k (width / 2, side, side) and r_v (width, side, side); rows are queries,
+        columns keys.
+        """
         steps = torch.arange(side, device=device)
         offsets = (steps[:, None] - steps).clamp(1 - self.span, self.span - 1) + self.span - 1
         width = self.relative.shape[0] // 2
         return list(self.relative[:, offsets].split([width // 2, width // 2, width]))
 
     def _attend(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, torch.Size]:
-        """Weights (lines, heads, side, side), rows sum to 1; values and r_v; the shape (B, *others, 2C, side)."""
+        """Weights (lines, heads, side, side), rows sum to 1; values and r_v; the shape (B,
+        *others, 2C, side).
+        """
         lines = self.qkv(x).movedim((self.axis + 2, 1), (-1, -2))
         side, width = lines.shape[-1], x.shape[1] // self.heads
         heads = lines.reshape(-1, self.heads, 2 * width, side)
@@ -54,12 +61,16 @@ class GatedAxis(nn.Module):
         content = q.transpose(-1, -2) @ k
         query = torch.einsum("lhci,cij->lhij", q, r_q)
         key = torch.einsum("lhcj,cji->lhij", k, r_k)
-        content, query, key = self.norm_similarity(torch.cat([content, query, key], dim=1)).chunk(3, dim=1)
+        content, query, key = self.norm_similarity(torch.cat([content, query, key], dim=1)).chunk(
+            3, dim=1
+        )
         weights = (content + self.gates[0] * query + self.gates[1] * key).softmax(-1)
         return weights, v, r_v, lines.shape
 
     def received(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its line, averaged over queries and heads; (B, *spatial)."""
+        """Attention that each position receives in its line, averaged over queries and heads;
+        (B, *spatial).
+        """
         weights, _, _, shape = self._attend(x)
         return weights.mean((1, 2)).reshape(*shape[:-2], shape[-1]).movedim(-1, self.axis + 1)
 
@@ -70,7 +81,9 @@ class GatedAxis(nn.Module):
         terms = torch.cat([content.flatten(1, 2), position.flatten(1, 2)], dim=1)
         content, position = self.norm_output(terms).chunk(2, dim=1)  # (lines, C, side) each
         attended = self.gates[2] * content + self.gates[3] * position
-        return attended.reshape(*shape[:-2], x.shape[1], shape[-1]).movedim((-1, -2), (self.axis + 2, 1))
+        return attended.reshape(*shape[:-2], x.shape[1], shape[-1]).movedim(
+            (-1, -2), (self.axis + 2, 1)
+        )
 
 
 @mechanism(
@@ -86,20 +99,30 @@ class GatedAxis(nn.Module):
     logits=("axes.*.norm_similarity",),
 )
 class GatedAxialAttention(nn.Module):
-    """x + norm(W2 relu(attention along each axis of relu(norm(W1 x)))); W1 and W2 are 1x1 convolutions.
+    """x + norm(W2 relu(attention along each axis of relu(norm(W1 x)))); W1 and W2 are 1x1
+    convolutions.
 
-    Maps (B, C, *spatial) to the same shape; C is a multiple of 2 `heads`; memory is N times the longest side.
+    Maps (B, C, *spatial) to the same shape; C is a multiple of 2 `heads`; memory is N times the
+    longest side.
     """
 
     def __init__(self, channels: int, ndim: int, heads: int = 8, span: int = 64) -> None:
         super().__init__()
         check_divisible(channels, 2 * heads, f"{heads} heads with keys of half their width")
-        self.reduce = nn.Sequential(conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels))
-        self.axes = nn.Sequential(*(GatedAxis(channels, ndim, axis, heads, span) for axis in range(ndim)))
-        self.expand = nn.Sequential(conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels))
+        self.reduce = nn.Sequential(
+            conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels)
+        )
+        self.axes = nn.Sequential(
+            *(GatedAxis(channels, ndim, axis, heads, span) for axis in range(ndim))
+        )
+        self.expand = nn.Sequential(
+            conv1x1(ndim, channels, channels, bias=False), BATCH_NORM[ndim](channels)
+        )
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its lines, mean over queries, heads and axes, (B, 1, *spatial)."""
+        """Attention that each position receives in its lines, mean over queries, heads and axes,
+        (B, 1, *spatial).
+        """
         x, maps = F.relu(self.reduce(x)), []
         for axis in self.axes:
             assert isinstance(axis, GatedAxis)

@@ -1,8 +1,10 @@
-"""Global context block: one attention map for all queries, then a channel bottleneck, then an addition.
+"""Global context block: one attention map for all queries, then a channel bottleneck, then an
+addition.
 
-Cao, Xu, Lin, Wei, Hu: GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. ICCV Workshops 2019,
-arXiv:1904.11492, fig. 4d and eq. 6; reduction 16, the last layer starts at 0 as in the authors' code. Departs from it
-in a floor of 8 hidden units, which the paper's widths never meet.
+Cao, Xu, Lin, Wei, Hu: GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond.
+ICCV Workshops 2019, arXiv:1904.11492, fig. 4d and eq. 6; reduction 16, the last layer starts at
+0 as in the authors' code. Departs from it in a floor of 8 hidden units, which the paper's widths
+never meet.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ class GlobalContext(nn.Module):
         hidden = hidden_width(channels, reduction)
         self.key = conv1x1(ndim, channels, 1)
         self.transform = nn.Sequential(
-            nn.Linear(channels, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, channels)
+            nn.Linear(channels, hidden),
+            nn.LayerNorm(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, channels),
         )
         for parameter in self.transform[-1].parameters():
             nn.init.zeros_(parameter)

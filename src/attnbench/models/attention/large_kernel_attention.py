@@ -1,8 +1,9 @@
-"""Large kernel attention: a 21 x 21 neighbourhood, decomposed into three small convolutions, weights every value.
+"""Large kernel attention: a 21 x 21 neighbourhood, decomposed into three small convolutions,
+weights every value.
 
-Guo, Lu, Liu, Cheng, Hu: Visual Attention Network. Computational Visual Media 2023, arXiv:2202.09741 (2022), eq. 1-2:
-the attention alone; the two linear layers, GELU and feed-forward network around it in the backbone of the paper are
-left to the U-Net's convolutions.
+Guo, Lu, Liu, Cheng, Hu: Visual Attention Network. Computational Visual Media 2023,
+arXiv:2202.09741 (2022), eq. 1-2: the attention alone; the two linear layers, GELU and
+feed-forward network around it in the backbone of the paper are left to the U-Net's convolutions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class LargeKernelAttention(nn.Module):
-    """x * conv1x1(dilated(local(x))), depth-wise convolutions of kernel 5, and of kernel 7 with dilation 3.
+    """x * conv1x1(dilated(local(x))), depth-wise convolutions of kernel 5, and of kernel 7 with
+    dilation 3.
 
     The weights are not squashed and may be negative. Maps (B, C, *spatial) to the same shape.
     """

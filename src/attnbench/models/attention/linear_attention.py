@@ -1,8 +1,9 @@
 """Efficient attention: keys are summed up into a few global contexts before the queries see them.
 
-Shen, Zhang, Zhao, Yi, Li: Efficient Attention: Attention with Linear Complexities. WACV 2021, arXiv:1812.01243,
-eq. 6 with the softmax normalisation of section 3.2, residual and output convolution as in the authors' code
-(cmsflash/efficient-attention). One head; keys, queries and values of width C/2, as in the non-local block it replaces.
+Shen, Zhang, Zhao, Yi, Li: Efficient Attention: Attention with Linear Complexities. WACV 2021,
+arXiv:1812.01243, eq. 6 with the softmax normalisation of section 3.2, residual and output
+convolution as in the authors' code (cmsflash/efficient-attention). One head; keys, queries and
+values of width C/2, as in the non-local block it replaces.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from attnbench.models.registry import Paper, mechanism
     logits=("key",),
 )
 class LinearAttention(nn.Module):
-    """x + W (softmax_channels(q) (softmax_positions(k)^T v)); maps (B, C, *spatial) to the same shape.
+    """x + W (softmax_channels(q) (softmax_positions(k)^T v)); maps (B, C, *spatial) to the same
+    shape.
 
     Time and memory are linear in the number of positions.
     """
@@ -44,7 +46,9 @@ class LinearAttention(nn.Module):
         return self.query(x).flatten(2).softmax(1), self.key(x).flatten(2).softmax(2)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over all queries; (B, 1, *spatial), sums to 1."""
+        """Attention that each position receives, averaged over all queries; (B, 1, *spatial),
+        sums to 1.
+        """
         query, key = self._query_key(x)
         return (query.mean(2).unsqueeze(1) @ key).reshape(-1, 1, *x.shape[2:])
 

@@ -1,9 +1,10 @@
 """Multi-head self-attention of U-Transformer, over all positions of the bottleneck.
 
-Petit, Thome, Rambour, Themyr, Collins, Soler: U-Net Transformer: Self and Cross Attention for Medical Image
-Segmentation. MLMI 2021, arXiv:2103.06104, section 2.1 and fig. 2, with sinusoidal positions along each axis; neither
-residual nor normalisation, as in the public implementation (HXLH50K/U-Net-Transformer), and 8 heads as in Vaswani et
-al. 2017. `u_transformer` joins it with `cross_attention`.
+Petit, Thome, Rambour, Themyr, Collins, Soler: U-Net Transformer: Self and Cross Attention for
+Medical Image Segmentation. MLMI 2021, arXiv:2103.06104, section 2.1 and fig. 2, with sinusoidal
+positions along each axis; neither residual nor normalisation, as in the public implementation
+(HXLH50K/U-Net-Transformer), and 8 heads as in Vaswani et al. 2017. `u_transformer` joins it with
+`cross_attention`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from attnbench.models.registry import mechanism
     logits=("attention.query", "attention.key"),
 )
 class MultiHeadSelfAttention(nn.Module):
-    """MultiHead(x + positions), without biases; maps (B, C, *spatial) to the same shape, C a multiple of `heads`.
+    """MultiHead(x + positions), without biases; maps (B, C, *spatial) to the same shape, C a
+    multiple of `heads`.
 
     Memory is linear in the number of positions.
     """
@@ -33,7 +35,9 @@ class MultiHeadSelfAttention(nn.Module):
         self.attention = MultiHead(channels, heads, bias=False)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over queries and heads; (B, 1, *spatial), sums to 1."""
+        """Attention that each position receives, averaged over queries and heads; (B, 1,
+        *spatial), sums to 1.
+        """
         return as_map(self.attention.received(tokens(x + sinusoids(x))), x, x)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
 """Non-local block, embedded Gaussian.
 
-Wang, Girshick, Gupta, He: Non-local Neural Networks. CVPR 2018, arXiv:1711.07971, eq. 1-6 and fig. 2, with the
-sub-sampling of section 3.3. As in the authors' code the products are divided by the root of the inner width and the
-convolutions start at a standard deviation of 0.01. Departs from the paper in that a volume is sub-sampled along all
-three axes (the paper's third axis is time and keeps its length).
+Wang, Girshick, Gupta, He: Non-local Neural Networks. CVPR 2018, arXiv:1711.07971, eq. 1-6 and
+fig. 2, with the sub-sampling of section 3.3. As in the authors' code the products are divided by
+the root of the inner width and the convolutions start at a standard deviation of 0.01. Departs
+from the paper in that a volume is sub-sampled along all three axes (the paper's third axis is
+time and keeps its length).
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Non-local block",
-    paper=Paper("Wang, Girshick, Gupta, He", 2018, "Non-local Neural Networks", "CVPR 2018, arXiv:1711.07971"),
+    paper=Paper(
+        "Wang, Girshick, Gupta, He",
+        2018,
+        "Non-local Neural Networks",
+        "CVPR 2018, arXiv:1711.07971",
+    ),
     default=("encoder",),
     deepest=2,
     scale=("output.1.weight", "output.1.bias"),
     logits=("theta", "phi"),
 )
 class NonLocal(nn.Module):
-    """x + norm(W softmax(theta(x) pool(phi(x))^T / sqrt(C/2)) pool(g(x))); the norm's scale starts at 0.
+    """x + norm(W softmax(theta(x) pool(phi(x))^T / sqrt(C/2)) pool(g(x))); the norm's scale starts
+    at 0.
 
-    Maps (B, C, *spatial) to the same shape; keys and values are max-pooled by 2; memory is linear in positions.
+    Maps (B, C, *spatial) to the same shape; keys and values are max-pooled by 2; memory is
+    linear in positions.
     """
 
     def __init__(self, channels: int, ndim: int) -> None:
@@ -44,7 +52,9 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.output.get_parameter("1.weight"))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position of the pooled grid receives, mean over queries, resized; (B, 1, *spatial)."""
+        """Attention that each position of the pooled grid receives, mean over queries, resized;
+        (B, 1, *spatial).
+        """
         phi = self.pool(self.phi(x))
         return as_map(received(tokens(self.theta(x)), tokens(phi), self.scale), phi, x)
 

@@ -1,8 +1,10 @@
-"""Polarised self-attention: a channel and a spatial branch that keep full resolution where they do not collapse.
+"""Polarised self-attention: a channel and a spatial branch that keep full resolution where they do
+not collapse.
 
-Liu, Liu, Fan, Huang: Polarized Self-Attention: Towards High-quality Pixel-wise Regression. arXiv:2107.00782 (2021),
-eq. 1-5, parallel or sequential. The layer normalisation is the paper's (the authors' code has it in one layout only);
-1x1 convolutions without bias and started by Kaiming's rule as in their code.
+Liu, Liu, Fan, Huang: Polarized Self-Attention: Towards High-quality Pixel-wise Regression.
+arXiv:2107.00782 (2021), eq. 1-5, parallel or sequential. The layer normalisation is the paper's
+(the authors' code has it in one layout only); 1x1 convolutions without bias and started by
+Kaiming's rule as in their code.
 """
 
 from __future__ import annotations
@@ -26,10 +28,12 @@ from attnbench.models.registry import Paper, mechanism
     logits=("channel_query",),
 )
 class PolarizedSelfAttention(nn.Module):
-    """x * channel(x) + x * spatial(x) (`layout` parallel), or y * spatial(y) of y = x * channel(x) (sequential).
+    """x * channel(x) + x * spatial(x) (`layout` parallel), or y * spatial(y) of y = x * channel(x)
+    (sequential).
 
-    channel: sigmoid(norm(W v softmax_positions(q))); spatial: sigmoid(softmax_channels(mean(q)) v). The first q is one
-    channel wide, both v and the second q have width C/2. Maps (B, C, *spatial) to the same shape.
+    channel: sigmoid(norm(W v softmax_positions(q))); spatial: sigmoid(softmax_channels(mean(q))
+    v). The first q is one channel wide, both v and the second q have width C/2. Maps (B, C,
+    *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, layout: str = "parallel") -> None:
@@ -42,8 +46,15 @@ class PolarizedSelfAttention(nn.Module):
         self.expand = nn.Sequential(nn.Linear(inner, channels, bias=False), nn.LayerNorm(channels))
         self.spatial_query = conv1x1(ndim, channels, inner, bias=False)
         self.spatial_value = conv1x1(ndim, channels, inner, bias=False)
-        for layer in (self.channel_query, self.channel_value, self.spatial_query, self.spatial_value):
-            nn.init.kaiming_normal_(layer.get_parameter("weight"), mode="fan_in", nonlinearity="relu")
+        for layer in (
+            self.channel_query,
+            self.channel_value,
+            self.spatial_query,
+            self.spatial_value,
+        ):
+            nn.init.kaiming_normal_(
+                layer.get_parameter("weight"), mode="fan_in", nonlinearity="relu"
+            )
 
     def _channel(self, x: Tensor) -> Tensor:
         """Weights of the channels, (B, C, 1, ...)."""

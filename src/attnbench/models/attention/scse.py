@@ -1,7 +1,8 @@
 """scSE: concurrent spatial and channel squeeze and excitation in a U-Net.
 
-Roy, Navab, Wachinger: Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully Convolutional Networks.
-MICCAI 2018, arXiv:1803.02579, section 2.3: the sum of both branches (a maximum only in later work); C^2 + C weights.
+Roy, Navab, Wachinger: Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully
+Convolutional Networks. MICCAI 2018, arXiv:1803.02579, section 2.3: the sum of both branches (a
+maximum only in later work); C^2 + C weights.
 """
 
 from __future__ import annotations

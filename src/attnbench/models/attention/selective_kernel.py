@@ -1,9 +1,9 @@
 """Selective kernel: two kernel sizes side by side, and per channel a choice between them.
 
-Li, Wang, Hu, Yang: Selective Kernel Networks. CVPR 2019, arXiv:1903.06586, eq. 1-6: kernels 3 and 5 (3 with dilation
-2), 32 groups, reduction 16 with at least 32 hidden units. Departs from it in that groups are the largest number up to
-32 that divides the channels; and where a batch of one leaves the hidden layer nothing to normalise over, the running
-statistics are used.
+Li, Wang, Hu, Yang: Selective Kernel Networks. CVPR 2019, arXiv:1903.06586, eq. 1-6: kernels 3
+and 5 (3 with dilation 2), 32 groups, reduction 16 with at least 32 hidden units. Departs from it
+in that groups are the largest number up to 32 that divides the channels; and where a batch of
+one leaves the hidden layer nothing to normalise over, the running statistics are used.
 """
 
 from __future__ import annotations
@@ -20,27 +20,43 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Selective kernel",
-    paper=Paper("Li, Wang, Hu, Yang", 2019, "Selective Kernel Networks", "CVPR 2019, arXiv:1903.06586"),
+    paper=Paper(
+        "Li, Wang, Hu, Yang", 2019, "Selective Kernel Networks", "CVPR 2019, arXiv:1903.06586"
+    ),
     default=("encoder", "bottleneck"),
 )
 class SelectiveKernel(nn.Module):
-    """a * small + (1 - a) * large, a = softmax over both of select(relu(norm(reduce(mean(small + large))))).
+    """a * small + (1 - a) * large, a = softmax over both of select(relu(norm(reduce(mean(small +
+    large))))).
 
-    `small` and `large` are convolution, batch normalisation and ReLU of x; maps (B, C, *spatial) to the same shape.
+    `small` and `large` are convolution, batch normalisation and ReLU of x; maps (B, C, *spatial)
+    to the same shape.
     """
 
-    def __init__(self, channels: int, ndim: int, groups: int = 32, reduction: int = 16, least: int = 32) -> None:
+    def __init__(
+        self, channels: int, ndim: int, groups: int = 32, reduction: int = 16, least: int = 32
+    ) -> None:
         super().__init__()
         groups, hidden = math.gcd(groups, channels), max(least, channels // reduction)
         self.small, self.large = (
             nn.Sequential(
-                CONV[ndim](channels, channels, 3, padding=dilation, dilation=dilation, groups=groups, bias=False),
+                CONV[ndim](
+                    channels,
+                    channels,
+                    3,
+                    padding=dilation,
+                    dilation=dilation,
+                    groups=groups,
+                    bias=False,
+                ),
                 BATCH_NORM[ndim](channels),
                 nn.ReLU(),
             )
             for dilation in (1, 2)
         )
-        self.reduce = nn.Sequential(nn.Linear(channels, hidden, bias=False), PooledBatchNorm(hidden), nn.ReLU())
+        self.reduce = nn.Sequential(
+            nn.Linear(channels, hidden, bias=False), PooledBatchNorm(hidden), nn.ReLU()
+        )
         self.select = nn.Linear(hidden, 2 * channels, bias=False)
 
     def _share_of_small(self, small: Tensor, large: Tensor) -> Tensor:

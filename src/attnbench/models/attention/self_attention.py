@@ -1,8 +1,8 @@
 """Self-attention over all positions.
 
-Zhang, Goodfellow, Metaxas, Odena: Self-Attention Generative Adversarial Networks. ICML 2019, arXiv:1805.08318.
-Departs from it as the block of this project's source text does: no spectral normalisation, value of full width, no
-output convolution.
+Zhang, Goodfellow, Metaxas, Odena: Self-Attention Generative Adversarial Networks. ICML 2019,
+arXiv:1805.08318. Departs from it as the block of this project's source text does: no spectral
+normalisation, value of full width, no output convolution.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from attnbench.models.registry import Paper, mechanism
     logits=("query", "key"),
 )
 class SelfAttention(nn.Module):
-    """x + gamma * softmax(q k^T) v with 1x1 convolutions for q, k (C/reduction) and v (C); gamma starts at 0.
+    """x + gamma * softmax(q k^T) v with 1x1 convolutions for q, k (C/reduction) and v (C); gamma
+    starts at 0.
 
     Maps (B, C, *spatial) to the same shape; memory is linear in the number of positions.
     """
@@ -43,9 +44,13 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over all queries; (B, 1, *spatial), sums to 1."""
+        """Attention that each position receives, averaged over all queries; (B, 1, *spatial),
+        sums to 1.
+        """
         return as_map(received(tokens(self.query(x)), tokens(self.key(x))), x, x)
 
     def forward(self, x: Tensor) -> Tensor:
-        attended = attend(tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x)))  # (B, N, C)
+        attended = attend(
+            tokens(self.query(x)), tokens(self.key(x)), tokens(self.value(x))
+        )  # (B, N, C)
         return x + self.gamma * attended.transpose(1, 2).reshape(x.shape)

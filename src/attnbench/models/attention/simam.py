@@ -1,7 +1,7 @@
 """SimAM: every value weighted by how far it stands out of its channel, without parameters.
 
-Yang, Zhang, Li, Xie: SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks. ICML 2021,
-PMLR 139:11863-11874, eq. 5-6 and the code of its fig. 3.
+Yang, Zhang, Li, Xie: SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural
+Networks. ICML 2021, PMLR 139:11863-11874, eq. 5-6 and the code of its fig. 3.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class SimAM(nn.Module):
-    """x * sigmoid(d / (4 (v + regularisation)) + 1/2), d = (x - mean)^2 and v the variance of each channel.
+    """x * sigmoid(d / (4 (v + regularisation)) + 1/2), d = (x - mean)^2 and v the variance of each
+    channel.
 
     `regularisation` is the paper's lambda. Maps (B, C, *spatial) to the same shape.
     """
@@ -36,7 +37,9 @@ class SimAM(nn.Module):
         distance = (x - x.mean(self.axes, keepdim=True)).square()
         others = max(1, x[0, 0].numel() - 1)
         variance = distance.sum(self.axes, keepdim=True) / others
-        return (distance / (4 * (variance + self.regularisation)) + 0.5).sigmoid()  # (B, C, *spatial)
+        return (
+            distance / (4 * (variance + self.regularisation)) + 0.5
+        ).sigmoid()  # (B, C, *spatial)
 
     def attention_map(self, x: Tensor) -> Tensor:
         """Weights of the positions in (0, 1), their mean over channels, (B, 1, *spatial)."""

@@ -1,7 +1,8 @@
 """Spatial attention of SA-UNet: one convolution over the mean and the maximum of all channels.
 
-Guo, Szemenyei, Yi, Wang, Chen, Fan: SA-UNet: Spatial Attention U-Net for Retinal Vessel Segmentation. ICPR 2020,
-arXiv:2004.03696, eq. 1: the spatial half of CBAM, without normalisation, at the bottleneck.
+Guo, Szemenyei, Yi, Wang, Chen, Fan: SA-UNet: Spatial Attention U-Net for Retinal Vessel
+Segmentation. ICPR 2020, arXiv:2004.03696, eq. 1: the spatial half of CBAM, without
+normalisation, at the bottleneck.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from attnbench.models.registry import Paper, mechanism
     default=("bottleneck",),
 )
 class SpatialAttention(nn.Module):
-    """x * sigmoid(conv([mean(x), max(x)])), mean and maximum over channels, one convolution of kernel 7.
+    """x * sigmoid(conv([mean(x), max(x)])), mean and maximum over channels, one convolution of
+    kernel 7.
 
     Maps (B, C, *spatial) to the same shape.
     """
@@ -32,7 +34,9 @@ class SpatialAttention(nn.Module):
     def __init__(self, channels: int, ndim: int, kernel_size: int = 7) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {kernel_size}; allowed: odd numbers, nearest {kernel_size + 1}")
+            raise ValueError(
+                f"kernel_size is {kernel_size}; allowed: odd numbers, nearest {kernel_size + 1}"
+            )
         self.weigh = CONV[ndim](2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def attention_map(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """sSE: channel squeeze and spatial excitation in a U-Net.
 
-Roy, Navab, Wachinger: Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully Convolutional Networks.
-MICCAI 2018, arXiv:1803.02579, section 2.2; without bias: C new weights.
+Roy, Navab, Wachinger: Concurrent Spatial and Channel 'Squeeze & Excitation' in Fully
+Convolutional Networks. MICCAI 2018, arXiv:1803.02579, section 2.2; without bias: C new weights.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Squeeze-and-excitation: channels weighted by what the whole image holds.
 
-Hu, Shen, Sun: Squeeze-and-Excitation Networks. CVPR 2018, arXiv:1709.01507, eq. 2-4; reduction 16, no biases (as the
-paper finds better). Departs from it in a floor of 8 hidden units, which the paper's widths never meet.
+Hu, Shen, Sun: Squeeze-and-Excitation Networks. CVPR 2018, arXiv:1709.01507, eq. 2-4; reduction
+16, no biases (as the paper finds better). Departs from it in a floor of 8 hidden units, which
+the paper's widths never meet.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Squeeze-and-excitation",
-    paper=Paper("Hu, Shen, Sun", 2018, "Squeeze-and-Excitation Networks", "CVPR 2018, arXiv:1709.01507"),
+    paper=Paper(
+        "Hu, Shen, Sun", 2018, "Squeeze-and-Excitation Networks", "CVPR 2018, arXiv:1709.01507"
+    ),
     default=("encoder", "bottleneck"),
 )
 class SqueezeExcitation(ChannelExcitation):
-    """x * sigmoid(W2 relu(W1 mean(x))), the mean over all positions; maps (B, C, *spatial) to the same shape."""
+    """x * sigmoid(W2 relu(W1 mean(x))), the mean over all positions; maps (B, C, *spatial) to
+    the same shape.
+    """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 16) -> None:
         super().__init__(channels, hidden_width(channels, reduction))

@@ -50,12 +50,16 @@ class TransformerLayer(nn.Module):
     logits=("layers.*.attention.query", "layers.*.attention.key"),
 )
 class Transformer(nn.Module):
-    """norm(layers(e + position(e))), e = embed(x) a 1x1 convolution; pre-norm layers with an MLP of `ratio` C.
+    """norm(layers(e + position(e))), e = embed(x) a 1x1 convolution; pre-norm layers with an MLP of
+    `ratio` C.
 
-    Maps (B, C, *spatial) to the same shape; C is a multiple of `heads`; memory is linear in the number of positions.
+    Maps (B, C, *spatial) to the same shape; C is a multiple of `heads`; memory is linear in the
+    number of positions.
     """
 
-    def __init__(self, channels: int, ndim: int, layers: int = 12, heads: int = 8, ratio: int = 4) -> None:
+    def __init__(
+        self, channels: int, ndim: int, layers: int = 12, heads: int = 8, ratio: int = 4
+    ) -> None:
         super().__init__()
         self.embed = conv1x1(ndim, channels, channels)
         self.position = CONV[ndim](channels, channels, 3, padding=1, groups=channels)
@@ -67,7 +71,9 @@ class Transformer(nn.Module):
         return tokens(x + self.position(x))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in the last layer, mean over queries and heads, (B, 1, *spatial)."""
+        """Attention that each position receives in the last layer, mean over queries and heads,
+        (B, 1, *spatial).
+        """
         sequence = self._embedded(x)
         *before, last = self.layers
         for layer in before:

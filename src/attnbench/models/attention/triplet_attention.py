@@ -1,9 +1,10 @@
 """Triplet attention: one gate per axis, the channels being one of them, each seeing all other axes.
 
-Misra, Nalamada, Arasanipalai, Hou: Rotate to Attend: Convolutional Triplet Attention Module. WACV 2021,
-arXiv:2010.03045, eq. 1-3. As in the authors' code, batch normalisation (momentum 0.01) follows the convolution. Instead
-of rotating the features, each gate pools along its axis and is spread along it. Generalised to volumes: four axes, four
-gates, convolutions over three axes.
+Misra, Nalamada, Arasanipalai, Hou: Rotate to Attend: Convolutional Triplet Attention Module.
+WACV 2021, arXiv:2010.03045, eq. 1-3. As in the authors' code, batch normalisation (momentum
+0.01) follows the convolution. Instead of rotating the features, each gate pools along its axis
+and is spread along it. Generalised to volumes: four axes, four gates, convolutions over three
+axes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class TripletAttention(nn.Module):
-    """x * mean over axes of sigmoid(norm(conv([max, mean]))), maximum and mean along the axis, kernel 7.
+    """x * mean over axes of sigmoid(norm(conv([max, mean]))), maximum and mean along the axis,
+    kernel 7.
 
     Maps (B, C, *spatial) to the same shape.
     """
@@ -34,7 +36,9 @@ class TripletAttention(nn.Module):
     def __init__(self, channels: int, ndim: int, kernel_size: int = 7) -> None:
         super().__init__()
         if kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size is {kernel_size}; allowed: odd numbers, nearest {kernel_size + 1}")
+            raise ValueError(
+                f"kernel_size is {kernel_size}; allowed: odd numbers, nearest {kernel_size + 1}"
+            )
         self.gates = nn.ModuleList(
             nn.Sequential(
                 CONV[ndim](2, 1, kernel_size, padding=kernel_size // 2, bias=False),
@@ -44,7 +48,9 @@ class TripletAttention(nn.Module):
         )
 
     def _gates(self, x: Tensor) -> list[Tensor]:
-        """One gate in (0, 1) per axis, the channels first: the shape of `x` with 1 along that axis."""
+        """One gate in (0, 1) per axis, the channels first: the shape of `x` with 1 along that
+        axis.
+        """
         gates = []
         for axis, layer in enumerate(self.gates, start=1):
             pooled = torch.stack([x.amax(axis), x.mean(axis)], dim=1)  # (B, 2, the other axes)

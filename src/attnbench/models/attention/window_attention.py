@@ -1,8 +1,9 @@
 """Window attention: a Swin block whose windows are not shifted.
 
-Liu et al.: Swin Transformer: Hierarchical Vision Transformer using Shifted Windows. ICCV 2021, arXiv:2103.14030,
-eq. 3 (upper half) and 4: windows of 7 (in volumes 4), heads of width 32, relative position bias, MLP of 4 C. Departs
-from it in that there is no stochastic depth, and that sizes that do not fit are masked where they are padded.
+Liu et al.: Swin Transformer: Hierarchical Vision Transformer using Shifted Windows. ICCV 2021,
+arXiv:2103.14030, eq. 3 (upper half) and 4: windows of 7 (in volumes 4), heads of width 32,
+relative position bias, MLP of 4 C. Departs from it in that there is no stochastic depth, and
+that sizes that do not fit are masked where they are padded.
 """
 
 from __future__ import annotations
@@ -22,17 +23,24 @@ from attnbench.models.registry import mechanism
     logits=("block.scale", "block.bias"),
 )
 class WindowAttention(nn.Module):
-    """y = x + attention(norm(x)) inside windows, then y + mlp(norm(y)); maps (B, C, *spatial) to the same shape.
+    """y = x + attention(norm(x)) inside windows, then y + mlp(norm(y)); maps (B, C, *spatial) to
+    the same shape.
 
     C below twice `head_width` is one head; time and memory are linear in the number of positions.
     """
 
-    def __init__(self, channels: int, ndim: int, window: int | None = None, head_width: int = 32) -> None:
+    def __init__(
+        self, channels: int, ndim: int, window: int | None = None, head_width: int = 32
+    ) -> None:
         super().__init__()
-        self.block = WindowBlock(channels, ndim, window or default_window(ndim), head_width, shifted=False)
+        self.block = WindowBlock(
+            channels, ndim, window or default_window(ndim), head_width, shifted=False
+        )
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its window, mean over queries and heads, (B, 1, *spatial)."""
+        """Attention that each position receives in its window, mean over queries and heads, (B,
+        1, *spatial).
+        """
         return self.block.received(x.movedim(1, -1)).unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from attnbench.analysis.case_values import case_values
-from attnbench.reporting.names import main_metrics
+from attnbench.scoring.definitions import main_metrics
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 COLUMNS = ("task", "case", "algorithm", "score")
 
 
 def challenger_frame(study: Study) -> pd.DataFrame:
-    """The study's first main metric, mean over classes and seeds; a task is a dataset, an algorithm a model.
+    """The study's first main metric, mean over classes and seeds; a task is a dataset, an algorithm
+    a model.
 
-    Every pair of a case and an algorithm has its row, as challengeR asks; the score is empty where it is missing or
-    undefined. Wiesenfarth et al., Methods and open-source toolkit for analyzing and visualizing challenge results,
-    Scientific Reports 11, 2021.
+    Every pair of a case and an algorithm has its row, as challengeR asks; the score is empty
+    where it is missing or undefined. Wiesenfarth et al., Methods and open-source toolkit for
+    analyzing and visualizing challenge results, Scientific Reports 11, 2021.
     """
     values = case_values(study, main_metrics(study.metrics)[0])
-    frames = [_task(rows, [part.name for part in study.models]) for _, rows in values.groupby("dataset", sort=False)]
+    frames = [
+        _task(rows, [part.name for part in study.models])
+        for _, rows in values.groupby("dataset", sort=False)
+    ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 

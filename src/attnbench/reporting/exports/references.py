@@ -11,7 +11,7 @@ from attnbench.catalog import load_entry
 from attnbench.files import read_json
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _SPECIAL, _ESCAPED = re.compile(r"([&%#_$])"), r"\\\1"
 
@@ -44,7 +44,9 @@ _UNETS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """What stands for `word`, a dataset, `unet` or a mechanism: its BibTeX entries and their keys."""
+    """What stands for `word`, a dataset, `unet` or a mechanism: its BibTeX entries and their
+    keys.
+    """
 
     word: str
     keys: tuple[str, ...]
@@ -52,7 +54,9 @@ class Reference:
 
 
 def references(study: Study) -> list[Reference]:
-    """One reference per dataset, the U-Net's, then one per mechanism of the described models; some share an entry."""
+    """One reference per dataset, the U-Net's, then one per mechanism of the described models;
+    some share an entry.
+    """
     mechanisms = {entry.word: entry for entry in _mechanisms(study)}
     ndims = sorted({load_entry(part.name).ndim for part in study.datasets})
     unet = Reference(UNET, *_keys_and_text("\n\n".join(_UNETS[ndim] for ndim in ndims)))

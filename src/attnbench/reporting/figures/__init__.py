@@ -18,15 +18,15 @@ from attnbench.reporting.figures.learning import learning
 from attnbench.reporting.figures.pareto import pareto
 from attnbench.reporting.figures.ranks import rank_stability, ranks
 from attnbench.reporting.figures.scores import scores
-from attnbench.reporting.figures.shift import corruption, corruption_slopes, small_data
+from attnbench.reporting.figures.shift import corruption, corruption_slopes, data_efficiency
 from attnbench.reporting.figures.surfaces import surface
 from attnbench.reporting.figures.transfer import transfer
 from attnbench.reporting.figures.volumes import slices
-from attnbench.reporting.names import ATTENTION, CASES, SLICES, SURFACE, figure_names
 from attnbench.reporting.style import styled
+from attnbench.reporting.words import ATTENTION, CASES, SLICES, SURFACE, figure_names
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _FIGURES: dict[str, Callable[[Study], Drawn]] = {
     "scores": scores,
@@ -43,17 +43,26 @@ _FIGURES: dict[str, Callable[[Study], Drawn]] = {
     "corruption": corruption,
     "corruption_slopes": corruption_slopes,
     "transfer": transfer,
-    "small_data": small_data,
+    "data_efficiency": data_efficiency,
 }
-_OF_DATASET: dict[str, Callable[..., Drawn]] = {CASES: cases, ATTENTION: attention, SLICES: slices, SURFACE: surface}
+_OF_DATASET: dict[str, Callable[..., Drawn]] = {
+    CASES: cases,
+    ATTENTION: attention,
+    SLICES: slices,
+    SURFACE: surface,
+}
 
 
 def draw_figure(study: Study, name: str) -> None:
-    """Write `figures/<name>.{pdf,png,csv}`; `StudyError` names the figures there are. What is missing is said in it."""
+    """Write `figures/<name>.{pdf,png,csv}`; `StudyError` names the figures there are. What is
+    missing is said in it.
+    """
     if name not in figure_names(study):
         raise StudyError(f"the study has no figure {name!r}; {nearest(name, figure_names(study))}")
     draw = _FIGURES.get(name) or next(
-        partial(draw, dataset=name.removeprefix(kind)) for kind, draw in _OF_DATASET.items() if name.startswith(kind)
+        partial(draw, dataset=name.removeprefix(kind))
+        for kind, draw in _OF_DATASET.items()
+        if name.startswith(kind)
     )
     with styled():
         save(draw(study), study.layout.figures, name)

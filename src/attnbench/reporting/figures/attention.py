@@ -1,4 +1,6 @@
-"""Where mechanisms look: attention maps of the models that have one, over the cases chosen by rule."""
+"""Where mechanisms look: attention maps of the models that have one, over the cases chosen by
+rule.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ from matplotlib.colors import ListedColormap, Normalize, to_rgb
 
 from attnbench.data.store import CaseStore
 from attnbench.models.names import has_map
-from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case, wrapped
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    head,
+    message_figure,
+    no_case,
+    wrapped,
+)
 from attnbench.reporting.figures.panels import (
     outline,
     prepare,
@@ -24,9 +33,9 @@ from attnbench.reporting.figures.panels import (
 )
 from attnbench.reporting.format import number
 from attnbench.reporting.frames import records, shown_cases
-from attnbench.reporting.names import display_name
 from attnbench.reporting.slices import image_plane, map_plane, mask_plane, plane_of
 from attnbench.reporting.style import Page, new_figure, page_of
+from attnbench.reporting.words import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +46,7 @@ if TYPE_CHECKING:
 
     from attnbench.analysis.case_choice import Choice
     from attnbench.reporting.slices import Plane
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _MARGIN_MM = 6.0
 _READABLE_MM = 17.0
@@ -60,11 +69,15 @@ def attention(study: Study, dataset: str) -> Drawn:
     """
     page, chosen = page_of(study), shown_cases(study, dataset)
     models = [
-        part.name for part in study.models if has_map(part) and study.layout.attention(dataset, part.name).exists()
+        part.name
+        for part in study.models
+        if has_map(part) and study.layout.attention(dataset, part.name).exists()
     ]
     if not chosen or not models:
         missing = f"{display_name(dataset)}: no attention map has been written yet"
-        return message_figure(page, missing if chosen else no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
+        return message_figure(
+            page, missing if chosen else no_case(study, dataset), pd.DataFrame(columns=_COLUMNS)
+        )
     room = int((page.double - _MARGIN_MM) // _READABLE_MM) - 1
     best = coloured(study)
     favoured = sorted(models, key=lambda name: name not in best)[:room]
@@ -82,20 +95,30 @@ def attention(study: Study, dataset: str) -> Drawn:
 
 
 def _grid(page: Page, columns: int, planes: Sequence[Plane]) -> tuple[Figure, NDArray[Any], float]:
-    """A figure with a row of panels per case, and the panels' width in mm; one column wide where that is enough."""
+    """A figure with a row of panels per case, and the panels' width in mm; one column wide where
+    that is enough.
+    """
     whole = page.single if columns * 1.2 * _READABLE_MM <= page.single - _MARGIN_MM else page.double
     width = (whole - _MARGIN_MM) / columns
     titles = 3.0 * (1 if width > 30 else 2 if width > 20 else 3)
-    height = sum(width * plane.box[1] / plane.box[0] + titles + 2.0 for plane in planes) + _LEGEND_MM
+    height = (
+        sum(width * plane.box[1] / plane.box[0] + titles + 2.0 for plane in planes) + _LEGEND_MM
+    )
     figure = new_figure(whole, min(height, page.tallest))
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
     return figure, figure.subplots(len(planes), columns, squeeze=False), width
 
 
-def _read(study: Study, dataset: str, model: str) -> dict[str, tuple[NDArray[np.float16], dict[str, Any]]]:
-    """By case the model's finest map, the last of them in the network, and its row of the table beside it."""
+def _read(
+    study: Study, dataset: str, model: str
+) -> dict[str, tuple[NDArray[np.float16], dict[str, Any]]]:
+    """By case the model's finest map, the last of them in the network, and its row of the table
+    beside it.
+    """
     path = study.layout.attention(dataset, model)
-    table = pd.read_csv(path.with_suffix(".csv"), dtype={"case": "str"}, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(
+        path.with_suffix(".csv"), dtype={"case": "str"}, keep_default_na=False, na_values=[""]
+    )
     found = {}
     with np.load(path) as maps:
         for case, rows in table.groupby("case", sort=False):
@@ -106,7 +129,11 @@ def _read(study: Study, dataset: str, model: str) -> dict[str, tuple[NDArray[np.
 
 
 def _case(
-    panels: list[Axes], maps: dict[str, dict[str, Any]], store: CaseStore, choice: Choice, plane: Plane
+    panels: list[Axes],
+    maps: dict[str, dict[str, Any]],
+    store: CaseStore,
+    choice: Choice,
+    plane: Plane,
 ) -> list[dict[str, Any]]:
     i = store.index(choice.case)
     image, reference = image_plane(store, i, plane), mask_plane(store.reference(i), store, i, plane)
@@ -125,12 +152,16 @@ def _case(
         for _, region in regions_of(reference):
             outline(axes, region, plane, "white")
         axes.title.set_fontweight("bold" if model == choice.model else "normal")
-        rows.append({**row, "rule": choice.rule.lower(), "of_model": choice.model, "slice": plane.index})
+        rows.append(
+            {**row, "rule": choice.rule.lower(), "of_model": choice.model, "slice": plane.index}
+        )
     return rows
 
 
 def _overlay(relative: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at a third and at three times."""
+    """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at a third and at
+    three times.
+    """
     with np.errstate(divide="ignore"):
         octaves = np.clip(np.log2(relative), -_OCTAVES, _OCTAVES)
     colours = np.where(octaves[..., None] < 0, to_rgb(_LEAST), to_rgb(_MOST))
@@ -145,12 +176,18 @@ def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[
     on_grey = colours[:, :3] * colours[:, 3:] + 0.5 * (1 - colours[:, 3:])
     scale = ScalarMappable(Normalize(-_OCTAVES, _OCTAVES), ListedColormap(on_grey))
     bar = figure.colorbar(
-        scale, ax=panels.ravel().tolist(), location="bottom", shrink=0.4, aspect=40, ticks=list(_TICKS)
+        scale,
+        ax=panels.ravel().tolist(),
+        location="bottom",
+        shrink=0.4,
+        aspect=40,
+        ticks=list(_TICKS),
     )
     bar.ax.set_xticklabels(list(_TICKS.values()))
     bar.set_label("Weight of a position, relative to the map's mean")
     heading = (
-        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean inside the reference, "
+        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean "
+        "inside the reference, "
         "more than 2 voxels from any boundary (–: no such voxel)"
     )
     head(figure, heading)

@@ -6,25 +6,37 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from attnbench.reporting.figures.curves import draw_curves
-from attnbench.reporting.figures.drawing import Drawn, coloured, grid, leads_row, message_figure, model_handles, say
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    grid,
+    leads_row,
+    message_figure,
+    model_handles,
+    say,
+)
 from attnbench.reporting.format import number
 from attnbench.reporting.frames import read_frame
-from attnbench.reporting.names import display_name
 from attnbench.reporting.style import QUIET, page_of
+from attnbench.reporting.words import display_name
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _DIGITS = 4
 
 
 def calibration(study: Study) -> Drawn:
-    """One panel per dataset, all classes together; the diagonal is perfect, the legend gives the calibration error."""
+    """One panel per dataset, all classes together; the diagonal is perfect, the legend gives the
+    calibration error.
+    """
     page, styles = page_of(study), coloured(study)
     frame = read_frame(study, "reliability")
     frame = frame[frame["class"] == "all"].reset_index(drop=True)
     if frame.empty:
-        return message_figure(page, "No prediction has been compared with its probabilities yet.", frame)
+        return message_figure(
+            page, "No prediction has been compared with its probabilities yet.", frame
+        )
     names = [part.name for part in study.datasets]
     figure, panels = grid(page, len(names), 48, columns=page.columns(80))
     for axes, name in zip(panels, names, strict=True):
@@ -48,7 +60,8 @@ def calibration(study: Study) -> Drawn:
         ]
         others = len(set(errors.index) - set(styles))
         axes.legend(
-            handles=model_handles(known, lines=True, others=others), title="Expected calibration error",
+            handles=model_handles(known, lines=True, others=others), title="Expected calibration "
+                                                                           "error",
             title_fontsize=6, fontsize=6, handlelength=1.8, alignment="left", loc="upper left", borderaxespad=0,
             bbox_to_anchor=(1.03, 1),
         )  # fmt: skip

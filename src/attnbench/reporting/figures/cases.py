@@ -11,33 +11,51 @@ import pandas as pd
 from attnbench.analysis.case_choice import Choice
 from attnbench.data.store import CaseStore
 from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case
-from attnbench.reporting.figures.panels import class_legend, shortened, show_errors, show_plane, wrap_titles
+from attnbench.reporting.figures.panels import (
+    class_legend,
+    shortened,
+    show_errors,
+    show_plane,
+    wrap_titles,
+)
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of
 from attnbench.reporting.style import Page, new_figure, page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.layout import Run
-    from attnbench.study import Study
+    from attnbench.study.paths import Run
+    from attnbench.study.settings import Study
 
 _MARGIN_MM = 6.0
 _TITLE_MM = 3.0
 _READABLE_MM = 17.0
 _COLOURED = 9
-_COLUMNS = ["dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice"]
+_COLUMNS = [
+    "dataset",
+    "case",
+    "rule",
+    "of_model",
+    "model",
+    "fold",
+    "seed",
+    "metric",
+    "value",
+    "slice",
+]
 
 
 def cases(study: Study, dataset: str) -> Drawn:
-    """Rows of cases: image above reference, then every model's prediction above the map of its errors.
+    """Rows of cases: image above reference, then every model's prediction above the map of its
+    errors.
 
-    Of more than nine models, those with the largest gain and loss are shown, and of those in colour elsewhere as many
-    as leave the panels wide enough to read.
+    Of more than nine models, those with the largest gain and loss are shown, and of those in
+    colour elsewhere as many as leave the panels wide enough to read.
     """
     page, metric = page_of(study), main_metrics(study.metrics)[0]
     chosen = shown_cases(study, dataset)
@@ -65,7 +83,15 @@ def cases(study: Study, dataset: str) -> Drawn:
             _compared(pair, study, store, choice, plane, model, found)
             if found:
                 run, value = found
-                facts = (dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold, run.seed)
+                facts = (
+                    dataset,
+                    choice.case,
+                    choice.rule.lower(),
+                    choice.model,
+                    model,
+                    run.fold,
+                    run.seed,
+                )
                 rows.append((*facts, metric, value, plane.index))
         for axes in (axes for pair in pairs[1 + len(models) :] for axes in pair):
             axes.set_axis_off()
@@ -79,12 +105,16 @@ def cases(study: Study, dataset: str) -> Drawn:
 def _arrangement(page: Page, pairs: int, planes: list[Plane]) -> tuple[float, int, int, float]:
     """Width of a panel in mm, rows of panels per case, columns, and the figure's height in mm.
 
-    The two panels of a pair stand side by side in one row if that leaves them wide enough to read, else below each
-    other, in as few lines as keep them readable; where none does, the widest panels that fit one page.
+    The two panels of a pair stand side by side in one row if that leaves them wide enough to
+    read, else below each other, in as few lines as keep them readable; where none does, the
+    widest panels that fit one page.
     """
     shape = float(np.median([plane.box[1] / plane.box[0] for plane in planes]))
     options = []
-    for rows, columns in [(1, 2 * pairs), *((2 * lines, math.ceil(pairs / lines)) for lines in range(1, 7))]:
+    for rows, columns in [
+        (1, 2 * pairs),
+        *((2 * lines, math.ceil(pairs / lines)) for lines in range(1, 7)),
+    ]:
         width = (page.double - _MARGIN_MM) / columns
         titles = _TITLE_MM * (1 if width > 30 else 2 if width > 18 else 3)
         height = len(planes) * (rows * (width * shape + 1.5) + max(1, rows // 2) * titles) + 14
@@ -114,6 +144,8 @@ def _compared(
         return
     i, unit = store.index(choice.case), METRICS[main_metrics(study.metrics)[0]].unit
     image, mask = image_plane(store, i, plane), mask_plane(prediction, store, i, plane)
-    show_plane(pair[0], image, mask, plane, f"{display_name(model)} ({number(found[1], decimals(unit))})")
+    show_plane(
+        pair[0], image, mask, plane, f"{display_name(model)} ({number(found[1], decimals(unit))})"
+    )
     pair[0].title.set_fontweight("bold" if model == choice.model else "normal")
     show_errors(pair[1], image, mask, mask_plane(store.reference(i), store, i, plane), plane)

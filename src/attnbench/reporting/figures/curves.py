@@ -18,9 +18,15 @@ _BANDS_UP_TO = 6
 
 
 def draw_curves(
-    axes: Axes, rows: pd.DataFrame, x: str, y: str, styles: Mapping[str, ModelStyle], markers: int = 1
+    axes: Axes,
+    rows: pd.DataFrame,
+    x: str,
+    y: str,
+    styles: Mapping[str, ModelStyle],
+    markers: int = 1,
 ) -> None:
-    """One line per model of `rows` (`model`, `x`, `y`, `low`, `high`), sorted by `x`, with about every n-th marked.
+    """One line per model of `rows` (`model`, `x`, `y`, `low`, `high`), sorted by `x`, with about
+    every n-th marked.
 
     The band from `low` to `high` stands behind up to six coloured models.
     """
@@ -38,4 +44,6 @@ def draw_curves(
         )  # fmt: skip
         if len(styles) <= _BANDS_UP_TO:
             low, high = line["low"].to_numpy(float), line["high"].to_numpy(float)
-            axes.fill_between(line[x].to_numpy(float), low, high, color=style.colour, alpha=0.15, linewidth=0)
+            axes.fill_between(
+                line[x].to_numpy(float), low, high, color=style.colour, alpha=0.15, linewidth=0
+            )

@@ -1,4 +1,6 @@
-"""Where a model gains: its benefit over the baseline against the difficulty of the case, and the slopes."""
+"""Where a model gains: its benefit over the baseline against the difficulty of the case, and the
+slopes.
+"""
 
 from __future__ import annotations
 
@@ -20,27 +22,41 @@ from attnbench.reporting.figures.drawing import (
 )
 from attnbench.reporting.figures.forest import forest
 from attnbench.reporting.frames import read_frame, records
-from attnbench.reporting.names import display_measure, display_name, main_metrics
 from attnbench.reporting.style import NEUTRAL, OTHERS, ModelStyle, page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_measure, display_name
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _PREFIX = "difficulty_"
 _SHOWN = 3
 _FIRST = ("contrast_to_noise", "clutter", "boundary_sharpness")
 _POINTS_UP_TO = 6
 _UNMEASURED = "no score of a case of measured difficulty yet"
-COLUMNS = ["dataset", "model", "measure", "known_truth", "shown", "case", "group", "difficulty", "gain", "low", "high"]
+COLUMNS = [
+    "dataset",
+    "model",
+    "measure",
+    "known_truth",
+    "shown",
+    "case",
+    "group",
+    "difficulty",
+    "gain",
+    "low",
+    "high",
+]
 
 
 def difficulty(study: Study) -> Drawn:
-    """One row per dataset, one column per measure: a point per case; the line joins the means of thirds of the cases.
+    """One row per dataset, one column per measure: a point per case; the line joins the means of
+    thirds of the cases.
 
-    Phantoms show their known truths, other datasets three measured ones; `difficulty_slopes` has all.
+    Phantoms show their known truths, other datasets three measured ones; `difficulty_slopes` has
+    all.
     """
     metric = main_metrics(study.metrics)[0]
     frame, page = difficulty_frame(study, metric), page_of(study)
@@ -49,7 +65,11 @@ def difficulty(study: Study) -> Drawn:
     styles = _variants(study)
     names = [part.name for part in study.datasets]
     figure, panels = grid(
-        page, len(names) * _SHOWN, 45, extra_mm=legend_mm(len(styles) + 1, page.double), columns=_SHOWN
+        page,
+        len(names) * _SHOWN,
+        45,
+        extra_mm=legend_mm(len(styles) + 1, page.double),
+        columns=_SHOWN,
     )
     for position, axes in enumerate(panels):
         name, column = names[position // _SHOWN], position % _SHOWN
@@ -69,10 +89,14 @@ def difficulty(study: Study) -> Drawn:
 
 
 def difficulty_slopes(study: Study) -> Drawn:
-    """Forest of slopes: change of the benefit per standard deviation of every measure; filled: significant (Holm)."""
+    """Forest of slopes: change of the benefit per standard deviation of every measure; filled:
+    significant (Holm).
+    """
     metric = main_metrics(study.metrics)[0]
     frame = read_frame(study, "difficulty")
-    frame = frame[(frame["metric"] == metric) & (frame["model"] != study.baseline)].reset_index(drop=True)
+    frame = frame[(frame["metric"] == metric) & (frame["model"] != study.baseline)].reset_index(
+        drop=True
+    )
     if frame.empty:
         return message_figure(page_of(study), _nothing(study), frame)
     words = [display_measure(row["measure"], bool(row["known_truth"])) for row in records(frame)]
@@ -90,12 +114,16 @@ def _variants(study: Study) -> dict[str, ModelStyle]:
 
 def _nothing(study: Study) -> str:
     if len(study.models) == 1:
-        return f"No gain to relate to difficulty: the study has {display_name(study.baseline)} alone."
+        return (
+            f"No gain to relate to difficulty: the study has {display_name(study.baseline)} alone."
+        )
     return "No case of measured difficulty has been scored by a model and the baseline."
 
 
 def difficulty_frame(study: Study, metric: str) -> pd.DataFrame:
-    """The points (`shown` is `case`) and the means of thirds of the cases (`stratum`) of the measures shown."""
+    """The points (`shown` is `case`) and the means of thirds of the cases (`stratum`) of the
+    measures shown.
+    """
     strata = read_frame(study, "difficulty_strata")
     strata = strata[strata["metric"] == metric]
     gains = _gains(study, metric)
@@ -112,9 +140,17 @@ def difficulty_frame(study: Study, metric: str) -> pd.DataFrame:
             )
             thirds = rows[(rows["measure"] == measure) & (rows["known_truth"] == known)]
             middle = (thirds["from"] + thirds["to"]) / 2
-            frames.append(thirds.rename(columns={"benefit": "gain"}).assign(difficulty=middle, shown="stratum"))
+            frames.append(
+                thirds.rename(columns={"benefit": "gain"}).assign(
+                    difficulty=middle, shown="stratum"
+                )
+            )
     frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS) if frames else pd.DataFrame(columns=COLUMNS)
+    return (
+        pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS)
+        if frames
+        else pd.DataFrame(columns=COLUMNS)
+    )
 
 
 def _chosen(rows: pd.DataFrame) -> list[tuple[str, bool]]:
@@ -128,10 +164,14 @@ def _chosen(rows: pd.DataFrame) -> list[tuple[str, bool]]:
 
 
 def _gains(study: Study, metric: str) -> pd.DataFrame:
-    """`dataset, model, case, group, gain`: value minus the baseline's, its sign turned where lower is better."""
+    """`dataset, model, case, group, gain`: value minus the baseline's, its sign turned where
+    lower is better.
+    """
     values = case_values(study, metric)
     base = values.loc[values["model"] == study.baseline, ["dataset", "case", "value"]]
-    pairs = values[values["model"] != study.baseline].merge(base, on=["dataset", "case"], suffixes=("", "_baseline"))
+    pairs = values[values["model"] != study.baseline].merge(
+        base, on=["dataset", "case"], suffixes=("", "_baseline")
+    )
     sign = 1 if METRICS[metric].higher_is_better else -1
     gain = sign * (pairs["value"].astype(float) - pairs["value_baseline"].astype(float))
     return pairs[["dataset", "model", "case", "group"]].assign(gain=gain)
@@ -140,12 +180,17 @@ def _gains(study: Study, metric: str) -> pd.DataFrame:
 def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
     axes.grid()
     axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
-    for _, own in rows[~rows["model"].isin(styles) & (rows["shown"] == "stratum")].groupby("model", sort=False):
+    for _, own in rows[~rows["model"].isin(styles) & (rows["shown"] == "stratum")].groupby(
+        "model", sort=False
+    ):
         line = own.sort_values("difficulty")
         axes.plot(line["difficulty"], line["gain"], color=OTHERS, linewidth=0.5, zorder=1.5)
     for model, style in styles.items():
         own = rows[rows["model"] == model]
-        points, thirds = own[own["shown"] == "case"], own[own["shown"] == "stratum"].sort_values("difficulty")
+        points, thirds = (
+            own[own["shown"] == "case"],
+            own[own["shown"] == "stratum"].sort_values("difficulty"),
+        )
         if len(styles) <= _POINTS_UP_TO:
             axes.scatter(
                 points["difficulty"], points["gain"], s=7, marker=style.marker, color=style.colour, alpha=0.35,
@@ -155,5 +200,12 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> Non
             thirds["difficulty"], thirds["gain"], color=style.colour, linestyle=style.dashes, marker=style.marker,
             markersize=4, markeredgecolor="black", zorder=4,
         )  # fmt: skip
-        axes.vlines(thirds["difficulty"], thirds["low"], thirds["high"], color=style.colour, linewidth=0.8, zorder=3)
+        axes.vlines(
+            thirds["difficulty"],
+            thirds["low"],
+            thirds["high"],
+            color=style.colour,
+            linewidth=0.8,
+            zorder=3,
+        )
     axes.locator_params(nbins=5)

@@ -1,4 +1,6 @@
-"""What the figures share: a grid of panels, a legend of models, words where something is missing, and saving."""
+"""What the figures share: a grid of panels, a legend of models, words where something is
+missing, and saving.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from matplotlib.lines import Line2D
 
 from attnbench.files import whole_file, write_csv
 from attnbench.reporting.frames import read_frame
-from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.style import OTHERS, QUIET, ModelStyle, Page, model_styles, new_figure
+from attnbench.reporting.words import display_name
+from attnbench.scoring.definitions import main_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 
 _CHARACTERS_PER_INCH = 20
@@ -39,7 +42,8 @@ class Drawn:
 def grid(
     page: Page, panels: int, panel_mm: float, extra_mm: float = 0.0, columns: int | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """A journal-wide figure (one column wide for a single panel) of equal panels, `panel_mm` high each.
+    """A journal-wide figure (one column wide for a single panel) of equal panels, `panel_mm` high
+    each.
 
     `extra_mm` is room for a legend; panels shrink where the page would be too short.
     """
@@ -54,11 +58,18 @@ def grid(
 
 
 def blocks(
-    page: Page, datasets: int, panels: int, panel_mm: float, extra_mm: float, widths_mm: Sequence[float]
+    page: Page,
+    datasets: int,
+    panels: int,
+    panel_mm: float,
+    extra_mm: float,
+    widths_mm: Sequence[float],
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A grid in which every dataset has so many panels and begins a row; returns the panels of each dataset.
+    """A grid in which every dataset has so many panels and begins a row; returns the panels of each
+    dataset.
 
-    `widths_mm` are least widths of a panel: the first one that fits the page's height is taken, else the last.
+    `widths_mm` are least widths of a panel: the first one that fits the page's height is taken,
+    else the last.
     """
     for width in widths_mm:
         lines = math.ceil(panels / page.columns(width))
@@ -66,7 +77,9 @@ def blocks(
             break
     columns = math.ceil(panels / lines)
     figure, axes = grid(page, datasets * lines * columns, panel_mm, extra_mm, columns)
-    own = [axes[place * lines * columns : (place + 1) * lines * columns] for place in range(datasets)]
+    own = [
+        axes[place * lines * columns : (place + 1) * lines * columns] for place in range(datasets)
+    ]
     for unused in (panel for block in own for panel in block[panels:]):
         unused.remove()
     return figure, [block[:panels] for block in own]
@@ -83,7 +96,9 @@ def ends_column(axes: Axes) -> bool:
     place = axes.get_subplotspec()
     others = (panel.get_subplotspec() for panel in axes.figure.axes)
     return place is None or not any(
-        other.colspan == place.colspan and other.rowspan.start > place.rowspan.start for other in others if other
+        other.colspan == place.colspan and other.rowspan.start > place.rowspan.start
+        for other in others
+        if other
     )
 
 
@@ -95,7 +110,16 @@ def row_mm(rows: int) -> float:
 def say(axes: Axes, message: str) -> None:
     """Leave a panel without axes and with one sentence in it: what is missing."""
     axes.set_axis_off()
-    axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=QUIET, wrap=True)
+    axes.text(
+        0.5,
+        0.5,
+        message,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color=QUIET,
+        wrap=True,
+    )
 
 
 def message_figure(page: Page, message: str, frame: pd.DataFrame) -> Drawn:
@@ -148,7 +172,9 @@ def coloured(study: Study, most: int = 9) -> dict[str, ModelStyle]:
 
 
 def model_handles(styles: Iterable[ModelStyle], lines: bool, others: int = 0) -> list[Line2D]:
-    """What a legend shows for each model: its marker, on its line where `lines`; `others` counts those in grey."""
+    """What a legend shows for each model: its marker, on its line where `lines`; `others` counts
+    those in grey.
+    """
     handles = [
         Line2D(
             [], [], color=style.colour, label=style.label, marker=style.marker, markersize=4,
@@ -157,15 +183,21 @@ def model_handles(styles: Iterable[ModelStyle], lines: bool, others: int = 0) ->
         for style in styles
     ]  # fmt: skip
     if others:
-        look = {"linestyle": "-"} if lines else {"linestyle": "none", "marker": "o", "markersize": 2.5}
+        look = (
+            {"linestyle": "-"} if lines else {"linestyle": "none", "marker": "o", "markersize": 2.5}
+        )
         handles.append(Line2D([], [], color=OTHERS, label=f"{others} others", **look))
     return handles
 
 
-def model_legend(figure: Figure, styles: Iterable[ModelStyle], lines: bool, others: int = 0) -> None:
+def model_legend(
+    figure: Figure, styles: Iterable[ModelStyle], lines: bool, others: int = 0
+) -> None:
     """One legend of all models below the panels; `others` counts the models drawn in grey."""
     handles = model_handles(styles, lines, others)
-    figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns(figure, len(handles)))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=legend_columns(figure, len(handles))
+    )
 
 
 def legend_columns(figure: Figure, entries: int) -> int:

@@ -6,16 +6,24 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attnbench.reporting.figures.drawing import Drawn, grid, leads_row, message_figure, model_rows, row_mm, say
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    grid,
+    leads_row,
+    message_figure,
+    model_rows,
+    row_mm,
+    say,
+)
 from attnbench.reporting.frames import read_frame, records
-from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.style import NEUTRAL, QUIET, model_styles, page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name, display_unit
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 
 _PANEL_MM = 45.0
@@ -23,7 +31,8 @@ _PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.8}
 
 
 def effects(study: Study) -> Drawn:
-    """One panel per dataset and main metric; filled where Holm's p is below 1 - confidence, open where not.
+    """One panel per dataset and main metric; filled where Holm's p is below 1 - confidence, open
+    where not.
 
     Dotted lines are the margin of equivalence, for metrics that have one.
     """
@@ -34,7 +43,9 @@ def effects(study: Study) -> Drawn:
     variants = [part.name for part in study.models if part.name != study.baseline]
     page = page_of(study)
     if not variants:
-        return message_figure(page, f"No effects: the study has {display_name(study.baseline)} alone.", frame)
+        return message_figure(
+            page, f"No effects: the study has {display_name(study.baseline)} alone.", frame
+        )
     columns = len(metrics) * max(1, page.columns(_PANEL_MM) // len(metrics))
     height = len(variants) * row_mm(len(variants)) + 15
     figure, panels = grid(page, len(names) * len(metrics), height, columns=columns)
@@ -60,11 +71,23 @@ def _panel(axes: Axes, study: Study, rows: pd.DataFrame, metric: str, labelled: 
         found = rows[rows["model"] == name]
         if found.empty:
             axes.text(
-                0.02, place, "no pair", transform=axes.get_yaxis_transform(), va="center", color=QUIET, bbox=_PLATE
+                0.02,
+                place,
+                "no pair",
+                transform=axes.get_yaxis_transform(),
+                va="center",
+                color=QUIET,
+                bbox=_PLATE,
             )
         for row in records(found):
             filled = style.colour if row["p_holm"] < 1 - study.analysis.confidence else "white"
-            axes.plot([row["low"], row["high"]], [place] * 2, color=style.colour, linewidth=1.2, solid_capstyle="butt")
+            axes.plot(
+                [row["low"], row["high"]],
+                [place] * 2,
+                color=style.colour,
+                linewidth=1.2,
+                solid_capstyle="butt",
+            )
             axes.plot(
                 row["difference"], place, marker=style.marker, color=style.colour, markerfacecolor=filled,
                 markersize=4.5, markeredgewidth=1,
@@ -80,7 +103,18 @@ def _shade_better(axes: Axes, higher_is_better: bool) -> None:
     """Tint the side of zero on which a model is better than the baseline."""
     low, high = axes.get_xlim()
     low, high = min(low, -0.05 * high), max(high, -0.05 * low)
-    axes.axvspan(*((0, high) if higher_is_better else (low, 0)), color="#eef4ee", zorder=0, linewidth=0)
+    axes.axvspan(
+        *((0, high) if higher_is_better else (low, 0)), color="#eef4ee", zorder=0, linewidth=0
+    )
     axes.set_xlim(low, high)
     place, side = (1.0, "right") if higher_is_better else (0.0, "left")
-    axes.text(place, 1.0, "better", transform=axes.transAxes, ha=side, va="bottom", color="#3d6b3d", fontsize=6)
+    axes.text(
+        place,
+        1.0,
+        "better",
+        transform=axes.transAxes,
+        ha=side,
+        va="bottom",
+        color="#3d6b3d",
+        fontsize=6,
+    )

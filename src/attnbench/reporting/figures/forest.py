@@ -1,4 +1,6 @@
-"""Many estimates with intervals in rows, the models of a row below each other: one panel per dataset."""
+"""Many estimates with intervals in rows, the models of a row below each other: one panel per
+dataset.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from attnbench.reporting.figures.drawing import grid, head, legend_mm, model_legend, say
 from attnbench.reporting.frames import records
-from attnbench.reporting.names import display_name
 from attnbench.reporting.style import NEUTRAL, page_of
+from attnbench.reporting.words import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,24 +19,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from attnbench.reporting.style import ModelStyle
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _PANEL_MM = 80.0
 
 
 def forest(
-    study: Study, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], label: str, filled: str, lacking: str
+    study: Study,
+    frame: pd.DataFrame,
+    styles: Mapping[str, ModelStyle],
+    label: str,
+    filled: str,
+    lacking: str,
 ) -> Figure:
-    """`slope` with `low` and `high` of every `model` in the row named `row`; filled where `p_holm` is significant.
+    """`slope` with `low` and `high` of every `model` in the row named `row`; filled where `p_holm`
+    is significant.
 
-    `label` is the axis', `filled` says what a filled marker means, `lacking` stands where a dataset has no row.
+    `label` is the axis', `filled` says what a filled marker means, `lacking` stands where a
+    dataset has no row.
     """
     page, level = page_of(study), 1 - study.analysis.confidence
     names = [part.name for part in study.datasets]
     width = page.single if len(names) == 1 else page.double
     rows = int(frame.groupby("dataset")["row"].nunique().max())
     height = rows * max(3.2, 1.7 * len(styles) + 1) + 15
-    figure, panels = grid(page, len(names), height, legend_mm(len(styles), width) + 4, page.columns(_PANEL_MM))
+    figure, panels = grid(
+        page, len(names), height, legend_mm(len(styles), width) + 4, page.columns(_PANEL_MM)
+    )
     for axes, name in zip(panels, names, strict=True):
         axes.set_title(display_name(name))
         own = frame[frame["dataset"] == name]
@@ -64,6 +75,18 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle], lev
         for row in records(rows[rows["model"] == name]):
             height = words.index(row["row"]) + shift
             filled = style.colour if row["p_holm"] < level else "white"
-            axes.plot([row["low"], row["high"]], [height] * 2, color=style.colour, linewidth=0.9, solid_capstyle="butt")
-            axes.plot(row["slope"], height, marker=style.marker, color=style.colour, markerfacecolor=filled)
+            axes.plot(
+                [row["low"], row["high"]],
+                [height] * 2,
+                color=style.colour,
+                linewidth=0.9,
+                solid_capstyle="butt",
+            )
+            axes.plot(
+                row["slope"],
+                height,
+                marker=style.marker,
+                color=style.colour,
+                markerfacecolor=filled,
+            )
     axes.locator_params(axis="x", nbins=5)

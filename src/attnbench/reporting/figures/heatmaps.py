@@ -8,25 +8,35 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 
-from attnbench.reporting.figures.drawing import Drawn, grid, head, leads_row, message_figure, row_mm, say
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    grid,
+    head,
+    leads_row,
+    message_figure,
+    row_mm,
+    say,
+)
 from attnbench.reporting.format import NOTHING, decimals, number
 from attnbench.reporting.frames import read_frame, records
-from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.style import model_styles, page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name, display_unit
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _COLOURS = "PuOr"
 
 
 def heatmap_classes(study: Study) -> Drawn:
-    """One panel per dataset: difference of the first metric by model and class; bold where significant."""
+    """One panel per dataset: difference of the first metric by model and class; bold where
+    significant.
+    """
     metric = main_metrics(study.metrics)[0]
     frame = read_frame(study, "effects")
     frame = frame[frame["metric"] == metric].reset_index(drop=True)
@@ -37,21 +47,33 @@ def heatmap_classes(study: Study) -> Drawn:
 
 
 def heatmap_metrics(study: Study) -> Drawn:
-    """One panel per dataset: difference by model and metric, mean over classes; bold where significant."""
+    """One panel per dataset: difference by model and metric, mean over classes; bold where
+    significant.
+    """
     frame = read_frame(study, "effects")
-    frame = frame[(frame["class"] == "all") & frame["metric"].isin(study.metrics)].reset_index(drop=True)
+    frame = frame[(frame["class"] == "all") & frame["metric"].isin(study.metrics)].reset_index(
+        drop=True
+    )
     order = frame["metric"].map({name: place for place, name in enumerate(study.metrics)})
     frame = frame.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
     units = [display_unit(unit) for unit in frame["unit"]]
     labels = [METRICS[name].label for name in frame["metric"]]
-    words = [f"{label} ({unit})" if unit else label for label, unit in zip(labels, units, strict=True)]
+    words = [
+        f"{label} ({unit})" if unit else label for label, unit in zip(labels, units, strict=True)
+    ]
     drawn = frame.assign(column=np.array(words, dtype=object))
-    return _heatmap(study, frame, drawn, "Δ of every metric", least_mm=85 if len(study.metrics) > 4 else 55)
+    return _heatmap(
+        study, frame, drawn, "Δ of every metric", least_mm=85 if len(study.metrics) > 4 else 55
+    )
 
 
-def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str, least_mm: float) -> Drawn:
+def _heatmap(
+    study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str, least_mm: float
+) -> Drawn:
     if frame.empty:
-        return message_figure(page_of(study), "No effects to show: nothing to compare with the baseline yet.", frame)
+        return message_figure(
+            page_of(study), "No effects to show: nothing to compare with the baseline yet.", frame
+        )
     drawn = drawn.assign(strength=_strength(drawn))
     models = [part.name for part in study.models if part.name != study.baseline]
     names = [part.name for part in study.datasets]
@@ -66,7 +88,9 @@ def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str,
         _panel(axes, rows, models, 1 - study.analysis.confidence)
         first = leads_row(axes) or not panels[position - 1].axison
         styles = model_styles(study)
-        axes.set_yticks(range(len(models)), [styles[model].label if first else "" for model in models])
+        axes.set_yticks(
+            range(len(models)), [styles[model].label if first else "" for model in models]
+        )
     level = 1 - study.analysis.confidence
     heading = f"{title} against {display_name(study.baseline)} (purple: better, orange: worse, bold: p < {level:.2g})"
     head(figure, heading)
@@ -74,7 +98,9 @@ def _heatmap(study: Study, frame: pd.DataFrame, drawn: pd.DataFrame, title: str,
 
 
 def _strength(effects: pd.DataFrame) -> pd.Series:
-    """Benefit of every row from -1 to 1: 1 is the figure's largest difference in that metric and unit."""
+    """Benefit of every row from -1 to 1: 1 is the figure's largest difference in that metric and
+    unit.
+    """
     higher = effects["metric"].map(lambda name: METRICS[name].higher_is_better)
     benefit = effects["difference"].astype(float).where(higher, -effects["difference"])
     largest = benefit.abs().groupby([effects["metric"], effects["unit"]]).transform("max")
@@ -91,7 +117,9 @@ def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], level: float) 
         colours[place] = row["strength"]
         text = number(row["difference"], decimals(row["unit"]), sign=True)
         weight = "bold" if row["p_holm"] < level else "normal"
-        axes.text(place[1], place[0], text, ha="center", va="center", fontsize=size, fontweight=weight)
+        axes.text(
+            place[1], place[0], text, ha="center", va="center", fontsize=size, fontweight=weight
+        )
     for model, column in zip(*np.nonzero(np.isnan(colours)), strict=True):
         axes.text(column, model, NOTHING, ha="center", va="center", fontsize=size)
     axes.imshow(
@@ -102,7 +130,12 @@ def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str], level: float) 
         interpolation="nearest",
     )
     turned = max(len(word) for word in headings) * len(headings) > 36
-    axes.set_xticks(range(len(headings)), headings, rotation=35 if turned else 0, ha="right" if turned else "center")
+    axes.set_xticks(
+        range(len(headings)),
+        headings,
+        rotation=35 if turned else 0,
+        ha="right" if turned else "center",
+    )
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_ylim(len(models) - 0.5, -0.5)

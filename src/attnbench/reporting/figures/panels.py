@@ -45,7 +45,9 @@ def shortened(case: str) -> str:
 
 
 def class_legend(figure: Figure, classes: Mapping[int, str], errors: bool = False) -> None:
-    """One legend below the panels of the classes' colours and, with `errors`, of those of `show_errors`."""
+    """One legend below the panels of the classes' colours and, with `errors`, of those of
+    `show_errors`.
+    """
     handles = [Patch(color=class_colour(number), label=name) for number, name in classes.items()]
     if errors:
         kinds = list(_ERRORS)[: 2 if len(classes) == 1 else 3]
@@ -54,15 +56,27 @@ def class_legend(figure: Figure, classes: Mapping[int, str], errors: bool = Fals
 
 
 def show_plane(
-    axes: Axes, image: NDArray[np.float32] | None, mask: NDArray[np.uint8] | None, plane: Plane, title: str
+    axes: Axes,
+    image: NDArray[np.float32] | None,
+    mask: NDArray[np.uint8] | None,
+    plane: Plane,
+    title: str,
 ) -> None:
     """One panel: the image, and over it each class of the mask tinted and outlined in its colour.
 
-    Where outlines would cover what they enclose (vessels, many small cells), a deeper tint stands alone.
+    Where outlines would cover what they enclose (vessels, many small cells), a deeper tint
+    stands alone.
     """
     prepare(axes, plane, title)
     if image is None:
-        axes.text(plane.box[0] / 2, plane.box[1] / 2, "no\nprediction", ha="center", va="center", color=QUIET)
+        axes.text(
+            plane.box[0] / 2,
+            plane.box[1] / 2,
+            "no\nprediction",
+            ha="center",
+            va="center",
+            color=QUIET,
+        )
         return
     show_picture(axes, image, plane)
     for number_, region in regions_of(mask):
@@ -74,9 +88,15 @@ def show_plane(
 
 
 def show_errors(
-    axes: Axes, image: NDArray[np.float32], mask: NDArray[np.uint8], reference: NDArray[np.uint8], plane: Plane
+    axes: Axes,
+    image: NDArray[np.float32],
+    mask: NDArray[np.uint8],
+    reference: NDArray[np.uint8],
+    plane: Plane,
 ) -> None:
-    """One panel: the image, darkened, and over it the pixels that were missed, added, or given to a wrong class."""
+    """One panel: the image, darkened, and over it the pixels that were missed, added, or given
+    to a wrong class.
+    """
     prepare(axes, plane, "")
     show_picture(axes, image * np.float32(0.5), plane)
     wrong = {"missed": (mask == 0) & (reference > 0), "added": (mask > 0) & (reference == 0)}
@@ -102,20 +122,32 @@ def prepare(axes: Axes, plane: Plane, title: str) -> None:
 def show_picture(axes: Axes, picture: NDArray[np.float32], plane: Plane) -> None:
     """A picture over the whole plane: (H, W) grey, or with colours, in 0..1."""
     smooth = "nearest" if picture.shape[-1] == 4 else None
-    axes.imshow(picture, "gray", vmin=0, vmax=1, extent=(0, plane.box[0], plane.box[1], 0), interpolation=smooth)
+    axes.imshow(
+        picture,
+        "gray",
+        vmin=0,
+        vmax=1,
+        extent=(0, plane.box[0], plane.box[1], 0),
+        interpolation=smooth,
+    )
 
 
 def outline(axes: Axes, region: NDArray[np.bool_], plane: Plane, colour: str) -> None:
     """Draw the boundary of a region; nothing where it would cover what it encloses."""
     if is_fine(region):
         return
-    x, y = ((np.arange(cells) + 0.5) * side / cells for side, cells in zip(plane.box, region.shape[::-1], strict=True))
+    x, y = (
+        (np.arange(cells) + 0.5) * side / cells
+        for side, cells in zip(plane.box, region.shape[::-1], strict=True)
+    )
     axes.contour(x, y, region, levels=[0.5], colors=colour, linewidths=0.6).set_rasterized(True)
 
 
 def is_fine(region: NDArray[np.bool_]) -> bool:
     """Whether a region's outline is so long that a line would cover it."""
-    steps = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(region[:, 1:] != region[:, :-1])
+    steps = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(
+        region[:, 1:] != region[:, :-1]
+    )
     return steps / max(region.shape) > _LONGEST_OUTLINE
 
 

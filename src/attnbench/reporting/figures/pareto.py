@@ -1,4 +1,6 @@
-"""Score against cost: which models are worth their parameters, operations, time, memory and energy."""
+"""Score against cost: which models are worth their parameters, operations, time, memory and
+energy.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,14 @@ from attnbench.reporting.figures.drawing import (
 )
 from attnbench.reporting.format import scaled
 from attnbench.reporting.frames import read_frame, records
-from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.style import NEUTRAL, OTHERS, ModelStyle, model_styles, page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _COSTS = {
     "parameters": ("Parameters", ""),
@@ -50,15 +52,19 @@ _LOG_FROM = 4.0
 
 
 def pareto(study: Study) -> Drawn:
-    """One row per dataset, one column per cost; the line joins the models that none beats in both score and cost.
+    """One row per dataset, one column per cost; the line joins the models that none beats in both
+    score and cost.
 
-    Of more than nine models, the baseline and those on such a line are coloured. Costs that nobody measured are named.
+    Of more than nine models, the baseline and those on such a line are coloured. Costs that
+    nobody measured are named.
     """
     page, metric = page_of(study), main_metrics(study.metrics)[0]
     means = read_frame(study, "means")
     means = means[(means["metric"] == metric) & (means["class"] == "all")]
     columns = ["dataset", "model", "metric", "mean", "low", "high"]
-    frame = means[columns].merge(read_frame(study, "cost")[["dataset", "model", *_COSTS]], on=["dataset", "model"])
+    frame = means[columns].merge(
+        read_frame(study, "cost")[["dataset", "model", *_COSTS]], on=["dataset", "model"]
+    )
     costs = [cost for cost in _COSTS if frame[cost].notna().any()]
     if not costs:
         return message_figure(page, "No model has both a score and a cost yet.", frame)
@@ -83,7 +89,9 @@ def pareto(study: Study) -> Drawn:
     return Drawn(figure, frame)
 
 
-def _in_colour(study: Study, frame: pd.DataFrame, costs: list[str], higher: bool) -> dict[str, ModelStyle]:
+def _in_colour(
+    study: Study, frame: pd.DataFrame, costs: list[str], higher: bool
+) -> dict[str, ModelStyle]:
     styles = coloured(study)
     if len(styles) == len(study.models):
         return styles
@@ -96,28 +104,47 @@ def _in_colour(study: Study, frame: pd.DataFrame, costs: list[str], higher: bool
     return {name: style for name, style in model_styles(study).items() if name in kept}
 
 
-def _panel(axes: Axes, rows: pd.DataFrame, cost: str, higher: bool, styles: dict[str, ModelStyle]) -> None:
+def _panel(
+    axes: Axes, rows: pd.DataFrame, cost: str, higher: bool, styles: dict[str, ModelStyle]
+) -> None:
     label, kind = _COSTS[cost]
-    unit, size = next((unit, size) for least, unit, size in _UNITS[kind] if rows[cost].max() >= least)
+    unit, size = next(
+        (unit, size) for least, unit, size in _UNITS[kind] if rows[cost].max() >= least
+    )
     shown = rows.assign(cost=rows[cost].astype(float) / size)
     axes.grid()
     front = front_of(shown, "cost", higher)
-    axes.plot(front["cost"], front["mean"], color=NEUTRAL, linewidth=0.7, linestyle=(0, (3, 2)), zorder=2)
+    axes.plot(
+        front["cost"], front["mean"], color=NEUTRAL, linewidth=0.7, linestyle=(0, (3, 2)), zorder=2
+    )
     for row in records(shown):
         style, place = styles.get(row["model"]), row["cost"]
         if style is None:
             axes.plot(place, row["mean"], marker="o", color=OTHERS, markersize=2.5, zorder=1)
             continue
-        axes.plot([place] * 2, [row["low"], row["high"]], color=style.colour, linewidth=0.7, alpha=0.6, zorder=3)
-        axes.plot(place, row["mean"], marker=style.marker, color=style.colour, markersize=4.5, zorder=4)
+        axes.plot(
+            [place] * 2,
+            [row["low"], row["high"]],
+            color=style.colour,
+            linewidth=0.7,
+            alpha=0.6,
+            zorder=3,
+        )
+        axes.plot(
+            place, row["mean"], marker=style.marker, color=style.colour, markersize=4.5, zorder=4
+        )
     if shown["cost"].min() > 0 and shown["cost"].max() > _LOG_FROM * shown["cost"].min():
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(_log_ticks(shown["cost"].min(), shown["cost"].max())))
+        axes.xaxis.set_major_locator(
+            FixedLocator(_log_ticks(shown["cost"].min(), shown["cost"].max()))
+        )
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.margins(x=0.1)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=3))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}" if kind else scaled(value)))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value:g}" if kind else scaled(value))
+    )
     axes.set_xlabel(f"{label} ({unit})" if unit else label)
 
 
@@ -135,6 +162,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
 def front_of(rows: pd.DataFrame, cost: str, higher_is_better: bool) -> pd.DataFrame:
     """The rows whose `mean` no cheaper or equally cheap row reaches, cheapest first."""
     goodness = rows["mean"] if higher_is_better else -rows["mean"]
-    ordered = rows.assign(goodness=goodness).sort_values([cost, "goodness"], ascending=[True, False], kind="stable")
+    ordered = rows.assign(goodness=goodness).sort_values(
+        [cost, "goodness"], ascending=[True, False], kind="stable"
+    )
     before = ordered["goodness"].cummax().shift(fill_value=float("-inf"))
     return ordered[ordered["goodness"] > before].drop(columns="goodness")

@@ -20,20 +20,22 @@ from attnbench.reporting.figures.drawing import (
 )
 from attnbench.reporting.figures.forest import forest
 from attnbench.reporting.frames import read_frame
-from attnbench.reporting.names import display_name, display_unit, main_metrics
 from attnbench.reporting.style import page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name, display_unit
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
-_NOT_CORRUPTED = "No model has been scored on images made worse yet."
+_NOT_CORRUPTED = "No model has been scored on corrupted images yet."
 
 
 def corruption(study: Study) -> Drawn:
-    """One panel per dataset and corruption, a dataset's on one scale: mean score by level, 0 the image as it is."""
+    """One panel per dataset and corruption, a dataset's on one scale: mean score by level, 0 the
+    image as it is.
+    """
     page, styles = page_of(study), coloured(study)
     frame = main_rows(study, "corruption_levels")
     if frame.empty:
@@ -75,12 +77,16 @@ def corruption_slopes(study: Study) -> Drawn:
     return Drawn(figure, frame)
 
 
-def small_data(study: Study) -> Drawn:
-    """One panel per dataset: mean score against the share of the training groups (number of groups in brackets)."""
+def data_efficiency(study: Study) -> Drawn:
+    """One panel per dataset: mean score against the share of the training groups (number of
+    groups in brackets).
+    """
     page, styles = page_of(study), coloured(study)
-    frame = main_rows(study, "small_data")
+    frame = main_rows(study, "data_efficiency")
     if frame.empty:
-        return message_figure(page, "No run on a part of the training groups has been scored yet.", frame)
+        return message_figure(
+            page, "No run on a part of the training groups has been scored yet.", frame
+        )
     names = [part.name for part in study.datasets]
     width = page.single if len(names) == 1 else page.double
     figure, panels = grid(page, len(names), 55, extra_mm=legend_mm(len(styles) + 1, width))

@@ -20,21 +20,33 @@ from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_f
 from attnbench.reporting.figures.panels import shortened
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.names import display_name, display_unit
 from attnbench.reporting.style import QUIET, ModelStyle, Page, new_figure, page_of
+from attnbench.reporting.words import display_name, display_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mpl_toolkits.mplot3d import Axes3D
     from numpy.typing import NDArray
 
-    from attnbench.layout import Run
-    from attnbench.study import Study
+    from attnbench.study.paths import Run
+    from attnbench.study.settings import Study
 
 _PANEL_MM = 36.0
 _MOST_CELLS = 96
 _SCALE_END = 0.98
-_COLUMNS = ["dataset", "case", "rule", "class", "model", "fold", "seed", "unit", "points", "mean", "largest"]
+_COLUMNS = [
+    "dataset",
+    "case",
+    "rule",
+    "class",
+    "model",
+    "fold",
+    "seed",
+    "unit",
+    "points",
+    "mean",
+    "largest",
+]
 
 
 _LIGHT = np.array([0.35, -0.75, 0.56])
@@ -42,7 +54,9 @@ _LIGHT = np.array([0.35, -0.75, 0.56])
 
 @dataclass(frozen=True)
 class Surface:
-    """A closed surface: `points` (n, 3) in the unit of the spacing, `faces` (m, 3) of indices into them."""
+    """A closed surface: `points` (n, 3) in the unit of the spacing, `faces` (m, 3) of indices
+    into them.
+    """
 
     points: NDArray[np.float64]
     faces: NDArray[np.int64]
@@ -59,9 +73,11 @@ class Cell:
 
 
 def surface_of(region: NDArray[np.bool_], spacing: Sequence[float]) -> Surface:
-    """The surface of a region (X, Y, Z) with a voxel, halfway between its voxels and others; beyond it is outside.
+    """The surface of a region (X, Y, Z) with a voxel, halfway between its voxels and others; beyond
+    it is outside.
 
-    Lorensen and Cline, Marching cubes, SIGGRAPH 1987. Regions longer than 96 voxels are sampled more coarsely.
+    Lorensen and Cline, Marching cubes, SIGGRAPH 1987. Regions longer than 96 voxels are sampled
+    more coarsely.
     """
     step = max(1, -(-max(region.shape) // _MOST_CELLS))
     coarse = np.pad(region[::step, ::step, ::step], 1).astype(np.float32)
@@ -70,21 +86,27 @@ def surface_of(region: NDArray[np.bool_], spacing: Sequence[float]) -> Surface:
 
 
 def distances(surface: Surface, other: Surface) -> NDArray[np.float64]:
-    """Distance (n,) of every point of a surface to the nearest point of another, in the unit of the spacing."""
+    """Distance (n,) of every point of a surface to the nearest point of another, in the unit of
+    the spacing.
+    """
     from scipy.spatial import cKDTree
 
     return np.asarray(cKDTree(other.points).query(surface.points)[0])
 
 
 def surface(study: Study, dataset: str) -> Drawn:
-    """One row per class of the first case that the analysis chose: the reference's surface, then every model's."""
+    """One row per class of the first case that the analysis chose: the reference's surface, then
+    every model's.
+    """
     page, chosen = page_of(study), shown_cases(study, dataset)[:1]
     if not chosen:
         return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
     store, choice = CaseStore.open(study.layout.prepared(dataset)), chosen[0]
     i, styles = store.index(choice.case), coloured(study, max(2, page.columns(_PANEL_MM) - 1))
     reference, spacing = store.reference(i), store.original_spacing(i)
-    classes = {int(key): name for key, name in store.info.classes.items() if (reference == int(key)).any()}
+    classes = {
+        int(key): name for key, name in store.info.classes.items() if (reference == int(key)).any()
+    }
     if not classes:
         message = f"{display_name(dataset)}: the reference of {choice.case} is empty"
         return message_figure(page, message, pd.DataFrame(columns=_COLUMNS))
@@ -101,7 +123,9 @@ def surface(study: Study, dataset: str) -> Drawn:
             facts = (dataset, choice.case, choice.rule.lower(), number, model, run.fold, run.seed)
             rows.append((*facts, store.info.spacing_unit, len(away), away.mean(), away.max()))
     unit = display_unit(store.info.spacing_unit)
-    figure = _panels(page, classes, truth, {(cell.number, cell.model): cell for cell in cells}, styles, unit)
+    figure = _panels(
+        page, classes, truth, {(cell.number, cell.model): cell for cell in cells}, styles, unit
+    )
     head(
         figure,
         f"{display_name(dataset)}, {choice.rule.lower()} case {shortened(choice.case)}",
@@ -113,7 +137,9 @@ def surface(study: Study, dataset: str) -> Drawn:
 def _predicted(
     study: Study, dataset: str, case: str, models: Sequence[str]
 ) -> dict[str, tuple[Run, NDArray[np.uint8]]]:
-    runs = {model: run for (model, of), (run, _) in scored_runs(study, dataset).items() if of == case}
+    runs = {
+        model: run for (model, of), (run, _) in scored_runs(study, dataset).items() if of == case
+    }
     masks = {model: read_prediction(study, runs[model], case) for model in models if model in runs}
     return {model: (runs[model], mask) for model, mask in masks.items() if mask is not None}
 
@@ -122,29 +148,47 @@ def _panels(
     page: Page, classes: dict[int, str], truth: dict[int, Surface], cells: dict[tuple[int, str], Cell],
     styles: dict[str, ModelStyle], unit: str,
 ) -> Figure:  # fmt: skip
-    """The reference in grey, the models coloured on a scale per class that ends where 98 % of their points do."""
+    """The reference in grey, the models coloured on a scale per class that ends where 98 % of
+    their points do.
+    """
     figure = new_figure(page.double, min(page.tallest, (_PANEL_MM + 3) * len(classes) + 8))
-    panels = figure.subplots(len(classes), 1 + len(styles), squeeze=False, subplot_kw={"projection": "3d"})
+    panels = figure.subplots(
+        len(classes), 1 + len(styles), squeeze=False, subplot_kw={"projection": "3d"}
+    )
     for line, (number, name) in zip(panels, classes.items(), strict=True):
-        meshes = [truth[number], *(cell.mesh for cell in cells.values() if cell.number == number and cell.mesh)]
+        meshes = [
+            truth[number],
+            *(cell.mesh for cell in cells.values() if cell.number == number and cell.mesh),
+        ]
         points = np.concatenate([mesh.points for mesh in meshes])
         box = points.min(axis=0), points.max(axis=0)
-        away = [cell.away for cell in cells.values() if cell.number == number and cell.away is not None]
+        away = [
+            cell.away for cell in cells.values() if cell.number == number and cell.away is not None
+        ]
         end = float(np.quantile(np.concatenate(away), _SCALE_END)) if away else 0.0
         scale = ScalarMappable(Normalize(0, end or 1.0), colormaps["viridis"])
-        _draw(line[0], truth[number], np.tile(to_rgb("#c9c9c9"), (len(truth[number].faces), 1)), box)
+        _draw(
+            line[0], truth[number], np.tile(to_rgb("#c9c9c9"), (len(truth[number].faces), 1)), box
+        )
         _entitle(line[0], f"Reference: {name}")
         for axes, (model, style) in zip(line[1:], styles.items(), strict=True):
             cell = cells.get((number, model))
             _entitle(axes, style.label)
             if cell and cell.mesh and cell.away is not None:
-                _draw(axes, cell.mesh, scale.to_rgba(cell.away[cell.mesh.faces].mean(axis=1))[:, :3], box)
+                _draw(
+                    axes,
+                    cell.mesh,
+                    scale.to_rgba(cell.away[cell.mesh.faces].mean(axis=1))[:, :3],
+                    box,
+                )
             else:
                 axes.text2D(
                     0.5, 0.5, "nothing predicted" if cell else "no prediction", transform=axes.transAxes, ha="center",
                     color=QUIET,
                 )  # fmt: skip
-        bar = figure.colorbar(scale, ax=line.tolist(), location="right", shrink=0.7, aspect=14, extend="max", pad=0.01)
+        bar = figure.colorbar(
+            scale, ax=line.tolist(), location="right", shrink=0.7, aspect=14, extend="max", pad=0.01
+        )
         bar.set_label(f"Distance ({unit})")
     return figure
 
@@ -155,7 +199,9 @@ def _entitle(axes: Axes3D, title: str) -> None:
 
 
 def _draw(axes: Axes3D, mesh: Surface, colours: NDArray[np.float64], box: tuple[Any, Any]) -> None:
-    """A surface with one colour (m, 3) per face, a little darker where it turns away from the light."""
+    """A surface with one colour (m, 3) per face, a little darker where it turns away from the
+    light.
+    """
     corners = mesh.points[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)
@@ -163,7 +209,12 @@ def _draw(axes: Axes3D, mesh: Surface, colours: NDArray[np.float64], box: tuple[
     shaded = colours * (0.7 + 0.3 * facing)[:, None]
     axes.add_collection3d(
         Poly3DCollection(
-            corners, facecolors=shaded, edgecolors="none", antialiased=False, rasterized=True, clip_on=False
+            corners,
+            facecolors=shaded,
+            edgecolors="none",
+            antialiased=False,
+            rasterized=True,
+            clip_on=False,
         )
     )
     axes.set(xlim=(box[0][0], box[1][0]), ylim=(box[0][1], box[1][1]), zlim=(box[0][2], box[1][2]))

@@ -7,13 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.colors import TwoSlopeNorm
 
-from attnbench.reporting.figures.drawing import Drawn, coloured, ends_column, grid, head, leads_row, message_figure
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    ends_column,
+    grid,
+    head,
+    leads_row,
+    message_figure,
+)
 from attnbench.reporting.figures.shift import main_rows
 from attnbench.reporting.format import NOTHING, decimals, number
 from attnbench.reporting.frames import records
-from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.style import page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +29,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _LEVEL_NAMES = 3
 
 
 def transfer(study: Study) -> Drawn:
-    """One matrix per model: rows are training sets, columns test sets; score, and difference from the baseline."""
+    """One matrix per model: rows are training sets, columns test sets; score, and difference
+    from the baseline.
+    """
     page, styles = page_of(study), coloured(study)
     frame = main_rows(study, "transfer")
     if frame.empty:
@@ -43,14 +53,19 @@ def transfer(study: Study) -> Drawn:
         axes.set_title(style.label)
         _matrix(axes, drawn[drawn["model"] == model], names, level)
         axes.set_ylabel("Trained on" if leads_row(axes) else "")
-        axes.set_yticks(range(len(names)), [display_name(name) if leads_row(axes) else "" for name in names])
-        axes.set_xticks(range(len(names)), [display_name(name) if ends_column(axes) else "" for name in names])
+        axes.set_yticks(
+            range(len(names)), [display_name(name) if leads_row(axes) else "" for name in names]
+        )
+        axes.set_xticks(
+            range(len(names)), [display_name(name) if ends_column(axes) else "" for name in names]
+        )
         if len(names) > _LEVEL_NAMES:
             for label in axes.get_xticklabels():
                 label.set(rotation=35, ha="right")
     figure.supxlabel("Tested on", fontsize=7)
     heading = (
-        f"{metric.label}, and below it the difference from {display_name(study.baseline)} on the same cases "
+        f"{metric.label}, and below it the difference from {display_name(study.baseline)} on the "
+        "same cases "
         f"(purple: better, orange: worse, bold: p < {level:.2g})"
     )
     head(figure, heading, len(study.models) - len(styles))
@@ -68,11 +83,21 @@ def _matrix(axes: Axes, rows: pd.DataFrame, names: Sequence[str], level: float) 
         digits = decimals(row["unit"])
         compared = row["difference"] == row["difference"]
         height = train - 0.18 if compared else train
-        axes.text(test, height, number(row["mean"], digits), ha="center", va="center", fontsize=size)
+        axes.text(
+            test, height, number(row["mean"], digits), ha="center", va="center", fontsize=size
+        )
         if compared:
             weight = "bold" if row["p_holm"] < level else "normal"
             change = number(row["difference"], digits, sign=True)
-            axes.text(test, train + 0.2, change, ha="center", va="center", fontsize=size, fontweight=weight)
+            axes.text(
+                test,
+                train + 0.2,
+                change,
+                ha="center",
+                va="center",
+                fontsize=size,
+                fontweight=weight,
+            )
     for train, test in empty:
         axes.text(test, train, NOTHING, ha="center", va="center", fontsize=size)
     axes.set_facecolor("#f2f2f2")

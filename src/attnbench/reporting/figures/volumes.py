@@ -1,4 +1,6 @@
-"""Three slices at right angles through volumes: every model's prediction with the reference's outline."""
+"""Three slices at right angles through volumes: every model's prediction with the reference's
+outline.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,17 @@ from attnbench.reporting.figures.panels import class_legend, outline, shortened,
 from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.slices import image_plane, mask_plane, plane_of
 from attnbench.reporting.style import new_figure, page_of
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from attnbench.layout import Run
     from attnbench.reporting.slices import Plane
-    from attnbench.study import Study
+    from attnbench.study.paths import Run
+    from attnbench.study.settings import Study
 
 _CASE_MM = 90.0
 _MODELS = 6
@@ -33,16 +35,22 @@ _COLUMNS = ["dataset", "case", "rule", "model", "fold", "seed", "metric", "value
 
 
 def slices(study: Study, dataset: str) -> Drawn:
-    """Rows of models, three slices per case: the classes of the prediction, the reference's outline in white.
+    """Rows of models, three slices per case: the classes of the prediction, the reference's outline
+    in white.
 
-    Shown are the first of the cases that the analysis chose, cut across each axis where the reference is largest.
+    Shown are the first of the cases that the analysis chose, cut across each axis where the
+    reference is largest.
     """
     page, metric = page_of(study), main_metrics(study.metrics)[0]
     chosen = shown_cases(study, dataset)[: max(1, int(page.double // _CASE_MM))]
     if not chosen:
         return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
     store, styles = CaseStore.open(study.layout.prepared(dataset)), coloured(study, _MODELS)
-    cuts = [(choice, plane_of(store, store.index(choice.case), axis)) for choice in chosen for axis in _PLANES]
+    cuts = [
+        (choice, plane_of(store, store.index(choice.case), axis))
+        for choice in chosen
+        for axis in _PLANES
+    ]
     shape = float(np.mean([plane.box[1] / plane.box[0] for _, plane in cuts]))
     height = (1 + len(styles)) * (page.double / len(cuts) * shape + 4) + 14
     figure = new_figure(page.double, min(page.tallest, height))
@@ -59,25 +67,57 @@ def slices(study: Study, dataset: str) -> Drawn:
         for place, choice in enumerate(chosen):
             own = slice(len(_PLANES) * place, len(_PLANES) * (place + 1))
             run, value = runs.get((model, choice.case), (None, float("nan")))
-            _row_of_slices(line[own].tolist(), study, store, [cut for _, cut in cuts[own]], choice.case, run)
-            line[own][0].title.set_text(f"{METRICS[metric].label} {number(value, decimals(METRICS[metric].unit))}")
+            _row_of_slices(
+                line[own].tolist(), study, store, [cut for _, cut in cuts[own]], choice.case, run
+            )
+            line[own][0].title.set_text(
+                f"{METRICS[metric].label} {number(value, decimals(METRICS[metric].unit))}"
+            )
             if run:
-                facts = (dataset, choice.case, choice.rule.lower(), model, run.fold, run.seed, metric, value)
-                rows.append((*facts, *(cut.index for _, cut in sorted(cuts[own], key=lambda pair: pair[1].axis or 0))))
+                facts = (
+                    dataset,
+                    choice.case,
+                    choice.rule.lower(),
+                    model,
+                    run.fold,
+                    run.seed,
+                    metric,
+                    value,
+                )
+                rows.append(
+                    (
+                        *facts,
+                        *(
+                            cut.index
+                            for _, cut in sorted(cuts[own], key=lambda pair: pair[1].axis or 0)
+                        ),
+                    )
+                )
     class_legend(figure, store.info.classes)
-    head(figure, f"{display_name(dataset)}; white: outline of the reference", len(study.models) - len(styles))
+    head(
+        figure,
+        f"{display_name(dataset)}; white: outline of the reference",
+        len(study.models) - len(styles),
+    )
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
 def _row_of_slices(
-    panels: list[Axes], study: Study, store: CaseStore, planes: list[Plane], case: str, run: Run | None
+    panels: list[Axes],
+    study: Study,
+    store: CaseStore,
+    planes: list[Plane],
+    case: str,
+    run: Run | None,
 ) -> None:
     prediction = read_prediction(study, run, case) if run else None
     reference = store.reference(store.index(case))
     for axes, plane in zip(panels, planes, strict=True):
         _slice(axes, store, case, plane, prediction, "")
         if prediction is not None:
-            outline(axes, mask_plane(reference, store, store.index(case), plane) > 0, plane, "white")
+            outline(
+                axes, mask_plane(reference, store, store.index(case), plane) > 0, plane, "white"
+            )
 
 
 def _slice(axes: Axes, store: CaseStore, case: str, plane: Plane, mask: Any, title: str) -> None:
@@ -85,4 +125,6 @@ def _slice(axes: Axes, store: CaseStore, case: str, plane: Plane, mask: Any, tit
     if mask is None:
         show_plane(axes, None, None, plane, title)
     else:
-        show_plane(axes, image_plane(store, i, plane), mask_plane(mask, store, i, plane), plane, title)
+        show_plane(
+            axes, image_plane(store, i, plane), mask_plane(mask, store, i, plane), plane, title
+        )

@@ -16,21 +16,28 @@ from attnbench.reporting.page.sortable import sortable
 from attnbench.reporting.tables import build_tables
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _OWN = (models, slopes, environment, hashes)
 _ROOM = 13_000_000
 
 
 def write_report(study: Study) -> None:
-    """Write `report.html`: tables from the analysis, figures from `figures/`; what is missing is said where it lacks.
+    """Write `report.html`: tables from the analysis, figures from `figures/`; what is missing is
+    said where it lacks.
 
-    One file without any address: pictures and PDFs are inside as data (a PDF of more than 600 kB is linked beside it),
-    style and script are inline. It has less than 15 MB unless its pictures alone take more; then the case browser has
-    the cases that figures show and no others.
+    One file without any address: pictures and PDFs are inside as data (a PDF of more than 600 kB
+    is linked beside it), style and script are inline. It has less than 15 MB unless its pictures
+    alone take more; then the case browser has the cases that figures show and no others.
     """
     loader = PackageLoader("attnbench.reporting", "templates")
-    pages = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    pages = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     every = [*build_tables(study), *(build(study) for build in _OWN)]
     tables = {table.name: sortable(table) for table in every}
     figures = pictures(study)

@@ -10,17 +10,17 @@ import pandas as pd
 
 from attnbench.reporting.format import decimals, interval
 from attnbench.reporting.frames import absent_runs, read_frame, records
-from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name, display_unit
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`verdict`: the answer in a few words; `found`: on new patients with the models as trained; `holds`: about the
-    mechanisms, with models trained again.
+    """`verdict`: the answer in a few words; `found`: on new patients with the models as trained;
+    `holds`: about the mechanisms, with models trained again.
     """
 
     verdict: str
@@ -30,18 +30,26 @@ class Answer:
 
 
 def answer(study: Study) -> Answer:
-    """The answer by the first main metric, mean over classes; without effects, what is missing for one.
+    """The answer by the first main metric, mean over classes; without effects, what is missing for
+    one.
 
     Controls are not asked: a larger U-Net that beats the baseline says nothing for attention.
     """
     metric = main_metrics(study.metrics)[0]
     effects = read_frame(study, "effects")
     asked = [part.name for part in study.models if not part.control]
-    shown = (effects["class"] == "all") & (effects["metric"] == metric) & effects["model"].isin(asked)
+    shown = (
+        (effects["class"] == "all") & (effects["metric"] == metric) & effects["model"].isin(asked)
+    )
     rows = effects[shown]
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
-        return Answer("No answer yet", _nothing(study), needed, tuple(absent_runs(study, *study.shift_tables())))
+        return Answer(
+            "No answer yet",
+            _nothing(study),
+            needed,
+            tuple(absent_runs(study, *study.shift_tables())),
+        )
     limits = (*_limits(study, rows), *absent_runs(study, *study.shift_tables()))
     return Answer(_verdict(rows), _found(study, rows, metric), _holds(rows), limits)
 
@@ -50,7 +58,9 @@ def _verdict(rows: pd.DataFrame) -> str:
     """Only what holds when models are trained again counts for a mechanism."""
     better, worse = (int((rows["verdict_retrained"] == word).sum()) for word in ("better", "worse"))
     if better:
-        return f"Yes, in {better} of {_several(len(rows), 'comparison')}" + (f"; worse in {worse}" if worse else "")
+        return f"Yes, in {better} of {_several(len(rows), 'comparison')}" + (
+            f"; worse in {worse}" if worse else ""
+        )
     if worse:
         return f"No: worse in {worse} of {_several(len(rows), 'comparison')}, better in none"
     return f"Not shown in {'the one comparison' if len(rows) == 1 else f'any of {len(rows)} comparisons'}"
@@ -66,11 +76,19 @@ def _nothing(study: Study) -> str:
 def _found(study: Study, rows: pd.DataFrame, metric: str) -> str:
     known = METRICS[metric]
     verdicts = rows["verdict"].value_counts()
-    counts = {word: verdicts.get(word, 0) for word in ("better", "worse", "equivalent", "undecided", "undefined")}
-    told = ", ".join(f"{number} {word}" for word, number in counts.items() if number or word in ("better", "worse"))
+    counts = {
+        word: verdicts.get(word, 0)
+        for word in ("better", "worse", "equivalent", "undecided", "undefined")
+    }
+    told = ", ".join(
+        f"{number} {word}"
+        for word, number in counts.items()
+        if number or word in ("better", "worse")
+    )
     models, datasets = (_several(rows[key].nunique(), key) for key in ("model", "dataset"))
     return (
-        f"By {known.label}, on new patients and with the models as trained, {_several(len(rows), 'comparison')} with "
+        f"By {known.label}, on new patients and with the models as trained, "
+        f"{_several(len(rows), 'comparison')} with "
         f"{display_name(study.baseline)} ({models} on {datasets}) came out {told}; "
         f"{_extremes(rows, known.higher_is_better)}."
     )
@@ -86,7 +104,9 @@ def _range(values: Iterable[int]) -> str:
 
 
 def _extremes(rows: pd.DataFrame, higher_is_better: bool) -> str:
-    ordered = rows.assign(gain=rows["difference"] * (1 if higher_is_better else -1)).dropna(subset="gain")
+    ordered = rows.assign(gain=rows["difference"] * (1 if higher_is_better else -1)).dropna(
+        subset="gain"
+    )
     if ordered.empty:
         return "no difference is defined"
     ordered = ordered.sort_values("gain", kind="stable")
@@ -105,20 +125,24 @@ def _holds(rows: pd.DataFrame) -> str:
     told = rows[rows["verdict_retrained"].isin(["better", "worse"])]
     if rows["p_retrained_holm"].isna().all():
         return (
-            "Whether any of this would come out again if the models were trained again cannot be said: there is a "
+            "Whether any of this would come out again if the models were trained again cannot be "
+            "said: there is a "
             "single training of each. No claim about a mechanism follows."
         )
     if told.empty:
         return (
-            f"None of the {len(rows)} differences holds when the models are trained again as well, so no claim about a "
+            f"None of the {len(rows)} differences holds when the models are trained again as "
+            "well, so no claim about a "
             f"mechanism follows; {_again(rows)}."
         )
     named = ", ".join(
-        f"{display_name(row['model'])} on {display_name(row['dataset'])} ({row['verdict_retrained']})"
+        f"{display_name(row['model'])} on {display_name(row['dataset'])} "
+        f"({row['verdict_retrained']})"
         for row in records(told)
     )
     return (
-        f"{len(told)} of {len(rows)} hold when the models are trained again as well, which a claim about a mechanism "
+        f"{len(told)} of {len(rows)} hold when the models are trained again as well, which a "
+        "claim about a mechanism "
         f"needs: {named}; {_again(told)}."
     )
 
@@ -134,10 +158,14 @@ def _limits(study: Study, rows: pd.DataFrame) -> tuple[str, ...]:
     groups = _range(rows["groups"].astype(int))
     trainings = len(study.folds_to_run()) * len(study.seeds)
     return (
-        "Other data, other backbones, larger budgets: results hold for these datasets, this U-Net and "
-        f"{_range([part.steps or study.training.steps for part in study.datasets])} optimiser steps.",
-        "Equality: a difference that is not told from zero is not shown to be zero; only “equivalent” says so "
+        "Other data, other backbones, larger budgets: results hold for these datasets, this U-Net "
+        "and "
+        f"{_range([part.steps or study.training.steps for part in study.datasets])} optimiser "
+        "steps.",
+        "Equality: a difference that is not told from zero is not shown to be zero; only "
+        "“equivalent” says so "
         f"(within {study.analysis.margin:g}, for metrics without a unit).",
-        f"Small effects: {groups} groups and {_several(trainings, 'training')} per model and dataset stand behind a "
+        f"Small effects: {groups} groups and {_several(trainings, 'training')} per model and "
+        "dataset stand behind a "
         "difference.",
     )

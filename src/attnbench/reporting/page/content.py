@@ -9,12 +9,12 @@ import pandas as pd
 from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count, interval, p_value, scaled
 from attnbench.reporting.frames import read_frame, records
-from attnbench.reporting.names import display_measure, display_name, main_metrics
 from attnbench.reporting.tables.render import Block, Table
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_measure, display_name
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _DIGITS = 4
 
@@ -31,7 +31,10 @@ def models(study: Study) -> Table:
         blocks=tuple(
             Block(
                 display_name(part.name),
-                tuple(_model(study, model.name, sizes.get((part.name, model.name), {})) for model in study.models),
+                tuple(
+                    _model(study, model.name, sizes.get((part.name, model.name), {}))
+                    for model in study.models
+                ),
             )
             for part in study.datasets
         ),
@@ -46,11 +49,19 @@ def _model(study: Study, model: str, size: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _role(study: Study, model: str) -> str:
-    return "baseline" if model == study.baseline else "control" if study.model(model).control else "variant"
+    return (
+        "baseline"
+        if model == study.baseline
+        else "control"
+        if study.model(model).control
+        else "variant"
+    )
 
 
 def _slots(study: Study, name: str) -> str:
-    """Slots as the study says or the model's description found them; `own network` for one from elsewhere."""
+    """Slots as the study says or the model's description found them; `own network` for one from
+    elsewhere.
+    """
     part = study.model(name)
     if part.network:
         return "own network"
@@ -66,18 +77,25 @@ def slopes(study: Study) -> Table:
     metric = main_metrics(study.metrics)[0]
     frame = read_frame(study, "difficulty")
     frame = frame[frame["metric"] == metric]
-    lacking = ["No slope yet: it needs a model beside the baseline and cases of measured difficulty."] * frame.empty
+    lacking = [
+        "No slope yet: it needs a model beside the baseline and cases of measured difficulty."
+    ] * frame.empty
     return Table(
         name="slopes",
-        caption=f"Gain in {METRICS[metric].label} per standard deviation of a measure of difficulty",
+        caption=f"Gain in {METRICS[metric].label} per standard deviation of a measure of "
+        "difficulty",
         head=("Measure", "Model", "Slope", "p (Holm)", "Cases", "Groups"),
         align=("l", "l", "r", "r", "r", "r"),
         blocks=tuple(
-            Block(display_name(part.name), tuple(_slope(row) for row in records(frame[frame["dataset"] == part.name])))
+            Block(
+                display_name(part.name),
+                tuple(_slope(row) for row in records(frame[frame["dataset"] == part.name])),
+            )
             for part in study.datasets
         ),
         notes=(
-            "Contrast, sharpness, size and compactness are high in easy cases; blur and clutter in hard ones.",
+            "Contrast, sharpness, size and compactness are high in easy cases; blur and clutter "
+            "in hard ones.",
             *lacking,
         ),
         frame=frame,
@@ -96,7 +114,9 @@ def _slope(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def environment(study: Study) -> Table:
-    """What the runs ran with; a value that differs between runs is listed with the number of runs that had it."""
+    """What the runs ran with; a value that differs between runs is listed with the number of
+    runs that had it.
+    """
     facts = _run_facts(study)
     seen: dict[str, list[str]] = {}
     for fact in facts:
@@ -118,7 +138,11 @@ def environment(study: Study) -> Table:
 
 def _distinct(values: list[str]) -> str:
     words = list(dict.fromkeys(values))
-    return words[0] if len(words) == 1 else "; ".join(f"{word} ({values.count(word)} runs)" for word in words)
+    return (
+        words[0]
+        if len(words) == 1
+        else "; ".join(f"{word} ({values.count(word)} runs)" for word in words)
+    )
 
 
 def hashes(study: Study) -> Table:

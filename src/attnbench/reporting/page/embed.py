@@ -27,7 +27,9 @@ def photograph(picture: NDArray[np.float32], size: tuple[int, int]) -> str:
 
 
 def tinted(mask: NDArray[np.uint8], size: tuple[int, int], colours: dict[int, str]) -> str:
-    """(H, W) classes at `size` as an indexed PNG: each class in its colour, its edge opaque, the rest transparent."""
+    """(H, W) classes at `size` as an indexed PNG: each class in its colour, its edge opaque, the
+    rest transparent.
+    """
     fitted = _fitted(mask, size)
     edge = _edge(fitted)
     places = {number: place for place, number in enumerate(colours)}
@@ -42,11 +44,14 @@ def tinted(mask: NDArray[np.uint8], size: tuple[int, int], colours: dict[int, st
 def outlined(mask: NDArray[np.uint8], size: tuple[int, int]) -> str:
     """The edges of all classes of a mask (H, W) at `size` in white."""
     fitted = _fitted(mask, size)
-    return _indexed((_edge(fitted) & (fitted > 0)).astype(np.uint8), [(0, 0, 0), (255, 255, 255)], [0, 255])
+    return _indexed(
+        (_edge(fitted) & (fitted > 0)).astype(np.uint8), [(0, 0, 0), (255, 255, 255)], [0, 255]
+    )
 
 
 def _fitted(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The mask at `size`; where it shrinks, a pixel gets the class that covers most of it, so that vessels stay whole.
+    """The mask at `size`; where it shrinks, a pixel gets the class that covers most of it, so that
+    vessels stay whole.
 
     Background gives way where it covers as much as a class.
     """
@@ -75,7 +80,9 @@ def _rgb(colour: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _indexed(indices: NDArray[np.uint8], palette: list[tuple[int, int, int]], alpha: list[int]) -> str:
+def _indexed(
+    indices: NDArray[np.uint8], palette: list[tuple[int, int, int]], alpha: list[int]
+) -> str:
     image = Image.frombytes("P", indices.shape[::-1], indices.tobytes())
     image.putpalette([value for colour in palette for value in colour])
     return _saved(image, "PNG", transparency=bytes(alpha), optimize=True)

@@ -1,4 +1,6 @@
-"""A table for the page: the blocks' titles become a column, so that all rows sort and filter together."""
+"""A table for the page: the blocks' titles become a column, so that all rows sort and filter
+together.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,13 @@ class Sortable:
 
 
 def sortable(table: Table, title: str = "Dataset") -> Sortable:
-    """The same cells in one block; `title` heads the column of the blocks' titles where they have any."""
+    """The same cells in one block; `title` heads the column of the blocks' titles where they
+    have any.
+    """
     titled = any(block.title for block in table.blocks)
-    rows = [((block.title, *row) if titled else row) for block in table.blocks for row in block.rows]
+    rows = [
+        ((block.title, *row) if titled else row) for block in table.blocks for row in block.rows
+    ]
     return Sortable(
         name=table.name,
         caption=table.caption,

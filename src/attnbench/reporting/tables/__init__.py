@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attnbench.files import write_csv, write_text
-from attnbench.reporting.names import table_names
 from attnbench.reporting.tables.comparison import comparison
 from attnbench.reporting.tables.controls import controls
 from attnbench.reporting.tables.cost import cost
@@ -14,10 +13,11 @@ from attnbench.reporting.tables.effects import effects
 from attnbench.reporting.tables.facts import datasets, protocol
 from attnbench.reporting.tables.per_class import per_class
 from attnbench.reporting.tables.render import Table, render_md, render_tex
-from attnbench.reporting.tables.shift import corruption, small_data, transfer
+from attnbench.reporting.tables.shift import corruption, data_efficiency, transfer
+from attnbench.reporting.words import table_names
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _BUILDERS: dict[str, Callable[[Study], Table]] = {
     "comparison": comparison,
@@ -29,7 +29,7 @@ _BUILDERS: dict[str, Callable[[Study], Table]] = {
     "controls": controls,
     "transfer": transfer,
     "corruption": corruption,
-    "small_data": small_data,
+    "data_efficiency": data_efficiency,
 }
 
 
@@ -39,7 +39,9 @@ def build_tables(study: Study) -> list[Table]:
 
 
 def write_tables(study: Study) -> None:
-    """Write `tables/<name>.{csv,md,tex}` for every table of the study; what is missing is said in its notes."""
+    """Write `tables/<name>.{csv,md,tex}` for every table of the study; what is missing is said
+    in its notes.
+    """
     for table in build_tables(study):
         path = study.layout.tables / table.name
         write_csv(path.with_suffix(".csv"), table.frame)

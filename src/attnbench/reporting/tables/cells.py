@@ -8,12 +8,12 @@ import pandas as pd
 
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.reporting.format import NOTHING, decimals, interval, p_value
-from attnbench.reporting.names import display_name, display_unit
 from attnbench.reporting.tables.render import Bold
+from attnbench.reporting.words import display_name, display_unit
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 ALL = "all"
 VERDICTS = {"better": "⁺", "worse": "⁻"}
@@ -23,10 +23,14 @@ AS_GOOD = "†"
 def verdicts(study: Study, frame: pd.DataFrame) -> pd.Series:
     """What each row's `difference` and `p_holm` say against the baseline.
 
-    `better` or `worse` where the Holm-corrected p is below 1 - confidence, `undecided` where it is not, `baseline`, or
-    empty without a test.
+    `better` or `worse` where the Holm-corrected p is below 1 - confidence, `undecided` where it
+    is not, `baseline`, or empty without a test.
     """
-    sign = frame["metric"].map(lambda name: 1.0 if METRICS[name].higher_is_better else -1.0).astype(float)
+    sign = (
+        frame["metric"]
+        .map(lambda name: 1.0 if METRICS[name].higher_is_better else -1.0)
+        .astype(float)
+    )
     gain = frame["difference"].astype(float) * sign
     p = frame["p_holm"].astype(float)
     words = pd.Series("", index=frame.index, dtype="str")
@@ -67,13 +71,19 @@ def compared(row: dict[str, Any]) -> tuple[str, str]:
     if row["against_baseline"] == "baseline":
         return "baseline", NOTHING
     difference = interval(
-        row["difference"], row["difference_low"], row["difference_high"], decimals(row["unit"]), sign=True
+        row["difference"],
+        row["difference_low"],
+        row["difference_high"],
+        decimals(row["unit"]),
+        sign=True,
     )
     return difference, p_value(row["p_holm"]) + mark(row)
 
 
 def mark(row: dict[str, Any]) -> str:
-    """⁺ or ⁻ for a difference of the models as trained; doubled where it holds for retrained models too."""
+    """⁺ or ⁻ for a difference of the models as trained; doubled where it holds for retrained
+    models too.
+    """
     verdict = row["against_baseline"]
     return VERDICTS.get(verdict, "") * (2 if row.get("verdict_retrained") == verdict else 1)
 
@@ -83,8 +93,10 @@ def best_notes(study: Study) -> tuple[str, ...]:
     if len(study.models) == 1:
         return ()
     return (
-        f"Bold: best mean. {AS_GOOD}: not told from the best (signed-rank test over groups, corrected by Holm over the "
-        f"models, p > {_level(study)}), which does not show that it is as good; none where the groups are too few to "
+        f"Bold: best mean. {AS_GOOD}: not told from the best (signed-rank test over groups, "
+        "corrected by Holm over the "
+        f"models, p > {_level(study)}), which does not show that it is as good; none where the "
+        "groups are too few to "
         "tell any.",
     )
 
@@ -97,11 +109,14 @@ def legend(study: Study) -> tuple[str, ...]:
         return arrows, brackets
     return (
         f"{arrows} Δ: paired difference from the baseline {display_name(study.baseline)}.",
-        f"{brackets} p: Wilcoxon signed-rank test over groups, corrected by Holm; it asks how regularly groups differ, "
+        f"{brackets} p: Wilcoxon signed-rank test over groups, corrected by Holm; it asks how "
+        "regularly groups differ, "
         "the interval how much on average: they can disagree where a few groups differ much.",
-        f"⁺ better, ⁻ worse than the baseline on new patients with the models as trained (p < {_level(study)}); "
+        "⁺ better, ⁻ worse than the baseline on new patients with the models as trained (p < "
+        f"{_level(study)}); "
         "without a mark not distinguishable from the baseline.",
-        "⁺⁺, ⁻⁻: also when the models are trained again. Only that is evidence about a mechanism; a single mark may be "
+        "⁺⁺, ⁻⁻: also when the models are trained again. Only that is evidence about a mechanism; "
+        "a single mark may be "
         "the luck of these trainings.",
     )
 
@@ -113,4 +128,8 @@ def _level(study: Study) -> str:
 def few_groups(values: pd.Series, low: pd.Series) -> list[str]:
     """Why some of `values` have no interval, if any has none."""
     lacking = values.notna() & low.isna()
-    return [f"A value without interval rests on fewer than {MIN_GROUPS} groups."] if lacking.any() else []
+    return (
+        [f"A value without interval rests on fewer than {MIN_GROUPS} groups."]
+        if lacking.any()
+        else []
+    )

@@ -8,12 +8,13 @@ import pandas as pd
 
 from attnbench.reporting.format import count, decimals, interval, p_value
 from attnbench.reporting.frames import read_controls, records
-from attnbench.reporting.names import display_name, main_metrics
 from attnbench.reporting.tables.cells import ALL, VERDICTS, block_title, few_groups
 from attnbench.reporting.tables.render import Block, Table
+from attnbench.reporting.words import display_name
+from attnbench.scoring.definitions import main_metrics
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _HEAD = ("Variant", "Control", "Δ", "p", "p (Holm)", "p retrained", "Cases", "Groups")
 _RULED_OUT = {
@@ -28,7 +29,9 @@ _RULED_OUT = {
 
 
 def controls(study: Study) -> Table:
-    """Differences of every variant from its controls in the main metrics; the CSV has every metric and class."""
+    """Differences of every variant from its controls in the main metrics; the CSV has every
+    metric and class.
+    """
     frame = read_controls(study)
     compared = frame[frame["class"] == ALL]
     asked = {part.control for part in study.models if part.control}
@@ -43,11 +46,18 @@ def controls(study: Study) -> Table:
             for metric in main_metrics(study.metrics)
         ),
         notes=(
-            f"Δ: variant minus control, with {study.analysis.confidence:.0%} bootstrap intervals over groups. p: "
-            "Wilcoxon signed-rank test over groups; Holm: corrected together with the comparisons with the baseline; "
-            "retrained: corrected p when the models are trained again as well. ⁺ the variant is better, ⁻ worse than "
+            f"Δ: variant minus control, with {study.analysis.confidence:.0%} bootstrap intervals "
+            "over groups. p: "
+            "Wilcoxon signed-rank test over groups; Holm: corrected together with the comparisons "
+            "with the baseline; "
+            "retrained: corrected p when the models are trained again as well. ⁺ the variant is "
+            "better, ⁻ worse than "
             "its control.",
-            *(f"{words[0].upper()}{words[1:]}." for control, words in _RULED_OUT.items() if control in asked),
+            *(
+                f"{words[0].upper()}{words[1:]}."
+                for control, words in _RULED_OUT.items()
+                if control in asked
+            ),
             *few_groups(compared["difference"], compared["low"]),
             *(["No variant and control have both been scored yet."] if frame.empty else []),
         ),
@@ -67,5 +77,7 @@ def _rows(compared: pd.DataFrame, dataset: str, metric: str) -> list[tuple[str, 
             count(row["cases"]),
             count(row["groups"]),
         )
-        for row in records(compared[(compared["dataset"] == dataset) & (compared["metric"] == metric)])
+        for row in records(
+            compared[(compared["dataset"] == dataset) & (compared["metric"] == metric)]
+        )
     ]

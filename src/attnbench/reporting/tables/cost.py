@@ -8,11 +8,11 @@ import pandas as pd
 
 from attnbench.reporting.format import NOTHING, duration, number, scaled
 from attnbench.reporting.frames import read_frame
-from attnbench.reporting.names import display_name
 from attnbench.reporting.tables.render import Block, Table
+from attnbench.reporting.words import display_name
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _HEAD = (
     "Model", "Parameters", "FLOPs", "Latency (ms)", "Inference (images/s)", "Training", "Training (images/s)",
@@ -21,7 +21,9 @@ _HEAD = (
 
 
 def cost(study: Study) -> Table:
-    """Size, operations, and what was measured of inference and training, each per dataset and model."""
+    """Size, operations, and what was measured of inference and training, each per dataset and
+    model.
+    """
     frame = read_frame(study, "cost")
     return Table(
         name="cost",
@@ -29,12 +31,17 @@ def cost(study: Study) -> Table:
         head=_HEAD,
         align=("l", *("r",) * (len(_HEAD) - 1)),
         blocks=tuple(
-            Block(display_name(part.name), tuple(_row(study, frame, part.name, model.name) for model in study.models))
+            Block(
+                display_name(part.name),
+                tuple(_row(study, frame, part.name, model.name) for model in study.models),
+            )
             for part in study.datasets
         ),
         notes=(
-            "FLOPs: one forward pass of one patch. Latency: inference of one patch; inference: of a batch; both "
-            "measured alone on the machine. Training, peak memory and energy: of whole runs, median; a dash where the "
+            "FLOPs: one forward pass of one patch. Latency: inference of one patch; inference: of "
+            "a batch; both "
+            "measured alone on the machine. Training, peak memory and energy: of whole runs, "
+            "median; a dash where the "
             "machine does not measure it.",
             *_machines(frame),
             *_absent(study, frame),

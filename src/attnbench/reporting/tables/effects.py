@@ -8,15 +8,33 @@ import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
 from attnbench.reporting.frames import keyed, read_frame, records
-from attnbench.reporting.names import display_name, main_metrics
-from attnbench.reporting.tables.cells import ALL, VERDICTS, block_title, few_groups, legend, verdicts
+from attnbench.reporting.tables.cells import (
+    ALL,
+    VERDICTS,
+    block_title,
+    few_groups,
+    legend,
+    verdicts,
+)
 from attnbench.reporting.tables.render import Block, Table
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
-_HEAD = ("Model", "Δ", "p", "p (Holm)", "p retrained", "Tests", "Better", "Worse", "Cases", "Groups")
+_HEAD = (
+    "Model",
+    "Δ",
+    "p",
+    "p (Holm)",
+    "p retrained",
+    "Tests",
+    "Better",
+    "Worse",
+    "Cases",
+    "Groups",
+)
 
 
 def effects(study: Study) -> Table:
@@ -29,15 +47,19 @@ def effects(study: Study) -> Table:
         head=_HEAD,
         align=("l", *("r",) * (len(_HEAD) - 1)),
         blocks=tuple(
-            Block(block_title(frame, part.name, metric), tuple(_rows(study, frame, part.name, metric)))
+            Block(
+                block_title(frame, part.name, metric), tuple(_rows(study, frame, part.name, metric))
+            )
             for part in study.datasets
             for metric in main_metrics(study.metrics)
         ),
         notes=(
             *legend(study),
-            "p retrained: Holm-corrected p when the models are trained again as well, clustered by group and training; "
+            "p retrained: Holm-corrected p when the models are trained again as well, clustered "
+            "by group and training; "
             "a dash with a single training.",
-            "Tests: size of the family that Holm's correction counts. Better, Worse: cases in which the model is "
+            "Tests: size of the family that Holm's correction counts. Better, Worse: cases in "
+            "which the model is "
             "better or worse than the baseline.",
             "The CSV beside this table has every metric and every class.",
             *few_groups(frame["difference"], frame["low"]),
@@ -49,7 +71,9 @@ def effects(study: Study) -> Table:
 
 def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[tuple[str, ...]]:
     rows = []
-    chosen = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric) & (frame["class"] == ALL)]
+    chosen = frame[
+        (frame["dataset"] == dataset) & (frame["metric"] == metric) & (frame["class"] == ALL)
+    ]
     found = keyed(chosen, "model")
     for model in (part.name for part in study.models if part.name != study.baseline):
         if model not in found:
@@ -59,7 +83,9 @@ def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[
         rows.append(
             (
                 display_name(model),
-                interval(row["difference"], row["low"], row["high"], decimals(row["unit"]), sign=True),
+                interval(
+                    row["difference"], row["low"], row["high"], decimals(row["unit"]), sign=True
+                ),
                 p_value(row["p"]),
                 p_value(row["p_holm"]) + VERDICTS.get(row["against_baseline"], ""),
                 p_value(row["p_retrained_holm"]) + VERDICTS.get(row["verdict_retrained"], ""),
@@ -76,7 +102,8 @@ def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[
 def _notes(study: Study, frame: pd.DataFrame) -> list[str]:
     dropped = frame[(frame["class"] == ALL) & (frame["dropped"] > 0)]
     notes = [
-        f"{display_name(row['dataset'])}, {display_name(row['model'])}, {METRICS[row['metric']].label}: "
+        f"{display_name(row['dataset'])}, {display_name(row['model'])}, "
+        f"{METRICS[row['metric']].label}: "
         f"{row['dropped']:.0f} cases left out of the pairs (undefined for one of the two)"
         for row in records(dropped[dropped["metric"].isin(main_metrics(study.metrics))])
     ]

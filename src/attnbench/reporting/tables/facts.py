@@ -9,12 +9,12 @@ import pandas as pd
 from attnbench.catalog import load_entry
 from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count
-from attnbench.reporting.names import display_name, display_unit
 from attnbench.reporting.tables.render import Block, Table
+from attnbench.reporting.words import display_name, display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 _DATASET_COLUMNS = (
     "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups", "groups_inferred",
@@ -36,7 +36,8 @@ def datasets(study: Study) -> Table:
         ),
         blocks=(Block("", tuple(_dataset_row(row) for row in facts)),),
         notes=(
-            "Groups (patients, animals, slides) are never split across folds; * inferred from the images, not stated "
+            "Groups (patients, animals, slides) are never split across folds; * inferred from the "
+            "images, not stated "
             "by the authors.",
             *(f"{display_name(row['dataset'])}: {row['citation']}" for row in facts),
             *(
@@ -58,8 +59,15 @@ def _facts(study: Study, dataset: str) -> dict[str, Any]:
         entry = load_entry(dataset)
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
     classes = ", ".join(str(name) for name in known["classes"].values())
-    lists = {key: "x".join(f"{side:g}" for side in known.get(key) or ()) for key in ("spacing", "size")}
-    return {**{key: known.get(key) for key in _DATASET_COLUMNS}, "dataset": dataset, "classes": classes, **lists}
+    lists = {
+        key: "x".join(f"{side:g}" for side in known.get(key) or ()) for key in ("spacing", "size")
+    }
+    return {
+        **{key: known.get(key) for key in _DATASET_COLUMNS},
+        "dataset": dataset,
+        "classes": classes,
+        **lists,
+    }
 
 
 def _dataset_row(row: dict[str, Any]) -> tuple[str, ...]:
@@ -72,7 +80,8 @@ def _dataset_row(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['modality']}, {row['ndim']}-D",
         row["classes"],
         count(row["cases"]) if row["cases"] else NOTHING,
-        (count(row["groups"]) if row["groups"] else NOTHING) + ("*" if row["groups_inferred"] else ""),
+        (count(row["groups"]) if row["groups"] else NOTHING)
+        + ("*" if row["groups_inferred"] else ""),
         grid,
         row["licence"],
     )
@@ -103,22 +112,28 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
     return [
         ("Models", ", ".join(display_name(part.name) for part in study.models)),
         ("Baseline", display_name(study.baseline)),
-        ("Backbone", f"widths {_list(study.backbone.widths)}; {study.backbone.blocks_per_level} convolutions per "
+        ("Backbone", f"widths {_list(study.backbone.widths)}; {study.backbone.blocks_per_level} "
+                     "convolutions per "
                      f"level; {study.backbone.norm} norm"),
-        ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; 1/{folds.inner} of "
+        ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; "
+                  f"1/{folds.inner} of "
                   f"the training groups for inner validation; split seed {folds.seed}"),
         ("Seeds", _list(study.seeds)),
-        ("Steps", f"{training.steps} optimiser steps of {training.batch} patches{_exceptions(study)}"),
-        ("Patch", f"{_shape(training.patch_2d)} (2-D), {_shape(training.patch_3d)} (3-D){_patches(study)}"),
+        ("Steps", f"{training.steps} optimiser steps of {training.batch} "
+                  f"patches{_exceptions(study)}"),
+        ("Patch", f"{_shape(training.patch_2d)} (2-D), {_shape(training.patch_3d)} "
+                  f"(3-D){_patches(study)}"),
         ("Sampling", f"{training.foreground:.0%} of the patches centred on a foreground voxel"),
         ("Loss", "Dice + cross-entropy, equal weights"),
-        ("Optimiser", f"{optimisers[training.optimiser]}, learning rate {training.learning_rate:g} decaying with power "
+        ("Optimiser", f"{optimisers[training.optimiser]}, learning rate "
+                      f"{training.learning_rate:g} decaying with power "
                       f"{training.power:g}, weight decay {training.weight_decay:g}"),
         ("Augmentation", changes or "none"),
         ("Precision", "bfloat16 autocast on CUDA, float32 elsewhere" if study.compute.precision == "auto" else
                       study.compute.precision),
         *((f"Metric: {METRICS[name].label}", METRICS[name].rule + _empty(name)) for name in study.metrics),
-        ("Statistics", f"{study.analysis.confidence:.0%} intervals from {study.analysis.bootstrap} bootstrap resamples "
+        ("Statistics", f"{study.analysis.confidence:.0%} intervals from "
+                       f"{study.analysis.bootstrap} bootstrap resamples "
                        "over groups; Wilcoxon signed-rank test over groups; Holm's correction"),
     ]  # fmt: skip
 
@@ -132,13 +147,16 @@ def _shape(sides: tuple[int, ...]) -> str:
 
 
 def _patches(study: Study) -> str:
-    other = [f"{display_name(part.name)}: {_shape(part.patch)}" for part in study.datasets if part.patch]
+    other = [
+        f"{display_name(part.name)}: {_shape(part.patch)}" for part in study.datasets if part.patch
+    ]
     return f" ({'; '.join(other)})" if other else ""
 
 
 def _exceptions(study: Study) -> str:
     other = [
-        f"{display_name(part.name)}: {part.steps or study.training.steps} of {part.batch or study.training.batch}"
+        f"{display_name(part.name)}: {part.steps or study.training.steps} of "
+        f"{part.batch or study.training.batch}"
         for part in study.datasets
         if part.steps or part.batch
     ]

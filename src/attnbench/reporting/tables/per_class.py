@@ -8,13 +8,22 @@ import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval, number
 from attnbench.reporting.frames import absent_runs, keyed
-from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.tables.cells import ALL, best_notes, few_groups, heading, legend, marked_best, unit_of
+from attnbench.reporting.tables.cells import (
+    ALL,
+    best_notes,
+    few_groups,
+    heading,
+    legend,
+    marked_best,
+    unit_of,
+)
 from attnbench.reporting.tables.comparison import comparison_frame
 from attnbench.reporting.tables.render import Block, Table
+from attnbench.reporting.words import display_name, display_unit
+from attnbench.scoring.definitions import main_metrics
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 
 def per_class(study: Study) -> Table:
@@ -28,11 +37,14 @@ def per_class(study: Study) -> Table:
         caption="Scores per class",
         head=("Model", *(heading(metric) for metric in metrics), "Cases", "Undefined"),
         align=("l", *("r",) * (len(metrics) + 2)),
-        blocks=tuple(block for part in study.datasets for block in _blocks(study, frame, part.name, metrics)),
+        blocks=tuple(
+            block for part in study.datasets for block in _blocks(study, frame, part.name, metrics)
+        ),
         notes=(
             *best_notes(study),
             *legend(study)[:2],
-            "Undefined: values that have no meaning because a mask has no voxel of the class, summed over the metrics.",
+            "Undefined: values that have no meaning because a mask has no voxel of the class, "
+            "summed over the metrics.",
             *few_groups(frame["mean"], frame["low"]),
             *absent_runs(study),
         ),
@@ -40,14 +52,20 @@ def per_class(study: Study) -> Table:
     )
 
 
-def _blocks(study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]) -> list[Block]:
+def _blocks(
+    study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]
+) -> list[Block]:
     rows = frame[frame["dataset"] == dataset]
     units = {display_unit(unit_of(frame, dataset, metric)) for metric in metrics} - {""}
     unit = f" (distances in {', '.join(sorted(units))})" if units else ""
     return [
         Block(
-            f"{display_name(dataset)}: {rows.loc[rows['class'] == name, 'class_name'].iloc[0]}{unit}",
-            tuple(_row(rows[rows["class"] == name], part.name, study, metrics) for part in study.models),
+            f"{display_name(dataset)}: "
+            f"{rows.loc[rows['class'] == name, 'class_name'].iloc[0]}{unit}",
+            tuple(
+                _row(rows[rows["class"] == name], part.name, study, metrics)
+                for part in study.models
+            ),
         )
         for name in sorted(rows["class"].unique(), key=int)
     ] or [Block(display_name(dataset), ((NOTHING,) * (len(metrics) + 3),))]
@@ -63,9 +81,17 @@ def _row(rows: pd.DataFrame, model: str, study: Study, metrics: tuple[str, ...])
         row = found[metric]
         digits = decimals(row["unit"])
         shown = metric in main_metrics(study.metrics)
-        text = interval(row["mean"], row["low"], row["high"], digits) if shown else number(row["mean"], digits)
+        text = (
+            interval(row["mean"], row["low"], row["high"], digits)
+            if shown
+            else number(row["mean"], digits)
+        )
         cells.append(marked_best(text, row))
     if not found:
         return (*cells, NOTHING, NOTHING)
     behind = found.values()
-    return (*cells, count(max(row["cases"] for row in behind)), count(sum(row["undefined"] for row in behind)))
+    return (
+        *cells,
+        count(max(row["cases"] for row in behind)),
+        count(sum(row["undefined"] for row in behind)),
+    )

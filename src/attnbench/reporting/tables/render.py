@@ -91,13 +91,17 @@ def to_tex(text: str) -> str:
 
 def to_md(text: str) -> str:
     """Markdown of a plain text or `Bold` cell."""
-    escaped = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+    escaped = (
+        str(text).replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
+    )
     escaped = escaped.replace("<", "&lt;")
     return f"**{escaped}**" if isinstance(text, Bold) else escaped
 
 
 def pages(blocks: tuple[Block, ...], rows_per_page: int = ROWS_PER_PAGE) -> list[list[Block]]:
-    """Blocks distributed over floats that fit a page: whole blocks where they fit, longer ones cut."""
+    """Blocks distributed over floats that fit a page: whole blocks where they fit, longer ones
+    cut.
+    """
     result: list[list[Block]] = []
     left = 0
     for block in (part for whole in blocks for part in _cut(whole, rows_per_page)):
@@ -121,13 +125,17 @@ def _cut(block: Block, rows_per_page: int) -> Iterator[Block]:
 
 def render_md(table: Table) -> str:
     """The table as Markdown, one section per block."""
-    environment = Environment(loader=_loader(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=_loader(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters["md"] = to_md
     return environment.get_template("table.md.jinja").render(table=table).strip() + "\n"
 
 
 def render_tex(table: Table) -> str:
-    """The table as LaTeX floats (booktabs) that fit the text width of one- and two-column documents."""
+    """The table as LaTeX floats (booktabs) that fit the text width of one- and two-column
+    documents.
+    """
     environment = Environment(
         loader=_loader(),
         undefined=StrictUndefined,
@@ -141,7 +149,12 @@ def render_tex(table: Table) -> str:
         comment_end_string="#>",
     )
     environment.filters["tex"] = to_tex
-    return environment.get_template("table.tex.jinja").render(table=table, pages=pages(table.blocks)).strip() + "\n"
+    return (
+        environment.get_template("table.tex.jinja")
+        .render(table=table, pages=pages(table.blocks))
+        .strip()
+        + "\n"
+    )
 
 
 def _loader() -> PackageLoader:

@@ -9,17 +9,27 @@ import pandas as pd
 
 from attnbench.reporting.format import NOTHING, count, decimals, interval
 from attnbench.reporting.frames import absent_runs, keyed, read_frame
-from attnbench.reporting.names import display_name, display_unit, main_metrics
-from attnbench.reporting.tables.cells import ALL, block_title, compared, few_groups, heading, mark, verdicts
+from attnbench.reporting.tables.cells import (
+    ALL,
+    block_title,
+    compared,
+    few_groups,
+    heading,
+    mark,
+    verdicts,
+)
 from attnbench.reporting.tables.render import Block, Table
-from attnbench.scoring.definitions import METRICS
+from attnbench.reporting.words import display_name, display_unit
+from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
-    from attnbench.study import Study
+    from attnbench.study.settings import Study
 
 
 def transfer(study: Study) -> Table:
-    """Models trained on one dataset and scored on every case of another, with the difference from the baseline."""
+    """Models trained on one dataset and scored on every case of another, with the difference
+    from the baseline.
+    """
     frame = _judged(study, "transfer")
     metrics = main_metrics(study.metrics)
     shown = frame[frame["class"] == ALL]
@@ -33,13 +43,15 @@ def transfer(study: Study) -> Table:
         align=("l", *("r",) * (len(head) + 1)),
         blocks=tuple(
             Block(
-                f"{display_name(part.train)} → {display_name(part.test)}{_units(shown, part.train, part.test)}",
+                f"{display_name(part.train)} → "
+                f"{display_name(part.test)}{_units(shown, part.train, part.test)}",
                 tuple(_transferred(study, shown, part.train, part.test)),
             )
             for part in study.transfer
         ),
         notes=(
-            "Every case of the second dataset, averaged over the trainings (folds and seeds) on the first. The CSV has "
+            "Every case of the second dataset, averaged over the trainings (folds and seeds) on "
+            "the first. The CSV has "
             "the scores on the first, too.",
             *_legend(study, "Δ: paired difference from the baseline. "),
             *few_groups(shown["mean"], shown["low"]),
@@ -60,22 +72,26 @@ def corruption(study: Study) -> Table:
     )
 
 
-def small_data(study: Study) -> Table:
-    """The main metrics after training on shares of the training groups, compared with the baseline's."""
+def data_efficiency(study: Study) -> Table:
+    """The main metrics after training on shares of the training groups, compared with the
+    baseline's.
+    """
     return _grid(
         study,
-        "small_data",
-        _judged(study, "small_data"),
-        {percent: f"{percent} %" for percent in (*study.small_data, 100)},
+        "data_efficiency",
+        _judged(study, "data_efficiency"),
+        {percent: f"{percent} %" for percent in (*study.data_efficiency, 100)},
         "Scores after training on a share of the training groups, mean over classes",
     )
 
 
-_COLUMN = {"corruption": "corruption", "small_data": "percent"}
-_SOURCE = {"corruption": "corrupted", "small_data": "small_data"}
+_COLUMN = {"corruption": "corruption", "data_efficiency": "percent"}
+_SOURCE = {"corruption": "corrupted", "data_efficiency": "data_efficiency"}
 
 
-def _grid(study: Study, name: str, frame: pd.DataFrame, columns: Mapping[Any, str], caption: str) -> Table:
+def _grid(
+    study: Study, name: str, frame: pd.DataFrame, columns: Mapping[Any, str], caption: str
+) -> Table:
     """A row per model and a column per corruption or share, in blocks by dataset and metric."""
     shown = frame[frame["class"] == ALL]
     blocks = []
@@ -87,7 +103,10 @@ def _grid(study: Study, name: str, frame: pd.DataFrame, columns: Mapping[Any, st
                 for row in rows.to_dict("records")
             }
             lines = (
-                (display_name(model.name), *(cells.get((model.name, column), NOTHING) for column in columns))
+                (
+                    display_name(model.name),
+                    *(cells.get((model.name, column), NOTHING) for column in columns),
+                )
                 for model in study.models
             )
             blocks.append(Block(block_title(shown, part.name, metric), tuple(lines)))
@@ -97,7 +116,11 @@ def _grid(study: Study, name: str, frame: pd.DataFrame, columns: Mapping[Any, st
         head=("Model", *columns.values()),
         align=("l", *("r",) * len(columns)),
         blocks=tuple(blocks),
-        notes=(*_legend(study), *few_groups(shown["mean"], shown["low"]), *_unfinished(study, _SOURCE[name], shown)),
+        notes=(
+            *_legend(study),
+            *few_groups(shown["mean"], shown["low"]),
+            *_unfinished(study, _SOURCE[name], shown),
+        ),
         frame=frame,
     )
 
@@ -108,7 +131,9 @@ def _judged(study: Study, name: str) -> pd.DataFrame:
 
 
 def _marked(row: Mapping[Any, Any], sign: bool) -> str:
-    return interval(row["mean"], row["low"], row["high"], decimals(row["unit"]), sign=sign) + mark(dict(row))
+    return interval(row["mean"], row["low"], row["high"], decimals(row["unit"]), sign=sign) + mark(
+        dict(row)
+    )
 
 
 def _units(frame: pd.DataFrame, train: str, test: str) -> str:
@@ -126,7 +151,9 @@ def _transferred(study: Study, frame: pd.DataFrame, train: str, test: str) -> li
         for metric in metrics:
             cells += _with_difference(found[metric]) if metric in found else (NOTHING,) * 3
         behind = next(iter(found.values()), {})
-        rows.append((*cells, *(count(behind.get(name, float("nan"))) for name in ("cases", "groups"))))
+        rows.append(
+            (*cells, *(count(behind.get(name, float("nan"))) for name in ("cases", "groups")))
+        )
     return rows
 
 
@@ -138,10 +165,15 @@ def _legend(study: Study, difference: str = "") -> tuple[str, ...]:
     level = 1 - study.analysis.confidence
     return (
         f"[ ]: {study.analysis.confidence:.0%} bootstrap interval over groups. {difference}"
-        f"⁺ better, ⁻ worse than the baseline {display_name(study.baseline)} (paired signed-rank test over groups, "
+        f"⁺ better, ⁻ worse than the baseline {display_name(study.baseline)} (paired signed-rank "
+        "test over groups, "
         f"corrected by Holm, p < {level:.2g}); for the models as trained.",
     )
 
 
 def _unfinished(study: Study, table: str, shown: pd.DataFrame) -> tuple[str, ...]:
-    return ("Nothing of this has been scored yet.",) if shown.empty else tuple(absent_runs(study, table))
+    return (
+        ("Nothing of this has been scored yet.",)
+        if shown.empty
+        else tuple(absent_runs(study, table))
+    )

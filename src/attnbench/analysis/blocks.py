@@ -1,0 +1,204 @@
+"""Scores as arrays: one dense block per dataset, which all statistics work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attnbench.errors import DataError
+from attnbench.scoring.definitions import SCORE_COLUMNS
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number")
+ALL_CLASSES = "all"
+
+_TEXT = ("dataset", "model", "case", "group", "metric", "unit", "status")
+_SHIFT_TEXT = ("test", "corruption")
+_DTYPES = {
+    **dict.fromkeys((*_TEXT, *_SHIFT_TEXT), "str"),
+    **dict.fromkeys(("fold", "seed", "class", "level", "percent", "training_groups"), "int32"),
+    "value": "float64",
+}
+
+
+@dataclass(frozen=True)
+class DatasetScores:
+    """Every score of one dataset.
+
+    `values` and `status` have shape (metrics, classes, models, cases, seeds). A value is NaN
+    where the metric is undefined or the row is missing; `status` is an index into `STATUSES`, or
+    -1 where there is no row. Folds are no axis: every case is tested in exactly one fold.
+    """
+
+    dataset: str
+    metrics: tuple[str, ...]
+    units: tuple[str, ...]
+    classes: tuple[int, ...]
+    models: tuple[str, ...]
+    cases: tuple[str, ...]
+    seeds: tuple[int, ...]
+    groups: tuple[str, ...]
+    case_group: Integers
+    case_fold: Integers
+    values: Floats
+    status: NDArray[np.int8]
+
+    @property
+    def class_words(self) -> tuple[str, ...]:
+        """The classes as they stand in the analysis' tables, `all` (their mean in each case)
+        last.
+        """
+        return (*map(str, self.classes), ALL_CLASSES)
+
+
+def read_scores(path: Path, *added: str) -> pd.DataFrame:
+    """The study's `scores.csv`, or another table of scores with columns `added`, texts as
+    categories.
+
+    Texts are read as text first: categories read directly turn a case `01` into the number 1.
+    Raises `DataError` when the table is missing or lacks a column.
+    """
+    try:
+        scores = pd.read_csv(
+            path,
+            usecols=[*SCORE_COLUMNS, *added],
+            dtype=_DTYPES,
+            keep_default_na=False,
+            na_values={"value": [""]},
+        )
+        return scores.astype(
+            {name: "category" for name in (*_TEXT, *_SHIFT_TEXT) if name in scores}
+        )
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: no scores to analyse; score at least one run and gather (`attnbench gather`)"
+        ) from None
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not a table of scores ({error}); it needs "
+            f"{', '.join((*SCORE_COLUMNS, *added))}"
+        ) from error
+
+
+def arrange(
+    scores: pd.DataFrame, datasets: Sequence[str], models: Sequence[str], metrics: Sequence[str]
+) -> list[DatasetScores]:
+    """One `DatasetScores` per dataset that has scores, names in the order given, names not given
+    left out.
+
+    Raises `DataError` for an infinite value, a case that was scored twice by one model and seed,
+    or a case that lies in two groups.
+    """
+    frame = scores.assign(**{name: scores[name].astype("category") for name in _TEXT})
+    if np.isinf(frame["value"]).any():
+        where = frame[np.isinf(frame["value"])].iloc[0]
+        raise DataError(
+            f"scores: infinite {where['metric']} in {_place(where)}; undefined scores are empty"
+        )
+    code = _positions(frame["dataset"], datasets)
+    order = np.argsort(code, kind="stable")
+    bounds = np.searchsorted(code[order], np.arange(len(datasets) + 1))
+    blocks = [frame.iloc[order[start:stop]] for start, stop in pairwise(bounds)]
+    arranged = (
+        _block(name, block, models, metrics)
+        for name, block in zip(datasets, blocks, strict=True)
+        if len(block)
+    )
+    return [block for block in arranged if block.values.size]
+
+
+def _positions(column: pd.Series, names: Sequence[str]) -> Integers:
+    """Index into `names` of every row of a categorical column, -1 for other names."""
+    wanted = {name: position for position, name in enumerate(names)}
+    lookup = np.array([wanted.get(str(word), -1) for word in column.cat.categories] + [-1])
+    return lookup[column.cat.codes.to_numpy()]
+
+
+def _present(column: pd.Series) -> tuple[str, ...]:
+    used = np.unique(column.cat.codes.to_numpy())
+    return tuple(sorted(str(column.cat.categories[code]) for code in used))
+
+
+def _block(
+    dataset: str, rows: pd.DataFrame, models: Sequence[str], metrics: Sequence[str]
+) -> DatasetScores:
+    present_models, present_metrics = _present(rows["model"]), _present(rows["metric"])
+    models = [name for name in models if name in present_models]
+    metrics = [name for name in metrics if name in present_metrics]
+    model, metric = _positions(rows["model"], models), _positions(rows["metric"], metrics)
+    kept = (model >= 0) & (metric >= 0)
+    rows, model, metric = rows[kept], model[kept], metric[kept]
+    cases, groups = _present(rows["case"]), _present(rows["group"])
+    case, group = _positions(rows["case"], cases), _positions(rows["group"], groups)
+    classes, class_ = np.unique(rows["class"].to_numpy(), return_inverse=True)
+    seeds, seed = np.unique(rows["seed"].to_numpy(), return_inverse=True)
+    shape = (len(metrics), len(classes), len(models), len(cases), len(seeds))
+    cell = (
+        np.ravel_multi_index((metric, class_, model, case, seed), shape)
+        if len(rows)
+        else np.empty(0, np.int64)
+    )
+    _refuse_repeated(rows, cell, int(np.prod(shape)))
+    values = np.full(shape, np.nan)
+    values.flat[cell] = rows["value"].to_numpy()
+    status = np.full(shape, -1, np.int8)
+    status.flat[cell] = _positions(rows["status"], STATUSES)
+    return DatasetScores(
+        dataset=dataset,
+        metrics=tuple(metrics),
+        units=_units(rows["unit"], metric, len(metrics)),
+        classes=tuple(int(word) for word in classes),
+        models=tuple(models),
+        cases=cases,
+        seeds=tuple(int(word) for word in seeds),
+        groups=groups,
+        case_group=_one_per_case(dataset, "group", cases, case, group),
+        case_fold=_one_per_case(dataset, "fold", cases, case, rows["fold"].to_numpy()),
+        values=values,
+        status=status,
+    )
+
+
+def _refuse_repeated(rows: pd.DataFrame, cell: Integers, cells: int) -> None:
+    counts = np.bincount(cell, minlength=cells)
+    if counts.max(initial=0) > 1:
+        where = rows.iloc[int(np.flatnonzero(counts[cell] > 1)[0])]
+        raise DataError(
+            f"scores: {_place(where)} has more than one {where['metric']}; every case is tested "
+            "once per seed"
+        )
+
+
+def _one_per_case(
+    dataset: str, what: str, cases: Sequence[str], case: Integers, value: NDArray
+) -> Integers:
+    chosen = np.zeros(len(cases), np.int64)
+    chosen[case] = value
+    wrong = np.flatnonzero(chosen[case] != value)
+    if wrong.size:
+        raise DataError(
+            f"scores: {dataset}, case {cases[case[wrong[0]]]} lies in more than one {what}; it "
+            "belongs to one"
+        )
+    return chosen
+
+
+def _units(column: pd.Series, metric: Integers, metrics: int) -> tuple[str, ...]:
+    codes = np.full(metrics, -1)
+    codes[metric] = column.cat.codes.to_numpy()
+    return tuple(str(column.cat.categories[code]) for code in codes)
+
+
+def _place(row: pd.Series) -> str:
+    return (
+        f"{row['dataset']}, case {row['case']}, class {row['class']}, "
+        f"model {row['model']}, fold {row['fold']}, seed {row['seed']}"
+    )

@@ -1,0 +1,60 @@
+"""How well a second rater agrees with the reference, beside the models on the same cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from attnbench.analysis.blocks import arrange
+from attnbench.analysis.means import COLUMNS, ClassNames, means
+from attnbench.study.paths import Layout
+from attnbench.study.settings import AnalysisSettings
+
+SECOND_RATER = "second rater"
+"""Stands where tables have a model; no model of a study can have this name."""
+
+
+def read_second_raters(layout: Layout, datasets: Sequence[str]) -> pd.DataFrame:
+    """Score rows of the second rater of every dataset that has them; empty without any."""
+    paths = [path for path in map(layout.second_rater, datasets) if path.is_file()]
+    text = {"case": "str", "group": "str"}
+    frames = [
+        pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"value": [""]})
+        for path in paths
+    ]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def second_rater_means(
+    scores: pd.DataFrame,
+    observed: pd.DataFrame,
+    models: Sequence[str],
+    metrics: Sequence[str],
+    part: AnalysisSettings,
+    names: ClassNames,
+) -> pd.DataFrame:
+    """The rows of `means` on the cases that a second rater annotated, the second rater among the
+    models.
+
+    A case that no model was scored on is left out, so that all rows of a dataset speak about the
+    same cases.
+    """
+    if observed.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    cases = observed[["dataset", "case"]].drop_duplicates()
+    rows = scores[scores["dataset"].isin(cases["dataset"])].astype(
+        {"dataset": "str", "case": "str"}
+    )
+    rows = rows.merge(cases, on=["dataset", "case"])
+    if rows.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    folds = rows[["dataset", "case", "fold"]].drop_duplicates(["dataset", "case"])
+    human = observed.merge(folds, on=["dataset", "case"]).assign(
+        model=SECOND_RATER, seed=rows["seed"].min()
+    )
+    datasets = list(dict.fromkeys(observed["dataset"]))
+    blocks = arrange(
+        pd.concat([rows, human], ignore_index=True), datasets, [*models, SECOND_RATER], metrics
+    )
+    return means(blocks, part, names)

@@ -1,0 +1,1 @@
+"""Verified originals: fetched over HTTP or from a mirror, unpacked, kept whole."""

@@ -1,0 +1,134 @@
+"""Fetch: a dataset's verified originals in its raw folder, and the receipt that says they are
+all there.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from attnbench.catalog import EmbeddedOrigin, Entry
+from attnbench.data.download.http import Patience
+from attnbench.data.download.mirror import Source, sources
+from attnbench.data.download.parallel import STAGING, Download, Failure
+from attnbench.data.download.progress import show_progress
+from attnbench.data.download.wanted import Wanted, has_size, mismatch, wanted_files
+from attnbench.errors import FetchError
+from attnbench.files import read_json, sha256_of, write_json
+
+SHOWN_FAILURES = 3
+_PATIENCE = Patience()
+_log = logging.getLogger(__name__)
+
+
+def fetch_dataset(
+    entry: Entry,
+    raw: Path,
+    mirror: str | None = None,
+    offline: bool = False,
+    patience: Patience = _PATIENCE,
+) -> None:
+    """Bring every file of a dataset to `raw`, each verified before it gets its name;
+    `raw/receipt.json` comes last.
+
+    Files that are already there and right are kept, partial ones resumed where the server allows
+    it. `mirror` (a URL or a folder; else the environment's ATTNBENCH_MIRROR) is tried before the
+    origin; `offline` never leaves it. Raises `FetchError` with file, expected, found, source and
+    what to do; what was verified until then stays.
+    """
+    receipt, wanted = raw / "receipt.json", wanted_files(entry)
+    if _complete(receipt, wanted):
+        _log.info("%s: complete, %d files", entry.name, len(wanted))
+        return
+    receipt.unlink(missing_ok=True)
+    if isinstance(entry.origin, EmbeddedOrigin):
+        write_json(receipt, {"dataset": entry.name, "source": "embedded", "files": []})
+        return
+    came_from = {item.path: "kept from an earlier download" for item in wanted if _keep(raw, item)}
+    if len(came_from) < len(wanted):
+        _download(entry.name, wanted, raw, sources(entry, mirror, offline), patience, came_from)
+    rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
+    write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": rows})
+    shutil.rmtree(raw / STAGING, ignore_errors=True)
+    _log.info("%s: %d files verified", entry.name, len(rows))
+
+
+def _download(
+    name: str,
+    wanted: Sequence[Wanted],
+    raw: Path,
+    places: Sequence[Source],
+    patience: Patience,
+    came_from: dict[str, str],
+) -> None:
+    """Go through the sources until nothing is missing; `FetchError` if something still is."""
+    failures: list[Failure] = []
+    with show_progress(name, len(wanted), len(came_from)) as progress:
+        download = Download(raw, patience, progress, came_from)
+        for source in places:
+            missing = [item for item in wanted if item.path not in came_from]
+            failed = download.take(source, missing) if missing else []
+            if failed and source is not places[-1]:
+                _log.warning(
+                    "%s: the %s failed, going on with the next source: %s",
+                    name,
+                    source.name,
+                    failed[0],
+                )
+            failures += failed
+    missing = [item for item in wanted if item.path not in came_from]
+    if missing:
+        raise FetchError(_report(name, missing, failures, len(came_from)))
+
+
+def _report(name: str, missing: Sequence[Wanted], failures: Sequence[Failure], kept: int) -> str:
+    """What a person needs to know; a dead source is named once, not for every file."""
+    paths = {item.path for item in missing}
+    by_cause = {
+        failure.error.found if failure.error.dead else str(failure): failure for failure in failures
+    }
+    relevant = [failure for failure in by_cause.values() if failure.item.path in paths] or list(
+        failures
+    )
+    shown = "\n  ".join(map(str, relevant[:SHOWN_FAILURES]))
+    return (
+        f"{name}: {len(missing)} of {len(missing) + kept} files could not be fetched, among "
+        f"them\n  {shown}\n"
+        f"then run again: the {kept} verified files are kept"
+    )
+
+
+def _keep(raw: Path, item: Wanted) -> bool:
+    """Whether an earlier download left the right file; a wrong one is removed."""
+    file = raw / item.path
+    if not file.exists():
+        return False
+    found = mismatch(file, item)
+    if found:
+        _log.warning("%s: expected %s, found %s; removed, to be fetched again", file, item, found)
+        file.unlink()
+    return not found
+
+
+def _receipt_row(raw: Path, item: Wanted, source: str) -> dict[str, Any]:
+    file = raw / item.path
+    digests = {
+        "sha256": item.digest if item.algorithm == "sha256" else sha256_of(file),
+        item.algorithm: item.digest,
+    }
+    return {"path": item.path, "bytes": file.stat().st_size, **digests, "source": source}
+
+
+def _complete(receipt: Path, wanted: Sequence[Wanted]) -> bool:
+    """Whether the receipt lists exactly the wanted files and all are there in the size it says."""
+    if not receipt.is_file():
+        return False
+    rows = {row["path"]: row for row in read_json(receipt)["files"]}
+    return rows.keys() == {item.path for item in wanted} and all(
+        rows[item.path].get(item.algorithm) == item.digest
+        and has_size(receipt.parent / item.path, rows[item.path]["bytes"])
+        for item in wanted
+    )

@@ -1,0 +1,1 @@
+"""Weights and cases in, predictions out."""

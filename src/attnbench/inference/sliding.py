@@ -1,0 +1,147 @@
+"""Sliding-window inference: overlapping windows in, one blended map per image out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnbench.models.layers import resize
+
+_OVERLAP = 0.5
+_SIGMA = 0.125
+_WINDOWS_AT_ONCE = 16
+_VOXELS_IN_CACHE = 2**17
+
+
+def window_starts(side: int, window: int) -> list[int]:
+    """Starts of windows that cover `side` with an overlap of at least one half, spread evenly to
+    both ends.
+    """
+    if side <= window:
+        return [0]
+    count = int(np.ceil((side - window) / (window * (1 - _OVERLAP)))) + 1
+    return [round(start) for start in np.linspace(0, side - window, count)]
+
+
+def window_weight(window: Sequence[int], device: torch.device) -> Tensor:
+    """Gaussian importance of a window's voxels (*window), 1 at its centre, sigma an eighth of its
+    side.
+
+    Isensee et al., nnU-Net, Nature Methods 2021: borders of a window know less of their
+    surroundings.
+    """
+    weight = torch.ones((), device=device)
+    for side in window:
+        distance = torch.arange(side, device=device) - (side - 1) / 2
+        weight = weight.unsqueeze(-1) * torch.exp(-0.5 * (distance / (side * _SIGMA)) ** 2)
+    return weight.clamp(min=1e-3)
+
+
+def windows_at_once(window: Sequence[int], device: torch.device) -> int:
+    """How many windows a batch has: enough to fill an accelerator; on a CPU what its caches
+    hold, which is faster.
+    """
+    if device.type != "cpu":
+        return _WINDOWS_AT_ONCE
+    return min(_WINDOWS_AT_ONCE, max(1, _VOXELS_IN_CACHE // math.prod(window)))
+
+
+class Canvas:
+    """One image (C, *spatial), zero-padded to at least a window, and the weighted sum of its
+    windows' values.
+    """
+
+    def __init__(self, image: Tensor, window: Sequence[int]) -> None:
+        before = [
+            max(0, side - length) // 2 for side, length in zip(window, image.shape[1:], strict=True)
+        ]
+        self.inside = [
+            slice(start, start + length)
+            for start, length in zip(before, image.shape[1:], strict=True)
+        ]
+        self.image = _pad_to(image, window, before)
+        self.places: list[tuple[Any, ...]] = [
+            tuple(slice(start, start + side) for start, side in zip(corner, window, strict=True))
+            for corner in itertools.product(*map(window_starts, self.image.shape[1:], window))
+        ]
+        self.weight = window_weight(window, image.device)
+        self.weights = torch.zeros(self.image.shape[1:], device=image.device)
+        self.total: Tensor | None = None
+        self.missing = len(self.places)
+
+    def add(self, place: tuple[Any, ...], values: Tensor) -> None:
+        """Add the values (K, *window) of the window at `place`."""
+        if self.total is None:
+            self.total = self.weights.new_zeros((len(values), *self.weights.shape))
+        self.total[(slice(None), *place)] += values * self.weight
+        self.weights[place] += self.weight
+        self.missing -= 1
+
+    def mean(self) -> Tensor:
+        """The averaged values (K, *spatial) on the image's grid, once every window is there."""
+        assert self.total is not None
+        return (self.total / self.weights)[(slice(None), *self.inside)]
+
+
+def _pad_to(image: Tensor, window: Sequence[int], before: Sequence[int]) -> Tensor:
+    amounts = []
+    for side, length, start in reversed(list(zip(window, image.shape[1:], before, strict=True))):
+        amounts += [start, max(0, side - length) - start]
+    return F.pad(image, amounts)
+
+
+def predict_probabilities(
+    network: nn.Module,
+    images: Iterable[Tensor],
+    window: Sequence[int],
+    autocast: torch.dtype | None = None,
+) -> Iterator[Tensor]:
+    """Class probabilities (K, *spatial), summing to 1, of each image (C, *spatial), in order, on
+    its device.
+    """
+
+    def probabilities(batch: Tensor) -> Tensor:
+        with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
+            logits = network(batch)
+        return logits.float().softmax(dim=1)
+
+    return slide(probabilities, images, window)
+
+
+@torch.no_grad()
+def slide(
+    evaluate: Callable[[Tensor], Tensor], images: Iterable[Tensor], window: Sequence[int]
+) -> Iterator[Tensor]:
+    """What `evaluate` maps windows (B, C, *window) to, (B, K, *window), put together for each
+    image: (K, *spatial).
+
+    An image (C, *spatial) is covered by overlapping windows of the training patch's size,
+    zero-padded where it is smaller, and averaged with `window_weight`. Windows of several small
+    images are evaluated together.
+    """
+    canvases = (Canvas(image, window) for image in images)
+    waiting = ((canvas, place) for canvas in canvases for place in canvas.places)
+    for first in waiting:
+        more = windows_at_once(window, first[0].image.device) - 1
+        chunk = [first, *itertools.islice(waiting, more)]
+        batch = torch.stack([canvas.image[(slice(None), *place)] for canvas, place in chunk])
+        for (canvas, place), values in zip(chunk, evaluate(batch), strict=True):
+            canvas.add(place, values)
+            if not canvas.missing:
+                yield canvas.mean()
+
+
+def on_own_grid(probabilities: Tensor, original_shape: Sequence[int]) -> Tensor:
+    """Probabilities (K, *spatial) taken to the case's own grid (K, *original_shape), linearly
+    (pixel-area convention).
+
+    The mask comes after: resampled classes would be ragged, resampled probabilities are not.
+    """
+    return resize(probabilities.unsqueeze(0), tuple(original_shape))[0]

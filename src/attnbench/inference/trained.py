@@ -1,0 +1,78 @@
+"""The network of a finished run, ready to predict: one place loads weights and checks whose they
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from attnbench.data.store import CaseStore
+from attnbench.inference.sliding import on_own_grid, predict_probabilities
+from attnbench.scoring.calibration import reliability
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
+from attnbench.training.checkpoint import load_checkpoint
+from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.run import RunInputs, load_inputs, network_for
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The network of a finished run on its device, with what it was made from."""
+
+    inputs: RunInputs
+    network: nn.Module
+    device: torch.device
+    autocast: torch.dtype | None
+
+    def predict(
+        self, store: CaseStore, indices: Iterable[int], images: Iterable[np.ndarray]
+    ) -> Iterator[Tensor]:
+        """Class probabilities (K, *original_shape) for each of `images` (C, *shape), which are
+        cases of `store`.
+        """
+        tensors = (torch.from_numpy(np.array(image)).to(self.device) for image in images)
+        predicted = predict_probabilities(self.network, tensors, self.inputs.patch, self.autocast)
+        for index, probabilities in zip(indices, predicted, strict=True):
+            yield on_own_grid(probabilities, store.original_shape(index))
+
+
+@contextmanager
+def trained_network(study: Study, run: Run) -> Iterator[Trained]:
+    """Yield the network of a trained run on a device claimed for it; refuses weights of another
+    recipe or data.
+    """
+    inputs = load_inputs(study, run)
+    with claim_device(study.compute) as device:
+        network = network_for(study, run, inputs.store)
+        load_checkpoint(study.layout.run(run) / "model.pt", network, inputs.hashes)
+        yield Trained(
+            inputs,
+            network.to(device).eval(),
+            device,
+            autocast_type(study.compute.precision, device),
+        )
+
+
+def as_mask(probabilities: Tensor) -> np.ndarray:
+    """The most probable class (*spatial), uint8, of probabilities (K, *spatial)."""
+    return probabilities.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def case_reliability(
+    probabilities: Tensor, store: CaseStore, index: int, classes: Iterable[int]
+) -> Iterator[dict[str, Any]]:
+    """The `reliability` of probabilities (K, *original_shape) of a case of `store`, inside its
+    field of view.
+    """
+    fov = store.fov(index)
+    region = None if fov is None else torch.from_numpy(np.array(fov)).to(probabilities.device)
+    reference = torch.from_numpy(np.array(store.reference(index))).to(probabilities.device)
+    return reliability(probabilities, reference, region, classes)

@@ -1,0 +1,140 @@
+"""Networks from elsewhere, by dotted path: trained by the same recipe, padded where they ask for
+certain sizes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attnbench.errors import ModelError, nearest
+from attnbench.models.unet import crop, pad_to_multiple
+from attnbench.study.models import ModelSettings
+
+_EXTRA = {
+    "monai": "; pip install 'attnbench[external]'",
+    "segmentation_models_pytorch": "; pip install segmentation-models-pytorch and the torchvision "
+    "of your torch",
+}
+
+
+class ExternalNetwork(nn.Module):
+    """Maps (B, in_channels, *spatial) to logits (B, classes, *spatial) through the network of a
+    model's dotted path.
+
+    Its arguments are the model's, in which '{ndim}', '{in_channels}', '{classes}' (background
+    included) and '{patch}' are replaced by values. With a `divisor` the input is zero-padded at
+    the far ends to a multiple, with `fixed_size` to the `patch`, and the logits are cropped;
+    nothing is resized. Of a network that returns a list or tuple (heads of deep supervision) the
+    first entry counts. Raises `ModelError` for what cannot be imported or built, and for logits
+    of the wrong shape.
+    """
+
+    def __init__(
+        self, model: ModelSettings, ndim: int, in_channels: int, classes: int, patch: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.name, self.classes, self.divisor = model.name, classes, model.divisor
+        self.size = tuple(patch) if model.fixed_size else None
+        values = {
+            "ndim": ndim,
+            "in_channels": in_channels,
+            "classes": classes,
+            "patch": tuple(patch),
+        }
+        arguments = {key: _filled(value, values) for key, value in model.arguments.items()}
+        constructor = find_class(str(model.network))
+        try:
+            self.network = constructor(**arguments)
+        except Exception as error:  # an external constructor may raise anything; it is passed on with what was asked
+            kind = type(error).__name__
+            raise ModelError(
+                f"{model.name}: {model.network} refuses {arguments}: {kind}: {error}{_hint(error)}"
+            ) from error
+        if not isinstance(self.network, nn.Module):
+            raise ModelError(
+                f"{model.name}: {model.network} gives a {type(self.network).__name__}, not a "
+                "torch module"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.network(self._padded(x))
+        while isinstance(logits, list | tuple):
+            logits = logits[0]
+        expected = (len(x), self.classes)
+        if tuple(logits.shape[:2]) != expected or any(
+            a < b for a, b in zip(logits.shape[2:], x.shape[2:], strict=True)
+        ):
+            raise ModelError(
+                f"{self.name}: found output {tuple(logits.shape)} for input {tuple(x.shape)}; "
+                "expected "
+                f"{(*expected, *x.shape[2:])}: logits of every class, background included, at the "
+                "input's resolution"
+            )
+        return crop(logits, x.shape[2:])
+
+    def _padded(self, x: Tensor) -> Tensor:
+        if self.size is None:
+            return pad_to_multiple(x, self.divisor)
+        missing = [side - found for side, found in zip(self.size, x.shape[2:], strict=True)]
+        if min(missing) < 0:
+            raise ModelError(
+                f"{self.name}: input {tuple(x.shape[2:])} is larger than its fixed size {self.size}"
+            )
+        return (
+            F.pad(x, [amount for side in reversed(missing) for amount in (0, side)])
+            if any(missing)
+            else x
+        )
+
+
+def _hint(error: Exception) -> str:
+    return _EXTRA["monai"] if isinstance(error, ImportError) or "No module" in str(error) else ""
+
+
+def find_class(path: str) -> Any:
+    """What a dotted path names; `ModelError` says which part of it does not exist, and what to
+    install.
+    """
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as error:
+        package = module_name.split(".")[0]
+        own = f"; install {package}, or add the folder that holds it to PYTHONPATH"
+        raise ModelError(f"{path}: {error}{_EXTRA.get(package, own)}") from error
+    except Exception as error:  # an external module may raise anything while it is imported
+        raise ModelError(
+            f"{path}: importing {module_name} fails: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(module, name):
+        public = [word for word in dir(module) if not word.startswith("_")]
+        close = (
+            nearest(name, public)
+            if len(public) < 20
+            else nearest(name, public).partition(" allowed:")[0]
+        )
+        raise ModelError(f"{path}: {module_name} has no {name!r}; {close}")
+    return getattr(module, name)
+
+
+def _filled(value: Any, values: dict[str, Any]) -> Any:
+    """`value` with every placeholder in it, at any depth, replaced."""
+    if isinstance(value, dict):
+        return {key: _filled(item, values) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_filled(item, values) for item in value]
+    found = re.fullmatch(r"\{(\w+)\}", value) if isinstance(value, str) else None
+    if not found:
+        return value
+    if found[1] not in values:
+        raise ModelError(
+            f"arguments: no placeholder {value!r}; "
+            f"{nearest(value, [f'{{{name}}}' for name in values])}"
+        )
+    return values[found[1]]

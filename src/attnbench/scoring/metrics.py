@@ -1,0 +1,92 @@
+"""The one place that computes metrics: medpy's definitions, and medpy itself where it is fast."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from medpy.metric import binary
+
+from attnbench.scoring.structure import centreline_dice, lesion_f1
+from attnbench.scoring.surface import Distances, Mask, surface_distances, union_box
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One class of one case; what several metrics need is computed once.
+
+    prediction, reference: bool (*spatial). spacing: the voxel's size per axis. tolerance: that
+    of `nsd`, in the unit of the spacing. All but `diagonal` need a voxel in each mask.
+    """
+
+    prediction: Mask
+    reference: Mask
+    spacing: tuple[float, ...]
+    tolerance: float
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the image's diagonal, from outer corner to outer corner, in the unit of the
+        spacing.
+        """
+        return math.hypot(*np.multiply(self.reference.shape, self.spacing))
+
+    @cached_property
+    def cropped(self) -> tuple[Mask, Mask]:
+        """Prediction and reference within the box that holds both."""
+        box = union_box(self.prediction, self.reference)
+        return self.prediction[box], self.reference[box]
+
+    @cached_property
+    def distances(self) -> tuple[Distances, Distances]:
+        """Surface distances from the prediction and from the reference, in the unit of the
+        spacing.
+        """
+        return surface_distances(*self.cropped, self.spacing)
+
+
+def _hd(pair: Pair) -> float:
+    return max(side.max() for side in pair.distances)
+
+
+def _hd95(pair: Pair) -> float:
+    return float(np.percentile(np.hstack(pair.distances), 95))
+
+
+def _hd95_max(pair: Pair) -> float:
+    return max(float(np.percentile(side, 95)) for side in pair.distances)
+
+
+def _assd(pair: Pair) -> float:
+    return np.hstack(pair.distances).mean()
+
+
+def _nsd(pair: Pair) -> float:
+    return float((np.hstack(pair.distances) <= pair.tolerance).mean())
+
+
+def _volume_error(pair: Pair) -> float:
+    prediction, reference = (np.count_nonzero(mask) for mask in pair.cropped)
+    return abs(prediction - reference) / reference
+
+
+COMPUTE: dict[str, Callable[[Pair], float]] = {
+    "dice": lambda pair: binary.dc(*pair.cropped),
+    "iou": lambda pair: binary.jc(*pair.cropped),
+    "precision": lambda pair: binary.precision(*pair.cropped),
+    "recall": lambda pair: binary.recall(*pair.cropped),
+    "hd": _hd,
+    "hd95": _hd95,
+    "assd": _assd,
+    "hd95_max": _hd95_max,
+    "hd_penalised": _hd,
+    "hd95_penalised": _hd95,
+    "assd_penalised": _assd,
+    "nsd": _nsd,
+    "cldice": lambda pair: centreline_dice(*pair.cropped),
+    "lesion_f1": lambda pair: lesion_f1(*pair.cropped),
+    "volume_error": _volume_error,
+}

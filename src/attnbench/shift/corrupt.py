@@ -1,0 +1,127 @@
+"""Corrupted images on purpose, in five levels: what scanners and cameras do, after a model was
+trained.
+
+The idea and the five levels are those of Hendrycks and Dietterich, Benchmarking neural network
+robustness to common corruptions and perturbations, ICLR 2019; the kinds are those of medical
+images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnbench.errors import DataError, nearest
+
+Image = NDArray[np.float32]
+LEVELS = (1, 2, 3, 4, 5)
+SEVERITY: dict[str, tuple[float, ...]] = {
+    "noise": (0.1, 0.2, 0.35, 0.5, 0.75),
+    "blur": (0.5, 1.0, 1.5, 2.0, 3.0),
+    "contrast": (0.8, 0.6, 0.45, 0.3, 0.2),
+    "bias_field": (0.1, 0.2, 0.35, 0.5, 0.7),
+    "resolution": (1.5, 2.0, 3.0, 4.0, 6.0),
+    "ghosting": (0.15, 0.3, 0.45, 0.6, 0.8),
+}
+"""How strong each level of each kind is, in the words of the function of that name."""
+_GHOSTS = 4
+_DEGREE = 3
+
+
+def corrupt(image: Image, kind: str, level: int, seed: int) -> Image:
+    """`image` (C, *spatial) corrupted by `kind` at `level`, 1 (slight) to 5; shape and type stay,
+    no mask changes.
+
+    A seed draws one pattern of noise or of a bias field, which the level only makes stronger. An
+    image without any contrast comes back as it is. Raises `DataError` for an unknown kind or
+    level.
+    """
+    if kind not in SEVERITY:
+        raise DataError(f"no such corruption: {kind!r}; {nearest(kind, SEVERITY)}")
+    if level not in LEVELS:
+        raise DataError(f"{kind}: no level {level!r}; levels are {', '.join(map(str, LEVELS))}")
+    random = np.random.default_rng(seed)
+    changed = [
+        _KINDS[kind](channel, SEVERITY[kind][level - 1], random)
+        for channel in image.astype(np.float64)
+    ]
+    return np.stack(changed).astype(np.float32)
+
+
+def noise(channel: NDArray, share: float, random: np.random.Generator) -> NDArray:
+    """Gaussian noise whose standard deviation is `share` of the channel's (*spatial)."""
+    return channel + share * channel.std() * random.standard_normal(channel.shape)
+
+
+def blur(channel: NDArray, sigma: float, _random: np.random.Generator) -> NDArray:
+    """A Gaussian of `sigma` pixels along every axis of the channel (*spatial)."""
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(channel, sigma, mode="nearest")
+
+
+def contrast(channel: NDArray, factor: float, _random: np.random.Generator) -> NDArray:
+    """Every distance from the channel's mean times `factor`."""
+    mean = channel.mean()
+    return mean + factor * (channel - mean)
+
+
+def bias_field(channel: NDArray, strength: float, random: np.random.Generator) -> NDArray:
+    """Intensities above the channel's least times exp(f), f a random cubic of the position within
+    +-`strength`.
+
+    As the smooth inhomogeneity of coils and of illumination (Van Leemput et al., IEEE TMI 18,
+    1999).
+    """
+    axes = np.meshgrid(
+        *(np.linspace(-1, 1, side) for side in channel.shape), indexing="ij", sparse=True
+    )
+    field = np.zeros(channel.shape)
+    for powers in np.ndindex(*(_DEGREE + 1,) * channel.ndim):
+        if 0 < sum(powers) <= _DEGREE:
+            first, *others = (axis**power for axis, power in zip(axes, powers, strict=True))
+            field += random.uniform(-1, 1) * math.prod(others, start=first)
+    field *= strength / max(np.abs(field).max(), np.finfo(float).tiny)
+    least = channel.min()
+    return least + (channel - least) * np.exp(field)
+
+
+def resolution(channel: NDArray, factor: float, _random: np.random.Generator) -> NDArray:
+    """The channel (*spatial) as if its pixels were `factor` times as long along every axis, on the
+    same grid.
+
+    Smoothed by a Gaussian of that width, sampled on the coarse grid and interpolated linearly.
+    """
+    from scipy.ndimage import gaussian_filter, zoom
+
+    coarse_shape = [max(1, round(side / factor)) for side in channel.shape]
+    smooth = gaussian_filter(channel, factor / np.sqrt(8 * np.log(2)), mode="nearest")
+    steps = {"order": 1, "mode": "nearest", "grid_mode": True}
+    coarse = zoom(smooth, np.divide(coarse_shape, channel.shape), **steps)
+    return zoom(coarse, np.divide(channel.shape, coarse.shape), **steps)
+
+
+def ghosting(channel: NDArray, strength: float, _random: np.random.Generator) -> NDArray:
+    """Faint copies along the last axis: every fourth line of its spectrum, but for the mean, loses
+    `strength` of it.
+
+    What periodic motion does to an MR image (as `RandomGhosting` of TorchIO: Perez-Garcia et
+    al., CMPB 208, 2021).
+    """
+    spectrum = np.fft.fft(channel, axis=-1)
+    line = np.rint(np.fft.fftfreq(channel.shape[-1], 1 / channel.shape[-1])).astype(int)
+    spectrum[..., (line % _GHOSTS == 0) & (line != 0)] *= 1 - strength
+    return np.fft.ifft(spectrum, axis=-1).real
+
+
+_KINDS: dict[str, Callable[[NDArray, float, np.random.Generator], NDArray]] = {
+    "noise": noise,
+    "blur": blur,
+    "contrast": contrast,
+    "bias_field": bias_field,
+    "resolution": resolution,
+    "ghosting": ghosting,
+}

@@ -1,0 +1,143 @@
+"""Where every file of a study lies: the one place that knows the paths under the output folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: the unit that is scheduled, stored and scored; on `percent` of the fold's
+    training groups.
+    """
+
+    dataset: str
+    model: str
+    fold: int
+    seed: int
+    percent: int = 100
+
+    def __str__(self) -> str:
+        share = "" if self.percent == 100 else f"-groups{self.percent}"
+        return f"{self.dataset}/{self.model}/fold{self.fold}-seed{self.seed}{share}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths under a study's output folder; `downloads` may be shared between studies."""
+
+    output: Path
+    downloads: Path
+
+    @property
+    def study(self) -> Path:
+        """The study as it was resolved for this output folder."""
+        return self.output / "study.yaml"
+
+    def raw(self, dataset: str) -> Path:
+        """Verified originals of a dataset and their `receipt.json`."""
+        return self.downloads / dataset
+
+    def prepared(self, dataset: str) -> Path:
+        """The case store: arrays, `cases.csv` and `dataset.json`."""
+        return self.output / "data" / "prepared" / dataset
+
+    def folds(self, dataset: str) -> Path:
+        """Outer and inner folds of a dataset."""
+        return self.output / "data" / "folds" / f"{dataset}.json"
+
+    def second_rater(self, dataset: str) -> Path:
+        """Scores of a dataset's second rater."""
+        return self.output / "data" / "second_rater" / f"{dataset}.csv"
+
+    def model(self, dataset: str, model: str) -> Path:
+        """Size and cost of one network on one dataset."""
+        return self.output / "models" / dataset / f"{model}.json"
+
+    def measured(self, dataset: str, model: str) -> Path:
+        """Seconds and memory of one network on one dataset."""
+        return self.output / "measured" / dataset / f"{model}.json"
+
+    def run(self, run: Run) -> Path:
+        """Folder of one run."""
+        return self.output / "runs" / str(run)
+
+    @property
+    def scores(self) -> Path:
+        """Every score of the study in one tidy table."""
+        return self.output / "scores.csv"
+
+    @property
+    def transfer(self) -> Path:
+        """Every score of a model on another dataset than its own; only if the study asks for
+        transfers.
+        """
+        return self.output / "transfer.csv"
+
+    @property
+    def corrupted(self) -> Path:
+        """Every score on corrupted images; only if the study asks for corruptions."""
+        return self.output / "corrupted.csv"
+
+    @property
+    def data_efficiency(self) -> Path:
+        """Every score of a model trained on fewer groups; only if the study asks for small data."""
+        return self.output / "data_efficiency.csv"
+
+    @property
+    def parquet(self) -> Path:
+        """The same table as Parquet."""
+        return self.output / "scores.parquet"
+
+    @property
+    def analysis(self) -> Path:
+        """Folder of the analysis' data frames."""
+        return self.output / "analysis"
+
+    def attention(self, dataset: str, model: str) -> Path:
+        """Attention maps of one model on the cases that figures show of one dataset."""
+        return self.output / "attention" / dataset / f"{model}.npz"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the tables for a paper."""
+        return self.output / "tables"
+
+    @property
+    def challenger(self) -> Path:
+        """Scores as challengeR reads them."""
+        return self.tables / "challenger.csv"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures for a paper."""
+        return self.output / "figures"
+
+    @property
+    def methods(self) -> Path:
+        """The methods of the study in words."""
+        return self.output / "methods.md"
+
+    @property
+    def references(self) -> Path:
+        """BibTeX of the datasets and mechanisms used."""
+        return self.output / "references.bib"
+
+    @property
+    def report(self) -> Path:
+        """The report to read first."""
+        return self.output / "report.html"
+
+    @property
+    def provenance(self) -> Path:
+        """Snakemake's own report: which job made what, from what, and how long it took."""
+        return self.output / "provenance.html"
+
+    def log(self, job: str) -> Path:
+        """What a job printed; `job` is its verb and what it is about, as in `prepare/phantom2d`."""
+        return self.output / "logs" / f"{job}.log"
+
+    def benchmark(self, job: str) -> Path:
+        """Seconds and memory of a job, measured by Snakemake."""
+        return self.output / "benchmarks" / f"{job}.tsv"

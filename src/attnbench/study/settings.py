@@ -1,0 +1,461 @@
+"""The study: which datasets, models, folds and seeds are compared, and how; only this module
+knows its YAML.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from attnbench.errors import StudyError, nearest
+from attnbench.study.messages import problems_of
+from attnbench.study.models import SLOTS as SLOTS
+from attnbench.study.models import (
+    BackboneSettings,
+    Control,
+    ModelName,
+    ModelSettings,
+    Part,
+    Word,
+    name_as_mapping,
+    one_of,
+    with_controls,
+)
+from attnbench.study.models import Placement as Placement
+from attnbench.study.models import Slot as Slot
+from attnbench.study.names import DatasetFacts, Known
+from attnbench.study.paths import Layout, Run
+from attnbench.study.shift import (
+    Corruption,
+    Percent,
+    TransferSettings,
+    data_efficiency_problems,
+    transfer_problems,
+)
+
+
+class DatasetSettings(Part):
+    """One dataset of the study, and how its cases are sampled."""
+
+    name: Annotated[Word, one_of("datasets")] = Field(
+        description="The dataset's name in the catalog (`attnbench datasets`)."
+    )
+    spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None,
+        description="Resample every case to this spacing (the dataset's unit, one value per axis).",
+    )
+    size: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+        None,
+        description="Resample every case to this many pixels per axis; not together with "
+        "`spacing`.",
+    )
+    patch: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+        None,
+        description="Pixels per axis of a training patch; default: `training.patch_2d` or "
+        "`patch_3d`.",
+    )
+    batch: int | None = Field(
+        None, gt=0, description="Patches per step, instead of `training.batch`."
+    )
+    steps: int | None = Field(
+        None, gt=0, description="Optimiser steps, instead of `training.steps`."
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_resample(self) -> Self:
+        if self.spacing and self.size:
+            raise ValueError("`spacing` and `size` exclude each other; keep one")
+        return self
+
+
+class FoldsSettings(Part):
+    """Outer test folds and inner validation, both by group."""
+
+    outer: int = Field(5, ge=2, description="Number of outer folds: every group is tested once.")
+    inner: int = Field(
+        4, ge=2, description="One part in `inner` of a fold's training groups is held out."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the split.")
+    run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, description="Outer folds to run; default: all."
+    )
+
+    @model_validator(mode="after")
+    def _run_exists(self) -> Self:
+        wrong = [fold for fold in self.run or () if fold >= self.outer]
+        if wrong:
+            raise ValueError(
+                f"`run` names fold {wrong[0]}; with outer: {self.outer}, folds are 0 to "
+                f"{self.outer - 1}"
+            )
+        return self
+
+
+class AugmentationSettings(Part):
+    """Random changes of a training patch, drawn anew per patch; zero switches one off."""
+
+    rotation: float = Field(
+        15, ge=0, le=180, description="Largest rotation in degrees, about every axis."
+    )
+    scaling: float = Field(0.15, ge=0, lt=1, description="Largest relative change of size.")
+    flip: bool = Field(True, description="Mirror every axis with probability one half.")
+    brightness: float = Field(
+        0.2, ge=0, description="Largest shift, in standard deviations of the image."
+    )
+    contrast: float = Field(0.2, ge=0, lt=1, description="Largest relative change of contrast.")
+    gamma: float = Field(0.2, ge=0, description="Largest absolute log of the gamma exponent.")
+    noise: float = Field(
+        0.1, ge=0, description="Largest standard deviation of added Gaussian noise."
+    )
+
+
+class TrainingSettings(Part):
+    """The one recipe and budget that all models share."""
+
+    steps: int = Field(1000, gt=0, description="Optimiser steps, the same for every model.")
+    batch: int = Field(8, gt=0, description="Patches per step.")
+    patch_2d: tuple[int, int] = Field((128, 128), description="Pixels of a 2-D training patch.")
+    patch_3d: tuple[int, int, int] = Field(
+        (32, 32, 32), description="Voxels of a 3-D training patch."
+    )
+    optimiser: Literal["adamw", "sgd"] = Field(
+        "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Learning rate at the first step.")
+    weight_decay: float = Field(
+        1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."
+    )
+    power: float = Field(0.9, ge=0, description="Exponent of the polynomial decay to zero.")
+    foreground: float = Field(
+        0.5, ge=0, le=1, description="Share of patches centred on a foreground voxel."
+    )
+    validate_every: int = Field(100, gt=0, description="Steps between inner-validation passes.")
+    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+
+
+class AnalysisSettings(Part):
+    """How scores become effects."""
+
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of every interval.")
+    bootstrap: int = Field(5000, ge=200, description="Bootstrap resamples over groups.")
+    seed: int = Field(0, ge=0, description="Seed of the resampling.")
+    margin: float = Field(
+        0.01,
+        gt=0,
+        description="Differences below this are negligible, for metrics without a unit (Dice and "
+        "its like).",
+    )
+
+
+# Springer LNCS has one column; IEEE and Nature have two. The height leaves room for a caption.
+_JOURNALS = {"miccai": (122, 122, 180), "tmi": (88.9, 181, 210), "nature": (89, 183, 230)}
+Journal = Literal["miccai", "tmi", "nature"]
+PageMm = tuple[
+    Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)]
+]
+
+
+def _page_of_journal(value: Any) -> Any:
+    if isinstance(value, str) and value not in _JOURNALS:
+        raise ValueError(f"no such journal; {nearest(value, _JOURNALS)}")
+    return _JOURNALS.get(value, value) if isinstance(value, str) else value
+
+
+class FiguresSettings(Part):
+    """How figures are printed."""
+
+    page: Annotated[
+        PageMm, BeforeValidator(_page_of_journal, json_schema_input_type=Journal | PageMm)
+    ] = Field(
+        (88, 180, 230),
+        description="A journal, or mm: width of a column, width of the text, largest height.",
+    )
+
+
+class ComputeSettings(Part):
+    """What the runs compute on."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto: CUDA, else MPS, else CPU."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto: bfloat16 autocast on CUDA, float32 elsewhere."
+    )
+    threads: int = Field(1, gt=0, description="CPU threads (Snakemake cores) of one run.")
+    runs_per_gpu: int = Field(1, gt=0, description="Runs that share one GPU.")
+    memory_mb: int = Field(4000, gt=0, description="Memory that one run asks a cluster for.")
+    minutes: int = Field(240, gt=0, description="Time that one run asks a cluster for.")
+
+
+class DataSettings(Part):
+    """Where originals come from and where they are kept."""
+
+    mirror: str | None = Field(
+        None, description="URL or folder tried first; also ATTNBENCH_MIRROR."
+    )
+    offline: bool = Field(False, description="Never leave the mirror.")
+    downloads: Path | None = Field(
+        None,
+        description="Folder of verified originals, to share between studies; default: in the "
+        "output folder.",
+    )
+
+
+_DEFAULT_METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd")
+
+
+class Study(Part):
+    """One study file."""
+
+    name: Word = Field(description="The study's name; its output goes to `results/<name>`.")
+    datasets: tuple[
+        Annotated[
+            DatasetSettings,
+            BeforeValidator(name_as_mapping, json_schema_input_type=str | DatasetSettings),
+        ],
+        ...,
+    ] = Field(min_length=1, description="Datasets: a catalog name, or a mapping with settings.")
+    controls: tuple[Control, ...] = Field(
+        (),
+        description="Controls that every variant gets, as models `<variant>-<control>`; those it "
+        "cannot have, not.",
+    )
+    models: tuple[
+        Annotated[
+            ModelSettings,
+            BeforeValidator(name_as_mapping, json_schema_input_type=str | ModelSettings),
+        ],
+        ...,
+    ] = Field(
+        min_length=1,
+        description="Models: a word (`attnbench models`), `<variant>-<control>`, or a mapping "
+        "that composes one.",
+    )
+    baseline: ModelName = Field("unet", description="The model every other one is compared with.")
+    backbone: BackboneSettings = Field(
+        default_factory=BackboneSettings,
+        description="The one backbone that all models share; a model may have its own.",
+    )
+    folds: FoldsSettings = Field(default_factory=FoldsSettings)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0,),
+        min_length=1,
+        description="Seeds: each fixes initial weights, batches and augmentation.",
+    )
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
+        _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
+    )
+    transfer: tuple[TransferSettings, ...] = Field(
+        (), description="Models of one dataset scored on another."
+    )
+    corruptions: tuple[Corruption, ...] = Field(
+        (),
+        description="Test corrupted images, in five levels each, after the models were trained.",
+    )
+    data_efficiency: tuple[Percent, ...] = Field(
+        (), description="Percent of the training groups: every run again with only so many of them."
+    )
+    analysis: AnalysisSettings = Field(default_factory=AnalysisSettings)
+    figures: FiguresSettings = Field(default_factory=FiguresSettings)
+    compute: ComputeSettings = Field(default_factory=ComputeSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
+    output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _add_controls(
+        cls, models: tuple[ModelSettings, ...], info: ValidationInfo
+    ) -> tuple[ModelSettings, ...]:
+        known = info.context or Known()
+        return with_controls(models, info.data.get("controls", ()), known.models, known.lacks)
+
+    @model_validator(mode="after")
+    def _parts_fit(self, info: ValidationInfo) -> Self:
+        facts = info.context.datasets if info.context else {}
+        datasets = [part.name for part in self.datasets]
+        problems = [
+            *self._repeated(),
+            *self._misplaced(),
+            *transfer_problems(self.transfer, datasets, facts),
+        ]
+        if facts:
+            problems += self._impossible(facts)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _repeated(self) -> Iterator[str]:
+        for key in ("datasets", "models", "seeds", "metrics", "corruptions", "data_efficiency"):
+            words = [getattr(item, "name", item) for item in getattr(self, key)]
+            for word in sorted({str(word) for word in words if words.count(word) > 1}):
+                yield f"{key}: {word!r} stands there more than once; every entry needs its own name"
+
+    def _misplaced(self) -> Iterator[str]:
+        names = [model.name for model in self.models]
+        if self.baseline not in names:
+            yield f"baseline: {self.baseline!r} is not among the models; {nearest(self.baseline, names)}"
+        for model in self.models:
+            depth = len(self.backbone_of(model.name).widths)
+            for slot, placements in model.slots.items():
+                allowed = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
+                for level in (
+                    level for placement in placements for level in placement.levels or ()
+                ):
+                    if level not in allowed:
+                        yield (
+                            f"models: {model.name!r} asks for level {level} of slot {slot!r}; "
+                            f"with {depth} widths its levels are {', '.join(map(str, allowed))}"
+                        )
+
+    def _impossible(self, facts: Mapping[str, DatasetFacts]) -> Iterator[str]:
+        depth = max(len(self.backbone_of(model.name).widths) for model in self.models)
+        divisor = 2 ** (depth - 1)
+        for part in self.datasets:
+            known = facts[part.name]
+            for key in ("spacing", "size", "patch"):
+                value = getattr(part, key)
+                if value and len(value) != known.ndim:
+                    yield f"datasets: {part.name}.{key} has {len(value)} values; the dataset has {known.ndim} axes"
+            patch = part.patch or self.patch(part.name, known.ndim)
+            if any(side % divisor for side in patch):
+                near = [max(divisor, round(side / divisor) * divisor) for side in patch]
+                yield (
+                    f"datasets: {part.name} has patch {list(patch)}; with {depth} levels every "
+                    "side "
+                    f"is a multiple of {divisor}, nearest: {near}"
+                )
+            left = known.groups - math.ceil(known.groups / self.folds.outer)
+            if known.groups < self.folds.outer:
+                yield f"folds.outer: {self.folds.outer} folds need as many groups; {part.name} has {known.groups}"
+            elif left < self.folds.inner:
+                yield (
+                    f"folds.inner: {self.folds.inner} parts need as many training groups; "
+                    f"{part.name} keeps {left} of {known.groups} in a fold"
+                )
+            else:
+                training = left - math.ceil(left / self.folds.inner)
+                yield from data_efficiency_problems(self.data_efficiency, part.name, training)
+
+    def dataset(self, name: str) -> DatasetSettings:
+        """The part of the study about one dataset; `StudyError` names the others."""
+        return _named(self.datasets, name, "dataset")
+
+    def model(self, name: str) -> ModelSettings:
+        """The part of the study about one model; `StudyError` names the others."""
+        return _named(self.models, name, "model")
+
+    def backbone_of(self, model: str) -> BackboneSettings:
+        """The backbone of one model: its own, else the study's."""
+        return self.model(model).backbone or self.backbone
+
+    def patch(self, dataset: str, ndim: int) -> tuple[int, ...]:
+        """Pixels per axis of a training patch of `dataset`."""
+        return self.dataset(dataset).patch or (
+            self.training.patch_2d if ndim == 2 else self.training.patch_3d
+        )
+
+    def folds_to_run(self) -> tuple[int, ...]:
+        """The outer folds this study trains."""
+        return self.folds.run if self.folds.run is not None else tuple(range(self.folds.outer))
+
+    def runs(self) -> Iterator[Run]:
+        """Every run of the study, in a fixed order."""
+        for dataset in self.datasets:
+            for model in self.models:
+                for fold in self.folds_to_run():
+                    for seed in self.seeds:
+                        yield Run(dataset.name, model.name, fold, seed)
+
+    def data_efficiency_runs(self) -> Iterator[Run]:
+        """Every run again for each share of the training groups that the study asks for."""
+        return (
+            replace(run, percent=percent) for percent in self.data_efficiency for run in self.runs()
+        )
+
+    def transfers_of(self, dataset: str) -> tuple[TransferSettings, ...]:
+        """Where the models of `dataset` are scored beside their own test folds."""
+        return tuple(part for part in self.transfer if part.train == dataset)
+
+    def shift_tables(self) -> tuple[str, ...]:
+        """The tables of scores beside `scores.csv` that the study asks for."""
+        asked = {
+            "transfer": self.transfer,
+            "corrupted": self.corruptions,
+            "data_efficiency": self.data_efficiency,
+        }
+        return tuple(table for table, parts in asked.items() if parts)
+
+    @property
+    def layout(self) -> Layout:
+        """Where this study's files lie."""
+        output = self.output or Path("results") / self.name
+        return Layout(output, self.data.downloads or output / "data" / "raw")
+
+    def recipe(self, dataset: str, model: str) -> dict[str, Any]:
+        """Everything in the study that decides the weights of a run of (dataset, model), as
+        plain data.
+        """
+        return {
+            "dataset": self.dataset(dataset).model_dump(mode="json"),
+            "model": self.model(model).model_dump(mode="json"),
+            "backbone": self.backbone_of(model).model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json"),
+            "precision": self.compute.precision,
+        }
+
+    def to_yaml(self) -> str:
+        """The study with every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _named(parts: tuple[Any, ...], name: str, kind: str) -> Any:
+    for part in parts:
+        if part.name == name:
+            return part
+    raise StudyError(
+        f"the study has no {kind} {name!r}; {nearest(name, [part.name for part in parts])}"
+    )
+
+
+def read_yaml(path: Path) -> Any:
+    """Content of a study file; `StudyError` names file and line when it is missing or no YAML."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyError(f"{path}: cannot read the study file: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {error}") from error
+
+
+def parse_study(content: Any, known: Known | None = None, source: str = "study") -> Study:
+    """Check `content` (a mapping) and return the study; `StudyError` lists every problem with
+    its key's path.
+    """
+    if not isinstance(content, Mapping):
+        raise StudyError(f"{source}: a study is a mapping of keys, found {type(content).__name__}")
+    try:
+        return Study.model_validate(dict(content), context=known)
+    except ValidationError as error:
+        lines = problems_of(error, Study)
+        raise StudyError(
+            f"{source}: {len(lines)} problem(s)\n" + "\n".join(f"  {line}" for line in lines)
+        ) from None
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of a study file, for editors."""
+    return Study.model_json_schema()

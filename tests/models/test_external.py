@@ -1,0 +1,137 @@
+"""Networks from elsewhere: imported by path, padded and never resized, refused with what to do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from attnbench.check import check_study, load_study
+from attnbench.errors import ModelError, StudyError
+from attnbench.models.build import build_network
+from attnbench.models.buildable import check_models
+from attnbench.study.models import BackboneSettings, ModelSettings
+from attnbench.training.loop import train
+
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = {"inputs": "{in_channels}", "classes": "{classes}", "ndim": "{ndim}"}
+
+
+@pytest.fixture(autouse=True)
+def _own_networks(monkeypatch):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+
+
+def build(network="own_networks.Strict", arguments=ARGUMENTS, ndim=2, patch=(16, 16), **keys):
+    part = ModelSettings(name="mine", network=network, arguments=arguments, **keys)
+    return build_network(part, BackboneSettings(), ndim, 1, 3, patch)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (9, 15), (3, 20, 8)])
+def test_a_divisor_pads_the_input_and_crops_the_first_output(size):
+    network = build(ndim=len(size), divisor=8)
+    x = torch.randn(2, 1, *size)
+    padded = torch.zeros(2, 1, *[-(-side // 8) * 8 for side in size])
+    inside = (..., *map(slice, size))
+    padded[inside] = x
+    assert network(x).shape == (2, 3, *size)
+    assert torch.equal(network(x), network.network(padded)[0][inside])
+
+
+def test_a_fixed_size_pads_to_the_patch_and_refuses_more():
+    network = build(
+        "own_networks.OneSize", {"size": "{patch}", "classes": 3}, patch=(8, 12), fixed_size=True
+    )
+    x = torch.randn(1, 1, 5, 12)
+    assert torch.equal(network(x), x * network.network.weight[:, :5])
+    with pytest.raises(ModelError, match=r"larger than its fixed size \(8, 12\)"):
+        network(torch.randn(1, 1, 9, 12))
+
+
+def test_placeholders_are_replaced_at_any_depth():
+    network = build(
+        arguments={"inputs": "{in_channels}", "classes": "{classes}", "ndim": "{ndim}", "width": 6}
+    )
+    assert network.network.layers[0].out_channels == 6
+    found = build("torch.nn.Sequential", {}, divisor=2)
+    assert list(found.network.children()) == []
+    with pytest.raises(
+        ModelError, match=r"no placeholder '\{classs\}'; did you mean '\{classes\}'"
+    ):
+        build(arguments={**ARGUMENTS, "classes": "{classs}"})
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"network": "monai_absent.Net"},
+            "install monai_absent, or add the folder that holds it to PYTHONPATH",
+        ),
+        ({"network": "segmentation_models_pytorch.nowhere.Unet"}, "pip install"),
+        (
+            {"network": "own_networks.Strickt"},
+            "own_networks has no 'Strickt'; did you mean 'Strict'",
+        ),
+        ({"arguments": {"colour": "red"}}, "refuses {'colour': 'red'}: TypeError"),
+        ({"network": "math.sqrt", "arguments": {}}, "math.sqrt refuses {}: TypeError"),
+    ],
+    ids=["module", "extra", "class", "arguments", "no module"],
+)
+def test_what_cannot_be_built_is_refused_with_what_to_do(keys, said):
+    with pytest.raises(ModelError) as refusal:
+        build(**keys)
+    assert said in str(refusal.value)
+
+
+def study_with(*models):
+    return check_study(
+        {"name": "own", "datasets": ["phantom2d", "phantom3d"], "models": ["unet", *models]}
+    )
+
+
+def test_the_check_of_a_study_names_every_model_that_cannot_be_built():
+    half = {"name": "half", "network": "own_networks.Half"}
+    wrong = {"name": "wrong", "network": "own_networks.Nothing"}
+    heads = {
+        "name": "heads",
+        "slots": {"encoder": {"name": "axial_attention", "options": {"heads": 7}}},
+    }
+    good = {"name": "good", "network": "own_networks.Strict", "arguments": ARGUMENTS, "divisor": 8}
+    with pytest.raises(StudyError) as refusal:
+        check_models(study_with(half, wrong, heads, good, "cbam-flops"), "my.yaml")
+    message = str(refusal.value)
+    for line in (
+        "half on phantom2d: half: found output",
+        "expected (1,",
+        "wrong on phantom3d",
+        "heads on phantom2d",
+    ):
+        assert line in message
+    assert (
+        "good" not in message
+        and "cbam-flops" not in message
+        and message.startswith("my.yaml: 6 model(s)")
+    )
+
+
+def test_a_network_of_the_users_own_trains_by_the_same_recipe():
+    torch.manual_seed(0)
+    masks = (torch.rand(4, 12, 12) > 0.5).long()
+    batches = [(masks.unsqueeze(1) + 0.1 * torch.randn(4, 1, 12, 12), masks)] * 60
+    study = study_with(
+        {"name": "mine", "network": "own_networks.Strict", "arguments": ARGUMENTS, "divisor": 8}
+    )
+    part = study.training.model_copy(update={"learning_rate": 0.05})
+    network = build_network(study.model("mine"), study.backbone, 2, 1, 2, (12, 12))
+    rows = list(train(network, batches, batches[:1], part, 60, torch.device("cpu"), None))
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+
+
+def test_networks_of_monai_can_be_built_and_keep_the_size():
+    pytest.importorskip("monai", reason="an extra: pip install 'attnbench[external]'")
+    study = load_study(ROOT / "studies/external_networks.yaml")
+    check_models(study, "external_networks.yaml")
+    for name in ("basic_unet", "unetr", "swin_unetr"):
+        network = build_network(study.model(name), study.backbone, 2, 1, 3, (64, 64)).eval()
+        with torch.no_grad():
+            assert network(torch.randn(1, 1, 50, 64)).shape == (1, 3, 50, 64)

@@ -1,0 +1,188 @@
+"""A job runs again exactly when its code, or its part of the study, has changed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from attnbench import rerun
+from attnbench.cli import app
+from attnbench.study.settings import parse_study
+
+VERBS = (
+    "fetch",
+    "prepare",
+    "folds",
+    "describe",
+    "train",
+    "predict",
+    "score",
+    "gather",
+    "analyse",
+    "tables",
+    "figure",
+)
+VERBS += (
+    "measure",
+    "score_second_rater",
+    "export",
+    "report",
+    "transfer",
+    "corrupt",
+    "gather_shift",
+    "attend",
+)
+STUDY = {
+    "name": "small",
+    "datasets": ["phantom2d", "phantom3d"],
+    "models": [
+        "unet",
+        "attention_gate",
+        {"name": "both", "slots": {"skip": "attention_gate", "decoder": "self_attention"}},
+    ],
+}
+
+
+def study(**changes):
+    return parse_study({**STUDY, **changes})
+
+
+def words(paths: list[Path]) -> set[str]:
+    return {str(path.absolute().relative_to(rerun.PACKAGE)) for path in paths}
+
+
+def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, str]:
+    decided = (
+        "prepare",
+        "folds",
+        "describe",
+        "train",
+        "score",
+        "transfer",
+        "corrupt",
+        "analyse",
+        "tables",
+        "figure",
+    )
+    return {verb: rerun.decides(study, verb, dataset, model) for verb in decided}
+
+
+def changed(**changes) -> set[str]:
+    before, after = lines(study()), lines(study(**changes))
+    return {verb for verb in before if before[verb] != after[verb]}
+
+
+def test_every_verb_of_the_workflow_is_a_command():
+    assert set(VERBS) <= {command.callback.__name__ for command in app.registered_commands}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_code_is_what_python_imports(verb: str):
+    """Against Python itself: the files of this package that are loaded once the verb's modules
+    are imported.
+    """
+    files = {file for file in words(rerun.code(verb)) if file.endswith(".py")}
+    modules = [
+        file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        for file in sorted(files)
+    ]
+    script = (
+        f"import sys, importlib\nfor name in {modules}: importlib.import_module('attnbench.' + "
+        "name)\n"
+        "for name, module in sys.modules.items():\n"
+        "    if name.split('.')[0] == 'attnbench' and module.__file__: print(module.__file__)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    loaded = words([Path(line) for line in shown.splitlines()])
+    glue = {file for file in loaded if file.startswith("study/")} | {
+        "check.py",
+        "errors.py",
+        "files.py",
+        "__init__.py",
+    }
+    assert {file for file in loaded - glue - files if not file.endswith("/__init__.py")} == set()
+
+
+def test_a_run_depends_on_the_mechanisms_of_its_model_only():
+    attention = {"models/attention/attention_gate.py", "models/attention/self_attention.py"}
+    for verb in ("describe", "train", "predict"):
+        used = {
+            name: words(rerun.code(verb, study(), name)) & attention
+            for name in ("unet", "attention_gate", "both")
+        }
+        assert used == {
+            "unet": set(),
+            "attention_gate": {"models/attention/attention_gate.py"},
+            "both": attention,
+        }
+
+
+def test_templates_and_styles_are_code_of_what_uses_them():
+    beside = {
+        verb: {file for file in words(rerun.code(verb)) if not file.endswith(".py")}
+        for verb in VERBS
+    }
+    folder = "reporting/templates"
+    assert beside["tables"] == {f"{folder}/table.md.jinja", f"{folder}/table.tex.jinja"}
+    assert beside["figure"] == {"reporting/attnbench.mplstyle"}
+    every = {str(path.relative_to(rerun.PACKAGE)) for path in (rerun.PACKAGE / folder).iterdir()}
+    assert beside["report"] >= {name for name in every if "report" in name}
+    assert not beside["train"] | beside["score"] | beside["analyse"]
+
+
+def test_rooms_after_training_are_no_code_of_training():
+    rooms = {file.split("/")[0] for file in words(rerun.code("train", study(), "both"))}
+    assert {"models", "training", "data"} <= rooms
+    assert rooms & {"scoring", "analysis", "reporting", "inference", "cli.py", "study"} == set()
+
+
+def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
+    comparison = {"analyse", "tables", "figure"}
+    assert changed(analysis={"bootstrap": 300}) == comparison
+    assert changed(metrics=["dice"]) == comparison | {"score", "transfer", "corrupt"}
+    assert changed(corruptions=["blur"]) == {"corrupt", "tables"}
+    assert changed(data_efficiency=[50]) == {"tables"}
+    transfer = {"train": "phantom2d", "test": "phantom3d"}
+    assert changed(transfer=[transfer]) == {"transfer", "tables"}
+    by_name, stated = (
+        study(transfer=[{**transfer, **said}]) for said in ({}, {"classes": {1: 1, 2: 2, 3: 3}})
+    )
+    assert rerun.decides(by_name, "transfer", "phantom2d") == rerun.decides(
+        stated, "transfer", "phantom2d"
+    )
+    assert changed(models=["unet", "attention_gate"]) == comparison
+    assert changed(training={"steps": 3}) == {"describe", "train", "tables"}
+    assert changed(folds={"outer": 3}) == {"folds", "tables"}
+    assert changed(folds={"run": [0]}) == {"tables"}
+    assert changed(datasets=[{"name": "phantom2d", "size": [32, 32]}, "phantom3d"]) == {
+        "prepare", "describe", "train", "tables",
+    }  # fmt: skip
+    assert changed(datasets=["phantom2d", {"name": "phantom3d", "steps": 3}]) == {"tables"}
+    assert (
+        changed(
+            compute={"threads": 2, "device": "cpu"}, data={"mirror": "elsewhere"}, output="there"
+        )
+        == set()
+    )
+
+
+def test_catalog_files_of_a_dataset_are_there():
+    assert [path.name for path in rerun.catalog_files("phantom2d")] == ["phantom2d.yaml"]
+    assert [path.name for path in rerun.catalog_files("retina_drive")] == [
+        "retina_drive.yaml",
+        "retina_drive.files.csv",
+    ]
+    assert all(path.is_file() for path in rerun.catalog_files("retina_drive"))
+
+
+@pytest.mark.parametrize(("device", "asks"), [("cuda", True), ("cpu", False), ("mps", False)])
+def test_a_gpu_is_asked_for_when_the_study_says_so(device: str, asks: bool):
+    assert rerun.uses_gpu(study(compute={"device": device})) is asks
+
+
+def test_by_itself_a_gpu_is_asked_for_where_there_is_one():
+    assert rerun.uses_gpu(study()) or not torch.cuda.is_available()
