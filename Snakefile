@@ -11,11 +11,11 @@ from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.files import write_text
 from attnbench.study.paths import Run
-from attnbench.models.names import has_map
-from attnbench.reporting.words import (
-    ATTENTION,
+from attnbench.analysis.tables import FRAMES
+from attnbench.reporting.contents import (
     FIGURE_FORMATS,
     TABLE_FORMATS,
+    figure_inputs,
     figure_names,
     table_names,
 )

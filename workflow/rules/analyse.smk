@@ -4,29 +4,7 @@
 # output, Snakemake hashes every such list once for each of its files.
 ANALYSIS = expand(
     layout.analysis / "{name}.csv",
-    name=[
-        "means",
-        "effects",
-        "cost",
-        "across",
-        "agreement",
-        "corruption_levels",
-        "corruption_slopes",
-        "best",
-        "cases",
-        "difficulty",
-        "difficulty_strata",
-        "second_rater",
-        "learning",
-        "runs",
-        "missing",
-        "rank_pairs",
-        "rank_tests",
-        "ranks",
-        "reliability",
-        "data_efficiency",
-        "transfer",
-    ],
+    name=FRAMES,
 )
 
 

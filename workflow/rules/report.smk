@@ -41,13 +41,8 @@ rule tables:
 
 rule figure:
     input:
-        analysis=ANALYSIS,
+        lambda wildcards: figure_inputs(study, wildcards.name),
         scores=layout.scores,
-        attention=lambda wildcards: [
-            layout.attention(wildcards.name.removeprefix(ATTENTION), model.name)
-            for model in study.models
-            if wildcards.name.startswith(ATTENTION) and has_map(model)
-        ],
     output:
         report(
             layout.figures / "{name}.png",

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 from matplotlib.figure import Figure
-
-from attnbench.reporting.words import display_name
-
-if TYPE_CHECKING:
-    from attnbench.study.settings import Study
 
 STYLE_FILE = Path(__file__).parent / "attnbench.mplstyle"
 
@@ -51,11 +45,6 @@ class Page:
         return max(1, int(self.double // least_mm))
 
 
-def page_of(study: Study) -> Page:
-    """The page that the study's figures are printed on."""
-    return Page(*study.figures.page)
-
-
 @dataclass(frozen=True)
 class ModelStyle:
     """How one model looks in every figure."""
@@ -66,22 +55,23 @@ class ModelStyle:
     dashes: tuple[float, tuple[float, ...]]
 
 
-def model_styles(study: Study) -> dict[str, ModelStyle]:
+def model_styles(
+    models: Sequence[str], baseline: str, label: Callable[[str], str]
+) -> dict[str, ModelStyle]:
     """The look of every model, from its position in the study's list; the baseline is dark grey
     with circles.
 
     Ten colours and nine markers give ninety models a pair of their own.
     """
-    variants = [part.name for part in study.models if part.name != study.baseline]
-    styles = {study.baseline: ModelStyle(display_name(study.baseline), NEUTRAL, "o", (0, ()))}
-    for position, name in enumerate(variants):
+    styles = {baseline: ModelStyle(label(baseline), NEUTRAL, "o", (0, ()))}
+    for position, name in enumerate(name for name in models if name != baseline):
         styles[name] = ModelStyle(
-            display_name(name),
+            label(name),
             _MODEL_COLOURS[position % len(_MODEL_COLOURS)],
             _MARKERS[position % len(_MARKERS)],
             _DASHES[position % len(_DASHES)],
         )
-    return {part.name: styles[part.name] for part in study.models}
+    return {name: styles[name] for name in models}
 
 
 def class_colour(number: int) -> str:

@@ -1,29 +1,12 @@
-"""Words for a reader: display names of models and datasets, units, and the names of all tables and
-figures.
-
-Imports neither pandas nor matplotlib: the Snakefile calls `figure_names` and `table_names`.
-"""
+"""Words for a reader: labels of models, datasets and measures, and units."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnbench.catalog import load_entry
-from attnbench.models.names import has_map
-from attnbench.scoring.definitions import main_metrics as main_metrics
-
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
+    from attnbench.study.models import ModelSettings
 
-_TABLES = ("comparison", "effects", "per_class", "cost", "datasets", "protocol")
-TABLE_FORMATS = ("csv", "md", "tex")
-FIGURE_FORMATS = ("pdf", "png", "csv")
-
-_FIGURES = (
-    "scores", "effects", "heatmap_classes", "heatmap_metrics", "ranks", "rank_stability", "pareto", "difficulty",
-    "difficulty_slopes", "learning", "calibration",
-)  # fmt: skip
-CASES, ATTENTION, SLICES, SURFACE = "cases_", "attention_", "slices_", "surface_"
 
 _WORDS = {
     "unet": "U-Net",
@@ -102,31 +85,13 @@ def display_unit(unit: str) -> str:
     return _UNITS.get(unit, unit)
 
 
-def table_names(study: Study) -> list[str]:
-    """Every table of a study: the fixed ones, its controls, and those of shift that it asks for."""
-    asked = {
-        "controls": any(part.control for part in study.models),
-        "transfer": study.transfer,
-        "corruption": study.corruptions,
-        "data_efficiency": study.data_efficiency,
-    }
-    return [*_TABLES, *(name for name, wanted in asked.items() if wanted)]
+def model_label(model: ModelSettings) -> str:
+    """What a reader sees for a model; a control stands behind its variant."""
+    if model.control_of:
+        return f"{display_name(model.control_of)} ({model.control})"
+    return display_name(model.name)
 
 
-def figure_names(study: Study) -> list[str]:
-    """Every figure of a study: the fixed ones, which say what they lack, those of shift that it
-    asks for, its cases.
-
-    Attention is drawn where a model of the study has a map of it.
-    """
-    shift = ["corruption", "corruption_slopes"] * bool(study.corruptions)
-    shift += ["transfer"] * bool(study.transfer) + ["data_efficiency"] * bool(study.data_efficiency)
-    volumes = [part.name for part in study.datasets if load_entry(part.name).ndim == 3]
-    kinds = (CASES, ATTENTION) if any(map(has_map, study.models)) else (CASES,)
-    cases = [f"{kind}{part.name}" for kind in kinds for part in study.datasets]
-    return [
-        *_FIGURES,
-        *shift,
-        *cases,
-        *(f"{kind}{name}" for name in volumes for kind in (SLICES, SURFACE)),
-    ]
+def dataset_label(dataset: str) -> str:
+    """What a reader sees for a dataset."""
+    return display_name(dataset)

@@ -146,6 +146,11 @@ class ModelSettings(Part):
         """The word without the control."""
         return self.name.partition("-")[0]
 
+    @property
+    def control_of(self) -> str | None:
+        """The variant that a control is compared with; None for every other model."""
+        return self.variant if self.control else None
+
     @model_validator(mode="before")
     @classmethod
     def _control_from_name(cls, content: Any) -> Any:

@@ -1,0 +1,224 @@
+"""What a study found, read once: the frames of the analysis and what figures and tables ask of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from attnbench.analysis.case_choice import Choice
+from attnbench.analysis.case_values import case_values
+from attnbench.analysis.second_rater import SECOND_RATER
+from attnbench.analysis.tables import FRAMES, TEXTS
+from attnbench.data.store import CaseStore
+from attnbench.errors import DataError
+from attnbench.files import read_json
+from attnbench.reporting.words import dataset_label, model_label
+from attnbench.scoring.definitions import main_metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from attnbench.reporting.style import ModelStyle, Page
+    from attnbench.study.paths import Run
+    from attnbench.study.settings import Study
+
+ALL = "all"
+"""The word for the mean over classes, and for all datasets together."""
+
+_OF_DATASETS, _OF_MODELS = ("dataset", "train", "test"), ("model", "model_a", "model_b")
+
+
+class Results:
+    """A study and everything that its analysis has written so far; each file is read once.
+
+    `metrics` are those shown first, `metric` the first of them; `level` is that of every test,
+    1 - confidence. Draw and tabulate functions take one of these.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.layout = study, study.layout
+        self.datasets = tuple(dataset.name for dataset in study.datasets)
+        self.models = tuple(model.name for model in study.models)
+        self.baseline = study.baseline
+        self.compared = tuple(name for name in self.models if name != self.baseline)
+        self.metrics = main_metrics(study.metrics)
+        self.metric = self.metrics[0]
+        self.level = 1 - study.analysis.confidence
+        self._frames: dict[str, pd.DataFrame] = {}
+        self._values: dict[tuple[str, int | None], pd.DataFrame] = {}
+        self._stores: dict[str, CaseStore] = {}
+
+    @cached_property
+    def page(self) -> Page:
+        """The page that figures are printed on."""
+        from attnbench.reporting.style import Page
+
+        return Page(*self.study.figures.page)
+
+    @cached_property
+    def styles(self) -> dict[str, ModelStyle]:
+        """The look of every model, by name."""
+        from attnbench.reporting.style import model_styles
+
+        return model_styles(self.models, self.baseline, self.label)
+
+    def label(self, model: str) -> str:
+        """What a reader sees for a model, or for the second rater."""
+        if model == SECOND_RATER:
+            return SECOND_RATER.capitalize()
+        return model_label(self.study.model(model))
+
+    @cached_property
+    def baseline_label(self) -> str:
+        """What a reader sees for the baseline."""
+        return self.label(self.baseline)
+
+    def dataset_label(self, dataset: str) -> str:
+        """What a reader sees for a dataset, or for all of them."""
+        return "All datasets" if dataset == ALL else dataset_label(dataset)
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """The frame `name` of the analysis; empty, with its columns, where there is no file yet.
+
+        Rows of datasets and models that the study no longer has, and comparisons with other
+        baselines than the study's, are left out. Raises `DataError` when columns lack.
+        """
+        frame = self._frame(name)
+        if "baseline" not in frame:
+            return frame
+        own = frame["baseline"].isna() | (frame["baseline"] == self.baseline)
+        return frame[own].reset_index(drop=True)
+
+    def whole(self, name: str, **chosen: object) -> pd.DataFrame:
+        """Rows of a frame about the mean over classes in the first main metric; `chosen` by value
+        of other columns.
+        """
+        frame = self.frame(name)
+        kept = frame["metric"] == self.metric
+        kept &= frame["class"] == ALL if "class" in frame else True
+        for column, value in chosen.items():
+            kept &= frame[column] == value
+        return frame[kept].reset_index(drop=True)
+
+    def control_effects(self) -> pd.DataFrame:
+        """The rows of `effects` that compare a variant with one of its controls."""
+        frame = self._frame("effects")
+        variant = {model.name: model.control_of for model in self.study.models}
+        own = frame["baseline"].map(variant).eq(frame["model"])
+        return frame[own].reset_index(drop=True)
+
+    def case_values(self, metric: str, seed: int | None = None) -> pd.DataFrame:
+        """`case_values` of the analysis: one row per dataset, model and case."""
+        if (metric, seed) not in self._values:
+            self._values[metric, seed] = case_values(self.study, metric, seed)
+        return self._values[metric, seed]
+
+    def chosen_cases(self, dataset: str) -> list[Choice]:
+        """The cases of a dataset that figures show, as the analysis chose them."""
+        frame = self.frame("cases")
+        rows = records(frame[frame["dataset"] == dataset])
+        return [Choice(row["rule"], row["case"], row["of_model"]) for row in rows]
+
+    def store(self, dataset: str) -> CaseStore:
+        """The prepared cases of a dataset."""
+        if dataset not in self._stores:
+            self._stores[dataset] = CaseStore.open(self.layout.prepared(dataset))
+        return self._stores[dataset]
+
+    @cached_property
+    def run_facts(self) -> list[dict[str, Any]]:
+        """The `run.json` of every trained run."""
+        paths = (self.layout.run(run) / "run.json" for run in self.study.runs())
+        return [read_json(path) for path in paths if path.is_file()]
+
+    @cached_property
+    def analysed(self) -> bool:
+        """Whether the analysis has been written."""
+        return self._path("means").is_file()
+
+    def _path(self, name: str) -> Path:
+        return self.layout.analysis / f"{name}.csv"
+
+    def _frame(self, name: str) -> pd.DataFrame:
+        if name not in self._frames:
+            self._frames[name] = self._read(name)
+        return self._frames[name]
+
+    def _read(self, name: str) -> pd.DataFrame:
+        path = self._path(name)
+        if not path.exists():
+            return pd.DataFrame(columns=list(FRAMES[name]))
+        texts = dict.fromkeys(TEXTS.intersection(FRAMES[name]), "str")
+        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+        lacking = [column for column in FRAMES[name] if column not in frame.columns]
+        if lacking:
+            raise DataError(
+                f"{path}: columns {', '.join(lacking)} are missing, found "
+                f"{', '.join(frame.columns)}; write it again with `attnbench analyse`"
+            )
+        kept = pd.Series(True, index=frame.index)
+        names = [(_OF_DATASETS, [*self.datasets, ALL]), (_OF_MODELS, [*self.models, SECOND_RATER])]
+        for columns, allowed in names:
+            for column in (column for column in columns if column in frame):
+                kept &= frame[column].isin(allowed)
+        return frame[kept].reset_index(drop=True)
+
+
+def scored_runs(results: Results, dataset: str) -> dict[tuple[str, str], tuple[Run, float]]:
+    """The run of the first seed that predicted each (model, case) of a dataset, and the case's
+    score by the first main metric, mean over classes.
+    """
+    from attnbench.study.paths import Run
+
+    seed = results.study.seeds[0]
+    values = results.case_values(results.metric, seed)
+    return {
+        (row["model"], row["case"]): (
+            Run(dataset, row["model"], int(row["fold"]), seed),
+            float(row["value"]),
+        )
+        for row in records(values[values["dataset"] == dataset])
+    }
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as plain dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def keyed(frame: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
+    """The rows by the text in `column`, which names each once."""
+    return {row[column]: row for row in records(frame)}
+
+
+def absent_runs(results: Results, tables: Iterable[str] = ()) -> list[str]:
+    """What the analysis lacks, a sentence per dataset: models without any run, and how many runs
+    of others; then the same of the shift `tables`, such as `transfer`.
+    """
+    from attnbench.shift.kinds import KINDS
+
+    if not results.analysed:
+        return ["No run of this study has been scored and analysed yet."]
+    missing, study = results.frame("missing"), results.study
+    notes = []
+    for table in ("scores", *tables):
+        absent = KINDS[table].absent_note if table in KINDS else "runs not finished"
+        planned = KINDS[table].runs(study) if table in KINDS else study.runs()
+        of_dataset: dict[str, dict[str, int]] = {}
+        for run in planned:
+            counted = of_dataset.setdefault(run.dataset, {})
+            counted[run.model] = counted.get(run.model, 0) + 1
+        rows_of_table = missing[missing["table"] == table]
+        for dataset, rows in rows_of_table.groupby("dataset", sort=False):
+            runs = of_dataset[str(dataset)]
+            counts = rows["model"].value_counts(sort=False).to_dict()
+            words = [f"{results.label(name)} ({n} of {runs[name]})" for name, n in counts.items()]
+            lacking = "all" if counts == runs else ", ".join(words)
+            label = results.dataset_label(str(dataset))
+            notes.append(f"{label}: {absent} and left out: {lacking}")
+    return notes
