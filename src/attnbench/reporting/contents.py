@@ -1,7 +1,8 @@
 """Every figure and table of a study, declared once: Snakefile, page, documentation and tests read
 it.
 
-A new figure is a row here, a module with `draw_<name>` and `workflow/report/figures/<name>.rst`;
+A new figure is a row here, a module with `draw_<name>` and a paragraph in
+`workflow/report/figures.rst`;
 a new table is a row, a module with `tabulate_<name>` and `workflow/report/tables/<name>.rst`.
 Imports neither pandas nor matplotlib.
 """
