@@ -1,5 +1,4 @@
-"""Embedded phantoms: images with an organ, lesions and vessels whose difficulty is known, generated
-from a seed.
+"""Embedded phantoms: organ, lesions and vessels of known difficulty, generated from a seed.
 
 Classes: 1 organ (large, smooth), 2 lesion (small, in the organ, sometimes none), 3 vessel (a
 branching tree 2 to 3 pixels wide that enters the organ). Cysts, glands and strands outside the
@@ -32,15 +31,22 @@ def generate(entry: Entry) -> Iterator[RawCase]:
 def phantom_case(
     settings: Settings, group: int, case: int, difficulty: Difficulty | None = None
 ) -> RawCase:
-    """Case number `case` of group number `group`: the same whatever else is generated.
+    """Case of a group: the same whatever else is generated.
 
-    image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, facts blur, contrast and
-    clutter. `difficulty` replaces the case's own: the same anatomy and the same noise, easier or
-    harder to see.
+    Args:
+        settings: those of the phantom dataset.
+        group: number of the group, from 0.
+        case: number of the case in its group, from 0.
+        difficulty: replaces the case's own: same anatomy and noise, easier or harder to see.
+
+    Returns:
+        Image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, facts blur, contrast and
+        clutter.
     """
     body = draw_body(settings.rng(group, 0), settings)
     look = Appearance.draw(settings.rng(group, 1), settings.size)
-    rngs = [settings.rng(group, 2, case, part) for part in range(4)]
+    # One stream per aspect: a case that is harder to see keeps its anatomy and its noise.
+    rngs = [settings.rng(group, 2, case, aspect) for aspect in range(4)]
     difficulty = difficulty or Difficulty.draw(rngs[_DIFFICULTY], settings)
     mask = draw_mask(rngs[_ANATOMY], body, settings.lesion_absent)
     levels = tissue(mask, draw_decoys(rngs[_DECOYS], body, mask), difficulty)

@@ -1,6 +1,4 @@
-"""What is there: a group's organ, a case's vessels and lesions, and decoys that look like them,
-not annotated.
-"""
+"""Anatomy: a group's organ, a case's vessels and lesions, and decoys that are not annotated."""
 
 from __future__ import annotations
 
@@ -51,9 +49,7 @@ def draw_body(rng: np.random.Generator, settings: Settings) -> Body:
 
 
 def draw_mask(rng: np.random.Generator, body: Body, lesion_absent: float) -> NDArray[np.uint8]:
-    """The reference (*size) of one case: the group's organ a little changed, with its own
-    vessels and lesions.
-    """
+    """Reference (*size) of a case: the group's organ varied, its own vessels and lesions."""
     organ = body.organ.varied(rng, 0.06)
     mask = organ.inside(body.size).astype(np.uint8)
     inside = mask > 0
@@ -76,6 +72,7 @@ def _vessel_tree(rng: np.random.Generator, body: Body, organ: Blob) -> list[Tube
 
 def _lesion(rng: np.random.Generator, body: Body, inside: Mask) -> Mask:
     radius = _lesion_radius(rng, body)
+    # A lesion lies deep enough to be enclosed, or in the deepest spot of an organ too thin for it.
     depth = ndimage.distance_transform_edt(inside)
     centre = _pick(rng, depth >= min(0.8 * radius, float(depth.max())))
     return Blob.draw(rng, centre, radius, roughness=0.08).inside(body.size)
@@ -86,9 +83,7 @@ def _lesion_radius(rng: np.random.Generator, body: Body) -> float:
 
 
 def draw_decoys(rng: np.random.Generator, body: Body, mask: NDArray[np.uint8]) -> list[Decoy]:
-    """The case's `DECOYS` decoys in the order in which growing clutter shows them, clear of
-    everything annotated.
-    """
+    """`DECOYS` objects clear of everything annotated, in the order in which clutter shows them."""
     distance = ndimage.distance_transform_edt(mask == 0)
     makers = (_cyst, _strand, _gland)
     kinds = rng.permuted(np.arange(DECOYS) % len(makers))
@@ -126,7 +121,7 @@ def _pick_beside(rng: np.random.Generator, body: Body, distance: Floats, gap: fl
 
 def _pick(rng: np.random.Generator, allowed: Mask) -> Floats:
     """A pixel drawn from those allowed; the grid's corner when none is."""
-    places = np.argwhere(allowed)
-    return (
-        places[rng.integers(len(places))].astype(float) if len(places) else np.zeros(allowed.ndim)
-    )
+    pixels = np.argwhere(allowed)
+    if not len(pixels):
+        return np.zeros(allowed.ndim)
+    return pixels[rng.integers(len(pixels))].astype(float)

@@ -1,6 +1,4 @@
-"""How it looks: tissue levels, boundary blur, texture, speckle and bias field turn an anatomy
-into an image.
-"""
+"""Images of an anatomy: tissue levels, boundary blur, texture, speckle and a bias field."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ LEVELS = {ORGAN: 1.0, VESSEL: 3.0, LESION: -0.5}
 
 @dataclass(frozen=True)
 class Appearance:
-    """How the images of a group look.
+    """Look of the images of a group.
 
     level: background intensity in standard deviations of its noise. gain: intensity per standard
     deviation. grain: correlation length of the texture in pixels. speckle: share of the noise
@@ -57,12 +55,10 @@ class Appearance:
 
 
 def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficulty) -> Floats:
-    """Noise-free level above the background (*size), in units of the contrast, blurred as by the
-    scanner.
-    """
+    """Noise-free level (*size) above the background in units of the contrast, blurred."""
     level = np.zeros(mask.shape)
-    for place, decoy in enumerate(decoys):
-        strength = np.clip(difficulty.clutter * len(decoys) - place, 0, 1)
+    for order, decoy in enumerate(decoys):
+        strength = np.clip(difficulty.clutter * len(decoys) - order, 0, 1)
         level += strength * decoy.mask * (decoy.level - level)
     for label, value in LEVELS.items():
         level[mask == label] = value
@@ -72,9 +68,21 @@ def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficu
 def render(
     rng: np.random.Generator, tissue: Floats, contrast: float, look: Appearance
 ) -> NDArray[np.float32]:
-    """Image (1, *size) of `tissue`, with texture, speckle, bias field and the group's gain."""
+    """Render tissue with texture, speckle, bias field and the group's gain.
+
+    Args:
+        rng: the case's noise.
+        tissue: levels (*size) above the background, in units of the contrast.
+        contrast: organ minus background, in standard deviations of the background's noise.
+        look: the group's appearance.
+
+    Returns:
+        Image (1, *size), float32.
+    """
     texture = ndimage.gaussian_filter(rng.normal(size=tissue.shape), look.grain, mode="wrap")
     texture *= np.sqrt(1 - look.speckle) / texture.std()
+    # Gamma with `looks` looks has mean 1 and variance speckle / level^2: together with the texture
+    # the background's noise has standard deviation 1, in which the contrast is measured.
     looks = look.level**2 / look.speckle
     speckle = rng.gamma(looks, 1 / looks, size=tissue.shape)
     bias = np.exp(look.bias(np.indices(tissue.shape, dtype=np.float64)))

@@ -9,9 +9,7 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("index_mask")
 def read_index_mask(files: CaseFiles) -> RawCase:
-    """Image with the catalog's channels (grey and RGB files may be mixed), mask from palette
-    indices.
-    """
+    """Read an image with the catalog's channels (grey and RGB may be mixed), palette as mask."""
     return RawCase(
         case=files.case,
         group=files.group,

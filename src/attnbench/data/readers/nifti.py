@@ -18,8 +18,7 @@ TOLERANCE = 0.1  # largest disagreement of image and mask position, in voxels
 
 @reader("nifti")
 def read_nifti(files: CaseFiles) -> RawCase:
-    """Image and mask turned to the nearest right-anterior-superior axes, spacing in mm from the
-    image's header.
+    """Read image and mask, turned to right-anterior-superior axes; spacing (mm) by the image.
 
     Both are turned by their own affine, so that a mask stored with other axes than its image
     still falls on it; after that, the two have to lie at the same place. A fourth axis of the
@@ -40,9 +39,9 @@ def _load(files: CaseFiles, path: str) -> tuple[NDArray[np.generic], Spacing, ND
     import nibabel
     from nibabel.filebasedimages import ImageFileError
 
-    with files.reading(path) as place:
+    with files.reading(path) as file:
         try:
-            volume: Nifti1Image = nibabel.as_closest_canonical(nibabel.load(place))
+            volume: Nifti1Image = nibabel.as_closest_canonical(nibabel.load(file))
             array = np.asanyarray(volume.dataobj)
         except ImageFileError as error:
             raise OSError(str(error)) from error
@@ -63,7 +62,7 @@ def _same_place(
     shape: tuple[int, ...],
     spacing: Spacing,
 ) -> None:
-    """Compare where both affines put the corners of the grid, in voxels."""
+    """Refuse a mask whose affine puts the grid's corners elsewhere than the image's, in voxels."""
     corners = np.array(
         [[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])]
     ).T
@@ -75,7 +74,7 @@ def _same_place(
 
 
 def _as_classes(files: CaseFiles, path: str, mask: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Stored in any number type, classes are whole numbers from 0 to 255."""
+    """Classes of a mask stored in any number type: whole numbers from 0 to 255."""
     classes = np.clip(np.nan_to_num(mask), 0, 255).astype(np.uint8)
     wrong = mask[classes != mask]
     if wrong.size:
