@@ -37,9 +37,9 @@ def weights_after(steps, net, optimiser):
     ],
 )
 def test_steps_are_those_of_torch_bit_for_bit(name, kind, options):
-    part = TrainingSettings(optimiser=name, learning_rate=0.01, weight_decay=0.03)
+    settings = TrainingSettings(optimiser=name, learning_rate=0.01, weight_decay=0.03)
     net = network()
-    ours = weights_after(7, net, make_optimiser(net, part, torch.device("cpu")))
+    ours = weights_after(7, net, make_optimiser(net, settings, torch.device("cpu")))
     net = network()
     groups = [
         {"params": [p for p in net.parameters() if (p.dim() > 1) == kernel], "weight_decay": decay}

@@ -1,4 +1,4 @@
-"""Where a trained network looks: attention maps of the cases that figures show."""
+"""Attention maps of trained networks, for the cases that figures show."""
 
 from __future__ import annotations
 
@@ -37,21 +37,22 @@ COLUMNS = (
     "boundary",
     "background",
 )
-_BAND = 2
+_BAND = 2  # voxels beside a boundary
 _LARGEST = float(np.finfo(np.float16).max)
 log = logging.getLogger("attnbench")
 
 
 def attend_model(study: Study, dataset: str, model: str) -> None:
-    """Write the attention maps of a model on the cases of `analysis/cases.csv`, by the first seed's
-    runs.
+    """Write a model's attention maps on the cases of `analysis/cases.csv`, by its first seed.
 
-    `attention/<dataset>/<model>.npz` has one array per case, (places, *spatial) float16 on the
+    `attention/<dataset>/<model>.npz` has one array per case, (maps, *spatial) float16 on the
     case's own grid: each map divided by its mean over the field of view, so that 1 is a position
-    weighted as the average one. The table beside it has a row per case and place, in the order
+    weighted as the average one. The table beside it has a row per case and map, in the order
     of the arrays: that `mean`, and the map's averages `inside` the reference, at its `boundary`
-    and in the `background` (see `regions`). Raises `ModelError` for a model that weights no
-    positions.
+    and in the `background` (see `regions`).
+
+    Raises:
+        ModelError: the model weights no positions.
     """
     import pandas as pd
 
@@ -64,10 +65,10 @@ def attend_model(study: Study, dataset: str, model: str) -> None:
         run = Run(dataset, model, fold, study.seeds[0])
         with trained_network(study, run) as trained:
             store = trained.inputs.store
-            for case, found in maps_of_cases(trained, shown.loc[shown["fold"] == fold, "case"]):
+            for case, own in maps_of_cases(trained, shown.loc[shown["fold"] == fold, "case"]):
                 index = store.index(case)
                 maps[case], averages = relative_to_mean(
-                    found, store.reference(index), store.fov(index)
+                    own, store.reference(index), store.fov(index)
                 )
                 named = {
                     "dataset": dataset,
@@ -97,11 +98,12 @@ def _shown_cases(study: Study, dataset: str) -> pd.DataFrame:
 def maps_of_cases(
     trained: Trained, cases: Iterable[str]
 ) -> Iterator[tuple[str, dict[str, Floats]]]:
-    """Attention maps by place of each case, on its own grid; windows are put together as those
-    of a prediction.
+    """Yield each case's attention maps on its own grid, blended as predictions are.
+
+    They are named by slot and level, as in `encoder0`.
     """
     store = trained.inputs.store
-    places = [place for place, _ in mechanisms_with_map(trained.network)]
+    names = [name for name, _ in mechanisms_with_map(trained.network)]
 
     def evaluate(batch: Tensor) -> Tensor:
         return torch.cat(
@@ -115,12 +117,11 @@ def maps_of_cases(
     )
     for case, weights in zip(cases, slide(evaluate, images, trained.inputs.patch), strict=True):
         own = on_own_grid(weights, store.original_shape(store.index(case))).cpu().numpy()
-        yield case, dict(zip(places, own, strict=True))
+        yield case, dict(zip(names, own, strict=True))
 
 
 def regions(reference: NDArray[np.uint8], seen: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
-    """Which of the voxels `seen` are `inside` the reference, at its `boundary` and in the
-    `background`: one each.
+    """Split the voxels `seen` into `inside` the reference, at its `boundary` and `background`.
 
     At the boundary are those that have another class within 2 voxels along axes and diagonals.
     """
@@ -137,22 +138,21 @@ def regions(reference: NDArray[np.uint8], seen: NDArray[np.bool_]) -> dict[str, 
 def relative_to_mean(
     maps: dict[str, Floats], reference: NDArray[np.uint8], fov: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.float16], list[dict[str, Any]]]:
-    """Maps divided by their means over the field of view, (places, *spatial), and a row for each:
-    place and averages.
+    """Divide maps by their means over the field of view: (maps, *spatial), and a row for each.
 
     A map that is zero everywhere stays zero.
     """
     seen = np.ones(reference.shape, np.bool_) if fov is None else fov
-    parts = regions(reference, seen)
-    means = {place: _mean(weights[seen]) for place, weights in maps.items()}
-    relative = {place: weights / (means[place] or 1.0) for place, weights in maps.items()}
+    masks = regions(reference, seen)
+    means = {name: _mean(weights[seen]) for name, weights in maps.items()}
+    relative = {name: weights / (means[name] or 1.0) for name, weights in maps.items()}
     rows = [
         {
-            "place": place,
-            "mean": means[place],
-            **{name: _mean(values[where]) for name, where in parts.items()},
+            "place": name,
+            "mean": means[name],
+            **{region: _mean(values[where]) for region, where in masks.items()},
         }
-        for place, values in relative.items()
+        for name, values in relative.items()
     ]
     return np.stack(list(relative.values())).clip(max=_LARGEST).astype(np.float16), rows
 

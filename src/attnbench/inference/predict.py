@@ -1,4 +1,4 @@
-"""Predictions of a run: one mask per test case, and how far its probabilities can be trusted."""
+"""Predictions of a run: one mask per test case, and the calibration of its probabilities."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ log = logging.getLogger("attnbench")
 
 
 def predict_run(study: Study, run: Run) -> None:
-    """Predict the test cases of one trained run and write `predictions.npz`, one mask per case in
-    its own grid.
+    """Predict a run's test cases: write `predictions.npz`, one mask per case on its own grid.
 
     `calibration.csv` beside it has the `reliability` of every case, inside its field of view.
     """

@@ -16,14 +16,12 @@ from attnbench.models.layers import resize
 
 _OVERLAP = 0.5
 _SIGMA = 0.125
-_WINDOWS_AT_ONCE = 16
-_VOXELS_IN_CACHE = 2**17
+_WINDOWS_AT_ONCE = 16  # fills an accelerator
+_VOXELS_IN_CACHE = 2**17  # of a CPU: larger batches are slower there
 
 
 def window_starts(side: int, window: int) -> list[int]:
-    """Starts of windows that cover `side` with an overlap of at least one half, spread evenly to
-    both ends.
-    """
+    """Starts of evenly spread windows that cover `side` and overlap by one half at least."""
     if side <= window:
         return [0]
     count = int(np.ceil((side - window) / (window * (1 - _OVERLAP)))) + 1
@@ -31,8 +29,7 @@ def window_starts(side: int, window: int) -> list[int]:
 
 
 def window_weight(window: Sequence[int], device: torch.device) -> Tensor:
-    """Gaussian importance of a window's voxels (*window), 1 at its centre, sigma an eighth of its
-    side.
+    """Gaussian importance of a window's voxels (*window), sigma an eighth of its side.
 
     Isensee et al., nnU-Net, Nature Methods 2021: borders of a window know less of their
     surroundings.
@@ -41,22 +38,18 @@ def window_weight(window: Sequence[int], device: torch.device) -> Tensor:
     for side in window:
         distance = torch.arange(side, device=device) - (side - 1) / 2
         weight = weight.unsqueeze(-1) * torch.exp(-0.5 * (distance / (side * _SIGMA)) ** 2)
-    return weight.clamp(min=1e-3)
+    return weight.clamp(min=1e-3)  # corners may be covered by one window: they are divided by it
 
 
 def windows_at_once(window: Sequence[int], device: torch.device) -> int:
-    """How many windows a batch has: enough to fill an accelerator; on a CPU what its caches
-    hold, which is faster.
-    """
+    """Number of windows in a batch."""
     if device.type != "cpu":
         return _WINDOWS_AT_ONCE
     return min(_WINDOWS_AT_ONCE, max(1, _VOXELS_IN_CACHE // math.prod(window)))
 
 
 class Canvas:
-    """One image (C, *spatial), zero-padded to at least a window, and the weighted sum of its
-    windows' values.
-    """
+    """One image (C, *spatial), padded to a window at least, and its windows' weighted values."""
 
     def __init__(self, image: Tensor, window: Sequence[int]) -> None:
         before = [
@@ -67,21 +60,21 @@ class Canvas:
             for start, length in zip(before, image.shape[1:], strict=True)
         ]
         self.image = _pad_to(image, window, before)
-        self.places: list[tuple[Any, ...]] = [
+        self.boxes: list[tuple[Any, ...]] = [
             tuple(slice(start, start + side) for start, side in zip(corner, window, strict=True))
             for corner in itertools.product(*map(window_starts, self.image.shape[1:], window))
         ]
         self.weight = window_weight(window, image.device)
         self.weights = torch.zeros(self.image.shape[1:], device=image.device)
         self.total: Tensor | None = None
-        self.missing = len(self.places)
+        self.missing = len(self.boxes)
 
-    def add(self, place: tuple[Any, ...], values: Tensor) -> None:
-        """Add the values (K, *window) of the window at `place`."""
+    def add(self, box: tuple[Any, ...], values: Tensor) -> None:
+        """Add the values (K, *window) of the window that fills `box`."""
         if self.total is None:
             self.total = self.weights.new_zeros((len(values), *self.weights.shape))
-        self.total[(slice(None), *place)] += values * self.weight
-        self.weights[place] += self.weight
+        self.total[(slice(None), *box)] += values * self.weight
+        self.weights[box] += self.weight
         self.missing -= 1
 
     def mean(self) -> Tensor:
@@ -91,7 +84,7 @@ class Canvas:
 
 
 def _pad_to(image: Tensor, window: Sequence[int], before: Sequence[int]) -> Tensor:
-    amounts = []
+    amounts = []  # `pad` begins with the last axis
     for side, length, start in reversed(list(zip(window, image.shape[1:], before, strict=True))):
         amounts += [start, max(0, side - length) - start]
     return F.pad(image, amounts)
@@ -103,14 +96,19 @@ def predict_probabilities(
     window: Sequence[int],
     autocast: torch.dtype | None = None,
 ) -> Iterator[Tensor]:
-    """Class probabilities (K, *spatial), summing to 1, of each image (C, *spatial), in order, on
-    its device.
+    """Yield class probabilities (K, *spatial), summing to 1, of each image, on its device.
+
+    Args:
+        network: in evaluation mode; returns logits (B, K, *window).
+        images: (C, *spatial) each, of any size.
+        window: the training patch's size.
+        autocast: dtype of mixed precision; None for float32.
     """
 
     def probabilities(batch: Tensor) -> Tensor:
         with torch.autocast(batch.device.type, autocast, enabled=autocast is not None):
             logits = network(batch)
-        return logits.float().softmax(dim=1)
+        return logits.float().softmax(dim=1)  # in float32: probabilities are averaged and binned
 
     return slide(probabilities, images, window)
 
@@ -119,28 +117,27 @@ def predict_probabilities(
 def slide(
     evaluate: Callable[[Tensor], Tensor], images: Iterable[Tensor], window: Sequence[int]
 ) -> Iterator[Tensor]:
-    """What `evaluate` maps windows (B, C, *window) to, (B, K, *window), put together for each
-    image: (K, *spatial).
+    """Evaluate overlapping windows and blend them into one map (K, *spatial) per image.
 
-    An image (C, *spatial) is covered by overlapping windows of the training patch's size,
-    zero-padded where it is smaller, and averaged with `window_weight`. Windows of several small
-    images are evaluated together.
+    `evaluate` maps (B, C, *window) to (B, K, *window). An image (C, *spatial) is zero-padded
+    where it is smaller than a window; windows are averaged with `window_weight`, and those of
+    several small images are evaluated together.
     """
     canvases = (Canvas(image, window) for image in images)
-    waiting = ((canvas, place) for canvas in canvases for place in canvas.places)
+    # Lazy: only the images whose windows are in the current batch are in memory.
+    waiting = ((canvas, box) for canvas in canvases for box in canvas.boxes)
     for first in waiting:
         more = windows_at_once(window, first[0].image.device) - 1
         chunk = [first, *itertools.islice(waiting, more)]
-        batch = torch.stack([canvas.image[(slice(None), *place)] for canvas, place in chunk])
-        for (canvas, place), values in zip(chunk, evaluate(batch), strict=True):
-            canvas.add(place, values)
+        batch = torch.stack([canvas.image[(slice(None), *box)] for canvas, box in chunk])
+        for (canvas, box), values in zip(chunk, evaluate(batch), strict=True):
+            canvas.add(box, values)
             if not canvas.missing:
                 yield canvas.mean()
 
 
 def on_own_grid(probabilities: Tensor, original_shape: Sequence[int]) -> Tensor:
-    """Probabilities (K, *spatial) taken to the case's own grid (K, *original_shape), linearly
-    (pixel-area convention).
+    """Resize probabilities (K, *spatial) to the case's own grid (K, *original_shape), linearly.
 
     The mask comes after: resampled classes would be ragged, resampled probabilities are not.
     """

@@ -1,6 +1,4 @@
-"""The network of a finished run, ready to predict: one place loads weights and checks whose they
-are.
-"""
+"""The network of a finished run, ready to predict: weights are loaded, and checked, here only."""
 
 from __future__ import annotations
 
@@ -35,9 +33,8 @@ class Trained:
     def predict(
         self, store: CaseStore, indices: Iterable[int], images: Iterable[np.ndarray]
     ) -> Iterator[Tensor]:
-        """Class probabilities (K, *original_shape) for each of `images` (C, *shape), which are
-        cases of `store`.
-        """
+        """Yield probabilities (K, *original_shape) of `images` (C, *shape), cases of `store`."""
+        # A copy each: memory maps are read-only, and torch wants to be able to write.
         tensors = (torch.from_numpy(np.array(image)).to(self.device) for image in images)
         predicted = predict_probabilities(self.network, tensors, self.inputs.patch, self.autocast)
         for index, probabilities in zip(indices, predicted, strict=True):
@@ -46,8 +43,10 @@ class Trained:
 
 @contextmanager
 def trained_network(study: Study, run: Run) -> Iterator[Trained]:
-    """Yield the network of a trained run on a device claimed for it; refuses weights of another
-    recipe or data.
+    """Yield the network of a trained run on a device claimed for it.
+
+    Raises:
+        CheckpointError: the weights belong to another recipe, other data or other folds.
     """
     inputs = load_inputs(study, run)
     with claim_device(study.compute) as device:
@@ -69,8 +68,13 @@ def as_mask(probabilities: Tensor) -> np.ndarray:
 def case_reliability(
     probabilities: Tensor, store: CaseStore, index: int, classes: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
-    """The `reliability` of probabilities (K, *original_shape) of a case of `store`, inside its
-    field of view.
+    """Rows of `reliability` of one case, inside its field of view.
+
+    Args:
+        probabilities: (K, *original_shape), on any device.
+        store: the case's dataset.
+        index: of the case in `store`.
+        classes: those to report.
     """
     fov = store.fov(index)
     region = None if fov is None else torch.from_numpy(np.array(fov)).to(probabilities.device)

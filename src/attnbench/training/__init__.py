@@ -1,1 +1,1 @@
-"""From folds and a model's name to trained weights, under one recipe for all models."""
+"""Folds and a model's name in, trained weights out: one recipe for all models."""

@@ -41,20 +41,22 @@ def save_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> N
 
 
 def load_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> None:
-    """Load weights into `network`; `CheckpointError` if the file is damaged or belongs to
-    another recipe or data.
+    """Load the weights in `path` into `network`.
+
+    Raises:
+        CheckpointError: the file is damaged, or its hashes or shapes are not those expected.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        found = content["hashes"]
+        stated = content["hashes"]
     except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"{path}: no readable checkpoint ({error}); delete it and train this run again"
         ) from error
     for name, expected in hashes.items():
-        if found.get(name) != expected:
+        if stated.get(name) != expected:
             raise CheckpointError(
-                f"{path}: trained with another {name} (found {found.get(name)}, now {expected}); "
+                f"{path}: trained with another {name} (found {stated.get(name)}, now {expected}); "
                 "train this run again"
             )
     try:

@@ -1,4 +1,4 @@
-"""Which device a run computes on, and how precisely."""
+"""The device of a run: chosen, claimed, and set up for speed and precision."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # options of mallopt(3)
 
 
 def choose_kind(device: str) -> str:
-    """`cuda`, `mps` or `cpu`; `auto` takes the first that is there. A device that is asked for
-    and absent raises.
+    """Return `cuda`, `mps` or `cpu`; `auto` takes the first that is there.
+
+    Raises:
+        AttnBenchError: a device that is asked for is absent.
     """
     present = {
         "cuda": torch.cuda.is_available(),
@@ -32,8 +34,8 @@ def choose_kind(device: str) -> str:
     if device == "auto":
         return next(kind for kind, there in present.items() if there)
     if not present[device]:
-        there = ", ".join(kind for kind, found in present.items() if found)
-        raise AttnBenchError(f"compute.device: {device} is not on this machine; here: {there}")
+        here = ", ".join(kind for kind, there in present.items() if there)
+        raise AttnBenchError(f"compute.device: {device} is not on this machine; here: {here}")
     return device
 
 
@@ -44,8 +46,7 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def memory_format(ndim: int, device: torch.device) -> torch.memory_format:
-    """How a network of `ndim` axes lies in memory while it trains: channels last where convolutions
-    are faster so.
+    """Layout of a network of `ndim` axes: channels last where convolutions are faster so.
 
     On the CPU they are not: oneDNN blocks the channels itself, and norms want them apart
     (docs/performance.md).
@@ -59,7 +60,7 @@ def memory_format(ndim: int, device: torch.device) -> torch.memory_format:
 def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     """Yield the device of this run and set up torch for it.
 
-    Every visible GPU has `runs_per_gpu` places, each a file lock that ends with the process; a
+    Every visible GPU has `runs_per_gpu` seats, each a file lock that ends with the process; a
     run waits until one is free. On the CPU every operation is deterministic, and memory that
     tensors leave is kept for the next ones.
     """
@@ -68,14 +69,15 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes
     # as long as torch.
     torch.set_deterministic_debug_mode("error" if kind == "cpu" else "default")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a debugging aid
+    # A debugging aid that comes with it: writing every new tensor once more costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if kind != "cuda":
         _keep_freed_memory()
         yield torch.device(kind)
         return
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
-    gpu, lock = _wait_for_place(compute.runs_per_gpu)
+    torch.set_float32_matmul_precision("high")  # TF32 where a product is in float32
+    torch.backends.cudnn.benchmark = True  # pays off: all patches of a run have one shape
+    gpu, lock = _wait_for_seat(compute.runs_per_gpu)
     try:
         torch.cuda.set_device(gpu)
         yield torch.device("cuda", gpu)
@@ -84,8 +86,9 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
 
 
 def _keep_freed_memory() -> None:
-    """Tell glibc to keep what tensors free; by default it gives back large blocks, and every
-    page is zeroed anew.
+    """Tell glibc to keep what tensors free, on Linux.
+
+    By default it gives large blocks back, and the kernel zeroes every page of the next ones.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if set_option:
@@ -93,16 +96,15 @@ def _keep_freed_memory() -> None:
             set_option(option, value)
 
 
-def _wait_for_place(runs_per_gpu: int) -> tuple[int, int]:
-    """The GPU of the first free place and the descriptor that holds its lock."""
+def _wait_for_seat(runs_per_gpu: int) -> tuple[int, int]:
+    """Return the GPU of the first free seat and the descriptor that holds its lock."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     while True:
-        for place in range(runs_per_gpu):
+        for seat in range(runs_per_gpu):  # outside: runs spread over the GPUs first
             for gpu in range(torch.cuda.device_count()):
+                # Torch counts the visible GPUs from 0; other processes may see others.
                 name = visible[gpu] if gpu < len(visible) and visible[gpu] else str(gpu)
-                path = (
-                    Path(tempfile.gettempdir()) / f"attnbench-{os.getuid()}-gpu{name}-{place}.lock"
-                )
+                path = Path(tempfile.gettempdir(), f"attnbench-{os.getuid()}-gpu{name}-{seat}.lock")
                 lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,11 +10,10 @@ log = logging.getLogger("attnbench")
 
 
 def energy_used(device: torch.device) -> float | None:
-    """Joules that an NVIDIA GPU has used since its driver was loaded, by all its processes; None
-    without a counter.
+    """Joules that an NVIDIA GPU has used since its driver was loaded; None without a counter.
 
-    Two readings and their difference measure what lies between. NVML (nvidia-ml-py, the extra
-    `energy`) reads it, on GPUs since Volta.
+    All its processes count; the difference of two readings is what was used in between. NVML
+    (nvidia-ml-py, the extra `energy`) reads it, on GPUs since Volta.
     """
     if device.type != "cuda":
         return None
@@ -25,10 +24,11 @@ def energy_used(device: torch.device) -> float | None:
         return None
     try:
         pynvml.nvmlInit()
+        # By UUID: NVML numbers all GPUs of the machine, torch only the visible ones.
         handle = pynvml.nvmlDeviceGetHandleByUUID(
             f"GPU-{torch.cuda.get_device_properties(device).uuid}"
         )
-        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000
+        return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000  # from mJ
     except pynvml.NVMLError as error:
         log.info("energy is not measured: %s", error)
         return None

@@ -14,7 +14,7 @@ from attnbench.study.settings import TrainingSettings
 from attnbench.training.loss import losses_of, pooled_dice
 from attnbench.training.optimiser import make_optimiser
 
-LARGEST_GRADIENT = 12.0
+LARGEST_GRADIENT = 12.0  # norm over all parameters, as in nnU-Net
 HISTORY = (
     "step",
     "loss",
@@ -31,23 +31,33 @@ def train(
     network: nn.Module,
     batches: Iterable[Batch],
     validation: Sequence[Batch],
-    part: TrainingSettings,
+    settings: TrainingSettings,
     steps: int,
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> Iterator[dict[str, float]]:
-    """Train in place for `steps` steps; yield a row of HISTORY every fifth of `validate_every` and
-    at the end.
+    """Train in place; yield a row of HISTORY every fifth of `validate_every` and at the end.
 
     The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without
-    a validation pass. The learning rate falls as (1 - step / steps) ** power. Raises
-    `AttnBenchError` when the loss is not finite.
+    a validation pass. The learning rate falls as (1 - step / steps) ** power.
+
+    Args:
+        network: on `device`, returns logits (B, K, *patch) or a sequence of them.
+        batches: `steps` pairs of images (B, C, *patch) and masks (B, *patch) on `device`.
+        validation: fixed batches of the same form.
+        settings: optimiser, learning rate, its power, and how often to validate.
+        steps: length of the schedule.
+        device: where everything is.
+        autocast: dtype of mixed precision; None for float32.
+
+    Raises:
+        AttnBenchError: the loss is not finite.
     """
-    optimiser = make_optimiser(network, part, device)
+    optimiser = make_optimiser(network, settings, device)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: (1 - step / steps) ** part.power
+        optimiser, lambda step: (1 - step / steps) ** settings.power
     )
-    row_every = max(1, part.validate_every // 5)
+    row_every = max(1, settings.validate_every // 5)
     network.train()
     sums, since, started = torch.zeros(2, device=device), 0, time.perf_counter()
     for step, (images, masks) in enumerate(batches, start=1):
@@ -55,15 +65,15 @@ def train(
         sums += take_step(network, images, masks, optimiser, autocast)
         schedule.step()
         since += 1
-        validate = step % part.validate_every == 0 or step == steps
+        validate = step % settings.validate_every == 0 or step == steps
         if step % row_every and not validate:
             continue
+        # Reading numbers waits for the device: only here, never at every step.
         dice, cross_entropy = (sums / since).tolist()
         if not torch.isfinite(sums).all():
             raise AttnBenchError(
                 f"the loss is not finite at step {step} (Dice {dice}, cross-entropy "
-                f"{cross_entropy}); "
-                "lower training.learning_rate or set compute.precision: float32"
+                f"{cross_entropy}); lower training.learning_rate or set compute.precision: float32"
             )
         speed = since * len(images) / (time.perf_counter() - started)
         score = validation_dice(network, validation, device, autocast) if validate else math.nan
@@ -79,14 +89,23 @@ def take_step(
     optimiser: torch.optim.Optimizer,
     autocast: torch.dtype | None,
 ) -> Tensor:
-    """One optimiser step on one batch; the (Dice loss, cross-entropy) before it, on the device."""
+    """Take one step on one batch; return (Dice loss, cross-entropy) before it, on the device.
+
+    Args:
+        network: in training mode.
+        images: (B, C, *patch) float32.
+        masks: (B, *patch) integers.
+        optimiser: of the network's parameters.
+        autocast: dtype of mixed precision; None for float32.
+    """
     with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
         outputs = network(images)
+    # The loss is in float32; backward runs in the dtypes of the forward pass by itself.
     losses = losses_of(outputs, masks)
     losses.sum().backward()
     nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
     optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
+    network.zero_grad(set_to_none=True)
     return losses.detach()
 
 
@@ -97,11 +116,16 @@ def validation_dice(
     device: torch.device,
     autocast: torch.dtype | None,
 ) -> float:
-    """Mean over the foreground classes of the Dice pooled over fixed patches of the inner
-    validation, in [0, 1].
+    """Mean over the foreground classes of the Dice pooled over all patches, in [0, 1].
 
     A class with neither reference nor prediction in any patch is left out; NaN if that is every
     class.
+
+    Args:
+        network: left in training mode.
+        validation: fixed batches of the inner validation.
+        device: where network and batches are.
+        autocast: dtype of mixed precision; None for float32.
     """
     network.eval()
     counts = torch.zeros(())
@@ -109,6 +133,6 @@ def validation_dice(
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
             counts = counts.to(device) + pooled_dice(network(images), masks)
     network.train()
-    overlap, predicted, reference = counts
+    overlap, predicted, reference = counts  # (K - 1,) each; 0 / 0 is the NaN that nanmean skips
     dice: float = (2 * overlap / (predicted + reference)).nanmean().item()
     return dice

@@ -21,12 +21,13 @@ def dice_and_cross_entropy(
     """
     classes = torch.arange(logits.shape[1], device=logits.device).view(-1, *[1] * (masks.dim() - 1))
     reference = (masks.unsqueeze(1) == classes).float()
+    # Sums over a whole batch of voxels need float32, also under mixed precision.
     logarithms = logits.float().log_softmax(dim=1)
     probabilities = logarithms.exp()
-    axes = (0, *range(2, logits.dim()))
+    axes = (0, *range(2, logits.dim()))  # all but the classes
     overlap = (probabilities * reference).sum(axes)
     total = probabilities.sum(axes) + reference.sum(axes)
-    dice = ((2 * overlap + smooth) / (total + smooth))[1:].mean()
+    dice = ((2 * overlap + smooth) / (total + smooth))[1:].mean()  # without the background
     return 1 - dice, -(logarithms * reference).sum() / masks.numel()
 
 
@@ -49,20 +50,15 @@ def losses_of(outputs: Tensor | Sequence[Tensor], masks: Tensor) -> Tensor:
 
 
 def nearest_mask(masks: Tensor, size: Sequence[int]) -> Tensor:
-    """Masks (B, *spatial) at `size`, each voxel the class of the nearest one."""
+    """Masks (B, *size) of masks (B, *spatial), each voxel the class of the nearest one."""
     if tuple(masks.shape[1:]) == tuple(size):
         return masks
-    return (
-        F.interpolate(masks.unsqueeze(1).float(), tuple(size), mode="nearest")
-        .squeeze(1)
-        .to(masks.dtype)
-    )
+    resized = F.interpolate(masks.unsqueeze(1).float(), tuple(size), mode="nearest")
+    return resized.squeeze(1).to(masks.dtype)
 
 
 def pooled_dice(logits: Tensor, masks: Tensor) -> Tensor:
-    """Counts (3, K - 1) from which Dice follows: overlap, predicted and reference voxels per
-    foreground class.
-    """
+    """Voxels per foreground class, (3, K - 1): overlap, predicted and reference."""
     classes = torch.arange(1, logits.shape[1], device=logits.device).view(-1, *[1] * masks.dim())
     predicted, reference = logits.argmax(dim=1) == classes, masks == classes
     axes = tuple(range(1, predicted.dim()))

@@ -1,6 +1,4 @@
-"""What a model costs to run: seconds and peak memory of inference and of a training step, on the
-device of the runs.
-"""
+"""Seconds and peak memory of a model's inference and training step, on the device of the runs."""
 
 from __future__ import annotations
 
@@ -28,22 +26,19 @@ log = logging.getLogger("attnbench")
 
 
 def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
-    """Time one model on random patches of the study's size, write and return the figures as in
-    docs/files.md.
+    """Time one model on random patches of the study's size; write and return the figures.
 
     Inference of one patch and of a batch, and a training step, are timed in turn in many rounds,
     so that a slower moment of the machine meets all three; the figure is the median, and every
-    time is kept. The first call of each is not timed: it is the one whose peak memory is read,
-    on CUDA.
+    time is kept (docs/files.md). The first call of each is not timed: it is the one whose peak
+    memory is read, on CUDA.
     """
     store = CaseStore.open(study.layout.prepared(dataset))
     ndim, channels, classes = store.info.ndim, store.info.channels, len(store.info.classes) + 1
     batch, patch = study.dataset(dataset).batch or study.training.batch, study.patch(dataset, ndim)
     with claim_device(study.compute) as device:
-        autocast, layout = (
-            autocast_type(study.compute.precision, device),
-            memory_format(ndim, device),
-        )
+        autocast = autocast_type(study.compute.precision, device)
+        layout = memory_format(ndim, device)
         network = network_for(study, Run(dataset, model, 0, study.seeds[0]), store)
         network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
         images = torch.randn(batch, channels, *patch, device=device).contiguous(
@@ -78,8 +73,9 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 
 def time_in_turn(works: Mapping[str, Work], device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every call of every work, one call of each per round: at least 3 rounds, at
-    most 50 or 0.6 seconds.
+    """Seconds of every call of every work, one call of each per round.
+
+    There are at least 3 rounds, and no more after 0.6 seconds or 50 rounds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     ends = time.perf_counter() + SECONDS
@@ -103,7 +99,7 @@ def _infer(network: nn.Module, images: torch.Tensor, autocast: torch.dtype | Non
 
 
 def _now(device: torch.device) -> float:
-    """The clock, once the device has finished what it was given."""
+    """Read the clock once the device has finished what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -112,9 +108,7 @@ def _now(device: torch.device) -> float:
 
 
 def _peak_of(work: Work, device: torch.device) -> int | None:
-    """Largest memory in bytes that tensors take during a call, weights included; None where
-    nobody counts it.
-    """
+    """Call `work`; bytes that tensors take at most meanwhile, weights included, None off CUDA."""
     if device.type != "cuda":
         work()
         return None

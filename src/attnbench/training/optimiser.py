@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
-from typing import Any
 
 import torch
 from torch import nn
 
 from attnbench.study.settings import TrainingSettings
 
+# torch 2 wraps methods of its optimisers so that its compiler leaves them alone. The wrappers
+# change no number, but their first call imports the compiler: 800 modules, which takes a process
+# as long as torch itself. Both classes can go once torch imports it only where it compiles.
+_add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+
+
+class _AdamW(torch.optim.AdamW):
+    add_param_group = _add_param_group
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+class _SGD(torch.optim.SGD):
+    add_param_group = _add_param_group
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
 
 def make_optimiser(
-    network: nn.Module, part: TrainingSettings, device: torch.device
+    network: nn.Module, settings: TrainingSettings, device: torch.device
 ) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum 0.99; weight decay for kernels only, not for scales,
-    biases and gammas.
+    """Return AdamW, or SGD with Nesterov momentum 0.99, for all trainable parameters.
+
+    Weight decay is for kernels only, not for scales, biases and gammas. Clear gradients with
+    `network.zero_grad`: the optimiser's own `zero_grad` would import torch's compiler.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": part.weight_decay},
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     fused = device.type in ("cuda", "cpu")
-    if part.optimiser == "adamw":
-        return _light(torch.optim.AdamW)(groups, lr=part.learning_rate, fused=fused)
-    return _light(torch.optim.SGD)(
-        groups, lr=part.learning_rate, momentum=0.99, nesterov=True, fused=fused
-    )
-
-
-@cache
-def _light(kind: type[torch.optim.Optimizer]) -> type[Any]:
-    """`kind` without what wraps three of its methods for torch's compiler.
-
-    The wrappers change no number, but the first call of each imports the compiler, 800 modules,
-    which takes a process as long as torch itself.
-    """
-    plain = {name: inspect.unwrap(getattr(kind, name)) for name in ("add_param_group", "zero_grad")}
-    return type(
-        kind.__name__, (kind,), plain | {"step": torch.no_grad()(inspect.unwrap(kind.step))}
-    )
+    if settings.optimiser == "adamw":
+        return _AdamW(groups, lr=settings.learning_rate, fused=fused)
+    return _SGD(groups, lr=settings.learning_rate, momentum=0.99, nesterov=True, fused=fused)

@@ -1,6 +1,4 @@
-"""All randomness of the training patches, drawn before the first step: the same numbers for
-every model of a study.
-"""
+"""All randomness of the training patches, drawn ahead: the same for every model of a study."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import numpy as np
 from attnbench.data.store import CaseStore
 from attnbench.study.settings import AugmentationSettings
 
-_LARGEST_TABLE = 20_000
+_LARGEST_TABLE = 20_000  # voxels per case and class: bounds memory, whatever the size of a case
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class PatchPlan:
 
 @dataclass(frozen=True)
 class Foreground:
-    """Where the foreground of some cases lies, as tables that can be drawn from without a loop.
+    """Positions of the foreground of some cases, as tables to draw from without a loop.
 
     `voxels` (V, ndim) lists positions; those of class k + 1 in case n are the `count[n, k]` rows
     from `start[n, k]`.
@@ -50,26 +48,30 @@ class Foreground:
 def find_foreground(
     masks: Sequence[np.ndarray], classes: int, rng: np.random.Generator
 ) -> Foreground:
-    """Positions of classes 1 to `classes` in every mask, at most 20,000 (a random sample) per
-    case and class.
-    """
-    found, counts = [], np.zeros((len(masks), classes), dtype=np.int64)
+    """Positions of classes 1 to `classes` in every mask, a random 20,000 of more than that."""
+    voxels, counts = [], np.zeros((len(masks), classes), dtype=np.int64)
     for number, mask in enumerate(masks):
         for index in range(classes):
             flat = np.flatnonzero(mask == index + 1)
             if len(flat) > _LARGEST_TABLE:
                 flat = rng.choice(flat, _LARGEST_TABLE, replace=False)
-            found.append(np.stack(np.unravel_index(flat, mask.shape), axis=-1))
+            voxels.append(np.stack(np.unravel_index(flat, mask.shape), axis=-1))
             counts[number, index] = len(flat)
     start = np.concatenate([[0], np.cumsum(counts.ravel())[:-1]]).reshape(counts.shape)
-    return Foreground(np.concatenate(found), start, counts)
+    return Foreground(np.concatenate(voxels), start, counts)
 
 
 class Planner:
     """Draws patch plans for the given cases of a store.
 
-    `patch` is in voxels of the stored grid; `foreground` is the share of patches centred on a
-    voxel of a class that is drawn uniformly among those present in the case.
+    Args:
+        store: the prepared dataset.
+        indices: positions of the cases in it.
+        patch: voxels per axis of the working grid.
+        foreground: share in [0, 1] of patches centred on a voxel of a class, which is drawn
+            uniformly among those present in the case.
+        augmentation: ranges of the random changes.
+        rng: source of every draw; its state after n patches does not depend on the data.
     """
 
     def __init__(
@@ -98,21 +100,24 @@ class Planner:
         shape = self.shapes[case]
         low = np.minimum(self.patch, shape) / 2 - 0.5
         high = shape - 1 - low
-        centre = low + self.rng.random(shape.shape) * (high - low)
+        centre = low + self.rng.random(shape.shape) * (high - low)  # (N, ndim)
+        # Drawn for every patch, used or not: so the next draws do not depend on these.
         pick, kind, voxel = self.rng.random((3, len(case)))
-        present = self.foreground.count[case] > 0
+        present = self.foreground.count[case] > 0  # (N, classes)
         use = (pick < self.share) & present.any(axis=1)
         rank = np.floor(kind * present.sum(axis=1)).astype(np.int64)
+        # The class in column `label` is number `rank` of those present.
         label = (np.cumsum(present, axis=1) == (rank + 1)[:, None]).argmax(axis=1)
         row = self.foreground.start[case, label] + np.floor(
             voxel * self.foreground.count[case, label]
         ).astype(np.int64)
         centre[use] = np.clip(self.foreground.voxels[row[use]], low[use], high[use])
         middle = (self.patch - 1) / 2
-        return np.ceil(centre - middle - 0.5) + middle  # unturned, a patch begins at a whole voxel
+        # Unturned, a patch begins at a whole voxel: no mask is rounded, no image is smoothed.
+        return np.ceil(centre - middle - 0.5) + middle
 
     def _matrices(self, case: np.ndarray) -> np.ndarray:
-        """Rotation about every axis, scaling and flips; rotations act in physical space."""
+        """Rotation about every axis, scaling and flips, (N, ndim, ndim) from voxels to voxels."""
         ndim, settings = len(self.patch), self.augmentation
         axes = [(0, 1)] if ndim == 2 else [(0, 1), (0, 2), (1, 2)]
         matrix = np.tile(np.eye(ndim), (len(case), 1, 1))
@@ -124,6 +129,7 @@ class Planner:
             matrix = matrix @ turn
         zoom = 1 + self.rng.uniform(-1, 1, (len(case), 1, 1)) * settings.scaling
         mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * settings.flip, -1.0, 1.0)
+        # Rotations act in physical space: into millimetres on the right, back on the left.
         spacing = self.spacing[case]
         return matrix * zoom * mirror * spacing[:, None, :] / spacing[:, :, None]
 
@@ -134,6 +140,6 @@ class Planner:
         return (
             shift * settings.brightness,
             1 + factor * settings.contrast,
-            np.exp(log_gamma * settings.gamma),
+            np.exp(log_gamma * settings.gamma),  # as often 1 / g as g
             noise,
         )

@@ -1,6 +1,4 @@
-"""Patches cut, turned, scaled and mirrored by one resampling where the cases lie: on the
-training device.
-"""
+"""Patches cut, turned, scaled and mirrored by one resampling, on the training device."""
 
 from __future__ import annotations
 
@@ -17,14 +15,12 @@ from torch.nn import functional as F
 from attnbench.data.store import CaseStore
 from attnbench.training.plan import PatchPlan, Planner
 
-_STEPS_PER_BLOCK = 512
+_STEPS_PER_BLOCK = 512  # so few copies to the device that none counts, so short a table too
 _INTENSITY = ("brightness", "contrast", "gamma", "noise")
 
 
-class Place(NamedTuple):
-    """Where N patches come from: per patch a box of its case around it, and how the patch lies in
-    that box.
-
+class Boxes(NamedTuple):
+    """N boxes, each the part of a case around one patch, and how the patch lies in its box.
     `start` (N,) and `shape` (N, ndim) say where the case lies in the flat arrays, `low` (N,
     ndim) which voxel is the first of the box, which may reach out of the case and has `sides`
     voxels per axis, the same for every patch. `shift` (N, 1, ndim) and `linear` (N, ndim, ndim)
@@ -39,22 +35,21 @@ class Place(NamedTuple):
     linear: Tensor
     sides: tuple[int, ...]
 
-    def of(self, rows: slice) -> Place:
-        """The place of some of the patches."""
+    def of(self, rows: slice) -> Boxes:
+        """The boxes of some of the patches."""
         start, shape, low, shift, linear = (values[rows] for values in self[:-1])
-        return Place(start, shape, low, shift, linear, self.sides)
+        return Boxes(start, shape, low, shift, linear, self.sides)
 
     def voxels(self) -> tuple[Tensor, Tensor]:
-        """Index into the flat arrays of every voxel of the boxes, and whether it lies inside its
-        case: (N, *sides).
-        """
+        """Index into the flat arrays of every voxel, and its being inside its case: (N, *sides)."""
         ndim = len(self.sides)
         index, inside = torch.zeros_like(self.start), torch.ones_like(self.start, dtype=torch.bool)
         for axis, side in enumerate(self.sides):
             shape, column = self.shape[:, axis, None], (-1, *[1] * axis, side)
             position = self.low[:, axis, None] + torch.arange(side, device=self.low.device)
             inside = inside.unsqueeze(-1) & ((position >= 0) & (position < shape)).view(column)
-            position = position.clamp(min=0).minimum(shape - 1)
+            # Any voxel of the case will do for one outside: `cut` sets it to zero.
+            position = position.clamp(min=0).minimum(shape - 1)  # (N, side)
             index = index.unsqueeze(-1) * shape.view(-1, *[1] * (axis + 1)) + position.view(column)
         return index + self.start.view(-1, *[1] * ndim), inside
 
@@ -78,20 +73,21 @@ class CasePool:
         self.starts = np.asarray(store.offsets)[list(indices)]
         self.shapes = np.array([store.shape(i) for i in indices])
 
-    def locate(self, plan: PatchPlan, patch: Sequence[int]) -> Place:
-        """The place of every patch of a plan, computed for all of them at once."""
-        reach = np.abs(plan.matrix) @ (
-            (np.array(patch) - 1) / 2
-        )  # from the centre to the farthest voxel, (N, ndim)
+    def locate(self, plan: PatchPlan, patch: Sequence[int]) -> Boxes:
+        """Compute the boxes of all patches of a plan at once."""
+        # From the centre to the farthest voxel, (N, ndim).
+        reach = np.abs(plan.matrix) @ ((np.array(patch) - 1) / 2)
         low = np.floor(plan.centre - reach).astype(np.int64)
+        # The upper neighbour belongs to it, for linear interpolation; the largest box serves all.
         sides = (np.floor(plan.centre + reach).astype(np.int64) + 2 - low).max(axis=0)
+        # Voxel v of a box is 2 (v + 0.5) / sides - 1 for `grid_sample`, x (the last axis) first.
         shift = ((plan.centre - low + 0.5) * 2 / sides - 1)[:, None, ::-1]
         linear = (plan.matrix * (2 / sides)[:, None])[:, ::-1].transpose(0, 2, 1)
 
         def send(values: np.ndarray) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
-        return Place(
+        return Boxes(
             send(self.starts[plan.case]),
             send(self.shapes[plan.case]),
             send(low),
@@ -100,11 +96,10 @@ class CasePool:
             tuple(sides.tolist()),
         )
 
-    def cut(self, place: Place, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Images (N, C, *patch) by linear and masks (N, *patch) by nearest interpolation; zero
-        outside the case.
-        """
-        index, inside = place.voxels()
+    def cut(self, boxes: Boxes, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Cut images (N, C, *patch), linear, and masks (N, *patch), nearest; zero off the case."""
+        index, inside = boxes.voxels()
+        # In place from here on: `index_select` has made a copy that belongs to nobody else.
         images = (
             self.images.index_select(0, index.view(-1))
             .view(*index.shape, -1)
@@ -112,7 +107,8 @@ class CasePool:
         )
         masks = self.masks.index_select(0, index.view(-1)).view_as(index).float().mul_(inside)
         offsets = _patch_offsets(patch, self.device).expand(len(index), -1, -1)
-        grid = torch.baddbmm(place.shift, offsets, place.linear).view(-1, *patch, len(patch))
+        # (N, P, ndim) coordinates: one product turns, scales, mirrors and shifts every patch.
+        grid = torch.baddbmm(boxes.shift, offsets, boxes.linear).view(-1, *patch, len(patch))
         images = F.grid_sample(images.movedim(-1, 1), grid, "bilinear", align_corners=False)
         masks = F.grid_sample(masks.unsqueeze(1), grid, "nearest", align_corners=False)
         return images, masks.squeeze(1).long()
@@ -127,9 +123,7 @@ def _patch_offsets(patch: Sequence[int], device: torch.device) -> Tensor:
 
 
 def _read_only(array: np.ndarray) -> Tensor:
-    """A tensor over a read-only memory map; torch warns that it could be written to, which
-    nobody does here.
-    """
+    """Wrap a read-only memory map; torch warns that it could be written to: nobody does here."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
@@ -140,16 +134,17 @@ def _fits(size: int, device: torch.device, share: float) -> bool:
 
 
 def change_intensity(images: Tensor, plan: dict[str, Tensor], generator: torch.Generator) -> Tensor:
-    """Contrast, brightness, gamma and Gaussian noise of (B, C, *patch), each patch by its own
-    parameters (B,).
+    """Change contrast, brightness and gamma of `images` (B, C, *patch) and add Gaussian noise.
 
-    Gamma acts on the patch's own range of values, which it keeps.
+    Every patch has its own parameters, each (B,). Gamma acts on the patch's own range of values,
+    which it keeps.
     """
     spatial = tuple(range(1, images.dim()))
     column = {name: values.view(-1, *[1] * (images.dim() - 1)) for name, values in plan.items()}
+    # The first product is a new tensor; everything after it works in place to save passes.
     images = (images * column["contrast"]).add_(column["brightness"])
     low, high = images.amin(dim=spatial, keepdim=True), images.amax(dim=spatial, keepdim=True)
-    width = (high - low).clamp_(min=1e-6)
+    width = (high - low).clamp_(min=1e-6)  # a constant patch is not divided by zero
     images.sub_(low).div_(width).clamp_(min=0).pow_(column["gamma"]).mul_(width).add_(low)
     noise = torch.empty_like(images).normal_(generator=generator)
     return images.add_(noise.mul_(column["noise"]))
@@ -158,24 +153,32 @@ def change_intensity(images: Tensor, plan: dict[str, Tensor], generator: torch.G
 def batches(
     pool: CasePool, planner: Planner, steps: int, batch: int, device: torch.device, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """`steps` batches of images (batch, C, *patch) and masks (batch, *patch) on `device`.
+    """Yield `steps` batches of images (batch, C, *patch) and masks (batch, *patch) on `device`.
 
     Parameters are drawn and sent to the device in blocks, so no step waits for the host. The
     noise field is the only thing drawn on the device; on the CPU everything is the same for the
     same seed.
+
+    Args:
+        pool: the cases, where they lie.
+        planner: draws what is cut and how it is changed.
+        steps: number of batches.
+        batch: patches per batch.
+        device: of the training; the pool's, or a GPU that its cases do not fit on.
+        seed: of the noise.
     """
     patch = tuple(int(side) for side in planner.patch)
     generator = torch.Generator(pool.device).manual_seed(seed)
     for block in range(math.ceil(steps / _STEPS_PER_BLOCK)):
         plan = planner.draw(batch * min(_STEPS_PER_BLOCK, steps - block * _STEPS_PER_BLOCK))
-        place = pool.locate(plan, patch)
+        boxes = pool.locate(plan, patch)
         intensity = {
             name: torch.from_numpy(getattr(plan, name)).float().to(pool.device)
             for name in _INTENSITY
         }
         for start in range(0, len(plan.case), batch):
             now = slice(start, start + batch)
-            images, masks = pool.cut(place.of(now), patch)
+            images, masks = pool.cut(boxes.of(now), patch)
             images = change_intensity(
                 images, {name: values[now] for name, values in intensity.items()}, generator
             )

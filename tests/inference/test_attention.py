@@ -130,13 +130,13 @@ def test_a_model_without_map_and_an_unfinished_analysis_are_named(study):
 )
 def test_every_seen_voxel_lies_in_one_region(reference, random):
     seen = np.array([random.random() < 0.8 for _ in range(reference.size)]).reshape(reference.shape)
-    found = regions(reference, seen)
-    for place in itertools.product(*map(range, reference.shape)):
-        near = tuple(slice(max(0, middle - 2), middle + 3) for middle in place)
+    parts = regions(reference, seen)
+    for voxel in itertools.product(*map(range, reference.shape)):
+        near = tuple(slice(max(0, middle - 2), middle + 3) for middle in voxel)
         mixed = len(np.unique(reference[near])) > 1
-        expected = "boundary" if mixed else "inside" if reference[place] else "background"
-        assert {name for name, where in found.items() if where[place]} == (
-            {expected} if seen[place] else set()
+        expected = "boundary" if mixed else "inside" if reference[voxel] else "background"
+        assert {name for name, where in parts.items() if where[voxel]} == (
+            {expected} if seen[voxel] else set()
         )
 
 
