@@ -1,24 +1,21 @@
-"""A study checked against what exists: catalog, mechanisms, metrics. Imports neither torch nor
-medpy.
-"""
+"""A study joined with what exists: catalog, mechanisms, metrics; without torch and medpy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import catalog_names, load_entry
-from attnbench.models.names import lacks, mechanism_names, model_names
+from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked against the catalog, the mechanisms and the metrics;
-    raises `StudyError`.
-    """
+    """The study in `content`, checked, its models resolved; raises `StudyError`."""
     return parse_study(content, _known(content), source)
 
 
@@ -30,14 +27,14 @@ def load_study(path: Path) -> Study:
 def _known(content: Any) -> Known:
     """All names; facts of the datasets that the study uses."""
     used = content.get("datasets") if isinstance(content, Mapping) else None
-    words = {
+    names = {
         str(item.get("name") if isinstance(item, Mapping) else item)
         for item in (used if isinstance(used, list | tuple) else ())
     }
     datasets = {
-        name: _facts(name) if name in words else DatasetFacts(0, 0) for name in catalog_names()
+        name: _facts(name) if name in names else DatasetFacts(0, 0) for name in catalog_names()
     }
-    return Known(datasets, mechanism_names(), tuple(METRICS), model_names(), lacks())
+    return replace(known_models(), datasets=datasets, metrics=tuple(METRICS))
 
 
 def _facts(dataset: str) -> DatasetFacts:

@@ -1,63 +1,39 @@
-"""From a study's words to networks."""
+"""Networks from the models of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from attnbench.errors import ModelError, nearest
+from attnbench.errors import ModelError
 from attnbench.models.controls import apply_control
 from attnbench.models.cost import count_flops, count_parameters
-from attnbench.models.external import ExternalNetwork
 from attnbench.models.matching import TOLERANCE, Match, match_widths
-from attnbench.models.names import model_names
-from attnbench.models.presets import PRESETS
-from attnbench.models.registry import get_mechanism
+from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
-from attnbench.study.models import BackboneSettings, ModelSettings, Placement, Slot
+from attnbench.study.models import BackboneSettings, ModelSettings, Placement
+from attnbench.study.names import Slot
 
 
-def slots_of(model: ModelSettings) -> dict[Slot, tuple[Placement, ...]]:
-    """Placements of a model: those the study names, else those of its word, a preset or a
-    mechanism.
-    """
-    word = model.variant
-    if model.slots or word == "unet":
-        return dict(model.slots)
-    if word in PRESETS:
-        return dict(PRESETS[word])
-    if model.backbone and word not in model_names():
-        return {}
-    if word not in model_names():
-        raise ModelError(f"no model {word!r}; {nearest(word, model_names())}")
-    return {slot: (Placement(name=word),) for slot in get_mechanism(word).default}
+def build_network(model: ModelSettings, backbone: BackboneSettings, spec: NetworkSpec) -> nn.Module:
+    """The network of one resolved model; `backbone` is the study's.
 
-
-def build_network(
-    model: ModelSettings,
-    backbone: BackboneSettings,
-    ndim: int,
-    in_channels: int,
-    classes: int,
-    patch: Sequence[int],
-) -> nn.Module:
-    """The network of one model of a study; `classes` counts the background.
-
-    `backbone` is the study's, `patch` the pixels per axis of a training patch: at this size a
-    control is matched in FLOPs, and an external network is checked. Raises `ModelError` for what
-    cannot be built.
+    Raises `ModelError` for what cannot be built.
     """
     if model.network:
-        return ExternalNetwork(model, ndim, in_channels, classes, patch)
+        # Not at the top: a U-Net does not depend on this module, so that editing it reruns none.
+        from attnbench.models.external import ExternalNetwork
+
+        return ExternalNetwork(model, spec)
     backbone = model.backbone or backbone
-    match = find_match(model, backbone, ndim, in_channels, classes, patch)
+    match = find_match(model, backbone, spec)
     if match:
-        return build_unet(backbone, ndim, in_channels, classes, widths=match.widths)
-    slots = {} if model.control == "identity" else slots_of(model)
-    network = build_unet(backbone, ndim, in_channels, classes, slots)
+        return build_unet(backbone, spec, widths=match.widths)
+    slots = {} if model.control == "identity" else model.slots
+    network = build_unet(backbone, spec, slots)
     if model.control and slots:
         apply_control(network.slots, model.control)
     return network
@@ -65,45 +41,48 @@ def build_network(
 
 def build_unet(
     backbone: BackboneSettings,
-    ndim: int,
-    in_channels: int,
-    classes: int,
-    slots: dict[Slot, tuple[Placement, ...]] | None = None,
+    spec: NetworkSpec,
+    slots: Mapping[Slot, Sequence[Placement]] | None = None,
     widths: Sequence[int] = (),
 ) -> UNet:
-    """The U-Net of a backbone, with other `widths` where given."""
-    part = backbone
-    layers = (widths or part.widths, part.blocks_per_level, part.norm)
-    return UNet(ndim, in_channels, classes, *layers, slots, part.block, part.deep_supervision)
+    """The U-Net of a backbone.
 
-
-def find_match(
-    model: ModelSettings,
-    backbone: BackboneSettings,
-    ndim: int,
-    in_channels: int,
-    classes: int,
-    patch: Sequence[int],
-) -> Match | None:
-    """Widths of a model's control `parameters` or `flops`, None for every other model; see
-    `match_widths`.
+    Args:
+        backbone: widths, blocks and normalisation.
+        spec: number of axes, channels and classes.
+        slots: mechanisms at explicit levels; none if not given.
+        widths: channels per level, instead of the backbone's where not empty.
     """
+    return UNet(
+        spec.ndim,
+        spec.in_channels,
+        spec.classes,
+        widths or backbone.widths,
+        backbone.blocks_per_level,
+        backbone.norm,
+        slots,
+        backbone.block,
+        backbone.deep_supervision,
+    )
+
+
+def find_match(model: ModelSettings, backbone: BackboneSettings, spec: NetworkSpec) -> Match | None:
+    """Widths of a control `parameters` or `flops`, see `match_widths`; None for other models."""
     if model.control not in TOLERANCE:
         return None
-    shape = (1, in_channels, *patch)
 
     def count(network: nn.Module) -> int:
-        return (
-            count_parameters(network)
-            if model.control == "parameters"
-            else count_flops(network, shape)
-        )
+        if model.control == "parameters":
+            return count_parameters(network)
+        return count_flops(network, spec.input_shape)
 
+    # Shapes are enough to count by; on the meta device nothing is allocated or initialised, and
+    # the random numbers of the network that is built afterwards stay untouched.
     with torch.device("meta"):
-        target = count(build_unet(backbone, ndim, in_channels, classes, slots_of(model)))
+        target = count(build_unet(backbone, spec, model.slots))
 
         def count_plain(widths: tuple[int, ...]) -> int:
-            return count(build_unet(backbone, ndim, in_channels, classes, widths=widths))
+            return count(build_unet(backbone, spec, widths=widths))
 
         try:
             return match_widths(backbone.widths, target, TOLERANCE[model.control], count_plain)
@@ -120,17 +99,26 @@ def build_model(
     patch: Sequence[int] | None = None,
     **backbone: Any,
 ) -> nn.Module:
-    """Build a model by its word, e.g. `build_model("self_attention", ndim=2, in_channels=1,
-    classes=3)`.
+    """Build a model by its name, e.g. `build_model("self_attention", 2, in_channels=1, classes=3)`.
 
-    `classes` counts the background; further arguments are those of the study's `backbone`.
-    `patch`, at which a control `<variant>-flops` is matched, is 64 pixels per axis in 2-D and 32
-    in 3-D unless given. Raises `ModelError` for an unknown name.
+    Args:
+        name: a model (`attnbench models`), or `<variant>-<control>`.
+        ndim: spatial axes, 2 or 3.
+        in_channels: channels of an image.
+        classes: classes of a mask, background included.
+        widths: channels per level, full resolution first.
+        patch: pixels per axis at which a control `flops` is matched; `reference_patch` if None.
+        backbone: further keys of a study's `backbone`.
+
+    Raises:
+        ModelError: the name is unknown, or the network cannot be built.
     """
-    part = BackboneSettings(widths=tuple(widths), **backbone)
-    return build_network(
-        ModelSettings(name=name), part, ndim, in_channels, classes, patch or reference_patch(ndim)
-    )
+    # Not at the top: a run's model was resolved with its study, and depends on no other's name.
+    from attnbench.models.names import named_model
+
+    settings = BackboneSettings(widths=tuple(widths), **backbone)
+    spec = NetworkSpec(ndim, in_channels, classes, tuple(patch or reference_patch(ndim)))
+    return build_network(named_model(name, settings), settings, spec)
 
 
 def reference_patch(ndim: int) -> tuple[int, ...]:

@@ -1,6 +1,4 @@
-"""Whether every model of a study can be built for every dataset: found on the meta device,
-before any training.
-"""
+"""A check that every model of a study can be built for every dataset, before any training."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from attnbench.catalog import load_entry
 from attnbench.errors import ModelError, StudyError
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_flops
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.settings import Study
 
 
@@ -30,15 +29,12 @@ def check_models(study: Study, source: str) -> None:
 def _problems(study: Study) -> Iterator[str]:
     for dataset in study.datasets:
         entry = load_entry(dataset.name)
-        patch = study.patch(dataset.name, entry.ndim)
+        spec = NetworkSpec.of(entry, study.patch(dataset.name, entry.ndim))
         for model in study.models:
-            where = torch.device(
-                "cpu" if model.network else "meta"
-            )  # an external constructor may read values
             try:
-                with where:
-                    found = (entry.ndim, entry.channels, len(entry.classes) + 1, patch)
-                    network = build_network(model, study.backbone, *found)
-                count_flops(network, (1, entry.channels, *patch))
+                # An external constructor may read values, which the meta device does not have.
+                with torch.device("cpu" if model.network else "meta"):
+                    network = build_network(model, study.backbone, spec)
+                count_flops(network, spec.input_shape)
             except (ModelError, RuntimeError, ValueError) as error:
                 yield f"{model.name} on {dataset.name}: {' '.join(str(error).split())}"

@@ -1,6 +1,4 @@
-"""What a model of a study is on one dataset: its size, its cost, its widths, and what a control
-was matched to.
-"""
+"""Facts of a model on one dataset: size, cost, widths, and the target of a matched control."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ from attnbench.models.build import build_network, find_match
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
 from attnbench.models.names import mechanisms_of
 from attnbench.models.registry import get_mechanism
+from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
 from attnbench.study.settings import Study
 
@@ -23,35 +22,32 @@ log = logging.getLogger("attnbench")
 
 
 def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
-    """Build one model for one dataset, write and return its size, its cost per training patch
-    and its papers.
-    """
+    """Build one model for one dataset; write and return size, cost per training patch, papers."""
     info = CaseStore.open(study.layout.prepared(dataset)).info
-    patch = study.patch(dataset, info.ndim)
-    found = (info.ndim, info.channels, len(info.classes) + 1, patch)
-    part, backbone = study.model(model), study.backbone_of(model)
-    network = build_network(part, backbone, *found)
+    spec = NetworkSpec.of(info, study.patch(dataset, info.ndim))
+    settings, backbone = study.model(model), study.backbone_of(model)
+    network = build_network(settings, backbone, spec)
     facts: dict[str, Any] = {
         "dataset": dataset,
         "model": model,
         "parameters": count_parameters(network),
         "frozen_parameters": _size(network) - count_parameters(network),
-        "activation_bytes": count_activation_bytes(network, (1, info.channels, *patch)),
-        "flops": count_flops(network, (1, info.channels, *patch)),
-        "input": [info.channels, *patch],
+        "activation_bytes": count_activation_bytes(network, spec.input_shape),
+        "flops": count_flops(network, spec.input_shape),
+        "input": [spec.in_channels, *spec.patch],
         "papers": [
-            {"mechanism": name, **asdict(get_mechanism(name).paper)} for name in mechanisms_of(part)
+            {"mechanism": name, **asdict(get_mechanism(name).paper)}
+            for name in mechanisms_of(settings)
         ],
     }
     if isinstance(network, UNet):
         facts["widths"] = network.widths
-    if part.control in ("parameters", "flops"):
-        match = find_match(part, backbone, *found)
-        assert match
+    match = find_match(settings, backbone, spec)
+    if match:
         facts |= {"target": match.target, "difference": match.difference}
-    if part.control == "conv1x1":
-        variant = part.model_copy(update={"name": part.variant, "control": None})
-        target = count_parameters(build_network(variant, backbone, *found))
+    if settings.control == "conv1x1":
+        variant = settings.model_copy(update={"control": None})
+        target = count_parameters(build_network(variant, backbone, spec))
         facts |= {"target": target, "difference": facts["parameters"] / target - 1}
     write_json(study.layout.model(dataset, model), facts)
     log.info("%s on %s: %s", model, dataset, _line(facts))

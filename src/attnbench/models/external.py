@@ -1,11 +1,8 @@
-"""Networks from elsewhere, by dotted path: trained by the same recipe, padded where they ask for
-certain sizes.
-"""
+"""External networks, by dotted path: the same recipe, padded where they ask for sizes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attnbench.errors import ModelError, nearest
+from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import crop, pad_to_multiple
 from attnbench.study.models import ModelSettings
 
@@ -35,23 +33,15 @@ class ExternalNetwork(nn.Module):
     of the wrong shape.
     """
 
-    def __init__(
-        self, model: ModelSettings, ndim: int, in_channels: int, classes: int, patch: Sequence[int]
-    ) -> None:
+    def __init__(self, model: ModelSettings, spec: NetworkSpec) -> None:
         super().__init__()
-        self.name, self.classes, self.divisor = model.name, classes, model.divisor
-        self.size = tuple(patch) if model.fixed_size else None
-        values = {
-            "ndim": ndim,
-            "in_channels": in_channels,
-            "classes": classes,
-            "patch": tuple(patch),
-        }
-        arguments = {key: _filled(value, values) for key, value in model.arguments.items()}
+        self.name, self.classes, self.divisor = model.name, spec.classes, model.divisor
+        self.size = spec.patch if model.fixed_size else None
+        arguments = {key: _filled(value, vars(spec)) for key, value in model.arguments.items()}
         constructor = find_class(str(model.network))
         try:
             self.network = constructor(**arguments)
-        except Exception as error:  # an external constructor may raise anything; it is passed on with what was asked
+        except Exception as error:  # a constructor may raise anything; it is passed on
             kind = type(error).__name__
             raise ModelError(
                 f"{model.name}: {model.network} refuses {arguments}: {kind}: {error}{_hint(error)}"
@@ -66,31 +56,27 @@ class ExternalNetwork(nn.Module):
         logits = self.network(self._padded(x))
         while isinstance(logits, list | tuple):
             logits = logits[0]
-        expected = (len(x), self.classes)
-        if tuple(logits.shape[:2]) != expected or any(
-            a < b for a, b in zip(logits.shape[2:], x.shape[2:], strict=True)
-        ):
+        size = x.shape[2:]
+        expected = (len(x), self.classes, *size)
+        too_small = any(a < b for a, b in zip(logits.shape[2:], size, strict=True))
+        if tuple(logits.shape[:2]) != expected[:2] or too_small:
             raise ModelError(
                 f"{self.name}: found output {tuple(logits.shape)} for input {tuple(x.shape)}; "
-                "expected "
-                f"{(*expected, *x.shape[2:])}: logits of every class, background included, at the "
-                "input's resolution"
+                f"expected {expected}: logits of every class, background included, at the input's "
+                "resolution"
             )
-        return crop(logits, x.shape[2:])
+        return crop(logits, size)
 
     def _padded(self, x: Tensor) -> Tensor:
         if self.size is None:
             return pad_to_multiple(x, self.divisor)
-        missing = [side - found for side, found in zip(self.size, x.shape[2:], strict=True)]
+        missing = [side - given for side, given in zip(self.size, x.shape[2:], strict=True)]
         if min(missing) < 0:
             raise ModelError(
                 f"{self.name}: input {tuple(x.shape[2:])} is larger than its fixed size {self.size}"
             )
-        return (
-            F.pad(x, [amount for side in reversed(missing) for amount in (0, side)])
-            if any(missing)
-            else x
-        )
+        # F.pad counts axes from the last one, two amounts each: before and behind.
+        return F.pad(x, [amount for side in reversed(missing) for amount in (0, side)])
 
 
 def _hint(error: Exception) -> str:
@@ -98,9 +84,7 @@ def _hint(error: Exception) -> str:
 
 
 def find_class(path: str) -> Any:
-    """What a dotted path names; `ModelError` says which part of it does not exist, and what to
-    install.
-    """
+    """The object at a dotted path; `ModelError` says what does not exist, and what to install."""
     module_name, _, name = path.rpartition(".")
     try:
         module = import_module(module_name)
@@ -113,12 +97,10 @@ def find_class(path: str) -> Any:
             f"{path}: importing {module_name} fails: {type(error).__name__}: {error}"
         ) from error
     if not hasattr(module, name):
-        public = [word for word in dir(module) if not word.startswith("_")]
-        close = (
-            nearest(name, public)
-            if len(public) < 20
-            else nearest(name, public).partition(" allowed:")[0]
-        )
+        public = [key for key in dir(module) if not key.startswith("_")]
+        close = nearest(name, public)
+        if len(public) >= 20:
+            close = close.partition(" allowed:")[0]
         raise ModelError(f"{path}: {module_name} has no {name!r}; {close}")
     return getattr(module, name)
 
@@ -129,12 +111,10 @@ def _filled(value: Any, values: dict[str, Any]) -> Any:
         return {key: _filled(item, values) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_filled(item, values) for item in value]
-    found = re.fullmatch(r"\{(\w+)\}", value) if isinstance(value, str) else None
-    if not found:
+    placeholder = re.fullmatch(r"\{(\w+)\}", value) if isinstance(value, str) else None
+    if not placeholder:
         return value
-    if found[1] not in values:
-        raise ModelError(
-            f"arguments: no placeholder {value!r}; "
-            f"{nearest(value, [f'{{{name}}}' for name in values])}"
-        )
-    return values[found[1]]
+    if placeholder[1] not in values:
+        allowed = [f"{{{name}}}" for name in values]
+        raise ModelError(f"arguments: no placeholder {value!r}; {nearest(value, allowed)}")
+    return values[placeholder[1]]

@@ -1,6 +1,4 @@
-"""Every model at one width and input: slot, paper, size and cost, for the terminal, for programs
-and for the page.
-"""
+"""Every model at one width and input: slot, paper, size and cost, as table, JSON and page."""
 
 from __future__ import annotations
 
@@ -9,10 +7,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from attnbench.models.build import build_network, reference_patch, slots_of
+from attnbench.models.build import build_network, reference_patch
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
-from attnbench.models.names import mechanisms_of, model_names
+from attnbench.models.names import model_names, named_model
 from attnbench.models.registry import Paper, get_mechanism
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.models import BackboneSettings, ModelSettings
 
 CLASSES = 2
@@ -26,9 +25,7 @@ _UNET = Paper(
 
 @dataclass(frozen=True)
 class Row:
-    """One model on an input of one channel and two classes; activations are of one training
-    step, batch 1.
-    """
+    """One model, for one channel and two classes; activations are of a step with one patch."""
 
     model: str
     ndim: int
@@ -44,40 +41,32 @@ class Row:
 
 
 def list_models(ndims: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
-    """A row for every model and number of axes it has a form for, with the widths of the default
-    backbone.
-    """
+    """Rows of every model in the forms that it has, with the default backbone."""
     backbone = BackboneSettings()
-    for word in model_names():
-        part = ModelSettings(name=word)
-        papers = [get_mechanism(name).paper for name in mechanisms_of(part)] or [_UNET]
-        for ndim in ndims:
-            if ndim not in axes_of(part):
-                continue
-            patch = reference_patch(ndim)
-            network = build_network(part, backbone, ndim, 1, CLASSES, patch)
+    for model in map(named_model, model_names()):
+        papers = [get_mechanism(name).paper for name in model.mechanisms()] or [_UNET]
+        for ndim in sorted({*ndims} & {*axes_of(model)}):
+            spec = NetworkSpec(ndim, 1, CLASSES, reference_patch(ndim))
+            network = build_network(model, backbone, spec)
             yield Row(
-                word,
+                model.name,
                 ndim,
-                tuple(slots_of(part)),
+                tuple(model.slots),
                 papers[0].year,
                 f"{papers[0].authors}: {papers[0].title}",
                 papers[0].source,
                 count_parameters(network),
-                count_flops(network, (1, 1, *patch)),
-                count_activation_bytes(network, (1, 1, *patch)),
-                (1, *patch),
+                count_flops(network, spec.input_shape),
+                count_activation_bytes(network, spec.input_shape),
+                spec.input_shape[1:],
                 backbone.widths,
             )
 
 
-def axes_of(part: ModelSettings) -> tuple[int, ...]:
+def axes_of(model: ModelSettings) -> tuple[int, ...]:
     """Numbers of spatial axes that all mechanisms of a model have a form for."""
-    return tuple(
-        ndim
-        for ndim in (2, 3)
-        if all(ndim in get_mechanism(name).ndims for name in mechanisms_of(part))
-    )
+    forms = [get_mechanism(name).ndims for name in model.mechanisms()]
+    return tuple(ndim for ndim in (2, 3) if all(ndim in form for form in forms))
 
 
 def as_json(rows: list[Row]) -> str:
@@ -112,7 +101,10 @@ def as_table(rows: list[Row]) -> str:
     ]
     inputs = " or ".join(sorted({"x".join(map(str, row.input)) for row in rows}))
     widths_text = ", ".join(map(str, rows[0].widths)) if rows else ""
-    about = f"One input of {inputs}, widths {widths_text}, {CLASSES} classes; activations of one training step."
+    about = (
+        f"One input of {inputs}, widths {widths_text}, {CLASSES} classes; activations of one "
+        "training step."
+    )
     return "\n".join([about, "", *lines])
 
 
@@ -120,20 +112,20 @@ def as_markdown() -> str:
     """The page `docs/models.md`, from the registry and the rows in 2-D."""
     rows = {row.model: row for row in list_models((2,))}
     base = rows["unet"]
-    parts = [_HEAD.format(widths=", ".join(map(str, base.widths)))]
-    for word, row in rows.items():
-        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(ModelSettings(name=word)))
+    lines = [_HEAD.format(widths=", ".join(map(str, base.widths)))]
+    for name, row in rows.items():
+        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(named_model(name)))
         cost = f"{row.flops / base.flops:.2f} | {row.activation_bytes / base.activation_bytes:.2f}"
         extra = f"{row.parameters - base.parameters:+,}"
         slots = ", ".join(row.slots) or "-"
-        parts.append(f"| [{word}](#{word}) | {slots} | {row.year} | {axes} | {extra} | {cost} |\n")
-    return "".join([*parts, *map(_section, rows)])
+        lines.append(f"| [{name}](#{name}) | {slots} | {row.year} | {axes} | {extra} | {cost} |\n")
+    return "".join([*lines, *map(_section, rows)])
 
 
 _HEAD = """# Models
 
-Written by `make docs` from the registry. Every word below is a model of a study; a mechanism may also be placed in any
-of its slots (`slots: {{decoder: {{name: self_attention, levels: [1]}}}}`).
+Written by `make docs` from the registry. Every name below is a model of a study; a mechanism may
+also be placed in any of its slots (`slots: {{decoder: {{name: self_attention, levels: [1]}}}}`).
 
 Where the slots of the U-Net are, here with three levels:
 
@@ -143,32 +135,36 @@ level 1      [block]-(encoder)------(skip)------[block]-(decoder)
 level 2                  [block]-(bottleneck)
 ```
 
-Cost on one input of 64 x 64 pixels, widths {widths}, two classes: parameters beside those of the plain
-U-Net; FLOPs of a forward pass and bytes kept for the backward pass (activations) as multiples of the plain U-Net's.
+Cost on one input of 64 x 64 pixels, widths {widths}, two classes: parameters beside those
+of the plain U-Net; FLOPs of a forward pass and bytes kept for the backward pass (activations) as
+multiples of the plain U-Net's.
 
 | model | slots | year | axes | parameters | FLOPs | activations |
 |---|---|---|---|---:|---:|---:|
 """
 
 
-def _section(word: str) -> str:
-    part = ModelSettings(name=word)
-    lines = [f"\n## {word}\n\n"]
-    if word == "unet":
+def _section(model: str) -> str:
+    lines = [f"\n## {model}\n\n"]
+    if model == "unet":
         return f"{lines[0]}The plain U-Net: every slot is empty.\n\n{_citation(_UNET)}"
-    placed = {slot: [item.name for item in items] for slot, items in slots_of(part).items()}
-    for name in mechanisms_of(part):
-        found = get_mechanism(name)
-        text = (inspect.getdoc(found.module) or "").replace("*", "\\*")
-        default = ", ".join(slot for slot, names in placed.items() if name in names)
-        deepest = f", the {found.deepest} deepest levels" if found.deepest else ""
-        lines.append(f"**{found.title}.** {text}\n\n")
-        has_map = hasattr(found.module, "attention_map")
+    settings = named_model(model)
+    for name in settings.mechanisms():
+        entry = get_mechanism(name)
+        text = (inspect.getdoc(entry.module) or "").replace("*", "\\*")
+        default = ", ".join(
+            slot
+            for slot, placements in settings.slots.items()
+            if name in (placement.name for placement in placements)
+        )
+        deepest = f", the {entry.deepest} deepest levels" if entry.deepest else ""
+        lines.append(f"**{entry.title}.** {text}\n\n")
+        has_map = hasattr(entry.module, "attention_map")
         mapped = "Has an attention map." if has_map else "Weights channels alone: no map."
         lines.append(
-            f"Placed in {default}{deepest}; allowed: {', '.join(found.slots)}. {mapped}\n\n"
+            f"Placed in {default}{deepest}; allowed: {', '.join(entry.slots)}. {mapped}\n\n"
         )
-        lines.append(f"{_citation(found.paper)}\n")
+        lines.append(f"{_citation(entry.paper)}\n")
     return "".join(lines).rstrip("\n") + "\n"
 
 

@@ -1,99 +1,100 @@
-"""Names of mechanisms and models, all of them and a model's: no mechanism, and no torch, is
-imported.
-"""
+"""Names of mechanisms and models, and what their files declare: read without importing torch."""
 
 from __future__ import annotations
 
 import ast
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attnbench.errors import ModelError
+from attnbench.models.attention import FOLDER, mechanism_names
 from attnbench.models.presets import PRESETS
+from attnbench.study.models import BackboneSettings, ModelSettings, resolve_model
+from attnbench.study.names import SLOTS, Control, Known, MechanismFacts
 
-if TYPE_CHECKING:
-    from attnbench.study.models import ModelSettings
-
-_ATTENTION = Path(__file__).parent / "attention"
-_CONTROL_OF = {"scale": "gamma0", "logits": "uniform"}
-
-
-def mechanism_names() -> tuple[str, ...]:
-    """Every mechanism's name, sorted; `attention/<name>.py` registers the mechanism of that
-    name.
-    """
-    files = _ATTENTION.glob("[!_]*.py")
-    return tuple(sorted(file.stem for file in files))
+# What a mechanism must declare to have a control.
+_NEEDED: dict[Control, str] = {"gamma0": "scale", "uniform": "logits"}
 
 
 def model_names() -> tuple[str, ...]:
-    """Every word that is a model by itself: `unet`, the mechanisms in the slots of their papers,
-    and the presets.
-    """
-    return ("unet", *sorted((*mechanism_names(), *PRESETS)))
-
-
-def mechanisms_of(model: ModelSettings) -> tuple[str, ...]:
-    """Names of the mechanisms that decide a model of a study, sorted; the plain U-Net and
-    identities have none.
-    """
-    slots = model.slots or PRESETS.get(model.variant, {})
-    if model.control == "identity":
-        return ()
-    if slots or model.variant not in model_names() or model.variant == "unet":
-        return tuple(
-            sorted({placement.name for placements in slots.values() for placement in placements})
-        )
-    return (model.variant,)
+    """Every name that is a model by itself: `unet`, the mechanisms and the presets."""
+    return known_models().models
 
 
 @cache
-def lacks() -> dict[str, tuple[str, ...]]:
-    """For every mechanism and preset the controls it cannot have: `gamma0` without a scale that
-    starts at zero, `uniform` without a softmax over positions.
+def known_models() -> Known:
+    """The mechanisms and presets that a study's models are resolved against."""
+    return Known(
+        mechanisms={name: _facts(name) for name in mechanism_names()},
+        presets={name: preset.slots for name, preset in PRESETS.items()},
+    )
+
+
+def named_model(name: str, backbone: BackboneSettings | None = None) -> ModelSettings:
+    """The model, or `<variant>-<control>`, that a study means by a bare name.
+
+    `backbone` is the default one unless given. Raises `ModelError` for an unknown name.
     """
-    mechanisms = {
-        name: tuple(_CONTROL_OF[key] for key in _CONTROL_OF if key not in _declared(name))
-        for name in mechanism_names()
-    }
-    presets = {
-        word: {placement.name for placements in slots.values() for placement in placements}
-        for word, slots in PRESETS.items()
-    }
-    return mechanisms | {
-        word: tuple(sorted({control for name in names for control in mechanisms[name]}))
-        for word, names in presets.items()
-    }
+    try:
+        model = ModelSettings(name=name)
+        return resolve_model(model, {}, backbone or BackboneSettings(), known_models())
+    except ValueError as error:
+        raise ModelError(f"{name}: {error}") from error
+
+
+def mechanisms_of(model: ModelSettings) -> tuple[str, ...]:
+    """Names of the mechanisms that decide a model, sorted; an identity control has none."""
+    return () if model.control == "identity" else model.mechanisms()
 
 
 def has_map(model: ModelSettings) -> bool:
-    """Whether a model of a study is a variant one of whose mechanisms weights positions: it has
-    an `attention_map`.
-    """
+    """True for a variant, not a control, with a mechanism that has an `attention_map`."""
     return model.control is None and any(
         isinstance(node, ast.FunctionDef) and node.name == "attention_map"
-        for name in mechanisms_of(model)
+        for name in model.mechanisms()
         for node in _registered(name).body
     )
 
 
-def _declared(mechanism: str) -> set[str]:
-    """Keywords of the `@mechanism(...)` that registers it."""
-    calls = _registered(mechanism).decorator_list
+def short_name(name: str) -> str | None:
+    """What tables and figures show for a mechanism or a model by its name; None for any other.
+
+    >>> short_name("unet"), short_name("cbam"), short_name("mine")
+    ('U-Net', 'CBAM', None)
+    """
+    if name in PRESETS:
+        return PRESETS[name].short
+    if name in mechanism_names():
+        return str(_declared(name)["short"])
+    return "U-Net" if name == "unet" else None
+
+
+def _facts(mechanism: str) -> MechanismFacts:
+    declared = _declared(mechanism)
+    return MechanismFacts(
+        declared["default"],
+        declared.get("slots", SLOTS),
+        declared.get("deepest"),
+        tuple(control for control, key in _NEEDED.items() if key not in declared),
+    )
+
+
+@cache
+def _declared(mechanism: str) -> dict[str, Any]:
+    """Arguments of the `@mechanism(...)` that registers it; the paper, no literal, is left out."""
+    (call,) = _registered(mechanism).decorator_list
+    assert isinstance(call, ast.Call)
     return {
-        keyword.arg
-        for call in calls
-        if isinstance(call, ast.Call)
+        str(keyword.arg): ast.literal_eval(keyword.value)
         for keyword in call.keywords
-        if keyword.arg
+        if keyword.arg != "paper"
     }
 
 
 @cache
 def _registered(mechanism: str) -> ast.ClassDef:
     """The class of a mechanism, the one that is decorated, read from its file."""
-    path = _ATTENTION / f"{mechanism}.py"
+    path = FOLDER / f"{mechanism}.py"
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef) and node.decorator_list:
             return node

@@ -1,15 +1,24 @@
-"""Models that are several mechanisms at once, by name: a word of a study like a mechanism's.
-Does not import torch.
-"""
+"""Models that are several mechanisms at once, named in a study like a mechanism; without torch."""
 
 from __future__ import annotations
 
-from attnbench.study.models import Placement, Slot
+from dataclasses import dataclass
 
-PRESETS: dict[str, dict[Slot, tuple[Placement, ...]]] = {
+from attnbench.study.names import Slot
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Names of mechanisms by slot, and the `short` name that tables and figures show."""
+
+    short: str
+    slots: dict[Slot, tuple[str, ...]]
+
+
+PRESETS = {
     # Petit et al. 2021, arXiv:2103.06104
-    "u_transformer": {
-        "bottleneck": (Placement(name="multi_head_self_attention"),),
-        "skip": (Placement(name="cross_attention"),),
-    },
+    "u_transformer": Preset(
+        "U-Transformer",
+        {"bottleneck": ("multi_head_self_attention",), "skip": ("cross_attention",)},
+    ),
 }

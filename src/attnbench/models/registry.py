@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeVar
 from torch import nn
 
 from attnbench.errors import ModelError, nearest
-from attnbench.models.names import mechanism_names
-from attnbench.study.models import SLOTS, Slot
+from attnbench.models.attention import mechanism_names
+from attnbench.study.names import SLOTS, Slot
 
 Gate = Literal["coarse", "upsampled"]
 ModuleType = TypeVar("ModuleType", bound=type[nn.Module])
@@ -31,17 +31,11 @@ class Paper:
 
 @dataclass(frozen=True)
 class Mechanism:
-    """A mechanism and where it may sit.
-
-    `slots` are the slots it can take, `default` those the paper uses, `deepest` how many of the
-    deepest levels of a slot it takes by default (None: all). A `gate` is the decoder's signal
-    that a skip mechanism receives: `coarse` (the decoder's features one level deeper, before
-    up-sampling) or `upsampled` (at the skip's own resolution). A `joint` mechanism maps the list
-    of all skips at once.
-    """
+    """A mechanism as its `@mechanism(...)` declares it; the arguments are described there."""
 
     name: str
     title: str
+    short: str
     module: type[nn.Module]
     paper: Paper
     slots: tuple[Slot, ...]
@@ -53,12 +47,8 @@ class Mechanism:
     scale: tuple[str, ...]
     logits: tuple[str, ...]
 
-    def default_levels(self, levels: Sequence[int]) -> tuple[int, ...]:
-        """Of the `levels` of a slot, those the mechanism takes when the study names none."""
-        return tuple(levels if self.deepest is None else levels[-self.deepest :])
-
     def makes_logits(self, name: str) -> bool:
-        """Whether a module, parameter or number of this name is among `logits`."""
+        """True if a module, parameter or number of this name is among `logits`."""
         return any(fnmatch(name, pattern) for pattern in self.logits)
 
     def options(self) -> tuple[str, ...]:
@@ -75,6 +65,7 @@ _MECHANISMS: dict[str, Mechanism] = {}
 def mechanism(
     *,
     title: str,
+    short: str,
     paper: Paper,
     default: tuple[Slot, ...],
     slots: tuple[Slot, ...] = SLOTS,
@@ -85,8 +76,27 @@ def mechanism(
     scale: tuple[str, ...] = (),
     logits: tuple[str, ...] = (),
 ) -> Callable[[ModuleType], ModuleType]:
-    """Register the decorated module under the name of its file; a second one of that name raises
-    `ModelError`.
+    """Register the decorated module, a map from features to features, under its file's name.
+
+    Studies are checked without importing torch: every argument but `paper` is a literal, as
+    `models/names.py` reads it from the file.
+
+    Args:
+        title: in full, for the list of models.
+        short: at most about 20 characters, for tables and figures.
+        paper: where it comes from.
+        default: slots that the paper uses.
+        slots: slots it can take.
+        deepest: how many of a slot's deepest levels it takes by default; None: all.
+        ndims: numbers of spatial axes it has a form for.
+        gate: the decoder's signal that a skip mechanism receives: `coarse`, features one level
+            deeper before up-sampling, or `upsampled`, at the skip's own resolution.
+        joint: it maps the list of all skips at once.
+        scale: parameters that start at zero and make it the identity (control `gamma0`).
+        logits: patterns of what makes its softmax over positions uneven (control `uniform`).
+
+    Raises:
+        ModelError: a second mechanism of that name.
     """
 
     def register(module: ModuleType) -> ModuleType:
@@ -94,7 +104,19 @@ def mechanism(
         if name in _MECHANISMS:
             raise ModelError(f"mechanism {name!r} is registered twice")
         entry = Mechanism(
-            name, title, module, paper, slots, default, deepest, ndims, gate, joint, scale, logits
+            name,
+            title,
+            short,
+            module,
+            paper,
+            slots,
+            default,
+            deepest,
+            ndims,
+            gate,
+            joint,
+            scale,
+            logits,
         )
         _MECHANISMS[name] = entry
         return module
@@ -120,23 +142,30 @@ def create_mechanism(
 ) -> nn.Module:
     """Build a mechanism that maps (B, channels, *spatial) to the same shape.
 
-    `gate_channels` is needed by mechanisms with a gate; a joint mechanism takes the channels of
-    all skips. Raises `ModelError` for an unknown name or option, a number of axes the mechanism
-    does not have, or channels it refuses.
+    Args:
+        name: the mechanism's.
+        channels: width of its level; of a joint mechanism, the widths of all its skips.
+        ndim: spatial axes, 2 or 3.
+        gate_channels: width of the gating signal, needed by mechanisms with a gate.
+        options: the mechanism's own arguments.
+
+    Raises:
+        ModelError: an unknown name or option, a number of axes that the mechanism does not have,
+            or channels that it refuses.
     """
-    found = get_mechanism(name)
-    if ndim not in found.ndims:
+    entry = get_mechanism(name)
+    if ndim not in entry.ndims:
         raise ModelError(
-            f"{name} has no {ndim}-D form; allowed: {', '.join(f'{n}-D' for n in found.ndims)}"
+            f"{name} has no {ndim}-D form; allowed: {', '.join(f'{n}-D' for n in entry.ndims)}"
         )
     for option in options:
-        if option not in found.options():
-            raise ModelError(f"{name} has no option {option!r}; {nearest(option, found.options())}")
-    if found.gate and gate_channels is None:
+        if option not in entry.options():
+            raise ModelError(f"{name} has no option {option!r}; {nearest(option, entry.options())}")
+    if entry.gate and gate_channels is None:
         raise ModelError(f"{name} needs gate_channels, the width of the decoder's gating signal")
-    gate = {"gate_channels": gate_channels} if found.gate else {}
+    gate = {"gate_channels": gate_channels} if entry.gate else {}
     try:
-        return found.module(channels, ndim, **gate, **options)
+        return entry.module(channels, ndim, **gate, **options)
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"{name} with channels={channels}, ndim={ndim}, {options}: {error}"

@@ -1,6 +1,4 @@
-"""The slots of a U-Net: which mechanisms sit where, and how they receive the decoder's gating
-signal.
-"""
+"""The slots of a U-Net: its mechanisms by place, and the gating signals that reach them."""
 
 from __future__ import annotations
 
@@ -10,8 +8,9 @@ from typing import Self
 from torch import Tensor, nn
 
 from attnbench.errors import ModelError
-from attnbench.models.registry import Mechanism, create_mechanism, get_mechanism
-from attnbench.study.models import Placement, Slot
+from attnbench.models.registry import create_mechanism, get_mechanism
+from attnbench.study.models import Placement
+from attnbench.study.names import Slot
 
 
 class Chain(nn.ModuleList):
@@ -27,19 +26,16 @@ class Chain(nn.ModuleList):
         self.gates.append(gate)
 
     def forward(self, x: Tensor, signals: Mapping[str, Tensor]) -> Tensor:
-        """Pass x (B, C, *spatial) through all of them; a gated one also receives the signal it
-        is gated by.
-        """
+        """Pass x (B, C, *spatial) through all of them; a gated one also receives its signal."""
         for module, gate in zip(self, self.gates, strict=True):
             x = module(x, signals[gate]) if gate else module(x)
         return x
 
 
 class Slots(nn.Module):
-    """All mechanisms of a network by slot and level; an empty place passes its input on unchanged.
+    """All mechanisms of a network by slot and level; an empty slot passes its input on unchanged.
 
-    `widths` are the channels per level. Raises `ModelError` for a slot a mechanism cannot take
-    or a level that does not exist.
+    `widths` are the channels per level; placements have explicit levels, as of a resolved model.
     """
 
     def __init__(
@@ -57,45 +53,26 @@ class Slots(nn.Module):
         self.chains = nn.ModuleDict(chains)
 
     def _place(self, slot: Slot, placement: Placement, chains: dict[str, Chain]) -> None:
-        found = get_mechanism(placement.name)
-        if slot not in found.slots:
-            raise ModelError(
-                f"{found.name} cannot sit in slot {slot!r}; allowed: {', '.join(found.slots)}"
-            )
-        levels = self._levels(slot, found, placement)
-        if found.joint:
+        name, levels, options = placement.name, placement.levels, placement.options
+        entry = get_mechanism(name)
+        if levels is None:
+            raise ModelError(f"{name} in slot {slot!r}: no levels; resolve the model first")
+        if entry.joint:
             widths = [self.widths[level] for level in levels]
-            self.joint.append(create_mechanism(found.name, widths, self.ndim, **placement.options))
+            self.joint.append(create_mechanism(name, widths, self.ndim, **options))
             self.joint_levels.append(levels)
             return
         for level in levels:
-            gate_channels = (
-                self.widths[level + 1 if found.gate == "coarse" else level] if found.gate else None
-            )
+            # A coarse gate is taken before up-sampling, one level deeper.
+            gate_level = level + 1 if entry.gate == "coarse" else level
+            gate_channels = self.widths[gate_level] if entry.gate else None
             module = create_mechanism(
-                found.name,
-                self.widths[level],
-                self.ndim,
-                gate_channels=gate_channels,
-                **placement.options,
+                name, self.widths[level], self.ndim, gate_channels=gate_channels, **options
             )
-            chains.setdefault(f"{slot}{level}", Chain()).add(module, found.gate)
-
-    def _levels(self, slot: Slot, found: Mechanism, placement: Placement) -> tuple[int, ...]:
-        depth = len(self.widths)
-        available = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
-        wrong = set(placement.levels or ()) - set(available)
-        if wrong:
-            raise ModelError(
-                f"{found.name}: slot {slot!r} has no level {min(wrong)}; allowed: "
-                f"{', '.join(map(str, available))}"
-            )
-        return found.default_levels(available) if placement.levels is None else placement.levels
+            chains.setdefault(f"{slot}{level}", Chain()).add(module, entry.gate)
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; slots that are `untrained` (a control) stay in evaluation, so that no
-        statistics run along.
-        """
+        """Set the mode; `untrained` slots (a control) stay in evaluation, statistics fixed."""
         return super().train(mode and not self.untrained)
 
     def forward(self, slot: Slot, level: int, x: Tensor, **signals: Tensor) -> Tensor:
@@ -106,8 +83,7 @@ class Slots(nn.Module):
     def mix_skips(self, skips: list[Tensor]) -> list[Tensor]:
         """Pass the skips of all levels through the joint mechanisms."""
         for module, levels in zip(self.joint, self.joint_levels, strict=True):
-            for level, mixed in zip(
-                levels, module([skips[level] for level in levels]), strict=True
-            ):
-                skips[level] = mixed
+            mixed = module([skips[level] for level in levels])
+            for level, skip in zip(levels, mixed, strict=True):
+                skips[level] = skip
         return skips

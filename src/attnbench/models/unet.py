@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from attnbench.models.blocks import BLOCKS
 from attnbench.models.layers import MAX_POOL, UPCONV, conv1x1
 from attnbench.models.slots import Slots
-from attnbench.study.models import Placement, Slot
+from attnbench.study.models import Placement
+from attnbench.study.names import Slot
 
 
 class UNet(nn.Module):
@@ -28,7 +29,7 @@ class UNet(nn.Module):
     `classes` counts the background. `slots` places mechanisms: `encoder` and `decoder` behind the
     block of a level, `bottleneck` behind the deepest block, `skip` on the way from encoder to
     decoder. The backbone is created before the mechanisms, so for one seed its initial weights are
-    the same whatever the slots hold. Raises `ModelError` for an impossible placement.
+    the same whatever the slots hold. `norm` and `block` are a study's words for them.
 
     With `deep_supervision`, forward in training returns a tuple of logits: those of full
     resolution, then those of every deeper decoder level but the deepest two resolutions of the
@@ -96,9 +97,7 @@ class UNet(nn.Module):
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """(B, C, *spatial) zero-padded at the far ends so that every side is a multiple of
-    `multiple`.
-    """
+    """(B, C, *spatial) zero-padded at the far ends to sides that are multiples of `multiple`."""
     missing = [-side % multiple for side in x.shape[2:]]
     return (
         F.pad(x, [amount for side in reversed(missing) for amount in (0, side)])

@@ -1,12 +1,10 @@
-"""What is wrong with a YAML file, in words: the key's path, what was found, what is allowed, the
-nearest valid name.
-"""
+"""Problems of a YAML file in words: path, value, what is allowed, the nearest valid name."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -15,52 +13,43 @@ from attnbench.errors import nearest
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line per problem that pydantic found while it filled `model`.
+    """One line per problem that pydantic met while it filled `model`.
 
-    A `ValueError` of a validator of the whole model may hold several lines, each starting with
-    its key's path.
+    A validator's `ValueError` may hold several lines that start with a path of their own.
     """
     return [line for item in error.errors() if _is_cause(item) for line in _problem(item, model)]
 
 
 def _is_cause(item: Any) -> bool:
-    """False for what pydantic adds once an entry of a list has failed: that the list is now too
-    short.
-    """
+    """False for a follow-up: pydantic calls a list too short once an entry of it has failed."""
     return item["type"] != "too_short" or len(item["input"]) < item["ctx"]["min_length"]
 
 
 def _problem(item: Any, model: type[BaseModel]) -> list[str]:
-    path = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}"
-        for part in item["loc"]
-        if part != "[key]"
-    )
-    path = path.lstrip(".")
+    keys = (key for key in item["loc"] if key != "[key]")
+    path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
     message = item["msg"].removeprefix("Value error, ")
     shown = json.dumps(item["input"], default=str)
-    found = "" if isinstance(item["input"], Mapping | BaseModel) else f", found {shown}"
+    value = "" if isinstance(item["input"], Mapping | BaseModel) else f", found {shown}"
     match item["type"]:
         case "extra_forbidden":
-            return [
-                f"{path}: unknown key; "
-                f"{nearest(str(item['loc'][-1]), _keys_at(item['loc'][:-1], model))}"
-            ]
+            *outer, key = item["loc"]
+            return [f"{path}: unknown key; {nearest(str(key), _keys_at(outer, model))}"]
         case "missing":
             return [f"{path}: missing; this key is required"]
         case "literal_error":
             allowed = re.findall(r"'([^']*)'", item["ctx"]["expected"])
             return [f"{path}: found {shown}; {nearest(str(item['input']), allowed)}"]
         case "tuple_type":
-            return [f"{path}: should be a list{found}"]
+            return [f"{path}: should be a list{value}"]
         case "too_short":
-            return [f"{path}: should have at least {item['ctx']['min_length']} entry{found}"]
-        case "value_error" if not path:
+            return [f"{path}: should have at least {item['ctx']['min_length']} entry{value}"]
+        case "value_error" if message.startswith(path):
             return message.split("\n")
-    return [f"{path}: {message}{found}"]
+    return [f"{path}: {message}{value}"]
 
 
-def _keys_at(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:
+def _keys_at(location: Sequence[Any], model: type[BaseModel]) -> list[str]:
     """Names of the keys that the model at `location` below `model` allows."""
     for step in location:
         if isinstance(step, str) and step in model.model_fields:
@@ -74,4 +63,4 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     if get_origin(annotation) is None:
         return None
-    return next((found for found in map(_model_in, get_args(annotation)) if found), None)
+    return next(filter(None, map(_model_in, get_args(annotation))), None)

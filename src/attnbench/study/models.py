@@ -1,11 +1,14 @@
-"""The part of a study about one model: mechanisms in slots, its backbone, its controls, or a
-external network.
+"""Models of a study: mechanisms in slots, a backbone, controls, or an external network.
+
+A model is written as a bare name, as `<variant>-<control>`, or as a mapping. `resolve_models`
+turns all of them into the one form that every other room reads: mechanisms in their slots, at
+explicit levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,23 +22,20 @@ from pydantic import (
 )
 
 from attnbench.errors import nearest
+from attnbench.study.names import Control, Known, Slot
 
-Slot = Literal["encoder", "bottleneck", "skip", "decoder"]
-SLOTS: tuple[Slot, ...] = get_args(Slot)
-Control = Literal["identity", "gamma0", "random", "uniform", "conv1x1", "parameters", "flops"]
-CONTROLS: tuple[Control, ...] = get_args(Control)
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z0-9_]+)?$")]
 
 
-class Part(BaseModel):
-    """A part of a study: fixed once read, and without any key that nobody knows."""
+class Settings(BaseModel):
+    """Settings of a study: fixed once read, and without any key that nobody knows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator:
-    """A validator that refuses a name which the checked-against `Known` does not have."""
+    """Validator: the name must be a known `kind`."""
 
     def refuse_unknown(name: str, info: ValidationInfo) -> str:
         known = getattr(info.context, kind) if info.context else ()
@@ -47,20 +47,19 @@ def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator
 
 
 def name_as_mapping(value: Any) -> Any:
-    """`cbam` means `{name: cbam}`."""
+    """`cbam` as `{name: cbam}`; anything else unchanged."""
     return {"name": value} if isinstance(value, str) else value
 
 
 def _as_list(value: Any) -> Any:
-    return [
-        name_as_mapping(item) for item in (value if isinstance(value, list | tuple) else [value])
-    ]
+    items = value if isinstance(value, list | tuple) else [value]
+    return [name_as_mapping(item) for item in items]
 
 
-class Placement(Part):
+class Placement(Settings):
     """One mechanism at some levels of a slot."""
 
-    name: Annotated[Word, one_of("mechanisms")] = Field(
+    name: Annotated[Name, one_of("mechanisms")] = Field(
         description="The mechanism's name (`attnbench models`)."
     )
     levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
@@ -72,7 +71,7 @@ class Placement(Part):
     )
 
 
-class BackboneSettings(Part):
+class BackboneSettings(Settings):
     """The U-Net around the mechanisms."""
 
     widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(
@@ -98,13 +97,11 @@ class BackboneSettings(Part):
     )
 
 
-class ModelSettings(Part):
-    """One named network: the plain U-Net with mechanisms in its slots, or a network from
-    elsewhere.
-    """
+class ModelSettings(Settings):
+    """One named network: the U-Net with mechanisms in its slots, or an external network."""
 
     name: ModelName = Field(
-        description="The model's word in the study, its paths and its tables; "
+        description="The model's name in the study, its paths and its tables; "
         "`<variant>-<control>` for a control."
     )
     slots: dict[
@@ -112,10 +109,13 @@ class ModelSettings(Part):
         Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)],
     ] = Field(
         default_factory=dict,
-        description="Mechanisms by slot; when absent, the name is a model's word (`attnbench "
-        "models`), or `unet`.",
+        description="Mechanisms by slot; when absent, the name is that of a model (`attnbench "
+        "models`), `unet` among them.",
     )
     control: Control | None = Field(None, description="Set by the name's part behind the dash.")
+    control_of: Name | None = Field(
+        None, description="The variant that a control belongs to; set by the name as well."
+    )
     backbone: BackboneSettings | None = Field(
         None, description="A backbone of its own, instead of the study's."
     )
@@ -123,7 +123,7 @@ class ModelSettings(Part):
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] | None
     ) = Field(
         None,
-        description="Dotted path of a network from elsewhere: `monai.networks.nets.UNETR`, "
+        description="Dotted path of an external network: `monai.networks.nets.UNETR`, "
         "`my_package.MyNet`.",
     )
     arguments: dict[str, Any] = Field(
@@ -141,30 +141,28 @@ class ModelSettings(Part):
         False, description="`network` takes the training patch's size only: others are padded."
     )
 
-    @property
-    def variant(self) -> str:
-        """The word without the control."""
-        return self.name.partition("-")[0]
-
-    @property
-    def control_of(self) -> str | None:
-        """The variant that a control is compared with; None for every other model."""
-        return self.variant if self.control else None
-
     @model_validator(mode="before")
     @classmethod
-    def _control_from_name(cls, content: Any) -> Any:
-        if isinstance(content, Mapping) and content.get("control") is None:
-            control = str(content.get("name")).partition("-")[2]
-            return {**content, "control": control} if control else content
-        return content
+    def _take_name_apart(cls, content: Any) -> Any:
+        """Set `control` and `control_of` where the name is `<variant>-<control>`."""
+        if not isinstance(content, Mapping):
+            return content
+        variant, _, control = str(content.get("name")).partition("-")
+        if not control:
+            return content
+        # A study that was resolved and written has both keys; the check below compares them.
+        return {
+            **content,
+            "control": content.get("control") or control,
+            "control_of": content.get("control_of") or variant,
+        }
 
     @model_validator(mode="after")
-    def _is_one_thing(self, info: ValidationInfo) -> Self:
-        if self.control != (self.name.partition("-")[2] or None):
+    def _is_one_thing(self) -> Self:
+        if (self.control or self.control_of) and self.name != f"{self.control_of}-{self.control}":
             raise ValueError(
                 "`control` is given by the name: call it "
-                f"{self.variant}-{self.control or 'identity'}"
+                f"{self.control_of or self.name}-{self.control or 'identity'}"
             )
         if self.network and (self.slots or self.backbone or self.control):
             raise ValueError(
@@ -176,89 +174,135 @@ class ModelSettings(Part):
             "fixed_size": self.fixed_size,
         }
         if not self.network and any(external.values()):
-            raise ValueError(
-                f"{', '.join(key for key in external if external[key])}: only together with `network`"
-            )
-        words = info.context.models if info.context else ()
-        composed = self.slots or self.network or self.backbone or self.control
-        if words and not composed and self.name not in words:
-            raise ValueError(
-                f"no such model, and no `slots` that would define one; {nearest(self.name, words)}"
-            )
+            keys = ", ".join(key for key in external if external[key])
+            raise ValueError(f"{keys}: only together with `network`")
         return self
 
+    def mechanisms(self) -> tuple[str, ...]:
+        """Names of the mechanisms in the slots, sorted."""
+        placed = (placement for placements in self.slots.values() for placement in placements)
+        return tuple(sorted({placement.name for placement in placed}))
 
-def with_controls(
+
+def resolve_models(
     models: Sequence[ModelSettings],
     controls: Sequence[Control],
-    words: Collection[str],
-    lacks: Mapping[str, Collection[str]],
+    backbone: BackboneSettings,
+    known: Known,
 ) -> tuple[ModelSettings, ...]:
-    """The models, controls among them with the slots and backbone of their variants, and `controls`
-    of every variant.
+    """Models with every mechanism in its slots, followed by the `controls` of every variant.
 
-    A control that a mechanism `lacks` (by mechanism) is left out. `words` are the models known
-    by name. Raises ValueError for a control of an unknown variant, of a network without
-    mechanisms, or one that a mechanism lacks.
+    This is the one place that decides what a name means. Inapplicable controls are skipped where
+    they come from `controls`, and refused where a model asks for one.
+
+    Args:
+        models: as written, in the study's order.
+        controls: of every variant that has mechanisms and does not name the control itself.
+        backbone: the study's; its depth decides the default levels of a model without its own.
+        known: the mechanisms, with their default slots and levels, and the presets.
+
+    Raises:
+        ValueError: one line per model that cannot be resolved, starting with its path.
     """
     named = {model.name: model for model in models}
-    explicit = {model.name: _of_variant(model, named, words, lacks) for model in models}
-    added = {
-        f"{model.name}-{control}": _control(model, control)
-        for model in models
-        if _is_variant(model, words)
+    resolved, problems = [], []
+    for number, model in enumerate(models):
+        try:
+            resolved.append(resolve_model(model, named, backbone, known))
+        except ValueError as error:
+            problems.append(f"models[{number}]: {model.name!r}: {error}")
+    if problems:
+        raise ValueError("\n".join(problems))
+    added = (
+        ModelSettings(
+            name=f"{variant.name}-{control}", slots=variant.slots, backbone=variant.backbone
+        )
+        for variant in resolved
+        if variant.slots and not variant.control
         for control in controls
-        if not list(_lacking(model, control, lacks))
-    }
-    return (
-        *(explicit[model.name] for model in models),
-        *(added[name] for name in added if name not in named),
+        if not any(_lacking(variant, control, known))
     )
+    return (*resolved, *(model for model in added if model.name not in named))
 
 
-def _control(variant: ModelSettings, control: str) -> ModelSettings:
-    return ModelSettings(
-        name=f"{variant.name}-{control}", slots=variant.slots, backbone=variant.backbone
-    )
-
-
-def _is_variant(model: ModelSettings, words: Collection[str]) -> bool:
-    """Whether there are mechanisms in the model: in slots of its own, or by its word."""
-    by_word = model.name != "unet" and (model.backbone is None or model.name in words)
-    return not (model.control or model.network) and bool(model.slots or by_word)
-
-
-def _of_variant(
+def resolve_model(
     model: ModelSettings,
     named: Mapping[str, ModelSettings],
-    words: Collection[str],
-    lacks: Mapping[str, Collection[str]],
+    backbone: BackboneSettings,
+    known: Known,
 ) -> ModelSettings:
-    if not model.control:
-        return model
-    variant = named.get(model.variant, model if model.slots else ModelSettings(name=model.variant))
-    if variant.name == model.variant and not _is_variant(variant, words):
+    """The model with its mechanisms in their slots; a control takes over those of its variant.
+
+    Args:
+        model: as written.
+        named: the models of the study by name, among which a control finds its variant.
+        backbone: the study's, for a model without its own.
+        known: the mechanisms and presets.
+
+    Raises:
+        ValueError: a name, slot, level or control that there is not, and what is allowed.
+    """
+    variant = model
+    if model.control_of:
+        written = ModelSettings(name=model.control_of, slots=model.slots)
+        variant = named.get(model.control_of, written)
+    slots = _slots_of(variant, known)
+    if slots is None and model.control:
+        names = {*known.models, *named} - {"unet"}
+        raise ValueError(f"no such variant; {nearest(variant.name, names)}")
+    if slots is None:
         raise ValueError(
-            f"{model.name!r}: {model.variant!r} has no mechanisms; only variants have controls"
+            "no such model, and no `slots` that would define one; "
+            f"{nearest(model.name, known.models)}"
         )
-    if words and variant.name not in named and not model.slots and variant.name not in words:
-        raise ValueError(
-            f"{model.name!r}: no such variant; {nearest(variant.name, {*words, *named} - {'unet'})}"
-        )
-    own = model if model.slots or model.backbone else _control(variant, model.control)
-    for mechanism in _lacking(own, model.control, lacks):
-        why = (
-            "no scale that starts at zero"
-            if model.control == "gamma0"
-            else "no softmax over positions"
-        )
-        raise ValueError(f"{model.name!r}: {mechanism} has {why}")
-    return own
+    if model.control and not slots:
+        raise ValueError(f"{variant.name!r} has no mechanisms; only variants have controls")
+    own_backbone = model.backbone or variant.backbone
+    depth = len((own_backbone or backbone).widths)
+    placed = {
+        slot: tuple(_at_levels(placement, slot, depth, known) for placement in placements)
+        for slot, placements in (model.slots or slots).items()
+    }
+    resolved = model.model_copy(update={"slots": placed, "backbone": own_backbone})
+    unfit = next(_lacking(resolved, model.control, known), None)
+    if unfit:
+        missing = {"gamma0": "scale that starts at zero", "uniform": "softmax over positions"}
+        raise ValueError(f"{unfit} has no {missing[str(model.control)]}")
+    return resolved
 
 
-def _lacking(
-    model: ModelSettings, control: str, lacks: Mapping[str, Collection[str]]
-) -> Iterator[str]:
-    """Mechanisms of a model, or its word, that cannot have a control."""
-    placed = [placement.name for placements in model.slots.values() for placement in placements]
-    yield from (name for name in placed or [model.variant] if control in lacks.get(name, ()))
+def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placement, ...]] | None:
+    """Mechanisms by slot, levels as written; None where nothing defines them."""
+    if model.slots or model.network or model.name == "unet":
+        return model.slots
+    names = known.presets.get(model.name)
+    if model.name in known.mechanisms:
+        names = dict.fromkeys(known.mechanisms[model.name].default, (model.name,))
+    if names is None:
+        return {} if model.backbone else None
+    return {slot: tuple(Placement(name=name) for name in placed) for slot, placed in names.items()}
+
+
+def _at_levels(placement: Placement, slot: Slot, depth: int, known: Known) -> Placement:
+    """The placement with explicit levels, in a U-Net of `depth` levels."""
+    facts = known.mechanisms[placement.name]
+    if slot not in facts.slots:
+        raise ValueError(
+            f"{placement.name} cannot sit in slot {slot!r}; allowed: {', '.join(facts.slots)}"
+        )
+    available = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
+    if placement.levels is None:
+        first = 0 if facts.deepest is None else -facts.deepest
+        return placement.model_copy(update={"levels": available[first:]})
+    for level in placement.levels:
+        if level not in available:
+            raise ValueError(
+                f"asks for level {level} of slot {slot!r}; with {depth} widths its levels are "
+                f"{', '.join(map(str, available))}"
+            )
+    return placement
+
+
+def _lacking(model: ModelSettings, control: str | None, known: Known) -> Iterator[str]:
+    """Mechanisms of a resolved model that cannot have a control."""
+    return (name for name in model.mechanisms() if control in known.mechanisms[name].lacks)

@@ -1,18 +1,20 @@
-"""What a study is checked against: the names that exist, and what is known of a dataset before
-any download.
-"""
+"""Names that exist, and what a study has to know of them before any download or training."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+Slot = Literal["encoder", "bottleneck", "skip", "decoder"]
+SLOTS: tuple[Slot, ...] = get_args(Slot)
+Control = Literal["identity", "gamma0", "random", "uniform", "conv1x1", "parameters", "flops"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What a study has to know of a dataset to be checked before any download; `classes` has
-    names by number.
-    """
+    """Facts of a dataset that decide whether a study fits it; `classes` has names by number."""
 
     ndim: int
     groups: int
@@ -21,13 +23,30 @@ class DatasetFacts:
 
 
 @dataclass(frozen=True)
+class MechanismFacts:
+    """Where a mechanism sits: `slots` it can take, `default` those of its paper, `deepest` how many
+    of a slot's deepest levels it takes by default (None: all); `lacks`: controls it cannot have.
+    """
+
+    default: tuple[Slot, ...]
+    slots: tuple[Slot, ...] = SLOTS
+    deepest: int | None = None
+    lacks: tuple[Control, ...] = ()
+
+
+@dataclass(frozen=True)
 class Known:
-    """The names that exist: what a study is checked against; `lacks` has the controls that a
-    mechanism cannot have.
+    """All that a study is checked against; an empty collection is not checked against.
+
+    `presets` are models of several mechanisms: names of mechanisms by slot.
     """
 
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
-    mechanisms: Collection[str] = ()
+    mechanisms: Mapping[str, MechanismFacts] = field(default_factory=dict)
     metrics: Collection[str] = ()
-    models: Collection[str] = ()
-    lacks: Mapping[str, Collection[str]] = field(default_factory=dict)
+    presets: Mapping[str, Mapping[Slot, tuple[str, ...]]] = field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every name that is a model by itself."""
+        return ("unet", *sorted((*self.mechanisms, *self.presets)))

@@ -1,4 +1,4 @@
-"""Where every file of a study lies: the one place that knows the paths under the output folder."""
+"""Paths of every file under a study's output folder; no other module knows them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Run:
-    """One training: the unit that is scheduled, stored and scored; on `percent` of the fold's
-    training groups.
-    """
+    """One training, on `percent` of the fold's training groups: scheduled, stored and scored."""
 
     dataset: str
     model: str
@@ -70,9 +68,7 @@ class Layout:
 
     @property
     def transfer(self) -> Path:
-        """Every score of a model on another dataset than its own; only if the study asks for
-        transfers.
-        """
+        """Every score on external test sets; only if the study asks for transfers."""
         return self.output / "transfer.csv"
 
     @property
@@ -82,7 +78,7 @@ class Layout:
 
     @property
     def data_efficiency(self) -> Path:
-        """Every score of a model trained on fewer groups; only if the study asks for small data."""
+        """Every score of training on fewer groups; only if the study asks for data efficiency."""
         return self.output / "data_efficiency.csv"
 
     @property
@@ -135,7 +131,7 @@ class Layout:
         return self.output / "provenance.html"
 
     def log(self, job: str) -> Path:
-        """What a job printed; `job` is its verb and what it is about, as in `prepare/phantom2d`."""
+        """Log file of a job, e.g. `prepare/phantom2d`."""
         return self.output / "logs" / f"{job}.log"
 
     def benchmark(self, job: str) -> Path:

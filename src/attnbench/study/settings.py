@@ -1,6 +1,4 @@
-"""The study: which datasets, models, folds and seeds are compared, and how; only this module
-knows its YAML.
-"""
+"""The study: which datasets, models, folds and seeds are compared, and how."""
 
 from __future__ import annotations
 
@@ -22,21 +20,17 @@ from pydantic import (
 
 from attnbench.errors import StudyError, nearest
 from attnbench.study.messages import problems_of
-from attnbench.study.models import SLOTS as SLOTS
 from attnbench.study.models import (
     BackboneSettings,
-    Control,
     ModelName,
     ModelSettings,
-    Part,
-    Word,
+    Name,
+    Settings,
     name_as_mapping,
     one_of,
-    with_controls,
+    resolve_models,
 )
-from attnbench.study.models import Placement as Placement
-from attnbench.study.models import Slot as Slot
-from attnbench.study.names import DatasetFacts, Known
+from attnbench.study.names import Control, DatasetFacts, Known
 from attnbench.study.paths import Layout, Run
 from attnbench.study.shift import (
     Corruption,
@@ -47,10 +41,10 @@ from attnbench.study.shift import (
 )
 
 
-class DatasetSettings(Part):
-    """One dataset of the study, and how its cases are sampled."""
+class DatasetSettings(Settings):
+    """One dataset of the study, and the sampling of its cases."""
 
-    name: Annotated[Word, one_of("datasets")] = Field(
+    name: Annotated[Name, one_of("datasets")] = Field(
         description="The dataset's name in the catalog (`attnbench datasets`)."
     )
     spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
@@ -81,7 +75,7 @@ class DatasetSettings(Part):
         return self
 
 
-class FoldsSettings(Part):
+class FoldsSettings(Settings):
     """Outer test folds and inner validation, both by group."""
 
     outer: int = Field(5, ge=2, description="Number of outer folds: every group is tested once.")
@@ -104,7 +98,7 @@ class FoldsSettings(Part):
         return self
 
 
-class AugmentationSettings(Part):
+class AugmentationSettings(Settings):
     """Random changes of a training patch, drawn anew per patch; zero switches one off."""
 
     rotation: float = Field(
@@ -122,7 +116,7 @@ class AugmentationSettings(Part):
     )
 
 
-class TrainingSettings(Part):
+class TrainingSettings(Settings):
     """The one recipe and budget that all models share."""
 
     steps: int = Field(1000, gt=0, description="Optimiser steps, the same for every model.")
@@ -146,8 +140,8 @@ class TrainingSettings(Part):
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
 
 
-class AnalysisSettings(Part):
-    """How scores become effects."""
+class AnalysisSettings(Settings):
+    """Statistics that turn scores into effects."""
 
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of every interval.")
     bootstrap: int = Field(5000, ge=200, description="Bootstrap resamples over groups.")
@@ -174,8 +168,8 @@ def _page_of_journal(value: Any) -> Any:
     return _JOURNALS.get(value, value) if isinstance(value, str) else value
 
 
-class FiguresSettings(Part):
-    """How figures are printed."""
+class FiguresSettings(Settings):
+    """Size of printed figures."""
 
     page: Annotated[
         PageMm, BeforeValidator(_page_of_journal, json_schema_input_type=Journal | PageMm)
@@ -185,8 +179,8 @@ class FiguresSettings(Part):
     )
 
 
-class ComputeSettings(Part):
-    """What the runs compute on."""
+class ComputeSettings(Settings):
+    """Devices, and what one run asks of them."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto: CUDA, else MPS, else CPU."
@@ -200,8 +194,8 @@ class ComputeSettings(Part):
     minutes: int = Field(240, gt=0, description="Time that one run asks a cluster for.")
 
 
-class DataSettings(Part):
-    """Where originals come from and where they are kept."""
+class DataSettings(Settings):
+    """Source of the originals, and the folder that keeps them."""
 
     mirror: str | None = Field(
         None, description="URL or folder tried first; also ATTNBENCH_MIRROR."
@@ -217,10 +211,10 @@ class DataSettings(Part):
 _DEFAULT_METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd")
 
 
-class Study(Part):
+class Study(Settings):
     """One study file."""
 
-    name: Word = Field(description="The study's name; its output goes to `results/<name>`.")
+    name: Name = Field(description="The study's name; its output goes to `results/<name>`.")
     datasets: tuple[
         Annotated[
             DatasetSettings,
@@ -228,10 +222,15 @@ class Study(Part):
         ],
         ...,
     ] = Field(min_length=1, description="Datasets: a catalog name, or a mapping with settings.")
+    # Before `models`: its depth decides the levels that their mechanisms sit at.
+    backbone: BackboneSettings = Field(
+        default_factory=BackboneSettings,
+        description="The one backbone that all models share; a model may have its own.",
+    )
     controls: tuple[Control, ...] = Field(
         (),
-        description="Controls that every variant gets, as models `<variant>-<control>`; those it "
-        "cannot have, not.",
+        description="Controls added for every variant, as models `<variant>-<control>`; "
+        "inapplicable ones are skipped.",
     )
     models: tuple[
         Annotated[
@@ -241,14 +240,10 @@ class Study(Part):
         ...,
     ] = Field(
         min_length=1,
-        description="Models: a word (`attnbench models`), `<variant>-<control>`, or a mapping "
+        description="Models: a name (`attnbench models`), `<variant>-<control>`, or a mapping "
         "that composes one.",
     )
     baseline: ModelName = Field("unet", description="The model every other one is compared with.")
-    backbone: BackboneSettings = Field(
-        default_factory=BackboneSettings,
-        description="The one backbone that all models share; a model may have its own.",
-    )
     folds: FoldsSettings = Field(default_factory=FoldsSettings)
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0,),
@@ -277,86 +272,90 @@ class Study(Part):
 
     @field_validator("models", mode="after")
     @classmethod
-    def _add_controls(
+    def _resolve(
         cls, models: tuple[ModelSettings, ...], info: ValidationInfo
     ) -> tuple[ModelSettings, ...]:
-        known = info.context or Known()
-        return with_controls(models, info.data.get("controls", ()), known.models, known.lacks)
+        known, given = info.context, info.data
+        if not (known and known.mechanisms) or not {"controls", "backbone"} <= given.keys():
+            return models
+        return resolve_models(models, given["controls"], given["backbone"], known)
 
     @model_validator(mode="after")
-    def _parts_fit(self, info: ValidationInfo) -> Self:
+    def _settings_fit(self, info: ValidationInfo) -> Self:
         facts = info.context.datasets if info.context else {}
-        datasets = [part.name for part in self.datasets]
+        datasets = [dataset.name for dataset in self.datasets]
+        models = [model.name for model in self.models]
         problems = [
             *self._repeated(),
-            *self._misplaced(),
             *transfer_problems(self.transfer, datasets, facts),
         ]
-        if facts:
-            problems += self._impossible(facts)
+        if self.baseline not in models:
+            problems.append(
+                f"baseline: {self.baseline!r} is not among the models; "
+                f"{nearest(self.baseline, models)}"
+            )
+        for dataset in self.datasets if facts else ():
+            problems += self._impossible(dataset, facts[dataset.name])
         if problems:
             raise ValueError("\n".join(problems))
         return self
 
     def _repeated(self) -> Iterator[str]:
         for key in ("datasets", "models", "seeds", "metrics", "corruptions", "data_efficiency"):
-            words = [getattr(item, "name", item) for item in getattr(self, key)]
-            for word in sorted({str(word) for word in words if words.count(word) > 1}):
-                yield f"{key}: {word!r} stands there more than once; every entry needs its own name"
+            names = [str(getattr(item, "name", item)) for item in getattr(self, key)]
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                yield f"{key}: {name!r} stands there more than once; every entry needs its own name"
 
-    def _misplaced(self) -> Iterator[str]:
-        names = [model.name for model in self.models]
-        if self.baseline not in names:
-            yield f"baseline: {self.baseline!r} is not among the models; {nearest(self.baseline, names)}"
-        for model in self.models:
-            depth = len(self.backbone_of(model.name).widths)
-            for slot, placements in model.slots.items():
-                allowed = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
-                for level in (
-                    level for placement in placements for level in placement.levels or ()
-                ):
-                    if level not in allowed:
-                        yield (
-                            f"models: {model.name!r} asks for level {level} of slot {slot!r}; "
-                            f"with {depth} widths its levels are {', '.join(map(str, allowed))}"
-                        )
-
-    def _impossible(self, facts: Mapping[str, DatasetFacts]) -> Iterator[str]:
-        depth = max(len(self.backbone_of(model.name).widths) for model in self.models)
+    def _impossible(self, dataset: DatasetSettings, facts: DatasetFacts) -> Iterator[str]:
+        """Settings of a dataset, and of its folds, that its facts rule out."""
+        name, ndim, groups = dataset.name, facts.ndim, facts.groups
+        for key in ("spacing", "size", "patch"):
+            value = getattr(dataset, key)
+            if value and len(value) != ndim:
+                yield (
+                    f"datasets: {name}.{key} has {len(value)} values; the dataset has {ndim} axes"
+                )
+        patch = self.patch(name, ndim)
+        depth = max(len((model.backbone or self.backbone).widths) for model in self.models)
         divisor = 2 ** (depth - 1)
-        for part in self.datasets:
-            known = facts[part.name]
-            for key in ("spacing", "size", "patch"):
-                value = getattr(part, key)
-                if value and len(value) != known.ndim:
-                    yield f"datasets: {part.name}.{key} has {len(value)} values; the dataset has {known.ndim} axes"
-            patch = part.patch or self.patch(part.name, known.ndim)
-            if any(side % divisor for side in patch):
-                near = [max(divisor, round(side / divisor) * divisor) for side in patch]
-                yield (
-                    f"datasets: {part.name} has patch {list(patch)}; with {depth} levels every "
-                    "side "
-                    f"is a multiple of {divisor}, nearest: {near}"
-                )
-            left = known.groups - math.ceil(known.groups / self.folds.outer)
-            if known.groups < self.folds.outer:
-                yield f"folds.outer: {self.folds.outer} folds need as many groups; {part.name} has {known.groups}"
-            elif left < self.folds.inner:
-                yield (
-                    f"folds.inner: {self.folds.inner} parts need as many training groups; "
-                    f"{part.name} keeps {left} of {known.groups} in a fold"
-                )
-            else:
-                training = left - math.ceil(left / self.folds.inner)
-                yield from data_efficiency_problems(self.data_efficiency, part.name, training)
+        if any(side % divisor for side in patch):
+            near = [max(divisor, round(side / divisor) * divisor) for side in patch]
+            yield (
+                f"datasets: {name} has patch {list(patch)}; with {depth} levels every side is a "
+                f"multiple of {divisor}, nearest: {near}"
+            )
+        left = groups - math.ceil(groups / self.folds.outer)
+        if groups < self.folds.outer:
+            yield (
+                f"folds.outer: {self.folds.outer} folds need as many groups; {name} has {groups}"
+            )
+        elif left < self.folds.inner:
+            yield (
+                f"folds.inner: {self.folds.inner} parts need as many training groups; "
+                f"{name} keeps {left} of {groups} in a fold"
+            )
+        else:
+            training = left - math.ceil(left / self.folds.inner)
+            yield from data_efficiency_problems(self.data_efficiency, name, training)
 
     def dataset(self, name: str) -> DatasetSettings:
-        """The part of the study about one dataset; `StudyError` names the others."""
+        """Settings of one dataset; `StudyError` names the others."""
         return _named(self.datasets, name, "dataset")
 
     def model(self, name: str) -> ModelSettings:
-        """The part of the study about one model; `StudyError` names the others."""
+        """Settings of one model; `StudyError` names the others."""
         return _named(self.models, name, "model")
+
+    @property
+    def control_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every variant with each of its controls, by name; not those of the baseline."""
+        return tuple(
+            (variant.name, control.name)
+            for variant in self.models
+            for control in self.models
+            if control.control_of == variant.name
+            and self.baseline not in (variant.name, control.name)
+        )
 
     def backbone_of(self, model: str) -> BackboneSettings:
         """The backbone of one model: its own, else the study's."""
@@ -387,8 +386,8 @@ class Study(Part):
         )
 
     def transfers_of(self, dataset: str) -> tuple[TransferSettings, ...]:
-        """Where the models of `dataset` are scored beside their own test folds."""
-        return tuple(part for part in self.transfer if part.train == dataset)
+        """Transfers of the models that are trained on `dataset`."""
+        return tuple(transfer for transfer in self.transfer if transfer.train == dataset)
 
     def shift_tables(self) -> tuple[str, ...]:
         """The tables of scores beside `scores.csv` that the study asks for."""
@@ -397,18 +396,16 @@ class Study(Part):
             "corrupted": self.corruptions,
             "data_efficiency": self.data_efficiency,
         }
-        return tuple(table for table, parts in asked.items() if parts)
+        return tuple(table for table, values in asked.items() if values)
 
     @property
     def layout(self) -> Layout:
-        """Where this study's files lie."""
+        """Paths of this study's files."""
         output = self.output or Path("results") / self.name
         return Layout(output, self.data.downloads or output / "data" / "raw")
 
     def recipe(self, dataset: str, model: str) -> dict[str, Any]:
-        """Everything in the study that decides the weights of a run of (dataset, model), as
-        plain data.
-        """
+        """All that decides the weights of a run of (dataset, model) but fold and seed, as data."""
         return {
             "dataset": self.dataset(dataset).model_dump(mode="json"),
             "model": self.model(model).model_dump(mode="json"),
@@ -422,13 +419,12 @@ class Study(Part):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
-def _named(parts: tuple[Any, ...], name: str, kind: str) -> Any:
-    for part in parts:
-        if part.name == name:
-            return part
-    raise StudyError(
-        f"the study has no {kind} {name!r}; {nearest(name, [part.name for part in parts])}"
-    )
+def _named(settings: tuple[Any, ...], name: str, kind: str) -> Any:
+    for item in settings:
+        if item.name == name:
+            return item
+    names = [item.name for item in settings]
+    raise StudyError(f"the study has no {kind} {name!r}; {nearest(name, names)}")
 
 
 def read_yaml(path: Path) -> Any:
@@ -442,8 +438,13 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_study(content: Any, known: Known | None = None, source: str = "study") -> Study:
-    """Check `content` (a mapping) and return the study; `StudyError` lists every problem with
-    its key's path.
+    """The study in `content`, a mapping of keys.
+
+    Without `known`, names are not checked, and models stay as they are written: such a study
+    describes runs, but its networks cannot be built.
+
+    Raises:
+        StudyError: every problem, each with its key's path; `source` names the file.
     """
     if not isinstance(content, Mapping):
         raise StudyError(f"{source}: a study is a mapping of keys, found {type(content).__name__}")

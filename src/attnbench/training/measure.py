@@ -13,6 +13,7 @@ from torch import nn
 
 from attnbench.data.store import CaseStore
 from attnbench.files import write_json
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.device import autocast_type, claim_device, memory_format
@@ -34,17 +35,17 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
     memory is read, on CUDA.
     """
     store = CaseStore.open(study.layout.prepared(dataset))
-    ndim, channels, classes = store.info.ndim, store.info.channels, len(store.info.classes) + 1
-    batch, patch = study.dataset(dataset).batch or study.training.batch, study.patch(dataset, ndim)
+    spec = NetworkSpec.of(store.info, study.patch(dataset, store.info.ndim))
+    batch = study.dataset(dataset).batch or study.training.batch
     with claim_device(study.compute) as device:
         autocast = autocast_type(study.compute.precision, device)
-        layout = memory_format(ndim, device)
+        layout = memory_format(spec.ndim, device)
         network = network_for(study, Run(dataset, model, 0, study.seeds[0]), store)
         network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        images = torch.randn(batch, channels, *patch, device=device).contiguous(
+        images = torch.randn(batch, spec.in_channels, *spec.patch, device=device).contiguous(
             memory_format=layout
         )
-        masks = torch.randint(classes, (batch, *patch), device=device)
+        masks = torch.randint(spec.classes, (batch, *spec.patch), device=device)
         optimiser = make_optimiser(network, study.training, device)
         works: dict[str, Work] = {
             "latency": lambda: _infer(network, images[:1], autocast),
@@ -59,7 +60,7 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         "dataset": dataset,
         "model": model,
         "batch": batch,
-        "input": [channels, *patch],
+        "input": [spec.in_channels, *spec.patch],
         **facts,
         **{f"{name}_seconds": value for name, value in medians.items()},
         **{f"{name}_images_per_second": batch / medians[name] for name in ("inference", "step")},

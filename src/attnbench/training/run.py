@@ -22,6 +22,7 @@ from attnbench.data.store import CaseStore
 from attnbench.files import write_json, write_rows
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.paths import Run
 from attnbench.study.settings import AugmentationSettings, Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
@@ -73,11 +74,8 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
 def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
     """The untrained network of a run; its initial weights depend on the seed alone."""
     torch.manual_seed(run.seed)
-    info = store.info
-    part, patch = study.model(run.model), study.patch(run.dataset, info.ndim)
-    return build_network(
-        part, study.backbone, info.ndim, info.channels, len(info.classes) + 1, patch
-    )
+    spec = NetworkSpec.of(store.info, study.patch(run.dataset, store.info.ndim))
+    return build_network(study.model(run.model), study.backbone, spec)
 
 
 def train_run(study: Study, run: Run) -> None:

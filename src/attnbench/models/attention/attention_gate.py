@@ -15,6 +15,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Attention gate",
+    short="Attention gate",
     paper=Paper(
         "Oktay et al.",
         2018,

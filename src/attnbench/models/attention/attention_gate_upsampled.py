@@ -19,6 +19,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Attention gate, up-sampled",
+    short="Attention gate (up)",
     paper=Paper(
         "Oktay et al.",
         2018,

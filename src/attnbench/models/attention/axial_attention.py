@@ -52,6 +52,7 @@ class AxisAttention(nn.Module):
 
 @mechanism(
     title="Axial attention",
+    short="Axial attention",
     paper=Paper(
         "Ho, Kalchbrenner, Weissenborn, Salimans",
         2019,

@@ -23,6 +23,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="BAM",
+    short="BAM",
     paper=Paper(
         "Park, Woo, Lee, Kweon",
         2018,

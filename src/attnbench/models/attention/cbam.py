@@ -18,6 +18,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="CBAM",
+    short="CBAM",
     paper=Paper(
         "Woo, Park, Lee, Kweon",
         2018,

@@ -129,6 +129,7 @@ class FusionLayer(nn.Module):
 
 @mechanism(
     title="Channel-wise cross fusion",
+    short="Channel cross fusion",
     paper=Paper(
         "Wang, Cao, Wang, Zaiane",
         2022,

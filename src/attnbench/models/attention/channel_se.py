@@ -14,6 +14,7 @@ from attnbench.models.registry import mechanism
 
 @mechanism(
     title="cSE",
+    short="cSE",
     paper=SQUEEZE_EXCITE,
     default=("encoder", "bottleneck", "decoder"),
 )

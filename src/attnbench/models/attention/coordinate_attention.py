@@ -16,6 +16,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Coordinate attention",
+    short="Coordinate attention",
     paper=Paper(
         "Hou, Zhou, Feng",
         2021,

@@ -23,6 +23,7 @@ def along(x: Tensor, axis: int) -> Tensor:
 
 @mechanism(
     title="Criss-cross attention",
+    short="Criss-cross",
     paper=Paper(
         "Huang et al.",
         2019,

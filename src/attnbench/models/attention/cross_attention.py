@@ -21,6 +21,7 @@ from attnbench.models.registry import mechanism
 
 @mechanism(
     title="Cross-attention",
+    short="Cross-attention",
     paper=U_TRANSFORMER,
     slots=("skip",),
     default=("skip",),

@@ -18,6 +18,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Dual attention",
+    short="Dual attention",
     paper=Paper(
         "Fu et al.",
         2019,

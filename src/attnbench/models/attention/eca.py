@@ -25,6 +25,7 @@ def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
 
 @mechanism(
     title="ECA",
+    short="ECA",
     paper=Paper(
         "Wang, Wu, Zhu, Li, Zuo, Hu",
         2020,

@@ -30,6 +30,7 @@ def separable(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
 
 @mechanism(
     title="Efficient self-attention",
+    short="Efficient attention",
     paper=Paper(
         "Gao, Zhou, Metaxas",
         2021,

@@ -88,6 +88,7 @@ class GatedAxis(nn.Module):
 
 @mechanism(
     title="Gated axial attention",
+    short="Gated axial",
     paper=Paper(
         "Valanarasu, Oza, Hacihaliloglu, Patel",
         2021,

@@ -18,6 +18,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Global context",
+    short="Global context",
     paper=Paper(
         "Cao, Xu, Lin, Wei, Hu",
         2019,

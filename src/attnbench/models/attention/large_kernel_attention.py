@@ -16,6 +16,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Large kernel attention",
+    short="Large kernel",
     paper=Paper("Guo, Lu, Liu, Cheng, Hu", 2022, "Visual Attention Network", "arXiv:2202.09741"),
     default=("encoder", "bottleneck"),
 )

@@ -16,6 +16,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Linear attention",
+    short="Linear attention",
     paper=Paper(
         "Shen, Zhang, Zhao, Yi, Li",
         2021,

@@ -19,6 +19,7 @@ from attnbench.models.registry import mechanism
 
 @mechanism(
     title="Multi-head self-attention",
+    short="Multi-head attention",
     paper=U_TRANSFORMER,
     default=("bottleneck",),
     logits=("attention.query", "attention.key"),

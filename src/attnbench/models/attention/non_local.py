@@ -18,6 +18,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Non-local block",
+    short="Non-local",
     paper=Paper(
         "Wang, Girshick, Gupta, He",
         2018,

@@ -18,6 +18,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Polarised self-attention",
+    short="Polarised attention",
     paper=Paper(
         "Liu, Liu, Fan, Huang",
         2021,

@@ -17,6 +17,7 @@ from attnbench.models.registry import mechanism
 
 @mechanism(
     title="scSE",
+    short="scSE",
     paper=SQUEEZE_EXCITE,
     default=("encoder", "bottleneck", "decoder"),
 )

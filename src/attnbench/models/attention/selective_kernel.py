@@ -20,6 +20,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Selective kernel",
+    short="Selective kernel",
     paper=Paper(
         "Li, Wang, Hu, Yang", 2019, "Selective Kernel Networks", "CVPR 2019, arXiv:1903.06586"
     ),

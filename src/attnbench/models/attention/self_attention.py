@@ -17,6 +17,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Self-attention",
+    short="Self-attention",
     paper=Paper(
         "Zhang, Goodfellow, Metaxas, Odena",
         2019,

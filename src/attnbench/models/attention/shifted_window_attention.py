@@ -17,6 +17,7 @@ from attnbench.models.registry import mechanism
 
 @mechanism(
     title="Shifted-window attention",
+    short="Shifted window",
     paper=SWIN,
     default=("encoder", "bottleneck"),
     deepest=2,

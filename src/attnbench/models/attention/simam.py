@@ -13,6 +13,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="SimAM",
+    short="SimAM",
     paper=Paper(
         "Yang, Zhang, Li, Xie",
         2021,

@@ -16,6 +16,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Spatial attention",
+    short="Spatial attention",
     paper=Paper(
         "Guo, Szemenyei, Yi, Wang, Chen, Fan",
         2021,

@@ -15,6 +15,7 @@ from attnbench.models.registry import mechanism
 
 @mechanism(
     title="sSE",
+    short="sSE",
     paper=SQUEEZE_EXCITE,
     default=("encoder", "bottleneck", "decoder"),
 )

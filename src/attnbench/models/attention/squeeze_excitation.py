@@ -13,6 +13,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Squeeze-and-excitation",
+    short="Squeeze-excitation",
     paper=Paper(
         "Hu, Shen, Sun", 2018, "Squeeze-and-Excitation Networks", "CVPR 2018, arXiv:1709.01507"
     ),

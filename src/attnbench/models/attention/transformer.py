@@ -40,6 +40,7 @@ class TransformerLayer(nn.Module):
 
 @mechanism(
     title="Transformer",
+    short="Transformer",
     paper=Paper(
         "Chen et al.",
         2021,

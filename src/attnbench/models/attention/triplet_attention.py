@@ -18,6 +18,7 @@ from attnbench.models.registry import Paper, mechanism
 
 @mechanism(
     title="Triplet attention",
+    short="Triplet attention",
     paper=Paper(
         "Misra, Nalamada, Arasanipalai, Hou",
         2021,

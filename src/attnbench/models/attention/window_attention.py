@@ -17,6 +17,7 @@ from attnbench.models.registry import mechanism
 
 @mechanism(
     title="Window attention",
+    short="Window attention",
     paper=SWIN,
     default=("encoder", "bottleneck"),
     deepest=2,
