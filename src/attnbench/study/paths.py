@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+STAGES: Mapping[str, str] = {
+    "train": "run.json",
+    "predict": "predictions.npz",
+    "score": "scores.csv",
+}
+"""Stages of a run in their order, each with the last file that it leaves in the run's folder."""
 
 
 @dataclass(frozen=True)
