@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from attnbench.analysis.across import COLUMNS, across, student
+from attnbench.analysis.across import COLUMNS, compute_across, student
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.mixed import fit_mixed
 from attnbench.study.settings import AnalysisSettings
@@ -14,7 +14,7 @@ RANDOM = np.random.default_rng(41)
 
 def table_of(*tables):
     table = pd.concat(tables)
-    return across(
+    return compute_across(
         arrange(table, sorted(set(table["dataset"])), ["unet", "m1"], ["dice", "hd95"]),
         "unet",
         PART,
@@ -126,8 +126,8 @@ def test_distances_in_different_units_are_not_averaged(score_table):
 
 
 def test_nothing_to_compare_is_an_empty_table_with_its_columns(score_table):
-    assert list(across([], "unet", PART).columns) == list(COLUMNS)
-    table = across(
+    assert list(compute_across([], "unet", PART).columns) == list(COLUMNS)
+    table = compute_across(
         arrange(score_table(np.ones((1, 4, 1)), range(4)), ["sim"], ["unet"], ["dice"]),
         "unet",
         PART,
@@ -149,7 +149,7 @@ def test_variants_are_compared_with_their_controls_after_the_baseline(score_tabl
     table = score_table(values, np.arange(12), np.arange(12) % 3).replace(
         {"m1": names[1], "m2": names[2]}
     )
-    found = across(arrange(table, ["sim"], names, ["dice"]), "unet", AnalysisSettings())
+    found = compute_across(arrange(table, ["sim"], names, ["dice"]), "unet", AnalysisSettings())
     assert found[["model", "baseline"]].to_numpy().tolist() == [
         ["cbam", "unet"], ["cbam-identity", "unet"], ["cbam", "cbam-identity"],
     ]  # fmt: skip

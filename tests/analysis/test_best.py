@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from attnbench.analysis.best import COLUMNS, best_table
+from attnbench.analysis.best import COLUMNS, compute_best
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.means import means
+from attnbench.analysis.means import compute_means
 from attnbench.study.settings import AnalysisSettings
 
 MODELS = ["unet", "m1", "m2", "m3"]
@@ -15,7 +15,7 @@ PART = AnalysisSettings(bootstrap=200)
 
 def table_of(scores, metric="dice"):
     blocks = arrange(scores, ["sim"], MODELS, [metric])
-    return best_table(blocks, means(blocks, PART, {}), 0.05)
+    return compute_best(blocks, compute_means(blocks, PART, {}), 0.05)
 
 
 @pytest.mark.parametrize("metric", ["dice", "hd95"])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.effects import COLUMNS, effects
+from attnbench.analysis.effects import COLUMNS, compute_effects
 from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
@@ -16,7 +16,7 @@ MODELS = ["unet", "m1", "m2"]
 
 def table_of(table, models=MODELS, metrics=("dice", "hd95"), part=PART):
     datasets = sorted(set(table["dataset"]))
-    return effects(arrange(table, datasets, models, metrics), "unet", part, {})
+    return compute_effects(arrange(table, datasets, models, metrics), "unet", part, {})
 
 
 def of(frame, model="m1", class_="1", metric="dice"):
@@ -265,7 +265,7 @@ def controlled(score_table, values, names=CONTROLLED, baseline="unet", **options
     table["model"] = table["model"].map(
         dict(zip(["unet", *(f"m{i}" for i in range(1, 9))], names, strict=False))
     )
-    return effects(arrange(table, ["sim"], names, ["dice"]), baseline, PART, {})
+    return compute_effects(arrange(table, ["sim"], names, ["dice"]), baseline, PART, {})
 
 
 def test_a_variant_is_compared_with_each_of_its_controls_and_with_nobody_elses(score_table):

@@ -6,7 +6,7 @@ import pytest
 
 from attnbench.analysis.blocks import read_scores
 from attnbench.analysis.means import COLUMNS
-from attnbench.analysis.second_rater import SECOND_RATER, read_second_raters, second_rater_means
+from attnbench.analysis.second_rater import SECOND_RATER, read_second_raters, compute_second_rater
 from attnbench.files import write_csv
 from attnbench.study.paths import Layout
 from attnbench.study.settings import AnalysisSettings
@@ -41,7 +41,7 @@ def layout(tmp_path, score_table):
 def means_of(layout):
     scores = read_scores(layout.scores)
     observed = read_second_raters(layout, ["other", "sim"])
-    return second_rater_means(
+    return compute_second_rater(
         scores, observed, ["unet", "m1"], ["dice"], PART, {"sim": {"1": "organ"}}
     )
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from attnbench.analysis.blocks import read_scores
-from attnbench.analysis.runs import study_runs
-from attnbench.analysis.shift import shift_scores, shift_tables
+from attnbench.analysis.runs import compute_runs
+from attnbench.analysis.shift import read_shift_scores, compute_shift
 from attnbench.files import write_csv
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.figures.calibration import calibration
@@ -65,8 +65,8 @@ def with_shift(study: Study) -> Study:
     ]
     write_csv(layout.data_efficiency, pd.concat(fewer))
     found = read_scores(layout.scores)
-    for name, frame in shift_tables(
-        study, found, study_runs(layout, study.runs(), found), shift_scores(study)
+    for name, frame in compute_shift(
+        study, found, compute_runs(layout, study.runs(), found), read_shift_scores(study)
     ).items():
         write_csv(layout.analysis / f"{name}.csv", frame)
     return study

@@ -65,7 +65,7 @@ class _Differences:
         )
 
 
-def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings) -> pd.DataFrame:
+def compute_across(scores: Sequence[DatasetScores], baseline: str, settings: AnalysisSettings) -> pd.DataFrame:
     """One row per dataset (and `all`), metric, model, baseline and method, mean over classes;
     columns: docs/files.md.
 
@@ -91,10 +91,10 @@ def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisSetting
         ]
         if len(found) > 1:
             together = _comparable([differences for _, differences in found])
-            rows += [*_fits("all", together, part, len(rows)), *_by_dataset(together, part)]
+            rows += [*_fits("all", together, settings, len(rows)), *_by_dataset(together, settings)]
         for name, differences in found:
             single = {key: [one] for key, one in differences.items()}
-            rows += _fits(name, single, part, len(rows))
+            rows += _fits(name, single, settings, len(rows))
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
 
@@ -143,12 +143,12 @@ def _comparable(found: Sequence[Mapping[_Key, _Differences]]) -> dict[_Key, list
 
 
 def _fits(
-    name: str, found: Mapping[_Key, Sequence[_Differences]], part: AnalysisSettings, before: int
+    name: str, found: Mapping[_Key, Sequence[_Differences]], settings: AnalysisSettings, before: int
 ) -> Iterator[dict[str, Any]]:
     for number, (key, parts) in enumerate(found.items(), start=before):
         if number < MOST_FITS:
             fit = fit_mixed(
-                pd.concat([one.rows() for one in parts], ignore_index=True), part.confidence
+                pd.concat([one.rows() for one in parts], ignore_index=True), settings.confidence
             )
         else:
             fit = unfitted("not fitted: the study is too large")
@@ -156,14 +156,14 @@ def _fits(
 
 
 def _by_dataset(
-    found: Mapping[_Key, Sequence[_Differences]], part: AnalysisSettings
+    found: Mapping[_Key, Sequence[_Differences]], settings: AnalysisSettings
 ) -> Iterator[dict[str, Any]]:
     for key, parts in found.items():
         means = np.array([one.case_mean() for one in parts])
         yield {
             **_behind("all", key, parts),
             "method": "datasets",
-            **student(means, part.confidence),
+            **student(means, settings.confidence),
         }
 
 

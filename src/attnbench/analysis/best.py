@@ -26,7 +26,7 @@ COLUMNS = (
 )
 
 
-def best_table(
+def compute_best(
     scores: Sequence[DatasetScores], averages: pd.DataFrame, level: float
 ) -> pd.DataFrame:
     """One row per dataset, class (and `all`), metric and model: its paired difference from the

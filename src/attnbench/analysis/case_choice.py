@@ -24,7 +24,7 @@ class Choice:
     model: str | None = None
 
 
-def shown_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
+def compute_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
     """One row per dataset and case that figures show, chosen by the first main metric and the runs
     of the first seed.
 

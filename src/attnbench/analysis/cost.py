@@ -18,7 +18,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def cost(
+def compute_cost(
     descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.DataFrame, baseline: str
 ) -> pd.DataFrame:
     """One row per dataset and model; columns as in docs/files.md, empty where nothing was measured.

@@ -60,8 +60,8 @@ def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.Dat
     return found
 
 
-def interactions(
-    scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings, difficulty: Difficulty
+def compute_difficulty(
+    scores: Sequence[DatasetScores], baseline: str, settings: AnalysisSettings, difficulty: Difficulty
 ) -> pd.DataFrame:
     """One row per dataset, metric, comparison and measure of difficulty, mean over classes;
     columns: docs/files.md.
@@ -74,7 +74,7 @@ def interactions(
     approach to wild bootstrap inference, Journal of Econometric Methods 1, 2012).
     """
     frames = [
-        _rows(block, labels, values, benefits, part)
+        _rows(block, labels, values, benefits, settings)
         for block, labels, values, benefits in _measured(scores, baseline, difficulty)
     ]
     if not frames:
@@ -82,8 +82,8 @@ def interactions(
     return _corrected(pd.concat(frames, ignore_index=True), baseline).loc[:, list(COLUMNS)]
 
 
-def strata(
-    scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings, difficulty: Difficulty
+def compute_difficulty_strata(
+    scores: Sequence[DatasetScores], baseline: str, settings: AnalysisSettings, difficulty: Difficulty
 ) -> pd.DataFrame:
     """Mean benefit in each third of the cases by a measure, with its interval over groups; columns
     as in docs/files.md.
@@ -98,7 +98,7 @@ def strata(
             inside = member == number
             frames.append(
                 _stratum(
-                    block, labels, values[inside], np.where(inside, benefits, np.nan), part, number
+                    block, labels, values[inside], np.where(inside, benefits, np.nan), settings, number
                 )
             )
     if not frames:
@@ -154,12 +154,12 @@ def _rows(
     labels: pd.DataFrame,
     values: Floats,
     benefits: Floats,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
 ) -> pd.DataFrame:
     mean, sd = float(np.nanmean(values)), float(np.nanstd(values))
     totals = _totals(block, (values - mean) / sd, benefits)
     slope = _slope(totals.sum(axis=2))
-    low, high = _interval(totals, slope, part)
+    low, high = _interval(totals, slope, settings)
     return labels.assign(
         slope=slope,
         low=low,
@@ -167,7 +167,7 @@ def _rows(
         p=np.where(
             np.isnan(slope),
             np.nan,
-            sign_flip_p(_contributions(totals), totals[0], part.bootstrap, part.seed),
+            sign_flip_p(_contributions(totals), totals[0], settings.bootstrap, settings.seed),
         ),
         measure_mean=mean,
         measure_sd=sd,
@@ -201,16 +201,16 @@ def _slope(totals: Floats, otherwise: Floats | None = None) -> Floats:
     return np.divide(xy - x * y / n, spread, out=slope, where=spread > 1e-9 * n)
 
 
-def _interval(totals: Floats, slope: Floats, part: AnalysisSettings) -> tuple[Floats, Floats]:
+def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tuple[Floats, Floats]:
     """Interval of every slope, groups resampled; a resample in which x does not vary keeps the
     observed slope.
     """
     low, high = np.full((2, totals.shape[1]), np.nan)
     for rows, kept in by_defined_groups(totals[0]):
         if kept.size >= MIN_GROUPS:
-            weights = group_weights(kept.size, min(part.bootstrap, SLOPE_RESAMPLES), part.seed)
+            weights = group_weights(kept.size, min(settings.bootstrap, SLOPE_RESAMPLES), settings.seed)
             resampled = np.stack([weights @ total[np.ix_(rows, kept)].T for total in totals])
-            tail = widened_tail(part.confidence, kept.size)
+            tail = widened_tail(settings.confidence, kept.size)
             low[rows], high[rows] = np.quantile(
                 _slope(resampled, slope[rows]), (tail, 1 - tail), axis=0
             )
@@ -249,13 +249,13 @@ def _stratum(
     labels: pd.DataFrame,
     values: Floats,
     benefits: Floats,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
     number: int,
 ) -> pd.DataFrame:
     groups = len(block.groups)
-    resamples = min(part.bootstrap, STRATA_RESAMPLES)
+    resamples = min(settings.bootstrap, STRATA_RESAMPLES)
     low, high = bootstrap_interval(
-        benefits, block.case_group, groups, part.confidence, resamples, part.seed
+        benefits, block.case_group, groups, settings.confidence, resamples, settings.seed
     )
     counts = group_totals(benefits, block.case_group, groups)[1]
     return labels.assign(

@@ -62,10 +62,10 @@ def with_baseline(models: Sequence[str], baseline: str) -> list[Pair]:
     return [(name, baseline) for name in models if name != baseline] if baseline in models else []
 
 
-def effects(
+def compute_effects(
     scores: Sequence[DatasetScores],
     baseline: str,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
     class_names: ClassNames,
     pairs_of: Callable[[Sequence[str], str], list[Pair]] = comparisons,
 ) -> pd.DataFrame:
@@ -76,14 +76,14 @@ def effects(
     defined; then averaged over classes (for `all`), seeds and cases, in this order.
     """
     frames = [
-        _effects_of(block, pairs, part, class_names.get(block.dataset, {}))
+        _effects_of(block, pairs, settings, class_names.get(block.dataset, {}))
         for block in scores
         if (pairs := pairs_of(block.models, baseline))
     ]
     if not frames:
         return pd.DataFrame(columns=list(COLUMNS))
     frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
-    return _judged(frame, 1 - part.confidence).loc[:, list(COLUMNS)]
+    return _judged(frame, 1 - settings.confidence).loc[:, list(COLUMNS)]
 
 
 def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndarray]:
@@ -101,7 +101,7 @@ def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndar
 
 
 def _effects_of(
-    block: DatasetScores, pairs: Sequence[Pair], part: AnalysisSettings, names: Mapping[str, str]
+    block: DatasetScores, pairs: Sequence[Pair], settings: AnalysisSettings, names: Mapping[str, str]
 ) -> pd.DataFrame:
     differences, both_scored = paired(block, pairs)
     per_seed = differences.reshape(-1, len(block.cases), len(block.seeds))
@@ -112,7 +112,7 @@ def _effects_of(
     scored_cases = both_scored.any(axis=-1).reshape(len(labels), -1).sum(axis=1)
     kept = scored_cases > 0
     return labels[kept].assign(
-        **_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], part)
+        **_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], settings)
     )
 
 
@@ -121,23 +121,23 @@ def _statistics(
     labels: pd.DataFrame,
     per_seed: Floats,
     scored_cases: np.ndarray,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
 ) -> dict[str, np.ndarray]:
     """Columns of one dataset's rows; `per_seed` is (rows, cases, seeds)."""
     per_case = mean_defined(per_seed, 2)
     sums, counts = group_totals(per_case, block.case_group, len(block.groups))
     groups = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     low, high = bootstrap_interval(
-        per_case, block.case_group, len(block.groups), part.confidence, part.bootstrap, part.seed
+        per_case, block.case_group, len(block.groups), settings.confidence, settings.bootstrap, settings.seed
     )
     behind = support(~np.isnan(per_seed), block.case_group, block.case_fold)
     higher = labels["metric"].map(lambda word: METRICS[word].higher_is_better).to_numpy(dtype=bool)
     margin = np.where(
-        labels["metric"].map(lambda word: METRICS[word].unit) == "1", part.margin, np.nan
+        labels["metric"].map(lambda word: METRICS[word].unit) == "1", settings.margin, np.nan
     )
     sign = np.where(higher, 1.0, -1.0)
     retrained_low, retrained_high, p_retrained = retrained(
-        per_seed, block.case_group, block.case_fold, part.confidence
+        per_seed, block.case_group, block.case_fold, settings.confidence
     )
     difference = mean_defined(per_case, 1)
     return {
@@ -147,7 +147,7 @@ def _statistics(
         "higher_is_better": higher,
         "benefit": sign * difference,
         "p": signed_rank_p(groups),
-        "p_permutation": sign_flip_p(sums, counts, part.bootstrap, part.seed),
+        "p_permutation": sign_flip_p(sums, counts, settings.bootstrap, settings.seed),
         "cases": behind.cases,
         "groups": behind.groups,
         "folds": behind.folds,

@@ -31,8 +31,8 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def means(
-    scores: Sequence[DatasetScores], part: AnalysisSettings, class_names: ClassNames
+def compute_means(
+    scores: Sequence[DatasetScores], settings: AnalysisSettings, class_names: ClassNames
 ) -> pd.DataFrame:
     """One row per dataset, class (and `all`), metric and model that has scores; columns as in
     docs/files.md.
@@ -41,18 +41,18 @@ def means(
     over the classes in which the metric is defined in that case and seed. The interval resamples
     groups with all their cases.
     """
-    frames = [_means_of(block, part, class_names.get(block.dataset, {})) for block in scores]
+    frames = [_means_of(block, settings, class_names.get(block.dataset, {})) for block in scores]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
 def _means_of(
-    block: DatasetScores, part: AnalysisSettings, names: Mapping[str, str]
+    block: DatasetScores, settings: AnalysisSettings, names: Mapping[str, str]
 ) -> pd.DataFrame:
     values = with_all_classes(block.values)
     per_seed = values.reshape(-1, len(block.cases), len(block.seeds))
     per_case = mean_defined(per_seed, 2)
     low, high = bootstrap_interval(
-        per_case, block.case_group, len(block.groups), part.confidence, part.bootstrap, part.seed
+        per_case, block.case_group, len(block.groups), settings.confidence, settings.bootstrap, settings.seed
     )
     behind = support(~np.isnan(per_seed), block.case_group, block.case_fold)
     frame = row_labels(block, block.models, names).assign(

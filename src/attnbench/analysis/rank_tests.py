@@ -41,7 +41,7 @@ AGREEMENT_COLUMNS = (
 )
 
 
-def friedman_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
+def compute_rank_tests(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
     """One row per ranking: Friedman's test with tie correction, its F form, and Nemenyi's critical
     difference.
 
@@ -89,7 +89,7 @@ def _rank_error(models: int, blocks: int) -> float:
     return float(np.sqrt(models * (models + 1) / (12 * blocks)))
 
 
-def nemenyi_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
+def compute_rank_pairs(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
     """One row per pair of models of every ranking over `all` classes: Nemenyi's p of their mean
     ranks' difference.
     """
@@ -115,7 +115,7 @@ def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
     )
 
 
-def agreement_table(means: pd.DataFrame) -> pd.DataFrame:
+def compute_agreement(means: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and pair of metrics: Kendall's tau-b between their orders of the models,
     and the winners.
 

@@ -39,7 +39,7 @@ LEARNING_COLUMNS = (
 )  # fmt: skip
 
 
-def study_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> pd.DataFrame:
+def compute_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> pd.DataFrame:
     """One row per run of the study: which stages it finished and the facts of its `run.json`, empty
     where absent.
 
@@ -85,7 +85,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def missing_runs(
+def compute_missing(
     layout: Layout, table: str, planned: Iterable[Run], found: pd.DataFrame
 ) -> pd.DataFrame:
     """Planned runs without a row in `found`, which is the study's `table` of scores, and the first
@@ -128,7 +128,7 @@ def refuse_mixed_data(runs: pd.DataFrame) -> None:
                 )
 
 
-def learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
+def compute_learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
     """The `history.csv` of every trained run in one table.
 
     A long history is thinned to evenly spaced rows, first and last among them, and all rows with

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.means import COLUMNS, ClassNames, means
+from attnbench.analysis.means import COLUMNS, ClassNames, compute_means
 from attnbench.study.paths import Layout
 from attnbench.study.settings import AnalysisSettings
 
@@ -26,12 +26,12 @@ def read_second_raters(layout: Layout, datasets: Sequence[str]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def second_rater_means(
+def compute_second_rater(
     scores: pd.DataFrame,
     observed: pd.DataFrame,
     models: Sequence[str],
     metrics: Sequence[str],
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
     names: ClassNames,
 ) -> pd.DataFrame:
     """The rows of `means` on the cases that a second rater annotated, the second rater among the
@@ -57,4 +57,4 @@ def second_rater_means(
     blocks = arrange(
         pd.concat([rows, human], ignore_index=True), datasets, [*models, SECOND_RATER], metrics
     )
-    return means(blocks, part, names)
+    return compute_means(blocks, settings, names)

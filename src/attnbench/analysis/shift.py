@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, arrange, read_scores
-from attnbench.analysis.effects import effects, with_baseline
-from attnbench.analysis.means import means
-from attnbench.analysis.runs import missing_runs
+from attnbench.analysis.effects import compute_effects, with_baseline
+from attnbench.analysis.means import compute_means
+from attnbench.analysis.runs import compute_missing
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.study.settings import Study
 
@@ -60,7 +60,7 @@ SMALL_COLUMNS = (
 )  # fmt: skip
 
 
-def shift_tables(
+def compute_shift(
     study: Study, scores: pd.DataFrame, runs: pd.DataFrame, shifted: Mapping[str, pd.DataFrame]
 ) -> dict[str, pd.DataFrame]:
     """The four tables by name; columns as in docs/files.md, without rows where the study asks for
@@ -70,14 +70,14 @@ def shift_tables(
     `shift_scores`.
     """
     return {
-        "transfer": transfer(study, scores, shifted["transfer"]),
-        "corruption_levels": corruption_levels(study, scores, shifted["corrupted"]),
-        "corruption_slopes": corruption_slopes(study, scores, shifted["corrupted"]),
-        "data_efficiency": data_efficiency(study, scores, shifted["data_efficiency"], runs),
+        "transfer": compute_transfer(study, scores, shifted["transfer"]),
+        "corruption_levels": compute_corruption_levels(study, scores, shifted["corrupted"]),
+        "corruption_slopes": compute_corruption_slopes(study, scores, shifted["corrupted"]),
+        "data_efficiency": compute_data_efficiency(study, scores, shifted["data_efficiency"], runs),
     }
 
 
-def shift_scores(study: Study) -> dict[str, pd.DataFrame]:
+def read_shift_scores(study: Study) -> dict[str, pd.DataFrame]:
     """The study's tables of scores beside the ordinary ones, without rows where it asks for none.
 
     One that it asks for and that is not there yet is named in the log.
@@ -92,7 +92,7 @@ def shift_scores(study: Study) -> dict[str, pd.DataFrame]:
     }
 
 
-def missing_shift(study: Study, shifted: Mapping[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
+def compute_missing_shift(study: Study, shifted: Mapping[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Of every table of `shift_scores` that the study asks for, the runs it lacks, as
     `missing_runs` has them.
     """
@@ -102,7 +102,7 @@ def missing_shift(study: Study, shifted: Mapping[str, pd.DataFrame]) -> Iterator
         "data_efficiency": study.data_efficiency_runs(),
     }
     for table in study.shift_tables():
-        yield missing_runs(study.layout, table, planned[table], shifted[table])
+        yield compute_missing(study.layout, table, planned[table], shifted[table])
 
 
 def _read(path: Path, asked: bool, *added: str) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def _read(path: Path, asked: bool, *added: str) -> pd.DataFrame:
     return pd.DataFrame(columns=[*SCORE_COLUMNS, *added])
 
 
-def transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame) -> pd.DataFrame:
+def compute_transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame) -> pd.DataFrame:
     """One row per training set, test set, class, metric and model; columns as in docs/files.md.
 
     Elsewhere every case is scored by the models of all folds: a case's scores are averaged over
@@ -159,7 +159,7 @@ def _trainings(rows: pd.DataFrame) -> pd.DataFrame:
     return both.groupby(keys)[["fold", "seed"]].nunique().add_suffix("s").reset_index()
 
 
-def corruption_levels(study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
+def compute_corruption_levels(study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset, corruption, level, class, metric and model; level 0 stands there for
     every corruption.
     """
@@ -177,7 +177,7 @@ def corruption_levels(study: Study, scores: pd.DataFrame, corrupted: pd.DataFram
     return _averages(cells, study).reindex(columns=list(LEVEL_COLUMNS))
 
 
-def corruption_slopes(study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
+def compute_corruption_slopes(study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset, corruption, class, metric and model: change of the metric per level, as
     docs/files.md says.
 
@@ -217,7 +217,7 @@ def case_slopes(scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     return first[keys].assign(value=slopes, status="ok")
 
 
-def data_efficiency(
+def compute_data_efficiency(
     study: Study, scores: pd.DataFrame, small: pd.DataFrame, runs: pd.DataFrame
 ) -> pd.DataFrame:
     """One row per dataset, percent of the training groups, class, metric and model; 100 are the
@@ -257,7 +257,7 @@ def _averages(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     """Means of every cell with the columns of the cell, and the failures: rows in which one mask
     alone is empty.
     """
-    frame = means(_numbered(cells), study.analysis, {})
+    frame = compute_means(_numbered(cells), study.analysis, {})
     return _labelled(frame, cells).assign(
         failures=frame["prediction_empty"] + frame["reference_empty"]
     )
@@ -267,7 +267,7 @@ def _compared(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     """`_averages` with the difference from the baseline; Holm's p over all cells of a metric,
     `all` classes apart.
     """
-    tested = effects(_numbered(cells), study.baseline, study.analysis, {}, with_baseline)
+    tested = compute_effects(_numbered(cells), study.baseline, study.analysis, {}, with_baseline)
     tested = tested.rename(columns={"low": "difference_low", "high": "difference_high"})
     names = list(_DIFFERENCE[1:])
     keys = [*(cells[0][0] if cells else ()), "class", "metric", "model"]
