@@ -8,12 +8,11 @@ from scipy import stats
 
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.difficulty import (
-    COLUMNS,
-    STRATA_COLUMNS,
     compute_difficulty,
-    read_difficulty,
     compute_difficulty_strata,
+    read_difficulty,
 )
+from attnbench.analysis.tables import FRAMES
 from attnbench.data.difficulty import MEASURES
 from attnbench.files import write_csv
 from attnbench.study.paths import Layout
@@ -60,7 +59,7 @@ def test_the_slope_is_that_of_least_squares_on_the_standardised_measure(study_sc
     assert found[["groups", "cases"]].drop_duplicates().to_numpy().tolist() == [
         [GROUPS, GROUP.size]
     ]
-    assert list(found.columns) == list(COLUMNS)
+    assert list(found.columns) == list(FRAMES["difficulty"])
 
 
 def test_the_interval_is_as_wide_as_that_of_the_jackknife_over_groups(study_scores):
@@ -125,7 +124,7 @@ def test_strata_are_the_thirds_of_the_cases(study_scores):
         assert one.loc[stratum, ["from", "to"]].tolist() == [x[inside].min(), x[inside].max()]
         assert one.loc[stratum, "cases"] == inside.sum()
         assert one.loc[stratum, "low"] < one.loc[stratum, "benefit"] < one.loc[stratum, "high"]
-    assert list(found.columns) == list(STRATA_COLUMNS)
+    assert list(found.columns) == list(FRAMES["difficulty_strata"])
 
 
 def test_cases_without_a_measure_or_a_benefit_are_left_out(study_scores):
@@ -148,7 +147,9 @@ def test_a_measure_that_does_not_differ_or_no_measure_gives_no_row(study_scores)
         table(measured_size=np.nan),
     ):
         assert compute_difficulty(scores, "unet", PART, measures).empty
-        assert list(compute_difficulty_strata(scores, "unet", PART, measures).columns) == list(STRATA_COLUMNS)
+        assert list(compute_difficulty_strata(scores, "unet", PART, measures).columns) == list(
+            FRAMES["difficulty_strata"]
+        )
 
 
 def test_measures_and_known_truths_are_read_from_the_case_store(tmp_path):
@@ -168,6 +169,7 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
     """Size helps where the measure is high, the mechanism nowhere: a slope against `unet`, none
     against its size.
     """
+    same_size = [("cbam", "cbam-parameters")]
     rng = np.random.default_rng(9)
     x = rng.normal(size=GROUP.size)
     noise = 0.001 * rng.normal(size=(4, GROUP.size))
@@ -177,7 +179,7 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
         {f"m{i}": name for i, name in enumerate(names)}
     )
     blocks = arrange(scores, ["sim"], names, ["dice"])
-    found = compute_difficulty(blocks, "unet", PART, table(measured_size=x))
+    found = compute_difficulty(blocks, "unet", PART, table(measured_size=x), same_size)
     pairs = found[["model", "baseline"]].to_numpy().tolist()
     assert pairs == [*([name, "unet"] for name in names[1:]), ["cbam", "cbam-parameters"]]
     assert set(found["family"]) == {
@@ -189,5 +191,5 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
     assert same_size == pytest.approx(
         np.polyfit((x - x.mean()) / x.std(), values[1] - values[2], 1)[0]
     )
-    thirds = compute_difficulty_strata(blocks, "unet", PART, table(measured_size=x))
+    thirds = compute_difficulty_strata(blocks, "unet", PART, table(measured_size=x), same_size)
     assert thirds["baseline"].value_counts().to_dict() == {"unet": 9, "cbam-parameters": 3}

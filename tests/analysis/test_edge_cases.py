@@ -18,7 +18,7 @@ from attnbench.analysis.blocks import arrange
 from attnbench.analysis.difficulty import compute_difficulty, compute_difficulty_strata
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.means import compute_means
-from attnbench.analysis.rank_tests import compute_agreement, compute_rank_tests, compute_rank_pairs
+from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.errors import DataError

@@ -8,12 +8,13 @@ from attnbench.analysis.blocks import arrange
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import (
     compute_agreement,
+    compute_rank_pairs,
+    compute_rank_tests,
     critical_difference,
     friedman,
-    compute_rank_tests,
-    compute_rank_pairs,
 )
-from attnbench.analysis.ranks import RANK_COLUMNS, compute_ranks, rankings
+from attnbench.analysis.ranks import compute_ranks, rankings
+from attnbench.analysis.tables import FRAMES
 from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
@@ -138,7 +139,7 @@ def test_nothing_to_rank_is_a_table_without_rows_or_stability(score_table, shape
     values = np.full(shape, np.nan) if shape == (3, 6, 1) else RANDOM.uniform(size=shape)
     blocks = blocks_of(score_table(values, range(shape[1])))
     table = compute_ranks(blocks, rankings(blocks), PART)
-    assert list(table.columns) == list(RANK_COLUMNS)
+    assert list(table.columns) == list(FRAMES["ranks"])
     assert table["first"].isna().all() and len(table) == (6 if shape == (3, 1, 1) else 0)
     assert compute_rank_tests(rankings(blocks), 0.05)["p"].isna().all()
     assert len(compute_rank_pairs(rankings(blocks), 0.05)) == (3 if shape == (3, 1, 1) else 0)

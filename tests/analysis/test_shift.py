@@ -13,19 +13,16 @@ from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.runs import compute_runs
 from attnbench.analysis.shift import (
-    LEVEL_COLUMNS,
-    SLOPE_COLUMNS,
-    SMALL_COLUMNS,
-    TRANSFER_COLUMNS,
     case_slopes,
     compute_corruption_levels,
     compute_corruption_slopes,
     compute_data_efficiency,
     compute_missing_shift,
-    read_shift_scores,
     compute_shift,
     compute_transfer,
+    read_shift_scores,
 )
+from attnbench.analysis.tables import FRAMES
 from attnbench.files import write_csv
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
@@ -91,14 +88,16 @@ def test_elsewhere_a_case_is_the_mean_over_all_trainings_and_groups_are_the_evid
     assert found["p"] == pytest.approx(stats.wilcoxon(by_group).pvalue)
     assert found["difference_low"] < found["difference"] < found["difference_high"]
     assert found[["cases", "groups", "folds", "seeds", "failures"]].tolist() == [16, 8, 2, 2, 0]
-    assert list(table.columns) == list(TRANSFER_COLUMNS)
+    assert list(table.columns) == list(FRAMES["transfer"])
 
 
 def test_the_diagonal_of_transfer_is_what_the_effects_say(both):
     study, scores, _, away = both
     table = compute_transfer(study, scores, away)
     models = [part.name for part in study.models]
-    whole = compute_effects(arrange(scores, ["sim", "other"], models, ["dice"]), "unet", study.analysis, {})
+    whole = compute_effects(
+        arrange(scores, ["sim", "other"], models, ["dice"]), "unet", study.analysis, {}
+    )
     for name in ("sim", "other"):
         ours = row(table, train=name, test=name, model="m2", **{"class": "all"})
         theirs = row(whole, dataset=name, model="m2", **{"class": "all"})
@@ -120,7 +119,11 @@ def test_a_fold_without_scores_elsewhere_is_left_out_of_the_mean_and_the_counts(
     study, scores, values, away = both
     lost = away[~((away["model"] == "m1") & (away["fold"] == 1))]
     found = row(
-        compute_transfer(study, scores, lost), train="sim", test="other", model="m1", **{"class": "1"}
+        compute_transfer(study, scores, lost),
+        train="sim",
+        test="other",
+        model="m1",
+        **{"class": "1"},
     )
     assert found["mean"] == pytest.approx(values[1, 0].mean())
     assert found["difference"] == pytest.approx((values[1, 0] - values[0, 0]).mean())
@@ -161,7 +164,7 @@ def test_slopes_are_numpys_polyfit_of_every_case(score_table, random):
     found = row(table, model="m2", **{"class": "1"})
     assert found["slope"] == pytest.approx(expected[2].mean())
     assert found["difference"] == pytest.approx((expected[2] - expected[0]).mean())
-    assert list(table.columns) == list(SLOPE_COLUMNS)
+    assert list(table.columns) == list(FRAMES["corruption_slopes"])
 
 
 def test_planted_slopes_are_found_and_equal_models_do_not_differ(score_table, random):
@@ -186,7 +189,10 @@ def test_a_case_that_is_undefined_at_a_level_has_no_slope_but_counts_at_the_othe
     values[5, 1, 3] = np.nan
     scores, bad = score_table(values[0], GROUP, FOLD), corrupted(score_table, values[1:])
     study = study_of(None, corruptions=["noise"])
-    slopes, levels = compute_corruption_slopes(study, scores, bad), compute_corruption_levels(study, scores, bad)
+    slopes, levels = (
+        compute_corruption_slopes(study, scores, bad),
+        compute_corruption_levels(study, scores, bad),
+    )
     assert row(slopes, model="m1", **{"class": "1"})["cases"] == 15
     assert [
         row(levels, model="m1", level=level, **{"class": "1"})["cases"] for level in range(6)
@@ -213,7 +219,7 @@ def test_level_zero_stands_beside_every_corruption(score_table, random):
     scores = score_table(values[0], GROUP, FOLD)
     bad = pd.concat([corrupted(score_table, values[1:], kind) for kind in ("noise", "blur")])
     table = compute_corruption_levels(study_of(None, corruptions=["blur", "noise"]), scores, bad)
-    assert list(table.columns) == list(LEVEL_COLUMNS)
+    assert list(table.columns) == list(FRAMES["corruption_levels"])
     assert list(dict.fromkeys(zip(table["corruption"], table["level"], strict=True))) == [
         (kind, level) for kind in ("blur", "noise") for level in range(6)
     ]
@@ -235,7 +241,7 @@ def test_small_data_rises_to_the_ordinary_runs(score_table, random):
     table = compute_data_efficiency(
         study, score_table(values[100], GROUP, FOLD), pd.concat(small, ignore_index=True), runs
     )
-    assert list(table.columns) == list(SMALL_COLUMNS)
+    assert list(table.columns) == list(FRAMES["data_efficiency"])
     ours = table[(table["model"] == "m1") & (table["class"] == "1")]
     assert ours["percent"].tolist() == [10, 50, 100] and ours["training_groups"].tolist() == [
         1,
@@ -256,10 +262,10 @@ def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(
         study, scores, compute_runs(study.layout, study.runs(), scores), read_shift_scores(study)
     )
     assert {name: list(frame.columns) for name, frame in tables.items()} == {
-        "transfer": list(TRANSFER_COLUMNS),
-        "corruption_levels": list(LEVEL_COLUMNS),
-        "corruption_slopes": list(SLOPE_COLUMNS),
-        "data_efficiency": list(SMALL_COLUMNS),
+        "transfer": list(FRAMES["transfer"]),
+        "corruption_levels": list(FRAMES["corruption_levels"]),
+        "corruption_slopes": list(FRAMES["corruption_slopes"]),
+        "data_efficiency": list(FRAMES["data_efficiency"]),
     }
     assert all(frame.empty for frame in tables.values())
 
@@ -284,10 +290,10 @@ def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random
     layout, values = study.layout, random.uniform(size=(6, 3, 16, 2))
     own = [score_table(values[0], GROUP, FOLD, name) for name in ("sim", "other")]
     write_csv(layout.scores, pd.concat(own))
-    write_csv(layout.corrupted, corrupted(score_table, values[1:]))
-    write_csv(layout.transfer, elsewhere(score_table, random.uniform(size=(3, 2, 16, 2))))
+    write_csv(layout.shift("corrupted"), corrupted(score_table, values[1:]))
+    write_csv(layout.shift("transfer"), elsewhere(score_table, random.uniform(size=(3, 2, 16, 2))))
     write_csv(
-        layout.data_efficiency,
+        layout.shift("data_efficiency"),
         score_table(values[1], GROUP, FOLD).assign(percent=25, training_groups=2),
     )
     scores = read_scores(layout.scores)
@@ -314,12 +320,15 @@ def test_runs_without_scores_of_a_shift_are_named_with_the_step_they_lack(
         & (rows["fold"] == runs[0].fold)
         & (rows["seed"] == runs[0].seed)
     ]
-    write_csv(layout.corrupted, of_first.assign(corruption="noise", level=1))
-    write_csv(layout.data_efficiency, of_first.assign(percent=25, training_groups=2))
+    write_csv(layout.shift("corrupted"), of_first.assign(corruption="noise", level=1))
+    write_csv(layout.shift("data_efficiency"), of_first.assign(percent=25, training_groups=2))
     for run, files in ((runs[1], ["run.json"]), (runs[2], ["run.json", "corrupted.csv"])):
         for name in files:
             write_csv(layout.run(run) / name, rows[:0])
-    frames = {frame["table"].iloc[0]: frame for frame in compute_missing_shift(study, read_shift_scores(study))}
+    frames = {
+        frame["table"].iloc[0]: frame
+        for frame in compute_missing_shift(study, read_shift_scores(study))
+    }
     keys = ["dataset", "model", "fold", "seed", "percent"]
     lacking = {
         name: [Run(*key) for key in frame[keys].itertuples(index=False)]

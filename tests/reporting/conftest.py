@@ -17,13 +17,18 @@ from attnbench.analysis.best import compute_best
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.case_choice import compute_cases
 from attnbench.analysis.cost import compute_cost
-from attnbench.analysis.difficulty import compute_difficulty, read_difficulty, compute_difficulty_strata
+from attnbench.analysis.difficulty import (
+    compute_difficulty,
+    compute_difficulty_strata,
+    read_difficulty,
+    same_size,
+)
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.means import compute_means
-from attnbench.analysis.rank_tests import compute_rank_tests, compute_rank_pairs
+from attnbench.analysis.rank_tests import compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
-from attnbench.analysis.runs import compute_learning, compute_missing, read_object, compute_runs
+from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
 from attnbench.data.info import DatasetInfo
@@ -31,7 +36,7 @@ from attnbench.data.write import write_store
 from attnbench.files import write_csv, write_json
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.run import origin_of
-from attnbench.study.paths import Run
+from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study, parse_study
 
 WriteStudy = Callable[..., Study]
@@ -110,16 +115,22 @@ def _analyse(study: Study) -> None:
     frames = {
         "means": averages,
         "best": compute_best(blocks, averages, 1 - study.analysis.confidence),
-        "effects": compute_effects(blocks, study.baseline, study.analysis, names),
+        "effects": compute_effects(
+            blocks, study.baseline, study.analysis, names, study.control_pairs
+        ),
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(described, runs, study.baseline),
         "learning": compute_learning(layout, runs),
-        "missing": compute_missing(layout, "scores", study.runs(), runs[runs["gathered"]]),
+        "missing": compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]]),
         "ranks": compute_ranks(blocks, ranked, study.analysis),
         "rank_tests": compute_rank_tests(ranked, 1 - study.analysis.confidence),
         "rank_pairs": compute_rank_pairs(ranked, 1 - study.analysis.confidence),
-        "difficulty": compute_difficulty(blocks, study.baseline, study.analysis, hard),
-        "difficulty_strata": compute_difficulty_strata(blocks, study.baseline, study.analysis, hard),
+        "difficulty": compute_difficulty(
+            blocks, study.baseline, study.analysis, hard, same_size(study)
+        ),
+        "difficulty_strata": compute_difficulty_strata(
+            blocks, study.baseline, study.analysis, hard, same_size(study)
+        ),
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
     }
     for name, frame in frames.items():

@@ -9,21 +9,9 @@ import pandas as pd
 
 from attnbench.analysis.averages import group_means, mean_defined, with_all_classes
 from attnbench.analysis.blocks import DatasetScores, Floats
+from attnbench.analysis.frames import joined
 from attnbench.analysis.significance import attainable_level, holm, signed_rank_p
 from attnbench.scoring.definitions import METRICS
-
-COLUMNS = (
-    "dataset",
-    "class",
-    "metric",
-    "model",
-    "best",
-    "difference",
-    "p",
-    "p_holm",
-    "groups",
-    "as_good",
-)
 
 
 def compute_best(
@@ -45,7 +33,7 @@ def compute_best(
         .groupby(["class", "metric"], sort=False)
         if len(rows) > 1
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+    return joined("best", frames)
 
 
 def _against_best(

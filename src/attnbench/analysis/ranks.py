@@ -1,4 +1,4 @@
-"""Which model is first, how stable that is, and whether it depends on the metric."""
+"""Ranks of the models, and how stable they are."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from scipy import stats
 
 from attnbench.analysis.averages import group_means, group_totals, mean_defined, with_all_classes
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
+from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_means, group_weights
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.settings import AnalysisSettings
 
 ALL = "all"
-RANK_COLUMNS = (
-    "dataset", "class", "metric", "model", "mean_rank", "position", "position_low", "position_high", "first",
-    "resampled", "models", "blocks", "dropped",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,15 +110,15 @@ def compute_ranks(
         for ranking in ranked
         if ranking.dataset == ALL
     ]
-    return (
-        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(RANK_COLUMNS))
-    )
+    return joined("ranks", frames)
 
 
 def _rank_rows(ranking: Ranking, resampled: str, settings: AnalysisSettings) -> pd.DataFrame:
     blocks = len(ranking.ranks)
     enough = blocks >= MIN_GROUPS
-    means = group_weights(blocks, settings.bootstrap, settings.seed) @ ranking.ranks if enough else None
+    means = (
+        group_weights(blocks, settings.bootstrap, settings.seed) @ ranking.ranks if enough else None
+    )
     return _rows(ranking, resampled, means, settings)
 
 
@@ -133,7 +130,7 @@ def _rows(
     first, low, high = (
         (empty, empty, empty) if means is None else _stability(means, settings.confidence)
     )
-    frame = pd.DataFrame({**ranking.labels, "model": ranking.models, "mean_rank": mean}).assign(
+    return pd.DataFrame({**ranking.labels, "model": ranking.models, "mean_rank": mean}).assign(
         position=_position(mean[None])[0],
         position_low=low,
         position_high=high,
@@ -143,7 +140,6 @@ def _rows(
         blocks=len(ranking.ranks),
         dropped=ranking.dropped,
     )
-    return frame[list(RANK_COLUMNS)]
 
 
 def _group_resampled(

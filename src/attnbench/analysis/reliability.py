@@ -11,16 +11,12 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores
+from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames
 from attnbench.analysis.resample import interval_of_totals
 from attnbench.scoring.calibration import expected_calibration_error, read_calibration
 from attnbench.study.paths import Layout, Run
 from attnbench.study.settings import AnalysisSettings
-
-COLUMNS = (
-    "dataset", "class", "class_name", "model", "bin", "voxels", "probability", "observed", "low", "high", "ece",
-    "cases", "groups", "folds", "seeds",
-)  # fmt: skip
 
 
 def compute_reliability(
@@ -46,11 +42,7 @@ def compute_reliability(
             words = {**names.get(dataset, {}), ALL_CLASSES: "all classes together"}
             class_name = [words.get(word, word) for word in frame["class"]]
             frames.append(frame.assign(dataset=dataset, model=model, class_name=class_name))
-    return (
-        pd.concat(frames, ignore_index=True)[list(COLUMNS)]
-        if frames
-        else pd.DataFrame(columns=list(COLUMNS))
-    )
+    return joined("reliability", frames)
 
 
 def _group_of_case(block: DatasetScores) -> dict[str, str]:
@@ -98,7 +90,9 @@ def _curve(
         index="bin", columns="group", values=list(parts), aggfunc="sum", fill_value=0
     )
     voxels, hits = (totals[name].to_numpy(np.float64) for name in ("voxels", "observed"))
-    low, high = interval_of_totals(hits, voxels, settings.confidence, settings.bootstrap, settings.seed)
+    low, high = interval_of_totals(
+        hits, voxels, settings.confidence, settings.bootstrap, settings.seed
+    )
     number = voxels.sum(axis=1)
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""The analysis of a study: scores and runs in, data frames out."""
+"""Analysis of a study: scores and runs in, data frames out."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ from attnbench.analysis.best import compute_best
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.case_choice import compute_cases
 from attnbench.analysis.cost import compute_cost
-from attnbench.analysis.difficulty import compute_difficulty, read_difficulty, compute_difficulty_strata
+from attnbench.analysis.difficulty import (
+    compute_difficulty,
+    compute_difficulty_strata,
+    read_difficulty,
+    same_size,
+)
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.means import compute_means
-from attnbench.analysis.rank_tests import compute_agreement, compute_rank_tests, compute_rank_pairs
+from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
 from attnbench.analysis.runs import (
     compute_learning,
     compute_missing,
+    compute_runs,
     read_object,
     refuse_mixed_data,
-    compute_runs,
 )
-from attnbench.analysis.second_rater import read_second_raters, compute_second_rater
-from attnbench.analysis.shift import compute_missing_shift, read_shift_scores, compute_shift
+from attnbench.analysis.second_rater import compute_second_rater, read_second_raters
+from attnbench.analysis.shift import compute_missing_shift, compute_shift, read_shift_scores
 from attnbench.files import write_csv
+from attnbench.study.paths import STAGES
 from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
 
 
 def analyse_study(study: Study) -> None:
-    """Write `analysis/*.csv` of whatever the study has scored so far; what is missing is named
-    in `missing.csv`.
-    """
+    """Write `analysis/*.csv` of what is scored so far; `missing.csv` names the rest."""
     for name, frame in compute_analysis(study).items():
         write_csv(study.layout.analysis / f"{name}.csv", frame)
 
@@ -47,14 +51,15 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     runs = compute_runs(layout, study.runs(), scores)
     refuse_mixed_data(runs)
     shifted = read_shift_scores(study)
-    missing = compute_missing(layout, "scores", study.runs(), runs[runs["gathered"]])
+    missing = compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]])
     if len(missing):
         log.warning(
             "%d of %d runs have no scores yet; the analysis covers the others",
             len(missing),
             len(runs),
         )
-    datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
+    datasets = [dataset.name for dataset in study.datasets]
+    models = [model.name for model in study.models]
     blocks = arrange(scores, datasets, models, study.metrics)
     names = {
         name: read_object(layout.prepared(name) / "dataset.json").get("classes", {})
@@ -67,10 +72,12 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     }
     ranked, level = rankings(blocks), 1 - study.analysis.confidence
     averages = compute_means(blocks, study.analysis, names)
-    hard = read_difficulty(layout, datasets)
+    hard, sizes = read_difficulty(layout, datasets), same_size(study)
     return {
         "means": averages,
-        "effects": compute_effects(blocks, study.baseline, study.analysis, names),
+        "effects": compute_effects(
+            blocks, study.baseline, study.analysis, names, study.control_pairs
+        ),
         "best": compute_best(blocks, averages, level),
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(descriptions, runs, study.baseline),
@@ -81,7 +88,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "rank_tests": compute_rank_tests(ranked, level),
         "rank_pairs": compute_rank_pairs(ranked, level),
         "agreement": compute_agreement(averages),
-        "across": compute_across(blocks, study.baseline, study.analysis),
+        "across": compute_across(blocks, study.baseline, study.analysis, study.control_pairs),
         "second_rater": compute_second_rater(
             scores,
             read_second_raters(layout, datasets),
@@ -90,8 +97,10 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
             study.analysis,
             names,
         ),
-        "difficulty": compute_difficulty(blocks, study.baseline, study.analysis, hard),
-        "difficulty_strata": compute_difficulty_strata(blocks, study.baseline, study.analysis, hard),
+        "difficulty": compute_difficulty(blocks, study.baseline, study.analysis, hard, sizes),
+        "difficulty_strata": compute_difficulty_strata(
+            blocks, study.baseline, study.analysis, hard, sizes
+        ),
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
         **compute_shift(study, scores, runs, shifted),
     }

@@ -76,22 +76,9 @@ class Layout:
         """Every score of the study in one tidy table."""
         return self.output / "scores.csv"
 
-    @property
-    def transfer(self) -> Path:
-        """Every score of a model on another dataset than its own; only if the study asks for
-        transfers.
-        """
-        return self.output / "transfer.csv"
-
-    @property
-    def corrupted(self) -> Path:
-        """Every score on corrupted images; only if the study asks for corruptions."""
-        return self.output / "corrupted.csv"
-
-    @property
-    def data_efficiency(self) -> Path:
-        """Every score of a model trained on fewer groups; only if the study asks for small data."""
-        return self.output / "data_efficiency.csv"
+    def shift(self, kind: str) -> Path:
+        """Every score of one kind of shift; only if the study asks for it."""
+        return self.output / f"{kind}.csv"
 
     @property
     def parquet(self) -> Path:

@@ -390,14 +390,15 @@ class Study(Part):
         """Where the models of `dataset` are scored beside their own test folds."""
         return tuple(part for part in self.transfer if part.train == dataset)
 
-    def shift_tables(self) -> tuple[str, ...]:
-        """The tables of scores beside `scores.csv` that the study asks for."""
-        asked = {
-            "transfer": self.transfer,
-            "corrupted": self.corruptions,
-            "data_efficiency": self.data_efficiency,
-        }
-        return tuple(table for table, parts in asked.items() if parts)
+    @property
+    def control_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every variant of the study with each of its controls, by name."""
+        return tuple(
+            (variant.name, control.name)
+            for variant in self.models
+            for control in self.models
+            if control.control_of == variant.name
+        )
 
     @property
     def layout(self) -> Layout:
