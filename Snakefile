@@ -10,6 +10,7 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.files import write_text
+from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
@@ -41,7 +42,7 @@ except StudyError as error:
 layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
-shift_tables = [layout.output / f"{table}.csv" for table in study.shift_tables()]
+shift_tables = [layout.shift(kind) for kind in requested_kinds(study)]
 decided = cache(partial(rerun.decides, study))
 
 

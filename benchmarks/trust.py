@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from attnbench.analysis.across import across
+from attnbench.analysis.across import compute_across
 from attnbench.analysis.blocks import DatasetScores, arrange
-from attnbench.analysis.difficulty import interactions
+from attnbench.analysis.difficulty import compute_difficulty
 from attnbench.analysis.effect_size import minimum_effect
-from attnbench.analysis.effects import effects
-from attnbench.analysis.rank_tests import friedman_table
+from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.rank_tests import compute_rank_tests
 from attnbench.analysis.ranks import rankings
 from attnbench.catalog import load_entry
 from attnbench.data.phantom import generate
@@ -85,7 +85,7 @@ def simulate(
 
 
 def effects_of(block):
-    frame = effects([block], "unet", PART, {})
+    frame = compute_effects([block], "unet", PART, {})
     return frame[frame["class"] == "all"]
 
 
@@ -112,7 +112,7 @@ def false_positives() -> Iterator[Row]:
                 "permutation": one["p_permutation"] <= 0.05,
                 "interval without 0": not one["low"] <= 0 <= one["high"],
                 "verdict (Holm), any of 3 models": frame["verdict"].isin(["better", "worse"]).any(),
-                "Friedman": friedman_table(rankings([block])[-1:], 0.05)["p_f"].iloc[0] <= 0.05,
+                "Friedman": compute_rank_tests(rankings([block])[-1:], 0.05)["p_f"].iloc[0] <= 0.05,
             }.items():
                 counts[name] = counts.get(name, 0) + bool(wrong)
         for name, count in counts.items():
@@ -207,7 +207,7 @@ def retraining() -> Iterator[Row]:
         [effects_of(simulate(random, models=100, **shape)) for _ in range(STUDIES // 100)]
     )
     blocks = [simulate(random, models=42, name=f"d{i}", **shape) for i in range(6)]
-    rows = across(blocks, "unet", PART)
+    rows = compute_across(blocks, "unet", PART)
     whole = rows["dataset"] == "all"
     for name, p in {
         "Wilcoxon over groups": many["p"],
@@ -241,8 +241,8 @@ def difficulty() -> Iterator[Row]:
             known = {block.dataset: pd.DataFrame({"blur": measure}, index=list(block.cases))}
             values = block.values.copy()
             values[:, :, 1:] += 0.02 * ((measure - measure.mean()) / measure.std())[:, None]
-            null = interactions([block], "unet", PART, known)
-            planted = interactions([replace(block, values=values)], "unet", PART, known)
+            null = compute_difficulty([block], "unet", PART, known)
+            planted = compute_difficulty([replace(block, values=values)], "unet", PART, known)
             tests, wrong = tests + len(null), wrong + int((null["p"] <= 0.05).sum())
             covered += int(((planted["low"] <= 0.02) & (planted["high"] >= 0.02)).sum())
             found += int(((planted["p"] <= 0.05) & (planted["slope"] > 0)).sum())
@@ -294,7 +294,7 @@ def phantoms() -> Iterator[Row]:
         ]
         blocks = arrange(pd.DataFrame(rows), [name], list(errors), ["dice"])
         known = {name: pd.DataFrame({"blur": blur}, index=[case.case for case in cases])}
-        for row in interactions(blocks, "unet", PART, known).itertuples():
+        for row in compute_difficulty(blocks, "unet", PART, known).itertuples():
             planted, seen = row.model == "steady", row.p_holm <= 0.05
             judged = seen and row.low > 0 if planted else not seen and row.low <= 0 <= row.high
             what = f"{name}: slope on known blur, {'planted' if planted else 'none planted'}"

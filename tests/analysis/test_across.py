@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from attnbench.analysis.across import COLUMNS, across, student
+from attnbench.analysis.across import compute_across, student
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.mixed import fit_mixed
+from attnbench.analysis.tables import FRAMES
 from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=200)
@@ -14,7 +15,7 @@ RANDOM = np.random.default_rng(41)
 
 def table_of(*tables):
     table = pd.concat(tables)
-    return across(
+    return compute_across(
         arrange(table, sorted(set(table["dataset"])), ["unet", "m1"], ["dice", "hd95"]),
         "unet",
         PART,
@@ -110,7 +111,7 @@ def test_every_dataset_and_all_of_them_have_a_mixed_row(score_table):
     assert table[["dataset", "method"]].to_numpy().tolist() == [
         ["all", "mixed"], ["all", "datasets"], ["d0", "mixed"], ["d1", "mixed"],
     ]  # fmt: skip
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(FRAMES["across"])
     assert (table["note"].notna()).all()
 
 
@@ -126,13 +127,13 @@ def test_distances_in_different_units_are_not_averaged(score_table):
 
 
 def test_nothing_to_compare_is_an_empty_table_with_its_columns(score_table):
-    assert list(across([], "unet", PART).columns) == list(COLUMNS)
-    table = across(
+    assert list(compute_across([], "unet", PART).columns) == list(FRAMES["across"])
+    table = compute_across(
         arrange(score_table(np.ones((1, 4, 1)), range(4)), ["sim"], ["unet"], ["dice"]),
         "unet",
         PART,
     )
-    assert table.empty and list(table.columns) == list(COLUMNS)
+    assert table.empty and list(table.columns) == list(FRAMES["across"])
 
 
 def test_one_dataset_has_a_mean_without_interval():
@@ -149,7 +150,12 @@ def test_variants_are_compared_with_their_controls_after_the_baseline(score_tabl
     table = score_table(values, np.arange(12), np.arange(12) % 3).replace(
         {"m1": names[1], "m2": names[2]}
     )
-    found = across(arrange(table, ["sim"], names, ["dice"]), "unet", AnalysisSettings())
+    found = compute_across(
+        arrange(table, ["sim"], names, ["dice"]),
+        "unet",
+        AnalysisSettings(),
+        [("cbam", "cbam-identity")],
+    )
     assert found[["model", "baseline"]].to_numpy().tolist() == [
         ["cbam", "unet"], ["cbam-identity", "unet"], ["cbam", "cbam-identity"],
     ]  # fmt: skip

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attnbench.analysis.run import analyse_study, analysis
+from attnbench.analysis.run import analyse_study, compute_analysis
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
 from attnbench.study.settings import Study
@@ -87,7 +87,7 @@ def test_measured_times_stand_beside_the_baseline_and_are_empty_where_nothing_wa
             finished.layout.measured("sim", model),
             facts | {"rounds": 9, "inference_peak_bytes": None},
         )
-    cost = analysis(finished)["cost"].set_index("model")
+    cost = compute_analysis(finished)["cost"].set_index("model")
     assert cost.loc["m1", ["batch", "rounds", "latency_seconds", "step_seconds"]].tolist() == [
         4,
         9,
@@ -97,12 +97,12 @@ def test_measured_times_stand_beside_the_baseline_and_are_empty_where_nothing_wa
     assert cost.loc["m1", ["latency_seconds_ratio", "step_seconds_ratio"]].tolist() == [2, 2]
     assert cost["device"].tolist() == ["cpu", "cpu"] and cost["inference_peak_bytes"].isna().all()
     finished.layout.measured("sim", "unet").unlink()
-    cost = analysis(finished)["cost"].set_index("model")
+    cost = compute_analysis(finished)["cost"].set_index("model")
     assert cost["latency_seconds_ratio"].isna().all() and cost.loc["m1", "latency_seconds"] == 0.5
 
 
 def test_cost_is_the_median_over_runs_beside_the_baseline(finished):
-    cost = analysis(finished)["cost"].set_index("model")
+    cost = compute_analysis(finished)["cost"].set_index("model")
     assert cost["train_seconds"].to_dict() == {"unet": 11.0, "m1": 16.0}
     assert cost.loc["m1", "train_seconds_ratio"] == pytest.approx(16 / 11)
     assert cost.loc["m1", ["parameters_ratio", "flops_ratio"]].tolist() == [1.5, 1.5]
@@ -111,7 +111,7 @@ def test_cost_is_the_median_over_runs_beside_the_baseline(finished):
 
 
 def test_learning_keeps_the_validated_rows_of_a_long_history(finished):
-    table = analysis(finished)["learning"]
+    table = compute_analysis(finished)["learning"]
     one = table[(table["model"] == "m1") & (table["fold"] == 2) & (table["seed"] == 1)]
     assert one["step"].iloc[0] == 0 and one["step"].iloc[-1] == 299 and 7 in set(one["step"])
     assert one["step"].is_monotonic_increasing and len(one) <= 201
@@ -126,7 +126,7 @@ def test_a_study_that_stopped_halfway_is_analysed_and_names_what_is_missing(fini
     (layout.run(lost[0]) / "run.json").unlink()
     (layout.run(lost[1]) / "predictions.npz").unlink()
     (layout.run(lost[2]) / "scores.csv").unlink()
-    tables = analysis(finished)
+    tables = compute_analysis(finished)
     assert tables["missing"]["next_step"].tolist() == ["train", "predict", "score", "gather"]
     assert [
         f"{r.dataset}/{r.model}/fold{r.fold}-seed{r.seed}" for r in tables["missing"].itertuples()
@@ -137,7 +137,7 @@ def test_a_study_that_stopped_halfway_is_analysed_and_names_what_is_missing(fini
 
 def test_files_that_are_absent_leave_empty_cells(study, score_table):
     write_csv(study.layout.scores, score_table(RANDOM.uniform(size=(2, GROUPS, 2)), range(GROUPS)))
-    tables = analysis(study)
+    tables = compute_analysis(study)
     assert tables["cost"].drop(columns=["dataset", "model", "runs"]).isna().all().all()
     assert set(tables["means"]["class_name"]) == {"1", "mean over classes"}
     assert tables["learning"].empty and "step" in tables["learning"]
@@ -149,7 +149,7 @@ def test_runs_on_different_data_are_not_compared(finished, fact):
     odd = list(finished.runs())[3]
     leave(finished, odd, **{fact: "other"})
     with pytest.raises(DataError, match=rf"{odd}: its {fact} differs"):
-        analysis(finished)
+        compute_analysis(finished)
 
 
 def test_the_same_scores_give_the_same_bytes(finished):
@@ -163,7 +163,7 @@ def test_a_broken_run_file_is_named(finished):
     path = finished.layout.run(next(iter(finished.runs()))) / "run.json"
     path.write_text("{")
     with pytest.raises(DataError, match=r"run\.json: not valid JSON"):
-        analysis(finished)
+        compute_analysis(finished)
 
 
 EMPTY = np.full((2, GROUPS, 2), np.nan)

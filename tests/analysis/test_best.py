@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from attnbench.analysis.best import COLUMNS, best_table
+from attnbench.analysis.best import compute_best
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.means import means
+from attnbench.analysis.means import compute_means
+from attnbench.analysis.tables import FRAMES
 from attnbench.study.settings import AnalysisSettings
 
 MODELS = ["unet", "m1", "m2", "m3"]
@@ -15,7 +16,7 @@ PART = AnalysisSettings(bootstrap=200)
 
 def table_of(scores, metric="dice"):
     blocks = arrange(scores, ["sim"], MODELS, [metric])
-    return best_table(blocks, means(blocks, PART, {}), 0.05)
+    return compute_best(blocks, compute_means(blocks, PART, {}), 0.05)
 
 
 @pytest.mark.parametrize("metric", ["dice", "hd95"])
@@ -74,4 +75,4 @@ def test_so_few_groups_that_nothing_can_be_told_leave_it_open(score_table, group
 
 def test_a_model_alone_has_no_rows(score_table):
     empty = table_of(score_table(np.full((1, 3, 1), 0.5), groups="xyz"))
-    assert empty.empty and list(empty.columns) == list(COLUMNS)
+    assert empty.empty and list(empty.columns) == list(FRAMES["best"])

@@ -1,13 +1,13 @@
 import numpy as np
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.case_choice import shown_cases
+from attnbench.analysis.case_choice import compute_cases
 from attnbench.study.settings import Study
 
 
 def chosen(scores, **settings):
     study = Study(name="s", datasets=["sim"], models=["unet", "m1"], metrics=["dice"], **settings)
-    return shown_cases(arrange(scores, ["sim"], ["unet", "m1"], study.metrics), study)
+    return compute_cases(arrange(scores, ["sim"], ["unet", "m1"], study.metrics), study)
 
 
 def test_cases_are_chosen_by_the_runs_of_the_first_seed(score_table):

@@ -8,12 +8,11 @@ from scipy import stats
 
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.difficulty import (
-    COLUMNS,
-    STRATA_COLUMNS,
-    interactions,
+    compute_difficulty,
+    compute_difficulty_strata,
     read_difficulty,
-    strata,
 )
+from attnbench.analysis.tables import FRAMES
 from attnbench.data.difficulty import MEASURES
 from attnbench.files import write_csv
 from attnbench.study.paths import Layout
@@ -53,20 +52,20 @@ def table(**measures):
 def test_the_slope_is_that_of_least_squares_on_the_standardised_measure(study_scores):
     rng = np.random.default_rng(1)
     x, benefits = rng.uniform(3, 9, GROUP.size), 0.1 * clustered(rng, 3)
-    found = interactions(study_scores(benefits), "unet", PART, table(measured_size=x))
+    found = compute_difficulty(study_scores(benefits), "unet", PART, table(measured_size=x))
     z = (x - x.mean()) / x.std()
     expected = [sm.OLS(row, sm.add_constant(z)).fit().params[1] for row in benefits]
     np.testing.assert_allclose(found["slope"], expected)
     assert found[["groups", "cases"]].drop_duplicates().to_numpy().tolist() == [
         [GROUPS, GROUP.size]
     ]
-    assert list(found.columns) == list(COLUMNS)
+    assert list(found.columns) == list(FRAMES["difficulty"])
 
 
 def test_the_interval_is_as_wide_as_that_of_the_jackknife_over_groups(study_scores):
     rng = np.random.default_rng(2)
     x, benefits = clustered(rng)[0], 0.1 * clustered(rng, 40)
-    found = interactions(study_scores(benefits), "unet", PART, table(measured_size=x))
+    found = compute_difficulty(study_scores(benefits), "unet", PART, table(measured_size=x))
     z = (x - x.mean()) / x.std()
     others = [np.flatnonzero(group != GROUP) for group in range(GROUPS)]
     without = [np.polyfit(z[kept], benefits[:, kept].T, 1)[0] for kept in others]
@@ -81,7 +80,7 @@ def test_a_planted_interaction_is_found_with_its_sign(study_scores, metric, sign
     blur, other = clustered(rng), clustered(rng)[0]
     benefits = np.concatenate([0.03 * blur, -0.03 * blur]) + 0.02 * clustered(rng, 2)
     scores = study_scores(benefits, metric, sign)
-    found = interactions(
+    found = compute_difficulty(
         scores, "unet", PART, table(measured_boundary_sharpness=other, blur=blur[0])
     )
     truth = found[found["known_truth"]].set_index("model")
@@ -93,7 +92,7 @@ def test_a_planted_interaction_is_found_with_its_sign(study_scores, metric, sign
 def test_false_positives_and_coverage_without_an_interaction(study_scores):
     rng = np.random.default_rng(4)
     measures = table(**{f"measured_{i}": clustered(rng)[0] for i in range(30)})
-    found = interactions(study_scores(clustered(rng, 20)), "unet", PART, measures)
+    found = compute_difficulty(study_scores(clustered(rng, 20)), "unet", PART, measures)
     assert len(found) == 600
     assert stats.binomtest(int((found["p"] <= 0.05).sum()), 600, 0.05).pvalue > 0.01
     assert 0.91 < ((found["low"] <= 0) & (found["high"] >= 0)).mean() < 0.98
@@ -105,7 +104,7 @@ def test_holm_runs_over_models_measures_and_datasets_of_a_metric(study_scores):
     measures = table(
         measured_size=rng.normal(size=GROUP.size), measured_clutter=rng.normal(size=GROUP.size)
     )
-    found = interactions(study_scores(clustered(rng, 3)), "unet", PART, measures)
+    found = compute_difficulty(study_scores(clustered(rng, 3)), "unet", PART, measures)
     ordered = np.sort(found["p"])
     expected = np.minimum(1, np.maximum.accumulate(ordered * np.arange(6, 0, -1)))
     np.testing.assert_allclose(np.sort(found["p_holm"]), expected)
@@ -116,7 +115,7 @@ def test_strata_are_the_thirds_of_the_cases(study_scores):
     rng = np.random.default_rng(6)
     x, benefits = rng.permutation(GROUP.size).astype(float), clustered(rng, 2)
     x[rng.integers(GROUP.size)] = np.nan
-    found = strata(study_scores(benefits), "unet", PART, table(measured_size=x))
+    found = compute_difficulty_strata(study_scores(benefits), "unet", PART, table(measured_size=x))
     one = found[found["model"] == "m2"].set_index("stratum")
     bounds = np.nanquantile(x, [0, 1 / 3, 2 / 3, 1])
     for place, stratum in enumerate(("low", "middle", "high")):
@@ -125,14 +124,14 @@ def test_strata_are_the_thirds_of_the_cases(study_scores):
         assert one.loc[stratum, ["from", "to"]].tolist() == [x[inside].min(), x[inside].max()]
         assert one.loc[stratum, "cases"] == inside.sum()
         assert one.loc[stratum, "low"] < one.loc[stratum, "benefit"] < one.loc[stratum, "high"]
-    assert list(found.columns) == list(STRATA_COLUMNS)
+    assert list(found.columns) == list(FRAMES["difficulty_strata"])
 
 
 def test_cases_without_a_measure_or_a_benefit_are_left_out(study_scores):
     rng = np.random.default_rng(7)
     x, benefits = rng.normal(size=GROUP.size), clustered(rng, 2)
     x[:5], benefits[1, 20:24] = np.nan, np.nan
-    found = interactions(study_scores(benefits), "unet", PART, table(measured_size=x))
+    found = compute_difficulty(study_scores(benefits), "unet", PART, table(measured_size=x))
     assert found["cases"].tolist() == [GROUP.size - 5, GROUP.size - 9]
     assert found["groups"].tolist() == [GROUPS - 1, GROUPS - 2]
     kept = ~np.isnan(x) & ~np.isnan(benefits[1])
@@ -147,8 +146,10 @@ def test_a_measure_that_does_not_differ_or_no_measure_gives_no_row(study_scores)
         {},
         table(measured_size=np.nan),
     ):
-        assert interactions(scores, "unet", PART, measures).empty
-        assert list(strata(scores, "unet", PART, measures).columns) == list(STRATA_COLUMNS)
+        assert compute_difficulty(scores, "unet", PART, measures).empty
+        assert list(compute_difficulty_strata(scores, "unet", PART, measures).columns) == list(
+            FRAMES["difficulty_strata"]
+        )
 
 
 def test_measures_and_known_truths_are_read_from_the_case_store(tmp_path):
@@ -168,6 +169,7 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
     """Size helps where the measure is high, the mechanism nowhere: a slope against `unet`, none
     against its size.
     """
+    same_size = [("cbam", "cbam-parameters")]
     rng = np.random.default_rng(9)
     x = rng.normal(size=GROUP.size)
     noise = 0.001 * rng.normal(size=(4, GROUP.size))
@@ -177,7 +179,7 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
         {f"m{i}": name for i, name in enumerate(names)}
     )
     blocks = arrange(scores, ["sim"], names, ["dice"])
-    found = interactions(blocks, "unet", PART, table(measured_size=x))
+    found = compute_difficulty(blocks, "unet", PART, table(measured_size=x), same_size)
     pairs = found[["model", "baseline"]].to_numpy().tolist()
     assert pairs == [*([name, "unet"] for name in names[1:]), ["cbam", "cbam-parameters"]]
     assert set(found["family"]) == {
@@ -189,5 +191,5 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
     assert same_size == pytest.approx(
         np.polyfit((x - x.mean()) / x.std(), values[1] - values[2], 1)[0]
     )
-    thirds = strata(blocks, "unet", PART, table(measured_size=x))
+    thirds = compute_difficulty_strata(blocks, "unet", PART, table(measured_size=x), same_size)
     assert thirds["baseline"].value_counts().to_dict() == {"unet": 9, "cbam-parameters": 3}

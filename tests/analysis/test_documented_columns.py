@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnbench.analysis.run import analysis
+from attnbench.analysis.run import compute_analysis
 from attnbench.files import write_csv
 from attnbench.study.settings import Study
 
@@ -43,7 +43,7 @@ def tables(tmp_path_factory, score_table):
     write_csv(
         study.layout.scores, score_table(np.random.default_rng(0).uniform(size=(2, 6, 1)), range(6))
     )
-    return analysis(study)
+    return compute_analysis(study)
 
 
 def sections(text):

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attnbench.analysis.across import across
+from attnbench.analysis.across import compute_across
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.difficulty import interactions, strata
-from attnbench.analysis.effects import effects
-from attnbench.analysis.means import means
-from attnbench.analysis.rank_tests import agreement_table, friedman_table, nemenyi_table
-from attnbench.analysis.ranks import rank_table, rankings
+from attnbench.analysis.difficulty import compute_difficulty, compute_difficulty_strata
+from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.means import compute_means
+from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
+from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.errors import DataError
 from attnbench.scoring.calibration import calibration_rows
@@ -116,17 +116,17 @@ def analysed(scores):
         index=[f"case{case:02d}" for case in range(CASES)],
     )
     measures = {"sim": sizes}
-    ranked, averages = rankings(blocks), means(blocks, PART, {})
+    ranked, averages = rankings(blocks), compute_means(blocks, PART, {})
     return {
         "means": averages,
-        "effects": effects(blocks, "unet", PART, {}),
-        "across": across(arrange(scores, ["sim"], MODELS[:2], SHOWN[:2]), "unet", PART),
-        "ranks": rank_table(blocks, ranked, PART),
-        "rank_tests": friedman_table(ranked, 0.05),
-        "rank_pairs": nemenyi_table(ranked, 0.05),
-        "agreement": agreement_table(averages[averages["metric"].isin(SHOWN)]),
-        "difficulty": interactions(blocks, "unet", PART, measures),
-        "difficulty_strata": strata(blocks, "unet", PART, measures),
+        "effects": compute_effects(blocks, "unet", PART, {}),
+        "across": compute_across(arrange(scores, ["sim"], MODELS[:2], SHOWN[:2]), "unet", PART),
+        "ranks": compute_ranks(blocks, ranked, PART),
+        "rank_tests": compute_rank_tests(ranked, 0.05),
+        "rank_pairs": compute_rank_pairs(ranked, 0.05),
+        "agreement": compute_agreement(averages[averages["metric"].isin(SHOWN)]),
+        "difficulty": compute_difficulty(blocks, "unet", PART, measures),
+        "difficulty_strata": compute_difficulty_strata(blocks, "unet", PART, measures),
     }
 
 
@@ -245,7 +245,7 @@ def page():
     ]
     for kind, what in product(STUDIES, MASKS):
         blocks = arrange(scores_of(what, kind), ["sim"], MODELS, SHOWN)
-        frames = means(blocks, PART, {}), effects(blocks, "unet", PART, {})
+        frames = compute_means(blocks, PART, {}), compute_effects(blocks, "unet", PART, {})
         cells = [cell(*frames, metric) for metric in SHOWN]
         lines.append(f"| {kind} | {what} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.effects import COLUMNS, effects
+from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.tables import FRAMES
 from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
@@ -16,7 +17,7 @@ MODELS = ["unet", "m1", "m2"]
 
 def table_of(table, models=MODELS, metrics=("dice", "hd95"), part=PART):
     datasets = sorted(set(table["dataset"]))
-    return effects(arrange(table, datasets, models, metrics), "unet", part, {})
+    return compute_effects(arrange(table, datasets, models, metrics), "unet", part, {})
 
 
 def of(frame, model="m1", class_="1", metric="dice"):
@@ -76,7 +77,7 @@ def test_half_a_study_compares_what_both_models_have(score_table):
 @pytest.mark.parametrize("models", [["unet"], ["m1", "m2"]])
 def test_nothing_to_compare_gives_an_empty_table_with_its_columns(score_table, models):
     frame = table_of(score_table(RANDOM.uniform(size=(3, 6, 1)), range(6)), models)
-    assert frame.empty and list(frame.columns) == list(COLUMNS)
+    assert frame.empty and list(frame.columns) == list(FRAMES["effects"])
 
 
 def test_equal_models_differ_by_exactly_nothing(score_table):
@@ -265,7 +266,13 @@ def controlled(score_table, values, names=CONTROLLED, baseline="unet", **options
     table["model"] = table["model"].map(
         dict(zip(["unet", *(f"m{i}" for i in range(1, 9))], names, strict=False))
     )
-    return effects(arrange(table, ["sim"], names, ["dice"]), baseline, PART, {})
+    controls = [
+        (variant, name)
+        for variant in names
+        for name in names
+        if name.split("-")[0] == variant != name
+    ]
+    return compute_effects(arrange(table, ["sim"], names, ["dice"]), baseline, PART, {}, controls)
 
 
 def test_a_variant_is_compared_with_each_of_its_controls_and_with_nobody_elses(score_table):

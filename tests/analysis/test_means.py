@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.means import COLUMNS, means
+from attnbench.analysis.means import compute_means
+from attnbench.analysis.tables import FRAMES
 from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
@@ -12,7 +13,7 @@ RANDOM = np.random.default_rng(5)
 
 
 def table_of(table, models=("unet", "m1")):
-    return means(arrange(table, ["sim"], models, ["dice", "hd95"]), PART, NAMES)
+    return compute_means(arrange(table, ["sim"], models, ["dice", "hd95"]), PART, NAMES)
 
 
 def test_the_mean_is_over_cases_of_means_over_seeds(score_table):
@@ -97,5 +98,5 @@ def test_a_model_without_any_score_has_no_row(score_table):
 
 
 def test_no_scores_give_an_empty_table_with_its_columns(score_table):
-    assert list(means([], PART, {}).columns) == list(COLUMNS)
-    assert list(table_of(score_table(np.ones((1, 1, 1)), "a")).columns) == list(COLUMNS)
+    assert list(compute_means([], PART, {}).columns) == list(FRAMES["means"])
+    assert list(table_of(score_table(np.ones((1, 1, 1)), "a")).columns) == list(FRAMES["means"])

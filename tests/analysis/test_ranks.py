@@ -5,15 +5,16 @@ import scikit_posthocs
 from scipy import stats
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.means import means
+from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import (
-    agreement_table,
+    compute_agreement,
+    compute_rank_pairs,
+    compute_rank_tests,
     critical_difference,
     friedman,
-    friedman_table,
-    nemenyi_table,
 )
-from attnbench.analysis.ranks import RANK_COLUMNS, rank_table, rankings
+from attnbench.analysis.ranks import compute_ranks, rankings
+from attnbench.analysis.tables import FRAMES
 from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
@@ -36,10 +37,10 @@ def test_friedman_and_nemenyi_are_those_of_scipy_and_scikit_posthocs(score_table
     values = RANDOM.uniform(size=(4, 15, 1)) + np.arange(4)[:, None, None] * 0.1
     values = values.round(1) if ties else values
     ranking = ranked(score_table, values)
-    row = friedman_table([ranking], 0.05).iloc[0]
+    row = compute_rank_tests([ranking], 0.05).iloc[0]
     expected = stats.friedmanchisquare(*values[..., 0])
     assert (row["chi2"], row["p"]) == pytest.approx((expected.statistic, expected.pvalue))
-    pairs = nemenyi_table([ranking], 0.05)
+    pairs = compute_rank_pairs([ranking], 0.05)
     posthoc = scikit_posthocs.posthoc_nemenyi_friedman(values[..., 0].T).to_numpy()
     np.testing.assert_allclose(pairs["p"], posthoc[np.triu_indices(4, 1)], atol=1e-6)
     assert (pairs["p"] <= 0.05).equals(
@@ -64,7 +65,7 @@ def test_iman_davenport_by_hand():
 def test_the_best_is_first_in_the_metrics_direction(score_table, metric, best):
     values = np.arange(4.0)[:, None, None] + RANDOM.uniform(0, 0.5, (4, 8, 2))
     blocks = blocks_of(score_table(values, range(8), metric=metric))
-    table = rank_table(blocks, rankings(blocks), PART).set_index("model")
+    table = compute_ranks(blocks, rankings(blocks), PART).set_index("model")
     first = table[table["class"] == "all"].loc[best]
     assert first[["mean_rank", "position", "position_low", "position_high", "first"]].tolist() == [
         1,
@@ -78,10 +79,10 @@ def test_the_best_is_first_in_the_metrics_direction(score_table, metric, best):
 def test_equal_models_share_first_place(score_table):
     values = np.repeat(RANDOM.uniform(size=(1, 8, 1)), 4, axis=0)
     blocks = blocks_of(score_table(values, range(8)))
-    table = rank_table(blocks, rankings(blocks), PART)
+    table = compute_ranks(blocks, rankings(blocks), PART)
     assert (table["mean_rank"] == 2.5).all() and (table["position"] == 1).all()
     np.testing.assert_allclose(table["first"], 0.25)
-    assert (friedman_table(rankings(blocks), 0.05)[["p", "p_f"]] == 1).all().all()
+    assert (compute_rank_tests(rankings(blocks), 0.05)[["p", "p_f"]] == 1).all().all()
 
 
 def test_groups_that_miss_a_model_are_dropped_and_counted(score_table):
@@ -96,7 +97,7 @@ def test_first_is_the_share_of_resampled_groups_that_the_model_wins(score_table)
     values = np.zeros((2, 10, 1))
     values[1] = np.where(np.arange(10) < 6, 1, -1)[:, None]
     blocks = blocks_of(score_table(values, range(10)))
-    table = rank_table(blocks, rankings(blocks), AnalysisSettings(bootstrap=20_000)).set_index(
+    table = compute_ranks(blocks, rankings(blocks), AnalysisSettings(bootstrap=20_000)).set_index(
         ["class", "model"]
     )
     wins = stats.binom(10, 0.6)
@@ -116,7 +117,7 @@ def test_datasets_are_blocks_of_the_whole_study(score_table):
     ]
     tables[5] = tables[5][tables[5]["model"] != "m2"]
     blocks = blocks_of(*tables)
-    table = rank_table(blocks, rankings(blocks), PART)
+    table = compute_ranks(blocks, rankings(blocks), PART)
     whole = table[table["dataset"] == "all"].set_index(["resampled", "model"])
     assert whole.loc[("datasets", "m2"), ["mean_rank", "first", "blocks", "dropped"]].tolist() == [
         1,
@@ -137,11 +138,11 @@ def test_datasets_are_blocks_of_the_whole_study(score_table):
 def test_nothing_to_rank_is_a_table_without_rows_or_stability(score_table, shape):
     values = np.full(shape, np.nan) if shape == (3, 6, 1) else RANDOM.uniform(size=shape)
     blocks = blocks_of(score_table(values, range(shape[1])))
-    table = rank_table(blocks, rankings(blocks), PART)
-    assert list(table.columns) == list(RANK_COLUMNS)
+    table = compute_ranks(blocks, rankings(blocks), PART)
+    assert list(table.columns) == list(FRAMES["ranks"])
     assert table["first"].isna().all() and len(table) == (6 if shape == (3, 1, 1) else 0)
-    assert friedman_table(rankings(blocks), 0.05)["p"].isna().all()
-    assert len(nemenyi_table(rankings(blocks), 0.05)) == (3 if shape == (3, 1, 1) else 0)
+    assert compute_rank_tests(rankings(blocks), 0.05)["p"].isna().all()
+    assert len(compute_rank_pairs(rankings(blocks), 0.05)) == (3 if shape == (3, 1, 1) else 0)
 
 
 def test_metrics_agree_as_much_as_kendall_says(score_table):
@@ -150,7 +151,7 @@ def test_metrics_agree_as_much_as_kendall_says(score_table):
     blocks = blocks_of(
         score_table(dice, range(6)), score_table(distance, range(6), metric="hd95", unit="mm")
     )
-    (row,) = agreement_table(means(blocks, PART, {})).to_dict("records")
+    (row,) = compute_agreement(compute_means(blocks, PART, {})).to_dict("records")
     expected = stats.kendalltau(dice[:, 0, 0], -distance[:, 0, 0])
     assert (row["tau"], row["p"]) == pytest.approx((expected.statistic, expected.pvalue))
     assert (row["winner_a"], row["winner_b"], row["same_winner"], row["models"]) == (

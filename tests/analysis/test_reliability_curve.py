@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.reliability import reliability
+from attnbench.analysis.reliability import compute_reliability
 from attnbench.analysis.resample import bootstrap_interval
 from attnbench.files import write_csv
 from attnbench.scoring.calibration import expected_calibration_error
@@ -75,7 +75,7 @@ def written(tmp_path):
 
 def test_a_bin_holds_every_voxel_of_the_model(written):
     layout, runs, blocks, bins = written
-    table = reliability(layout, runs, blocks, PART, NAMES)
+    table = compute_reliability(layout, runs, blocks, PART, NAMES)
     for row in table.itertuples(index=False):
         own = bins[(bins["model"] == row.model) & (bins["bin"] == row.bin)]
         if row[1] != "all":
@@ -90,7 +90,7 @@ def test_a_bin_holds_every_voxel_of_the_model(written):
 
 def test_the_error_is_the_mean_of_the_metric(written):
     layout, runs, blocks, bins = written
-    table = reliability(layout, runs, blocks, PART, NAMES)
+    table = compute_reliability(layout, runs, blocks, PART, NAMES)
     errors = bins.assign(error=bins["voxels"] * (bins["probability"] - bins["observed"]).abs())
     sums = errors.groupby(["model", "class", "case", "seed"])[["error", "voxels"]].sum()
     per_case = (sums["error"] / sums["voxels"]).groupby(["model", "class", "case"]).mean()
@@ -101,7 +101,7 @@ def test_the_error_is_the_mean_of_the_metric(written):
 
 def test_a_model_that_is_too_sure_lies_below_the_diagonal_and_a_calibrated_one_on_it(written):
     layout, runs, blocks, _ = written
-    table = reliability(layout, runs, blocks, PART, NAMES).query("`class` == 'all'")
+    table = compute_reliability(layout, runs, blocks, PART, NAMES).query("`class` == 'all'")
     sure, calibrated = table[table["model"] == "cbam"], table[table["model"] == "unet"]
     np.testing.assert_allclose(calibrated["observed"], calibrated["probability"])
     assert (sure["observed"] < sure["probability"]).all()
@@ -133,7 +133,7 @@ def test_with_one_voxel_per_case_the_interval_is_that_of_a_mean(tmp_path):
         "status",
     ]
     blocks = arrange(pd.DataFrame(scores, columns=names), ["d"], ["unet"], ["dice"])
-    (first, *_) = reliability(layout, [run], blocks, PART, NAMES).itertuples(index=False)
+    (first, *_) = compute_reliability(layout, [run], blocks, PART, NAMES).itertuples(index=False)
     group = np.arange(12) // 2
     low, high = bootstrap_interval(
         values[None], group, 6, PART.confidence, PART.bootstrap, PART.seed
@@ -143,5 +143,5 @@ def test_with_one_voxel_per_case_the_interval_is_that_of_a_mean(tmp_path):
 
 def test_runs_without_calibration_give_no_rows(tmp_path):
     layout = Layout(tmp_path, tmp_path)
-    table = reliability(layout, [Run("d", "unet", 0, 0)], [], PART, NAMES)
+    table = compute_reliability(layout, [Run("d", "unet", 0, 0)], [], PART, NAMES)
     assert table.empty and {"probability", "observed", "low", "high", "ece"} <= set(table.columns)

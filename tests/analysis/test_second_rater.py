@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.blocks import read_scores
-from attnbench.analysis.means import COLUMNS
-from attnbench.analysis.second_rater import SECOND_RATER, read_second_raters, second_rater_means
+from attnbench.analysis.second_rater import SECOND_RATER, compute_second_rater, read_second_raters
+from attnbench.analysis.tables import FRAMES
 from attnbench.files import write_csv
 from attnbench.study.paths import Layout
 from attnbench.study.settings import AnalysisSettings
@@ -41,7 +41,7 @@ def layout(tmp_path, score_table):
 def means_of(layout):
     scores = read_scores(layout.scores)
     observed = read_second_raters(layout, ["other", "sim"])
-    return second_rater_means(
+    return compute_second_rater(
         scores, observed, ["unet", "m1"], ["dice"], PART, {"sim": {"1": "organ"}}
     )
 
@@ -70,4 +70,4 @@ def test_a_second_rater_of_cases_that_no_model_was_scored_on_gives_no_row(layout
 
 def test_without_a_second_rater_the_table_is_empty(layout):
     layout.second_rater("sim").unlink()
-    assert means_of(layout).empty and list(means_of(layout)) == list(COLUMNS)
+    assert means_of(layout).empty and list(means_of(layout)) == list(FRAMES["second_rater"])

@@ -10,22 +10,19 @@ import pytest
 from scipy import stats
 
 from attnbench.analysis.blocks import arrange, read_scores
-from attnbench.analysis.effects import effects
-from attnbench.analysis.runs import study_runs
+from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.runs import compute_runs
 from attnbench.analysis.shift import (
-    LEVEL_COLUMNS,
-    SLOPE_COLUMNS,
-    SMALL_COLUMNS,
-    TRANSFER_COLUMNS,
     case_slopes,
-    corruption_levels,
-    corruption_slopes,
-    data_efficiency,
-    missing_shift,
-    shift_scores,
-    shift_tables,
-    transfer,
+    compute_corruption_levels,
+    compute_corruption_slopes,
+    compute_data_efficiency,
+    compute_missing_shift,
+    compute_shift,
+    compute_transfer,
+    read_shift_scores,
 )
+from attnbench.analysis.tables import FRAMES
 from attnbench.files import write_csv
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
@@ -82,7 +79,7 @@ def both(score_table, random):
 
 def test_elsewhere_a_case_is_the_mean_over_all_trainings_and_groups_are_the_evidence(both):
     study, scores, values, away = both
-    table = transfer(study, scores, away)
+    table = compute_transfer(study, scores, away)
     found = row(table, train="sim", test="other", model="m1", **{"class": "1"})
     assert found["mean"] == pytest.approx(values[1].mean())
     per_case = (values[1] - values[0]).mean(axis=(0, 2))
@@ -91,14 +88,16 @@ def test_elsewhere_a_case_is_the_mean_over_all_trainings_and_groups_are_the_evid
     assert found["p"] == pytest.approx(stats.wilcoxon(by_group).pvalue)
     assert found["difference_low"] < found["difference"] < found["difference_high"]
     assert found[["cases", "groups", "folds", "seeds", "failures"]].tolist() == [16, 8, 2, 2, 0]
-    assert list(table.columns) == list(TRANSFER_COLUMNS)
+    assert list(table.columns) == list(FRAMES["transfer"])
 
 
 def test_the_diagonal_of_transfer_is_what_the_effects_say(both):
     study, scores, _, away = both
-    table = transfer(study, scores, away)
+    table = compute_transfer(study, scores, away)
     models = [part.name for part in study.models]
-    whole = effects(arrange(scores, ["sim", "other"], models, ["dice"]), "unet", study.analysis, {})
+    whole = compute_effects(
+        arrange(scores, ["sim", "other"], models, ["dice"]), "unet", study.analysis, {}
+    )
     for name in ("sim", "other"):
         ours = row(table, train=name, test=name, model="m2", **{"class": "all"})
         theirs = row(whole, dataset=name, model="m2", **{"class": "all"})
@@ -109,7 +108,7 @@ def test_the_diagonal_of_transfer_is_what_the_effects_say(both):
 
 def test_holm_counts_every_cell_of_a_metric_with_single_classes_and_their_mean_apart(both):
     study, scores, _, away = both
-    table = transfer(study, scores, away)
+    table = compute_transfer(study, scores, away)
     one = table[(table["class"] == "1") & table["p"].notna()].sort_values("p")
     assert len(one) == 6
     expected = np.minimum(1, np.maximum.accumulate(one["p"] * np.arange(6, 0, -1)))
@@ -120,7 +119,11 @@ def test_a_fold_without_scores_elsewhere_is_left_out_of_the_mean_and_the_counts(
     study, scores, values, away = both
     lost = away[~((away["model"] == "m1") & (away["fold"] == 1))]
     found = row(
-        transfer(study, scores, lost), train="sim", test="other", model="m1", **{"class": "1"}
+        compute_transfer(study, scores, lost),
+        train="sim",
+        test="other",
+        model="m1",
+        **{"class": "1"},
     )
     assert found["mean"] == pytest.approx(values[1, 0].mean())
     assert found["difference"] == pytest.approx((values[1, 0] - values[0, 0]).mean())
@@ -136,7 +139,7 @@ def test_failures_are_rows_in_which_one_mask_alone_is_empty(both):
         "both_empty",
         "reference_empty",
     )
-    table = transfer(study, scores, away.assign(status=status))
+    table = compute_transfer(study, scores, away.assign(status=status))
     assert row(table, test="other", train="sim", model="m2", **{"class": "1"})["failures"] == 4
     assert row(table, test="other", train="sim", model="m1", **{"class": "1"})["failures"] == 0
 
@@ -157,11 +160,11 @@ def test_slopes_are_numpys_polyfit_of_every_case(score_table, random):
     (block,) = arrange(slopes, ["sim"], ["unet", "m1", "m2"], ["dice"])
     expected = np.polyfit(np.arange(6), values.reshape(6, -1), 1)[0].reshape(3, 16, 2)
     np.testing.assert_allclose(block.values[0, 0], expected)
-    table = corruption_slopes(study_of(None, corruptions=["noise"]), scores, bad)
+    table = compute_corruption_slopes(study_of(None, corruptions=["noise"]), scores, bad)
     found = row(table, model="m2", **{"class": "1"})
     assert found["slope"] == pytest.approx(expected[2].mean())
     assert found["difference"] == pytest.approx((expected[2] - expected[0]).mean())
-    assert list(table.columns) == list(SLOPE_COLUMNS)
+    assert list(table.columns) == list(FRAMES["corruption_slopes"])
 
 
 def test_planted_slopes_are_found_and_equal_models_do_not_differ(score_table, random):
@@ -170,7 +173,7 @@ def test_planted_slopes_are_found_and_equal_models_do_not_differ(score_table, ra
     values = np.stack([start + slope * level + np.zeros((3, 16, 2)) for level in range(6)])
     values[:, 1] += random.normal(0, 0.002, values[:, 1].shape)
     scores, bad = score_table(values[0], GROUP, FOLD), corrupted(score_table, values[1:], "blur")
-    table = corruption_slopes(study_of(None, corruptions=["blur", "noise"]), scores, bad)
+    table = compute_corruption_slopes(study_of(None, corruptions=["blur", "noise"]), scores, bad)
     assert set(table["corruption"]) == {"blur"}
     sturdy, equal = (row(table, model=name, **{"class": "all"}) for name in ("m1", "m2"))
     assert sturdy["slope"] == pytest.approx(-0.02, abs=0.001)
@@ -186,7 +189,10 @@ def test_a_case_that_is_undefined_at_a_level_has_no_slope_but_counts_at_the_othe
     values[5, 1, 3] = np.nan
     scores, bad = score_table(values[0], GROUP, FOLD), corrupted(score_table, values[1:])
     study = study_of(None, corruptions=["noise"])
-    slopes, levels = corruption_slopes(study, scores, bad), corruption_levels(study, scores, bad)
+    slopes, levels = (
+        compute_corruption_slopes(study, scores, bad),
+        compute_corruption_levels(study, scores, bad),
+    )
     assert row(slopes, model="m1", **{"class": "1"})["cases"] == 15
     assert [
         row(levels, model="m1", level=level, **{"class": "1"})["cases"] for level in range(6)
@@ -199,9 +205,9 @@ def test_a_run_without_corrupted_scores_does_not_disturb_the_slopes_of_others(sc
     values = random.uniform(size=(6, 3, 16, 2))
     scores, bad = score_table(values[0], GROUP, FOLD), corrupted(score_table, values[1:])
     half = bad[~((bad["model"] == "m1") & (bad["fold"] == 1))]
-    table = corruption_slopes(study_of(None, corruptions=["noise"]), scores, half)
+    table = compute_corruption_slopes(study_of(None, corruptions=["noise"]), scores, half)
     assert row(table, model="m1", **{"class": "1"})[["cases", "folds"]].tolist() == [8, 1]
-    whole = corruption_slopes(study_of(None, corruptions=["noise"]), scores, bad)
+    whole = compute_corruption_slopes(study_of(None, corruptions=["noise"]), scores, bad)
     assert (
         row(table, model="m2", **{"class": "1"})["slope"]
         == row(whole, model="m2", **{"class": "1"})["slope"]
@@ -212,8 +218,8 @@ def test_level_zero_stands_beside_every_corruption(score_table, random):
     values = random.uniform(size=(6, 3, 16, 2))
     scores = score_table(values[0], GROUP, FOLD)
     bad = pd.concat([corrupted(score_table, values[1:], kind) for kind in ("noise", "blur")])
-    table = corruption_levels(study_of(None, corruptions=["blur", "noise"]), scores, bad)
-    assert list(table.columns) == list(LEVEL_COLUMNS)
+    table = compute_corruption_levels(study_of(None, corruptions=["blur", "noise"]), scores, bad)
+    assert list(table.columns) == list(FRAMES["corruption_levels"])
     assert list(dict.fromkeys(zip(table["corruption"], table["level"], strict=True))) == [
         (kind, level) for kind in ("blur", "noise") for level in range(6)
     ]
@@ -232,10 +238,10 @@ def test_small_data_rises_to_the_ordinary_runs(score_table, random):
     ]
     runs = pd.DataFrame({"dataset": "sim", "training_groups": [7.0, 8.0]})
     study = study_of(None, data_efficiency=[50, 10])
-    table = data_efficiency(
+    table = compute_data_efficiency(
         study, score_table(values[100], GROUP, FOLD), pd.concat(small, ignore_index=True), runs
     )
-    assert list(table.columns) == list(SMALL_COLUMNS)
+    assert list(table.columns) == list(FRAMES["data_efficiency"])
     ours = table[(table["model"] == "m1") & (table["class"] == "1")]
     assert ours["percent"].tolist() == [10, 50, 100] and ours["training_groups"].tolist() == [
         1,
@@ -252,14 +258,14 @@ def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(
     tmp_path, score_table, random
 ):
     study, scores = study_of(tmp_path), score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD)
-    tables = shift_tables(
-        study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study)
+    tables = compute_shift(
+        study, scores, compute_runs(study.layout, study.runs(), scores), read_shift_scores(study)
     )
     assert {name: list(frame.columns) for name, frame in tables.items()} == {
-        "transfer": list(TRANSFER_COLUMNS),
-        "corruption_levels": list(LEVEL_COLUMNS),
-        "corruption_slopes": list(SLOPE_COLUMNS),
-        "data_efficiency": list(SMALL_COLUMNS),
+        "transfer": list(FRAMES["transfer"]),
+        "corruption_levels": list(FRAMES["corruption_levels"]),
+        "corruption_slopes": list(FRAMES["corruption_slopes"]),
+        "data_efficiency": list(FRAMES["data_efficiency"]),
     }
     assert all(frame.empty for frame in tables.values())
 
@@ -267,8 +273,8 @@ def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(
 def test_what_is_asked_for_and_not_there_yet_is_named(tmp_path, score_table, random, caplog):
     study = study_of(tmp_path, corruptions=["noise"], data_efficiency=[25])
     scores = score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD)
-    tables = shift_tables(
-        study, scores, study_runs(study.layout, study.runs(), scores), shift_scores(study)
+    tables = compute_shift(
+        study, scores, compute_runs(study.layout, study.runs(), scores), read_shift_scores(study)
     )
     assert all(frame.empty for frame in tables.values())
     assert (
@@ -284,15 +290,15 @@ def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random
     layout, values = study.layout, random.uniform(size=(6, 3, 16, 2))
     own = [score_table(values[0], GROUP, FOLD, name) for name in ("sim", "other")]
     write_csv(layout.scores, pd.concat(own))
-    write_csv(layout.corrupted, corrupted(score_table, values[1:]))
-    write_csv(layout.transfer, elsewhere(score_table, random.uniform(size=(3, 2, 16, 2))))
+    write_csv(layout.shift("corrupted"), corrupted(score_table, values[1:]))
+    write_csv(layout.shift("transfer"), elsewhere(score_table, random.uniform(size=(3, 2, 16, 2))))
     write_csv(
-        layout.data_efficiency,
+        layout.shift("data_efficiency"),
         score_table(values[1], GROUP, FOLD).assign(percent=25, training_groups=2),
     )
     scores = read_scores(layout.scores)
-    tables = shift_tables(
-        study, scores, study_runs(layout, study.runs(), scores), shift_scores(study)
+    tables = compute_shift(
+        study, scores, compute_runs(layout, study.runs(), scores), read_shift_scores(study)
     )
     assert {name: len(frame) for name, frame in tables.items()} == {
         "transfer": 3 * 2 * 3, "corruption_levels": 6 * 2 * 3, "corruption_slopes": 2 * 3, "data_efficiency": 2 * 2 * 3,
@@ -314,12 +320,15 @@ def test_runs_without_scores_of_a_shift_are_named_with_the_step_they_lack(
         & (rows["fold"] == runs[0].fold)
         & (rows["seed"] == runs[0].seed)
     ]
-    write_csv(layout.corrupted, of_first.assign(corruption="noise", level=1))
-    write_csv(layout.data_efficiency, of_first.assign(percent=25, training_groups=2))
+    write_csv(layout.shift("corrupted"), of_first.assign(corruption="noise", level=1))
+    write_csv(layout.shift("data_efficiency"), of_first.assign(percent=25, training_groups=2))
     for run, files in ((runs[1], ["run.json"]), (runs[2], ["run.json", "corrupted.csv"])):
         for name in files:
             write_csv(layout.run(run) / name, rows[:0])
-    frames = {frame["table"].iloc[0]: frame for frame in missing_shift(study, shift_scores(study))}
+    frames = {
+        frame["table"].iloc[0]: frame
+        for frame in compute_missing_shift(study, read_shift_scores(study))
+    }
     keys = ["dataset", "model", "fold", "seed", "percent"]
     lacking = {
         name: [Run(*key) for key in frame[keys].itertuples(index=False)]

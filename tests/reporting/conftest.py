@@ -13,17 +13,22 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from attnbench.analysis.best import best_table
+from attnbench.analysis.best import compute_best
 from attnbench.analysis.blocks import arrange, read_scores
-from attnbench.analysis.case_choice import shown_cases
-from attnbench.analysis.cost import cost
-from attnbench.analysis.difficulty import interactions, read_difficulty, strata
-from attnbench.analysis.effects import effects
-from attnbench.analysis.means import means
-from attnbench.analysis.rank_tests import friedman_table, nemenyi_table
-from attnbench.analysis.ranks import rank_table, rankings
-from attnbench.analysis.reliability import reliability
-from attnbench.analysis.runs import learning, missing_runs, read_object, study_runs
+from attnbench.analysis.case_choice import compute_cases
+from attnbench.analysis.cost import compute_cost
+from attnbench.analysis.difficulty import (
+    compute_difficulty,
+    compute_difficulty_strata,
+    read_difficulty,
+    same_size,
+)
+from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.means import compute_means
+from attnbench.analysis.rank_tests import compute_rank_pairs, compute_rank_tests
+from attnbench.analysis.ranks import compute_ranks, rankings
+from attnbench.analysis.reliability import compute_reliability
+from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
 from attnbench.data.info import DatasetInfo
@@ -31,7 +36,7 @@ from attnbench.data.write import write_store
 from attnbench.files import write_csv, write_json
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.run import origin_of
-from attnbench.study.paths import Run
+from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study, parse_study
 
 WriteStudy = Callable[..., Study]
@@ -104,23 +109,29 @@ def _analyse(study: Study) -> None:
         for name in datasets
     }
     described = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
-    runs = study_runs(layout, study.runs(), scores)
+    runs = compute_runs(layout, study.runs(), scores)
     ranked, hard = rankings(blocks), read_difficulty(layout, datasets)
-    averages = means(blocks, study.analysis, names)
+    averages = compute_means(blocks, study.analysis, names)
     frames = {
         "means": averages,
-        "best": best_table(blocks, averages, 1 - study.analysis.confidence),
-        "effects": effects(blocks, study.baseline, study.analysis, names),
-        "cases": shown_cases(blocks, study),
-        "cost": cost(described, runs, study.baseline),
-        "learning": learning(layout, runs),
-        "missing": missing_runs(layout, "scores", study.runs(), runs[runs["gathered"]]),
-        "ranks": rank_table(blocks, ranked, study.analysis),
-        "rank_tests": friedman_table(ranked, 1 - study.analysis.confidence),
-        "rank_pairs": nemenyi_table(ranked, 1 - study.analysis.confidence),
-        "difficulty": interactions(blocks, study.baseline, study.analysis, hard),
-        "difficulty_strata": strata(blocks, study.baseline, study.analysis, hard),
-        "reliability": reliability(layout, study.runs(), blocks, study.analysis, names),
+        "best": compute_best(blocks, averages, 1 - study.analysis.confidence),
+        "effects": compute_effects(
+            blocks, study.baseline, study.analysis, names, study.control_pairs
+        ),
+        "cases": compute_cases(blocks, study),
+        "cost": compute_cost(described, runs, study.baseline),
+        "learning": compute_learning(layout, runs),
+        "missing": compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]]),
+        "ranks": compute_ranks(blocks, ranked, study.analysis),
+        "rank_tests": compute_rank_tests(ranked, 1 - study.analysis.confidence),
+        "rank_pairs": compute_rank_pairs(ranked, 1 - study.analysis.confidence),
+        "difficulty": compute_difficulty(
+            blocks, study.baseline, study.analysis, hard, same_size(study)
+        ),
+        "difficulty_strata": compute_difficulty_strata(
+            blocks, study.baseline, study.analysis, hard, same_size(study)
+        ),
+        "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
     }
     for name, frame in frames.items():
         write_csv(layout.analysis / f"{name}.csv", frame)

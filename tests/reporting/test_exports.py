@@ -7,8 +7,8 @@ import pytest
 
 from attnbench.analysis.averages import mean_defined
 from attnbench.analysis.blocks import arrange, read_scores
-from attnbench.analysis.runs import study_runs
-from attnbench.analysis.shift import data_efficiency
+from attnbench.analysis.runs import compute_runs
+from attnbench.analysis.shift import compute_data_efficiency
 from attnbench.catalog import load_entry
 from attnbench.files import write_csv, write_json
 from attnbench.models.describe import describe_model
@@ -107,8 +107,8 @@ def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(descri
     study = described.model_copy(update=shift)
     scores = read_scores(layout.scores)
     small = pd.concat([scores.assign(percent=percent, training_groups=2) for percent in (10, 50)])
-    runs = study_runs(layout, study.runs(), scores)
-    write_csv(layout.analysis / "data_efficiency.csv", data_efficiency(study, scores, small, runs))
+    runs = compute_runs(layout, study.runs(), scores)
+    write_csv(layout.analysis / "data_efficiency.csv", compute_data_efficiency(study, scores, small, runs))
     write_exports(study)
     text = layout.methods.read_text()
     cells = 2 * 3  # models x percents

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from attnbench.analysis.blocks import read_scores
-from attnbench.analysis.runs import study_runs
-from attnbench.analysis.shift import shift_scores, shift_tables
+from attnbench.analysis.runs import compute_runs
+from attnbench.analysis.shift import compute_shift, read_shift_scores
 from attnbench.files import write_csv
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.figures.calibration import calibration
@@ -52,21 +52,21 @@ def with_shift(study: Study) -> Study:
         for kind, rate in (("noise", 0.02), ("blur", 0.05))
         for level in range(1, 6)
     ]
-    write_csv(layout.corrupted, pd.concat(worse))
+    write_csv(layout.shift("corrupted"), pd.concat(worse))
     own = scores[(scores["dataset"] == "phantom2d") & (scores["class"] == 1)]
     elsewhere = own.assign(
         value=own["value"] * 0.7, case="r_" + own["case"], group="r_" + own["group"]
     )
     elsewhere.insert(1, "test", "retina_drive")
-    write_csv(layout.transfer, elsewhere)
+    write_csv(layout.shift("transfer"), elsewhere)
     fewer = [
         scores.assign(value=scores["value"] * p / 100, percent=p, training_groups=p // 25)
         for p in (25, 50)
     ]
-    write_csv(layout.data_efficiency, pd.concat(fewer))
+    write_csv(layout.shift("data_efficiency"), pd.concat(fewer))
     found = read_scores(layout.scores)
-    for name, frame in shift_tables(
-        study, found, study_runs(layout, study.runs(), found), shift_scores(study)
+    for name, frame in compute_shift(
+        study, found, compute_runs(layout, study.runs(), found), read_shift_scores(study)
     ).items():
         write_csv(layout.analysis / f"{name}.csv", frame)
     return study

@@ -33,7 +33,7 @@ def test_tables_are_the_files_of_the_finished_runs(study, caplog, table, step, p
     step(study, RUN)
     missing = gather_shift(study, table)
     pd.testing.assert_frame_equal(
-        read(getattr(study.layout, table)), read(study.layout.run(RUN) / f"{table}.csv")
+        read(study.layout.shift(table)), read(study.layout.run(RUN) / f"{table}.csv")
     )
     assert len(missing) == possible - 1 and RUN not in missing
     assert f"{table}.csv: {possible - 1} of {possible} runs have no scores yet" in caplog.text
@@ -45,7 +45,7 @@ def test_small_data_says_how_much_a_model_was_trained_on(study):
         step(study, few)
     missing = gather_shift(study, "data_efficiency")
     assert set(missing) == set(study.data_efficiency_runs()) - {few}
-    table, scores = read(study.layout.data_efficiency), read(study.layout.run(few) / "scores.csv")
+    table, scores = read(study.layout.shift("data_efficiency")), read(study.layout.run(few) / "scores.csv")
     groups = json.loads((study.layout.run(few) / "run.json").read_text())["training_groups"]
     pd.testing.assert_frame_equal(table, scores.assign(percent=40, training_groups=groups))
     full = json.loads((study.layout.run(RUN) / "run.json").read_text())["training_groups"]
@@ -62,4 +62,4 @@ def test_a_table_that_the_study_does_not_ask_for_is_refused(study):
 def test_without_any_scores_there_is_no_table(study):
     with pytest.raises(DataError, match="none of the 8 runs has scores"):
         gather_shift(study, "corrupted")
-    assert not study.layout.corrupted.exists()
+    assert not study.layout.shift("corrupted").exists()

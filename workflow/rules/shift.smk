@@ -57,15 +57,8 @@ rule corrupt:
 
 
 SHIFTED = {
-    "transfer": [
-        layout.run(run) / "transfer.csv" for run in study.runs() if study.transfers_of(run.dataset)
-    ],
-    "corrupted": [layout.run(run) / "corrupted.csv" for run in study.runs()],
-    "data_efficiency": [
-        layout.run(run) / name
-        for run in study.data_efficiency_runs()
-        for name in ("scores.csv", "run.json")
-    ],
+    name: [layout.run(run) / file for run in kind.runs(study) for file in kind.files]
+    for name, kind in KINDS.items()
 }
 
 
@@ -73,7 +66,7 @@ rule gather_shift:
     input:
         scores=lambda wildcards: SHIFTED[wildcards.table],
     output:
-        layout.output / "{table}.csv",
+        layout.shift("{table}"),
     log:
         layout.log("gather/{table}"),
     benchmark:

@@ -1,6 +1,4 @@
-"""Whether a difference holds across datasets and retrainings: mixed models, and datasets as
-units.
-"""
+"""Differences across datasets and retrainings: mixed models, and datasets as units."""
 
 from __future__ import annotations
 
@@ -16,14 +14,10 @@ from scipy import stats
 from attnbench.analysis.averages import mean_defined, support
 from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.effects import Pair, comparisons, paired
+from attnbench.analysis.frames import of_rows
 from attnbench.analysis.mixed import fit_mixed, unfitted
 from attnbench.study.settings import AnalysisSettings
 
-COLUMNS = (
-    "dataset", "metric", "unit", "model", "baseline", "method", "difference", "low", "high", "p", "free",
-    "sd_dataset", "sd_fold", "sd_run", "sd_group", "sd_case", "sd_rest",
-    "datasets", "groups", "cases", "runs", "differences", "converged", "note",
-)  # fmt: skip
 MOST_FITS = 300
 _APART = 1_000_000
 _KEYS = ("metric", "unit", "model", "baseline")
@@ -65,9 +59,13 @@ class _Differences:
         )
 
 
-def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings) -> pd.DataFrame:
-    """One row per dataset (and `all`), metric, model, baseline and method, mean over classes;
-    columns: docs/files.md.
+def compute_across(
+    scores: Sequence[DatasetScores],
+    baseline: str,
+    settings: AnalysisSettings,
+    controls: Sequence[Pair] = (),
+) -> pd.DataFrame:
+    """One row per dataset (and `all`), metric, comparison and method; columns: docs/files.md.
 
     `mixed` fits the paired differences of all cases and seeds with random effects of fold, run,
     group and case, and of the dataset in the rows `all`: its interval speaks about other
@@ -75,6 +73,12 @@ def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisSetting
     Student's t of the datasets' differences. Across datasets a metric is averaged only where all
     have the same unit. In a large study only the first 300 models are fitted: those of the
     comparisons with the study's baseline come before those of the variants with their controls.
+
+    Args:
+        scores: the scores of each dataset.
+        baseline: the model that every other one is compared with.
+        settings: confidence of the intervals.
+        controls: pairs (variant, control) that are compared as well, as `Study.control_pairs`.
     """
     rows: list[dict[str, Any]] = []
     for of_baseline in (True, False):
@@ -84,18 +88,18 @@ def across(scores: Sequence[DatasetScores], baseline: str, part: AnalysisSetting
             if (
                 pairs := [
                     pair
-                    for pair in comparisons(block.models, baseline)
+                    for pair in comparisons(block.models, baseline, controls)
                     if (pair[1] == baseline) is of_baseline
                 ]
             )
         ]
         if len(found) > 1:
             together = _comparable([differences for _, differences in found])
-            rows += [*_fits("all", together, part, len(rows)), *_by_dataset(together, part)]
+            rows += [*_fits("all", together, settings, len(rows)), *_by_dataset(together, settings)]
         for name, differences in found:
             single = {key: [one] for key, one in differences.items()}
-            rows += _fits(name, single, part, len(rows))
-    return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+            rows += _fits(name, single, settings, len(rows))
+    return of_rows("across", rows)
 
 
 def _differences(
@@ -143,12 +147,12 @@ def _comparable(found: Sequence[Mapping[_Key, _Differences]]) -> dict[_Key, list
 
 
 def _fits(
-    name: str, found: Mapping[_Key, Sequence[_Differences]], part: AnalysisSettings, before: int
+    name: str, found: Mapping[_Key, Sequence[_Differences]], settings: AnalysisSettings, before: int
 ) -> Iterator[dict[str, Any]]:
     for number, (key, parts) in enumerate(found.items(), start=before):
         if number < MOST_FITS:
             fit = fit_mixed(
-                pd.concat([one.rows() for one in parts], ignore_index=True), part.confidence
+                pd.concat([one.rows() for one in parts], ignore_index=True), settings.confidence
             )
         else:
             fit = unfitted("not fitted: the study is too large")
@@ -156,14 +160,14 @@ def _fits(
 
 
 def _by_dataset(
-    found: Mapping[_Key, Sequence[_Differences]], part: AnalysisSettings
+    found: Mapping[_Key, Sequence[_Differences]], settings: AnalysisSettings
 ) -> Iterator[dict[str, Any]]:
     for key, parts in found.items():
         means = np.array([one.case_mean() for one in parts])
         yield {
             **_behind("all", key, parts),
             "method": "datasets",
-            **student(means, part.confidence),
+            **student(means, settings.confidence),
         }
 
 

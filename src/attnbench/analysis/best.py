@@ -9,24 +9,12 @@ import pandas as pd
 
 from attnbench.analysis.averages import group_means, mean_defined, with_all_classes
 from attnbench.analysis.blocks import DatasetScores, Floats
+from attnbench.analysis.frames import joined
 from attnbench.analysis.significance import attainable_level, holm, signed_rank_p
 from attnbench.scoring.definitions import METRICS
 
-COLUMNS = (
-    "dataset",
-    "class",
-    "metric",
-    "model",
-    "best",
-    "difference",
-    "p",
-    "p_holm",
-    "groups",
-    "as_good",
-)
 
-
-def best_table(
+def compute_best(
     scores: Sequence[DatasetScores], averages: pd.DataFrame, level: float
 ) -> pd.DataFrame:
     """One row per dataset, class (and `all`), metric and model: its paired difference from the
@@ -45,7 +33,7 @@ def best_table(
         .groupby(["class", "metric"], sort=False)
         if len(rows) > 1
     ]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+    return joined("best", frames)
 
 
 def _against_best(

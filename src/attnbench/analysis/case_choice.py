@@ -1,4 +1,4 @@
-"""Which cases are shown: a rule, never a hand."""
+"""Cases that figures show: chosen by a rule, never by hand."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import pandas as pd
 
 from attnbench.analysis.blocks import DatasetScores
 from attnbench.analysis.case_values import values_of
+from attnbench.analysis.frames import of_rows
 from attnbench.scoring.definitions import METRICS, main_metrics
 from attnbench.study.settings import Study
-
-COLUMNS = ("dataset", "rule", "case", "group", "fold", "seed", "of_model", "metric")
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Choice:
     model: str | None = None
 
 
-def shown_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
+def compute_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
     """One row per dataset and case that figures show, chosen by the first main metric and the runs
     of the first seed.
 
@@ -41,7 +40,7 @@ def shown_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
             rows.append(
                 (block.dataset, choice.rule, choice.case, group, fold, seed, choice.model, metric)
             )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return of_rows("cases", rows)
 
 
 def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) -> list[Choice]:

@@ -7,18 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from attnbench.analysis.frames import of_rows
+
 TIMED = (
     "batch", "latency_seconds", "inference_seconds", "inference_images_per_second", "inference_peak_bytes",
     "step_seconds", "step_images_per_second", "step_peak_bytes", "rounds",
 )  # fmt: skip
 MEASURED = ("train_seconds", "images_per_second", "peak_memory_bytes", "energy_j")
-COLUMNS = (
-    "dataset", "model", "parameters", "flops", "input", "runs", "device", "precision", *MEASURED, *TIMED,
-    "parameters_ratio", "flops_ratio", "train_seconds_ratio", "latency_seconds_ratio", "step_seconds_ratio",
-)  # fmt: skip
 
 
-def cost(
+def compute_cost(
     descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.DataFrame, baseline: str
 ) -> pd.DataFrame:
     """One row per dataset and model; columns as in docs/files.md, empty where nothing was measured.
@@ -37,7 +35,7 @@ def cost(
         }
         for (dataset, model), facts in descriptions.items()
     ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = of_rows("cost", rows)
     frame = frame.astype(dict.fromkeys(("parameters", "flops", *MEASURED, *TIMED), "float64"))
     reference = frame[frame["model"] == baseline].set_index("dataset")
     for name in ("parameters", "flops", "train_seconds", "latency_seconds", "step_seconds"):

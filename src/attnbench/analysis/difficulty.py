@@ -1,6 +1,4 @@
-"""Where attention helps: the benefit of a model against how hard a case is, known before any
-training.
-"""
+"""Benefit of a model against how hard a case is, which is known before any training."""
 
 from __future__ import annotations
 
@@ -12,40 +10,34 @@ import pandas as pd
 from attnbench.analysis.averages import by_defined_groups, group_totals, mean_defined
 from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.effects import Pair, compared, comparisons, paired
+from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, group_weights, widened_tail
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
+from attnbench.analysis.verdicts import directions, judge
 from attnbench.data.difficulty import MEASURES
-from attnbench.scoring.definitions import METRICS
 from attnbench.study.paths import Layout
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.settings import AnalysisSettings, Study
 
 KNOWN_TRUTH = ("blur", "contrast", "clutter")
 SAME_SIZE = "parameters"
 """The control that is a plain U-Net of the variant's size."""
 
 STRATA = ("low", "middle", "high")
-COLUMNS = (
-    "dataset", "metric", "unit", "model", "baseline", "measure", "known_truth", "slope", "low", "high",
-    "p", "p_holm", "family", "family_size", "measure_mean", "measure_sd", "groups", "cases",
-)  # fmt: skip
-STRATA_COLUMNS = (
-    "dataset", "metric", "unit", "model", "baseline", "measure", "known_truth", "stratum", "from", "to",
-    "benefit", "low", "high", "groups", "cases",
-)  # fmt: skip
 SLOPE_RESAMPLES, STRATA_RESAMPLES = 2000, 1000
-"""At most so many: there are as many slopes as models times measures, and three times as many
-strata.
-"""
+"""At most so many: there are models times measures slopes, and three times as many strata."""
 
 Difficulty = Mapping[str, pd.DataFrame]
-"""Measures by dataset: one row per case (the index), one column per measure in the words of the
-tables.
-"""
+"""Measures by dataset: one row per case (the index), one column per measure."""
+
+
+def same_size(study: Study) -> list[Pair]:
+    """Every variant of a study with the plain U-Net of its size."""
+    return [pair for pair in study.control_pairs if study.model(pair[1]).control == SAME_SIZE]
 
 
 def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Measured difficulty and known truths of every prepared dataset, from its `cases.csv`."""
-    found = {}
+    measures = {}
     for name in datasets:
         path = layout.prepared(name) / "cases.csv"
         if path.is_file():
@@ -55,16 +47,21 @@ def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.Dat
             measured = cases.rename(
                 columns={f"difficulty_{measure}": f"measured_{measure}" for measure in MEASURES}
             )
-            words = [f"measured_{measure}" for measure in MEASURES] + list(KNOWN_TRUTH)
-            found[name] = measured[[word for word in words if word in measured]].astype("float64")
-    return found
+            columns = [f"measured_{measure}" for measure in MEASURES] + list(KNOWN_TRUTH)
+            measures[name] = measured[[column for column in columns if column in measured]].astype(
+                "float64"
+            )
+    return measures
 
 
-def interactions(
-    scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings, difficulty: Difficulty
+def compute_difficulty(
+    scores: Sequence[DatasetScores],
+    baseline: str,
+    settings: AnalysisSettings,
+    difficulty: Difficulty,
+    controls: Sequence[Pair] = (),
 ) -> pd.DataFrame:
-    """One row per dataset, metric, comparison and measure of difficulty, mean over classes;
-    columns: docs/files.md.
+    """One row per dataset, metric, comparison and measure; columns: docs/files.md.
 
     Models are compared with the study's baseline, variants also with the plain U-Net of their
     size. The slope is that of the least-squares line of the cases' benefits (paired, mean over
@@ -72,53 +69,62 @@ def interactions(
     scored cases. Its interval resamples groups. p is a score test: under the hypothesis of no
     slope the groups' contributions to it are flipped in sign (Kline and Santos, A score based
     approach to wild bootstrap inference, Journal of Econometric Methods 1, 2012).
+
+    Args:
+        scores: the scores of each dataset.
+        baseline: the model that every other one is compared with.
+        settings: confidence, resamples and seed.
+        difficulty: measures of every case, by dataset.
+        controls: pairs (variant, control) that are compared as well: those of `same_size`.
     """
     frames = [
-        _rows(block, labels, values, benefits, part)
-        for block, labels, values, benefits in _measured(scores, baseline, difficulty)
+        _rows(block, labels, values, benefits, settings)
+        for block, labels, values, benefits in _measured(scores, baseline, difficulty, controls)
     ]
     if not frames:
-        return pd.DataFrame(columns=list(COLUMNS))
-    return _corrected(pd.concat(frames, ignore_index=True), baseline).loc[:, list(COLUMNS)]
+        return joined("difficulty", [])
+    frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
+    verdicts = judge(frame["slope"], frame["p_holm"], 1 - settings.confidence)
+    return joined("difficulty", [frame.assign(**verdicts)])
 
 
-def strata(
-    scores: Sequence[DatasetScores], baseline: str, part: AnalysisSettings, difficulty: Difficulty
+def compute_difficulty_strata(
+    scores: Sequence[DatasetScores],
+    baseline: str,
+    settings: AnalysisSettings,
+    difficulty: Difficulty,
+    controls: Sequence[Pair] = (),
 ) -> pd.DataFrame:
-    """Mean benefit in each third of the cases by a measure, with its interval over groups; columns
-    as in docs/files.md.
+    """Mean benefit in each third of the cases by a measure; columns: docs/files.md.
 
     Cases with the same value share a stratum, so that the thirds may differ in size.
     """
     frames = []
-    for block, labels, values, benefits in _measured(scores, baseline, difficulty):
+    for block, labels, values, benefits in _measured(scores, baseline, difficulty, controls):
         edges = np.nanquantile(values, [1 / 3, 2 / 3])
         member = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="left"))
         for number in np.unique(member[member >= 0]):
             inside = member == number
             frames.append(
                 _stratum(
-                    block, labels, values[inside], np.where(inside, benefits, np.nan), part, number
+                    block,
+                    labels,
+                    values[inside],
+                    np.where(inside, benefits, np.nan),
+                    settings,
+                    number,
                 )
             )
-    if not frames:
-        return pd.DataFrame(columns=list(STRATA_COLUMNS))
-    return pd.concat(frames, ignore_index=True).loc[:, list(STRATA_COLUMNS)]
+    return joined("difficulty_strata", frames)
 
 
 def _measured(
-    scores: Sequence[DatasetScores], baseline: str, difficulty: Difficulty
+    scores: Sequence[DatasetScores], baseline: str, difficulty: Difficulty, controls: Sequence[Pair]
 ) -> Iterator[tuple[DatasetScores, pd.DataFrame, Floats, Floats]]:
-    """Block, labels, measure (cases,) and benefits (rows, cases), for every measure that differs
-    between cases.
-    """
+    """Block, labels, measure (cases,) and benefits (rows, cases) of every measure that differs."""
     for block in scores:
         table = difficulty.get(block.dataset, pd.DataFrame())
-        pairs = [
-            (model, other)
-            for model, other in comparisons(block.models, baseline)
-            if other in (baseline, f"{model}-{SAME_SIZE}")
-        ]
+        pairs = comparisons(block.models, baseline, controls)
         if table.empty or not pairs:
             continue
         labels, benefits = _benefits(block, pairs)
@@ -136,7 +142,6 @@ def _benefits(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[pd.DataFrame
     differences = mean_defined(paired(block, pairs)[0][:, -1], 3)
     metric, model = np.indices(differences.shape[:2]).reshape(2, -1)
     names = np.array(block.metrics, dtype=object)[metric]
-    sign = np.array([1.0 if METRICS[name].higher_is_better else -1.0 for name in names])
     labels = pd.DataFrame(
         {
             "dataset": block.dataset,
@@ -146,7 +151,7 @@ def _benefits(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[pd.DataFrame
             "baseline": np.array([other for _, other in pairs], dtype=object)[model],
         }
     )
-    return labels, sign[:, None] * differences.reshape(len(labels), -1)
+    return labels, directions(names)[:, None] * differences.reshape(len(labels), -1)
 
 
 def _rows(
@@ -154,12 +159,12 @@ def _rows(
     labels: pd.DataFrame,
     values: Floats,
     benefits: Floats,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
 ) -> pd.DataFrame:
     mean, sd = float(np.nanmean(values)), float(np.nanstd(values))
     totals = _totals(block, (values - mean) / sd, benefits)
     slope = _slope(totals.sum(axis=2))
-    low, high = _interval(totals, slope, part)
+    low, high = _interval(totals, slope, settings)
     return labels.assign(
         slope=slope,
         low=low,
@@ -167,7 +172,7 @@ def _rows(
         p=np.where(
             np.isnan(slope),
             np.nan,
-            sign_flip_p(_contributions(totals), totals[0], part.bootstrap, part.seed),
+            sign_flip_p(_contributions(totals), totals[0], settings.bootstrap, settings.seed),
         ),
         measure_mean=mean,
         measure_sd=sd,
@@ -201,16 +206,18 @@ def _slope(totals: Floats, otherwise: Floats | None = None) -> Floats:
     return np.divide(xy - x * y / n, spread, out=slope, where=spread > 1e-9 * n)
 
 
-def _interval(totals: Floats, slope: Floats, part: AnalysisSettings) -> tuple[Floats, Floats]:
+def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tuple[Floats, Floats]:
     """Interval of every slope, groups resampled; a resample in which x does not vary keeps the
     observed slope.
     """
     low, high = np.full((2, totals.shape[1]), np.nan)
     for rows, kept in by_defined_groups(totals[0]):
         if kept.size >= MIN_GROUPS:
-            weights = group_weights(kept.size, min(part.bootstrap, SLOPE_RESAMPLES), part.seed)
+            weights = group_weights(
+                kept.size, min(settings.bootstrap, SLOPE_RESAMPLES), settings.seed
+            )
             resampled = np.stack([weights @ total[np.ix_(rows, kept)].T for total in totals])
-            tail = widened_tail(part.confidence, kept.size)
+            tail = widened_tail(settings.confidence, kept.size)
             low[rows], high[rows] = np.quantile(
                 _slope(resampled, slope[rows]), (tail, 1 - tail), axis=0
             )
@@ -249,13 +256,13 @@ def _stratum(
     labels: pd.DataFrame,
     values: Floats,
     benefits: Floats,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
     number: int,
 ) -> pd.DataFrame:
     groups = len(block.groups)
-    resamples = min(part.bootstrap, STRATA_RESAMPLES)
+    resamples = min(settings.bootstrap, STRATA_RESAMPLES)
     low, high = bootstrap_interval(
-        benefits, block.case_group, groups, part.confidence, resamples, part.seed
+        benefits, block.case_group, groups, settings.confidence, resamples, settings.seed
     )
     counts = group_totals(benefits, block.case_group, groups)[1]
     return labels.assign(

@@ -1,10 +1,8 @@
-"""Paired difference of every model from every baseline, with interval, tests, correction and
-verdict.
-"""
+"""Paired difference of every model from every baseline: interval, tests, correction, verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,72 +16,58 @@ from attnbench.analysis.averages import (
 )
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
 from attnbench.analysis.effect_size import equivalence_p, minimum_effect, standardised, superiority
+from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames, row_labels
 from attnbench.analysis.resample import bootstrap_interval
 from attnbench.analysis.retraining import retrained
 from attnbench.analysis.significance import holm_by_family, sign_flip_p, signed_rank_p
+from attnbench.analysis.verdicts import directions, judge
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.settings import AnalysisSettings
 
 Pair = tuple[str, str]
 """A model and the baseline that it is compared with."""
 
-COLUMNS = (
-    "dataset", "class", "class_name", "metric", "unit", "model", "baseline",
-    "difference", "low", "high", "higher_is_better", "benefit",
-    "p", "p_holm", "p_permutation", "family", "family_size",
-    "cases", "groups", "folds", "seeds", "dropped", "better", "worse", "seed_sd", "group_sd",
-    "retrained_low", "retrained_high", "p_retrained", "p_retrained_holm",
-    "dz", "superiority", "margin", "p_equivalence", "p_equivalence_holm", "equivalent",
-    "minimum_effect", "minimum_effect_holm", "verdict", "verdict_retrained",
-)  # fmt: skip
 
+def comparisons(models: Sequence[str], baseline: str, controls: Sequence[Pair] = ()) -> list[Pair]:
+    """Return what is compared: every model with the baseline, then every variant with its controls.
 
-def comparisons(models: Sequence[str], baseline: str) -> list[Pair]:
-    """What is compared: every model with the study's baseline, then every variant with each of its
-    controls.
-
-    The controls of a variant are the models `<variant>-<control>`. Only `models` are compared,
-    and no pair twice.
+    Only `models` are compared, and no pair of `controls` that the baseline is part of: it stands
+    there already.
     """
-    controls = [
-        (variant, control)
-        for variant in models
-        for control in models
-        if control.startswith(f"{variant}-") and baseline not in (variant, control)
-    ]
-    return [*with_baseline(models, baseline), *controls]
+    others = [name for name in models if name != baseline] if baseline in models else []
+    kept = (pair for pair in controls if set(pair) <= set(models) and baseline not in pair)
+    return [*((name, baseline) for name in others), *kept]
 
 
-def with_baseline(models: Sequence[str], baseline: str) -> list[Pair]:
-    """Every other model with the study's baseline; nothing where the baseline is not among the
-    models.
-    """
-    return [(name, baseline) for name in models if name != baseline] if baseline in models else []
-
-
-def effects(
+def compute_effects(
     scores: Sequence[DatasetScores],
     baseline: str,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
     class_names: ClassNames,
-    pairs_of: Callable[[Sequence[str], str], list[Pair]] = comparisons,
+    controls: Sequence[Pair] = (),
 ) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and pair that `pairs_of` names; columns as in
-    docs/files.md.
+    """One row per dataset, class (and `all`), metric and pair of models; columns: docs/files.md.
 
     A difference is model minus baseline of the same case, class and seed, where both are
     defined; then averaged over classes (for `all`), seeds and cases, in this order.
+
+    Args:
+        scores: the scores of each dataset.
+        baseline: the model that every other one is compared with.
+        settings: confidence, resamples, seed and margin.
+        class_names: name of each class by dataset and class.
+        controls: pairs (variant, control) that are compared as well, as `Study.control_pairs`.
     """
     frames = [
-        _effects_of(block, pairs, part, class_names.get(block.dataset, {}))
+        _effects_of(block, pairs, settings, class_names.get(block.dataset, {}))
         for block in scores
-        if (pairs := pairs_of(block.models, baseline))
+        if (pairs := comparisons(block.models, baseline, controls))
     ]
     if not frames:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return joined("effects", [])
     frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
-    return _judged(frame, 1 - part.confidence).loc[:, list(COLUMNS)]
+    return joined("effects", [_judged(frame, 1 - settings.confidence)])
 
 
 def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndarray]:
@@ -101,7 +85,10 @@ def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndar
 
 
 def _effects_of(
-    block: DatasetScores, pairs: Sequence[Pair], part: AnalysisSettings, names: Mapping[str, str]
+    block: DatasetScores,
+    pairs: Sequence[Pair],
+    settings: AnalysisSettings,
+    names: Mapping[str, str],
 ) -> pd.DataFrame:
     differences, both_scored = paired(block, pairs)
     per_seed = differences.reshape(-1, len(block.cases), len(block.seeds))
@@ -112,7 +99,7 @@ def _effects_of(
     scored_cases = both_scored.any(axis=-1).reshape(len(labels), -1).sum(axis=1)
     kept = scored_cases > 0
     return labels[kept].assign(
-        **_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], part)
+        **_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], settings)
     )
 
 
@@ -121,33 +108,45 @@ def _statistics(
     labels: pd.DataFrame,
     per_seed: Floats,
     scored_cases: np.ndarray,
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
 ) -> dict[str, np.ndarray]:
-    """Columns of one dataset's rows; `per_seed` is (rows, cases, seeds)."""
+    """Columns of one dataset's rows.
+
+    Args:
+        block: the dataset's scores.
+        labels: the names of each row.
+        per_seed: paired differences (rows, cases, seeds), NaN where undefined.
+        scored_cases: cases that both models of a row were scored on, (rows,).
+        settings: confidence, resamples, seed and margin.
+    """
     per_case = mean_defined(per_seed, 2)
     sums, counts = group_totals(per_case, block.case_group, len(block.groups))
     groups = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     low, high = bootstrap_interval(
-        per_case, block.case_group, len(block.groups), part.confidence, part.bootstrap, part.seed
+        per_case,
+        block.case_group,
+        len(block.groups),
+        settings.confidence,
+        settings.bootstrap,
+        settings.seed,
     )
     behind = support(~np.isnan(per_seed), block.case_group, block.case_fold)
-    higher = labels["metric"].map(lambda word: METRICS[word].higher_is_better).to_numpy(dtype=bool)
-    margin = np.where(
-        labels["metric"].map(lambda word: METRICS[word].unit) == "1", part.margin, np.nan
-    )
-    sign = np.where(higher, 1.0, -1.0)
+    # A margin has no unit: it says nothing about millimetres.
+    unitless = labels["metric"].map(lambda name: METRICS[name].unit) == "1"
+    margin = np.where(unitless, settings.margin, np.nan)
+    sign = directions(labels["metric"])
     retrained_low, retrained_high, p_retrained = retrained(
-        per_seed, block.case_group, block.case_fold, part.confidence
+        per_seed, block.case_group, block.case_fold, settings.confidence
     )
     difference = mean_defined(per_case, 1)
     return {
         "difference": difference,
         "low": low,
         "high": high,
-        "higher_is_better": higher,
+        "higher_is_better": sign > 0,
         "benefit": sign * difference,
         "p": signed_rank_p(groups),
-        "p_permutation": sign_flip_p(sums, counts, part.bootstrap, part.seed),
+        "p_permutation": sign_flip_p(sums, counts, settings.bootstrap, settings.seed),
         "cases": behind.cases,
         "groups": behind.groups,
         "folds": behind.folds,
@@ -168,9 +167,7 @@ def _statistics(
 
 
 def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Add Holm's p over all comparisons and datasets of one metric, single classes and their
-    mean apart.
-    """
+    """Add Holm's p over the comparisons of a metric, single classes and their mean apart."""
     level = np.where(frame["class"] == ALL_CLASSES, "mean over classes", "single classes")
     families = frame.groupby([frame["metric"], level], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
@@ -198,27 +195,17 @@ def compared(rows: pd.DataFrame, baseline: str) -> str:
 
 
 def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
-    """Add what the corrected tests say at `level` in one word, and the smallest effect they
-    could have found.
-    """
+    """Add the verdicts at `level`, and the smallest effects that could have been found."""
     sd, groups = frame["group_sd"].to_numpy(), frame["groups"].to_numpy()
     equivalent = frame["p_equivalence_holm"] <= level
+    as_trained = judge(frame["benefit"], frame["p_holm"], level, equivalent)
+    again = judge(frame["benefit"], frame["p_retrained_holm"], level)
     return frame.assign(
         equivalent=equivalent,
         minimum_effect=minimum_effect(sd, groups, np.full(len(frame), level)),
         minimum_effect_holm=minimum_effect(
             sd, groups, level / np.maximum(frame["family_size"].to_numpy(), 1)
         ),
-        verdict=_verdict(frame["p_holm"], frame["benefit"], level, equivalent),
-        verdict_retrained=_verdict(frame["p_retrained_holm"], frame["benefit"], level),
+        **as_trained[["significant", "verdict"]],
+        **again[["significant", "verdict"]].add_suffix("_retrained"),
     )
-
-
-def _verdict(
-    p: pd.Series, benefit: pd.Series, level: float, equivalent: pd.Series | bool = False
-) -> np.ndarray:
-    found = p <= level
-    conditions = [p.isna(), found & (benefit > 0), found & (benefit < 0), equivalent & p.notna()]
-    return np.select(
-        conditions, ["undefined", "better", "worse", "equivalent"], "undecided"
-    ).astype(object)

@@ -1,6 +1,4 @@
-"""Mean of every model on every dataset, class and metric, with its interval and everything that
-stands behind it.
-"""
+"""Mean of every model on every dataset, class and metric, with its interval and its counts."""
 
 from __future__ import annotations
 
@@ -17,42 +15,40 @@ from attnbench.analysis.averages import (
     with_all_classes,
 )
 from attnbench.analysis.blocks import ALL_CLASSES, STATUSES, DatasetScores
+from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import bootstrap_interval
 from attnbench.study.settings import AnalysisSettings
 
 ClassNames = Mapping[str, Mapping[str, str]]
 """Name of each class by dataset and class, from `dataset.json`."""
 
-COLUMNS = (
-    "dataset", "class", "class_name", "metric", "unit", "model",
-    "mean", "low", "high", "median", "sd",
-    "cases", "groups", "folds", "seeds",
-    "undefined", "both_empty", "prediction_empty", "reference_empty", "not_a_number",
-)  # fmt: skip
 
-
-def means(
-    scores: Sequence[DatasetScores], part: AnalysisSettings, class_names: ClassNames
+def compute_means(
+    scores: Sequence[DatasetScores], settings: AnalysisSettings, class_names: ClassNames
 ) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and model that has scores; columns as in
-    docs/files.md.
+    """One row per dataset, class (and `all`), metric and scored model; columns: docs/files.md.
 
     The estimate is the mean over cases of the case's mean over seeds; `all` is first averaged
     over the classes in which the metric is defined in that case and seed. The interval resamples
     groups with all their cases.
     """
-    frames = [_means_of(block, part, class_names.get(block.dataset, {})) for block in scores]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+    frames = [_means_of(block, settings, class_names.get(block.dataset, {})) for block in scores]
+    return joined("means", frames)
 
 
 def _means_of(
-    block: DatasetScores, part: AnalysisSettings, names: Mapping[str, str]
+    block: DatasetScores, settings: AnalysisSettings, names: Mapping[str, str]
 ) -> pd.DataFrame:
     values = with_all_classes(block.values)
     per_seed = values.reshape(-1, len(block.cases), len(block.seeds))
     per_case = mean_defined(per_seed, 2)
     low, high = bootstrap_interval(
-        per_case, block.case_group, len(block.groups), part.confidence, part.bootstrap, part.seed
+        per_case,
+        block.case_group,
+        len(block.groups),
+        settings.confidence,
+        settings.bootstrap,
+        settings.seed,
     )
     behind = support(~np.isnan(per_seed), block.case_group, block.case_fold)
     frame = row_labels(block, block.models, names).assign(
@@ -68,7 +64,7 @@ def _means_of(
         undefined=_count(block, (block.status >= 0) & np.isnan(block.values)),
         **{word: _count(block, block.status == STATUSES.index(word)) for word in STATUSES[1:]},
     )
-    return frame[_count(block, block.status >= 0) > 0].loc[:, list(COLUMNS)]
+    return frame[_count(block, block.status >= 0) > 0]
 
 
 def _count(block: DatasetScores, marked: np.ndarray) -> np.ndarray:

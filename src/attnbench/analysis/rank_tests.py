@@ -1,6 +1,4 @@
-"""Whether ranks differ by more than chance, which pairs do, and whether metrics agree on the
-order.
-"""
+"""Tests of ranks, of pairs of models, and of the agreement of metrics on the order."""
 
 from __future__ import annotations
 
@@ -12,36 +10,12 @@ import pandas as pd
 from scipy import stats
 
 from attnbench.analysis.blocks import ALL_CLASSES, Floats
+from attnbench.analysis.frames import joined, of_rows
 from attnbench.analysis.ranks import Ranking
-from attnbench.scoring.definitions import METRICS
-
-TEST_COLUMNS = (
-    "dataset", "class", "metric", "models", "blocks", "dropped", "chi2", "p", "f", "p_f", "critical_difference",
-)  # fmt: skip
-PAIR_COLUMNS = (
-    "dataset",
-    "class",
-    "metric",
-    "model_a",
-    "model_b",
-    "rank_difference",
-    "p",
-    "critical_difference",
-)
-AGREEMENT_COLUMNS = (
-    "dataset",
-    "metric_a",
-    "metric_b",
-    "models",
-    "tau",
-    "p",
-    "winner_a",
-    "winner_b",
-    "same_winner",
-)
+from attnbench.analysis.verdicts import directions, is_significant
 
 
-def friedman_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
+def compute_rank_tests(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
     """One row per ranking: Friedman's test with tie correction, its F form, and Nemenyi's critical
     difference.
 
@@ -56,7 +30,7 @@ def friedman_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
         sizes = {"models": models, "blocks": blocks, "dropped": ranking.dropped}
         tests = {"chi2": chi2, "p": p, "f": f, "p_f": p_f, "critical_difference": difference}
         rows.append({**ranking.labels, **sizes, **tests})
-    return pd.DataFrame(rows, columns=list(TEST_COLUMNS))
+    return of_rows("rank_tests", rows)
 
 
 def friedman(ranks: Floats) -> tuple[float, float, float, float]:
@@ -89,14 +63,12 @@ def _rank_error(models: int, blocks: int) -> float:
     return float(np.sqrt(models * (models + 1) / (12 * blocks)))
 
 
-def nemenyi_table(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
+def compute_rank_pairs(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
     """One row per pair of models of every ranking over `all` classes: Nemenyi's p of their mean
     ranks' difference.
     """
     frames = [_pairs(ranking, level) for ranking in ranked if ranking.class_ == ALL_CLASSES]
-    return (
-        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(PAIR_COLUMNS))
-    )
+    return joined("rank_pairs", frames)
 
 
 def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
@@ -112,10 +84,11 @@ def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
         rank_difference=difference,
         p=np.clip(stats.studentized_range.sf(distance, models, np.inf), 0, 1),
         critical_difference=critical_difference(models, blocks, level),
+        significant=lambda pairs: is_significant(pairs["p"], level),
     )
 
 
-def agreement_table(means: pd.DataFrame) -> pd.DataFrame:
+def compute_agreement(means: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and pair of metrics: Kendall's tau-b between their orders of the models,
     and the winners.
 
@@ -129,11 +102,11 @@ def agreement_table(means: pd.DataFrame) -> pd.DataFrame:
             both = wide[[a, b]].dropna()
             if len(both) > 1:
                 rows.append({"dataset": dataset, "metric_a": a, "metric_b": b, **_agreement(both)})
-    return pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))
+    return of_rows("agreement", rows)
 
 
 def _agreement(both: pd.DataFrame) -> dict[str, object]:
-    good = both * [1 if METRICS[name].higher_is_better else -1 for name in both.columns]
+    good = both * directions(both.columns)
     first, second = good.iloc[:, 0], good.iloc[:, 1]
     tau = stats.kendalltau(first, second)
     winners = ["+".join(good.index[column == column.max()]) for column in (first, second)]

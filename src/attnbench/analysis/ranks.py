@@ -1,4 +1,4 @@
-"""Which model is first, how stable that is, and whether it depends on the metric."""
+"""Ranks of the models, and how stable they are."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from scipy import stats
 
 from attnbench.analysis.averages import group_means, group_totals, mean_defined, with_all_classes
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
+from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_means, group_weights
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.settings import AnalysisSettings
 
 ALL = "all"
-RANK_COLUMNS = (
-    "dataset", "class", "metric", "model", "mean_rank", "position", "position_low", "position_high", "first",
-    "resampled", "models", "blocks", "dropped",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,8 @@ def _better_first(values: Floats, metric: str) -> Floats:
     return -values if METRICS[metric].higher_is_better else values
 
 
-def rank_table(
-    scores: Sequence[DatasetScores], ranked: Sequence[Ranking], part: AnalysisSettings
+def compute_ranks(
+    scores: Sequence[DatasetScores], ranked: Sequence[Ranking], settings: AnalysisSettings
 ) -> pd.DataFrame:
     """One row per ranking and model: mean rank, position, and both under a bootstrap of the blocks.
 
@@ -105,35 +102,35 @@ def rank_table(
     and with the groups inside every dataset (on other patients?).
     """
     frames = [
-        _rank_rows(ranking, "datasets" if ranking.dataset == ALL else "groups", part)
+        _rank_rows(ranking, "datasets" if ranking.dataset == ALL else "groups", settings)
         for ranking in ranked
     ]
     frames += [
-        _rows(ranking, "groups", _group_resampled(scores, ranking, part), part)
+        _rows(ranking, "groups", _group_resampled(scores, ranking, settings), settings)
         for ranking in ranked
         if ranking.dataset == ALL
     ]
-    return (
-        pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(RANK_COLUMNS))
-    )
+    return joined("ranks", frames)
 
 
-def _rank_rows(ranking: Ranking, resampled: str, part: AnalysisSettings) -> pd.DataFrame:
+def _rank_rows(ranking: Ranking, resampled: str, settings: AnalysisSettings) -> pd.DataFrame:
     blocks = len(ranking.ranks)
     enough = blocks >= MIN_GROUPS
-    means = group_weights(blocks, part.bootstrap, part.seed) @ ranking.ranks if enough else None
-    return _rows(ranking, resampled, means, part)
+    means = (
+        group_weights(blocks, settings.bootstrap, settings.seed) @ ranking.ranks if enough else None
+    )
+    return _rows(ranking, resampled, means, settings)
 
 
 def _rows(
-    ranking: Ranking, resampled: str, means: Floats | None, part: AnalysisSettings
+    ranking: Ranking, resampled: str, means: Floats | None, settings: AnalysisSettings
 ) -> pd.DataFrame:
     mean = ranking.ranks.mean(axis=0)
     empty = np.full(len(mean), np.nan)
     first, low, high = (
-        (empty, empty, empty) if means is None else _stability(means, part.confidence)
+        (empty, empty, empty) if means is None else _stability(means, settings.confidence)
     )
-    frame = pd.DataFrame({**ranking.labels, "model": ranking.models, "mean_rank": mean}).assign(
+    return pd.DataFrame({**ranking.labels, "model": ranking.models, "mean_rank": mean}).assign(
         position=_position(mean[None])[0],
         position_low=low,
         position_high=high,
@@ -143,14 +140,13 @@ def _rows(
         blocks=len(ranking.ranks),
         dropped=ranking.dropped,
     )
-    return frame[list(RANK_COLUMNS)]
 
 
 def _group_resampled(
-    scores: Sequence[DatasetScores], ranking: Ranking, part: AnalysisSettings
+    scores: Sequence[DatasetScores], ranking: Ranking, settings: AnalysisSettings
 ) -> Floats | None:
     """Mean rank over datasets in every resample of the groups inside them, (resamples, models)."""
-    total = np.zeros((part.bootstrap, len(ranking.models)))
+    total = np.zeros((settings.bootstrap, len(ranking.models)))
     for block in scores:
         if ranking.metric in block.metrics and set(ranking.models) <= set(block.models):
             rows = [block.models.index(name) for name in ranking.models]
@@ -161,7 +157,7 @@ def _group_resampled(
             if complete.sum() < MIN_GROUPS:
                 return None
             means = bootstrap_means(
-                sums[:, complete], counts[:, complete], part.bootstrap, part.seed
+                sums[:, complete], counts[:, complete], settings.bootstrap, settings.seed
             )
             total += stats.rankdata(_better_first(means, ranking.metric), axis=1)
     return total

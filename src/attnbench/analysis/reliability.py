@@ -11,23 +11,19 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores
+from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames
 from attnbench.analysis.resample import interval_of_totals
 from attnbench.scoring.calibration import expected_calibration_error, read_calibration
 from attnbench.study.paths import Layout, Run
 from attnbench.study.settings import AnalysisSettings
 
-COLUMNS = (
-    "dataset", "class", "class_name", "model", "bin", "voxels", "probability", "observed", "low", "high", "ece",
-    "cases", "groups", "folds", "seeds",
-)  # fmt: skip
 
-
-def reliability(
+def compute_reliability(
     layout: Layout,
     runs: Iterable[Run],
     blocks: Sequence[DatasetScores],
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
     names: ClassNames,
 ) -> pd.DataFrame:
     """One row per dataset, class (and `all`), model and bin that has voxels; columns as in
@@ -42,15 +38,11 @@ def reliability(
     for (dataset, model), own in groupby(runs, lambda run: (run.dataset, run.model)):
         bins = _bins_of(layout, own, groups.get(dataset, {}))
         if len(bins):
-            frame = pd.concat(_curves(bins, part), ignore_index=True)
+            frame = pd.concat(_curves(bins, settings), ignore_index=True)
             words = {**names.get(dataset, {}), ALL_CLASSES: "all classes together"}
             class_name = [words.get(word, word) for word in frame["class"]]
             frames.append(frame.assign(dataset=dataset, model=model, class_name=class_name))
-    return (
-        pd.concat(frames, ignore_index=True)[list(COLUMNS)]
-        if frames
-        else pd.DataFrame(columns=list(COLUMNS))
-    )
+    return joined("reliability", frames)
 
 
 def _group_of_case(block: DatasetScores) -> dict[str, str]:
@@ -73,7 +65,7 @@ def _bins_of(layout: Layout, runs: Iterable[Run], groups: dict[str, str]) -> pd.
     return bins.assign(group=bins["case"].map(groups)).dropna(subset="group")
 
 
-def _curves(bins: pd.DataFrame, part: AnalysisSettings) -> Iterator[pd.DataFrame]:
+def _curves(bins: pd.DataFrame, settings: AnalysisSettings) -> Iterator[pd.DataFrame]:
     """The curve of every class, then that of all."""
     errors = pd.Series(
         {
@@ -82,12 +74,12 @@ def _curves(bins: pd.DataFrame, part: AnalysisSettings) -> Iterator[pd.DataFrame
         }
     ).rename_axis(["class", "case", "seed"])
     for number in sorted(bins["class"].unique()):
-        yield _curve(bins[bins["class"] == number], str(number), errors[number], part)
-    yield _curve(bins, ALL_CLASSES, errors.groupby(["case", "seed"]).mean(), part)
+        yield _curve(bins[bins["class"] == number], str(number), errors[number], settings)
+    yield _curve(bins, ALL_CLASSES, errors.groupby(["case", "seed"]).mean(), settings)
 
 
 def _curve(
-    bins: pd.DataFrame, word: str, errors: pd.Series, part: AnalysisSettings
+    bins: pd.DataFrame, word: str, errors: pd.Series, settings: AnalysisSettings
 ) -> pd.DataFrame:
     """The rows of one class; `errors` has the calibration error of each case and seed."""
     parts = {
@@ -98,7 +90,9 @@ def _curve(
         index="bin", columns="group", values=list(parts), aggfunc="sum", fill_value=0
     )
     voxels, hits = (totals[name].to_numpy(np.float64) for name in ("voxels", "observed"))
-    low, high = interval_of_totals(hits, voxels, part.confidence, part.bootstrap, part.seed)
+    low, high = interval_of_totals(
+        hits, voxels, settings.confidence, settings.bootstrap, settings.seed
+    )
     number = voxels.sum(axis=1)
     return pd.DataFrame(
         {

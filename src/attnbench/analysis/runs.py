@@ -1,6 +1,4 @@
-"""The study's runs as they are found on disk: what finished, what is missing, what it cost, how
-it learned.
-"""
+"""The study's runs as they stand on disk: finished or missing, what they cost, how they learned."""
 
 from __future__ import annotations
 
@@ -14,8 +12,10 @@ from typing import Any
 
 import pandas as pd
 
+from attnbench.analysis.frames import of_rows
+from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError
-from attnbench.study.paths import Layout, Run
+from attnbench.study.paths import STAGES, Layout, Run
 
 RUN_COLUMNS = ("dataset", "model", "fold", "seed")
 FACTS = (
@@ -23,25 +23,14 @@ FACTS = (
     "images_per_second", "peak_memory_bytes", "energy_j", "parameters", "training_groups",
 )  # fmt: skip
 NUMBERS = FACTS[5:]
-STAGES = {"trained": "run.json", "predicted": "predictions.npz", "scored": "scores.csv"}
-MISSING_COLUMNS = (*RUN_COLUMNS, "percent", "table", "next_step")
-_STEPS = dict(zip(("train", "predict", "score"), STAGES.values(), strict=True))
-_STEPS_TO = {
-    "scores": _STEPS,
-    "data_efficiency": _STEPS,
-    "transfer": {"train": STAGES["trained"], "transfer": "transfer.csv"},
-    "corrupted": {"train": STAGES["trained"], "corrupt": "corrupted.csv"},
-}
 LEARNING_ROWS = 1_000_000
-LEARNING_COLUMNS = (
-    *RUN_COLUMNS, "step", "loss", "loss_dice", "loss_cross_entropy", "validation_dice", "learning_rate",
-    "images_per_second",
-)  # fmt: skip
+"""About so many rows of all histories together are kept."""
+
+_DONE = {"trained": "train", "predicted": "predict", "scored": "score"}
 
 
-def study_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per run of the study: which stages it finished and the facts of its `run.json`, empty
-    where absent.
+def compute_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> pd.DataFrame:
+    """One row per run of the study: the stages it finished and the facts of its `run.json`.
 
     `gathered` says whether its rows are in the study's scores, which decides whether the
     analysis has seen it.
@@ -49,8 +38,7 @@ def study_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> pd.
     seen = scores[list(RUN_COLUMNS)].drop_duplicates()
     gathered = {(str(d), str(m), int(f), int(s)) for d, m, f, s in seen.itertuples(index=False)}
     rows = [_run_row(layout, run, gathered) for run in runs]
-    frame = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *STAGES, "gathered", *FACTS])
-    return frame.astype(dict.fromkeys(NUMBERS, "float64"))
+    return of_rows("runs", rows).astype(dict.fromkeys(NUMBERS, "float64"))
 
 
 def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]]) -> dict[str, Any]:
@@ -59,7 +47,7 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
     facts = read_object(folder / "run.json")
     return {
         **dict(zip(RUN_COLUMNS, key, strict=True)),
-        **{stage: (folder / file).is_file() for stage, file in STAGES.items()},
+        **{done: (folder / STAGES[stage]).is_file() for done, stage in _DONE.items()},
         "gathered": key in gathered,
         **{fact: facts.get(fact) for fact in FACTS},
     }
@@ -85,15 +73,23 @@ def read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def missing_runs(
-    layout: Layout, table: str, planned: Iterable[Run], found: pd.DataFrame
+def compute_missing(
+    layout: Layout,
+    table: str,
+    steps: Mapping[str, str],
+    planned: Iterable[Run],
+    scored: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Planned runs without a row in `found`, which is the study's `table` of scores, and the first
-    step each lacks.
+    """Planned runs without scores in a table, and the first step each lacks; columns: docs/files.md.
 
-    `percent` is the share of the training groups, 100 where `found` has no such column.
+    Args:
+        layout: where the study's files lie.
+        table: name of the study's table of scores.
+        steps: verbs that lead to the table, each with the file that it leaves in a run's folder.
+        planned: runs that the table should have.
+        scored: rows of the table; `percent` of the training groups is 100 without that column.
     """
-    keys = found.assign(percent=found.get("percent", 100))[
+    keys = scored.assign(percent=scored.get("percent", 100))[
         [*RUN_COLUMNS, "percent"]
     ].drop_duplicates()
     seen = {
@@ -101,11 +97,11 @@ def missing_runs(
         for d, m, f, s, p in keys.itertuples(index=False)
     }
     rows = [
-        (*astuple(run), table, _next_step(layout.run(run), _STEPS_TO[table]))
+        (*astuple(run), table, _next_step(layout.run(run), steps))
         for run in planned
         if run not in seen
     ]
-    return pd.DataFrame(rows, columns=list(MISSING_COLUMNS))
+    return of_rows("missing", rows)
 
 
 def _next_step(folder: Path, steps: Mapping[str, str]) -> str:
@@ -128,7 +124,7 @@ def refuse_mixed_data(runs: pd.DataFrame) -> None:
                 )
 
 
-def learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
+def compute_learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
     """The `history.csv` of every trained run in one table.
 
     A long history is thinned to evenly spaced rows, first and last among them, and all rows with
@@ -137,7 +133,7 @@ def learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
     keep = max(20, min(200, LEARNING_ROWS // max(1, len(runs))))
     with TemporaryFile("w+", encoding="utf-8", newline="") as joined:
         table = csv.writer(joined)
-        table.writerow(LEARNING_COLUMNS)
+        table.writerow(FRAMES["learning"])
         for run in (
             Run(*key) for key in zip(*(runs[name].tolist() for name in RUN_COLUMNS), strict=True)
         ):
@@ -165,6 +161,6 @@ def _thinned(path: Path, keep: int) -> list[list[str]]:
         ]
     places = [
         header.index(name) if name in header else None
-        for name in LEARNING_COLUMNS[len(RUN_COLUMNS) :]
+        for name in FRAMES["learning"][len(RUN_COLUMNS) :]
     ]
     return [["" if place is None else row[place] for place in places] for row in rows]

@@ -1,4 +1,4 @@
-"""How well a second rater agrees with the reference, beside the models on the same cases."""
+"""Agreement of a second rater with the reference, beside the models on the same cases."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from attnbench.analysis.blocks import arrange
-from attnbench.analysis.means import COLUMNS, ClassNames, means
+from attnbench.analysis.frames import joined
+from attnbench.analysis.means import ClassNames, compute_means
 from attnbench.study.paths import Layout
 from attnbench.study.settings import AnalysisSettings
 
@@ -26,12 +27,12 @@ def read_second_raters(layout: Layout, datasets: Sequence[str]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def second_rater_means(
+def compute_second_rater(
     scores: pd.DataFrame,
     observed: pd.DataFrame,
     models: Sequence[str],
     metrics: Sequence[str],
-    part: AnalysisSettings,
+    settings: AnalysisSettings,
     names: ClassNames,
 ) -> pd.DataFrame:
     """The rows of `means` on the cases that a second rater annotated, the second rater among the
@@ -41,14 +42,14 @@ def second_rater_means(
     same cases.
     """
     if observed.empty:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return joined("second_rater", [])
     cases = observed[["dataset", "case"]].drop_duplicates()
     rows = scores[scores["dataset"].isin(cases["dataset"])].astype(
         {"dataset": "str", "case": "str"}
     )
     rows = rows.merge(cases, on=["dataset", "case"])
     if rows.empty:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return joined("second_rater", [])
     folds = rows[["dataset", "case", "fold"]].drop_duplicates(["dataset", "case"])
     human = observed.merge(folds, on=["dataset", "case"]).assign(
         model=SECOND_RATER, seed=rows["seed"].min()
@@ -57,4 +58,4 @@ def second_rater_means(
     blocks = arrange(
         pd.concat([rows, human], ignore_index=True), datasets, [*models, SECOND_RATER], metrics
     )
-    return means(blocks, part, names)
+    return compute_means(blocks, settings, names)

@@ -1,23 +1,23 @@
-"""Models away from the data they were trained on: other datasets, worse images, fewer training
-groups.
-"""
+"""Models under shift: external test sets, corrupted images, fewer training groups."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, arrange, read_scores
-from attnbench.analysis.effects import effects, with_baseline
-from attnbench.analysis.means import means
-from attnbench.analysis.runs import missing_runs
+from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.means import compute_means
+from attnbench.analysis.runs import compute_missing
+from attnbench.analysis.tables import FRAMES
+from attnbench.analysis.verdicts import directions, judge
 from attnbench.scoring.definitions import SCORE_COLUMNS
+from attnbench.shift.kinds import KINDS, ShiftKind, requested_kinds
 from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
@@ -29,91 +29,52 @@ RUN = ["dataset", "model", "fold", "seed"]
 LEVELS = np.arange(6)
 """Levels of a corruption; 0 is the image as it is."""
 
-_COUNTS = ("cases", "groups", "folds", "seeds")
-_CELL = ("class", "metric", "unit", "model")
-_DIFFERENCE = ("baseline", "difference", "difference_low", "difference_high", "p", "p_holm")
-TRANSFER_COLUMNS = (
-    "train",
-    "test",
-    *_CELL,
-    "mean",
-    "low",
-    "high",
-    *_DIFFERENCE,
-    *_COUNTS,
-    "failures",
-)
-LEVEL_COLUMNS = (
-    "dataset",
-    "corruption",
-    "level",
-    *_CELL,
-    "mean",
-    "low",
-    "high",
-    *_COUNTS,
-    "failures",
-)
-SLOPE_COLUMNS = ("dataset", "corruption", *_CELL, "slope", "low", "high", *_DIFFERENCE, *_COUNTS)
-SMALL_COLUMNS = (
-    "dataset", "percent", "training_groups", *_CELL, "mean", "low", "high", *_DIFFERENCE, *_COUNTS, "failures",
-)  # fmt: skip
 
-
-def shift_tables(
+def compute_shift(
     study: Study, scores: pd.DataFrame, runs: pd.DataFrame, shifted: Mapping[str, pd.DataFrame]
 ) -> dict[str, pd.DataFrame]:
-    """The four tables by name; columns as in docs/files.md, without rows where the study asks for
-    no such thing.
+    """The frames of shift by name, without rows where the study does not ask; see docs/files.md.
 
-    `scores` is the table of the ordinary runs, `runs` that of `study_runs`, `shifted` those of
-    `shift_scores`.
+    Args:
+        study: which says what is asked for.
+        scores: the table of the ordinary runs.
+        runs: the frame `runs`.
+        shifted: the tables of `read_shift_scores`.
     """
     return {
-        "transfer": transfer(study, scores, shifted["transfer"]),
-        "corruption_levels": corruption_levels(study, scores, shifted["corrupted"]),
-        "corruption_slopes": corruption_slopes(study, scores, shifted["corrupted"]),
-        "data_efficiency": data_efficiency(study, scores, shifted["data_efficiency"], runs),
+        "transfer": compute_transfer(study, scores, shifted["transfer"]),
+        "corruption_levels": compute_corruption_levels(study, scores, shifted["corrupted"]),
+        "corruption_slopes": compute_corruption_slopes(study, scores, shifted["corrupted"]),
+        "data_efficiency": compute_data_efficiency(study, scores, shifted["data_efficiency"], runs),
     }
 
 
-def shift_scores(study: Study) -> dict[str, pd.DataFrame]:
-    """The study's tables of scores beside the ordinary ones, without rows where it asks for none.
+def read_shift_scores(study: Study) -> dict[str, pd.DataFrame]:
+    """Scores of every kind of shift, without rows where the study asks for none.
 
-    One that it asks for and that is not there yet is named in the log.
+    A table that the study asks for and that is not there yet is named in the log.
     """
-    layout = study.layout
-    return {
-        "transfer": _read(layout.transfer, bool(study.transfer), "test"),
-        "corrupted": _read(layout.corrupted, bool(study.corruptions), "corruption", "level"),
-        "data_efficiency": _read(
-            layout.data_efficiency, bool(study.data_efficiency), "percent", "training_groups"
-        ),
-    }
+    return {kind.name: _read(study, kind) for kind in KINDS.values()}
 
 
-def missing_shift(study: Study, shifted: Mapping[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Of every table of `shift_scores` that the study asks for, the runs it lacks, as
-    `missing_runs` has them.
-    """
-    planned = {
-        "transfer": (run for run in study.runs() if study.transfers_of(run.dataset)),
-        "corrupted": study.runs(),
-        "data_efficiency": study.data_efficiency_runs(),
-    }
-    for table in study.shift_tables():
-        yield missing_runs(study.layout, table, planned[table], shifted[table])
+def compute_missing_shift(
+    study: Study, shifted: Mapping[str, pd.DataFrame]
+) -> Iterator[pd.DataFrame]:
+    """Rows of `missing` for every kind of shift that the study asks for."""
+    for name, kind in requested_kinds(study).items():
+        yield compute_missing(study.layout, name, kind.steps, kind.runs(study), shifted[name])
 
 
-def _read(path: Path, asked: bool, *added: str) -> pd.DataFrame:
-    if asked and path.is_file():
-        return read_scores(path, *added)
-    if asked:
+def _read(study: Study, kind: ShiftKind) -> pd.DataFrame:
+    path = study.layout.shift(kind.name)
+    if kind.requested(study):
+        if path.is_file():
+            return read_scores(path, *kind.added)
         log.warning("%s is missing: the analysis goes without it", path)
-    return pd.DataFrame(columns=[*SCORE_COLUMNS, *added])
+    return pd.DataFrame(columns=[*SCORE_COLUMNS, *kind.added])
 
 
-def transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame) -> pd.DataFrame:
+def compute_transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame) -> pd.DataFrame:
     """One row per training set, test set, class, metric and model; columns as in docs/files.md.
 
     Elsewhere every case is scored by the models of all folds: a case's scores are averaged over
@@ -139,7 +100,7 @@ def transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame) -> pd.
         table = table.assign(
             **{name: found[name].fillna(table[name]).astype(int) for name in ("folds", "seeds")}
         )
-    return table.reindex(columns=list(TRANSFER_COLUMNS))
+    return table.reindex(columns=list(FRAMES["transfer"]))
 
 
 def _one_fold(rows: pd.DataFrame) -> pd.DataFrame:
@@ -159,10 +120,10 @@ def _trainings(rows: pd.DataFrame) -> pd.DataFrame:
     return both.groupby(keys)[["fold", "seed"]].nunique().add_suffix("s").reset_index()
 
 
-def corruption_levels(study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
-    """One row per dataset, corruption, level, class, metric and model; level 0 stands there for
-    every corruption.
-    """
+def compute_corruption_levels(
+    study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame
+) -> pd.DataFrame:
+    """One row per dataset, corruption, level (0 included), class, metric and model."""
     seen = set(corrupted["dataset"])
     untouched = _blocks(study, scores, seen)
     cells: list[Cell] = []
@@ -174,12 +135,13 @@ def corruption_levels(study: Study, scores: pd.DataFrame, corrupted: pd.DataFram
                 ({"dataset": block.dataset, "corruption": kind, "level": level}, block)
                 for block in blocks
             ]
-    return _averages(cells, study).reindex(columns=list(LEVEL_COLUMNS))
+    return _averages(cells, study).reindex(columns=list(FRAMES["corruption_levels"]))
 
 
-def corruption_slopes(study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
-    """One row per dataset, corruption, class, metric and model: change of the metric per level, as
-    docs/files.md says.
+def compute_corruption_slopes(
+    study: Study, scores: pd.DataFrame, corrupted: pd.DataFrame
+) -> pd.DataFrame:
+    """Change of the metric per level of a corruption; columns: docs/files.md.
 
     The slopes of `case_slopes` are averaged over cases and compared with the baseline's as
     scores are.
@@ -192,12 +154,11 @@ def corruption_slopes(study: Study, scores: pd.DataFrame, corrupted: pd.DataFram
             for block in _blocks(study, slopes)
         ]
     table = _compared(cells, study).rename(columns={"mean": "slope"})
-    return table.reindex(columns=list(SLOPE_COLUMNS))
+    return table.reindex(columns=list(FRAMES["corruption_slopes"]))
 
 
 def case_slopes(scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
-    """Score rows whose value is the least-squares slope over the levels within a case, class and
-    seed.
+    """Score rows whose value is the slope over the levels within a case, class and seed.
 
     Level 0 is taken from `scores`, 1 to 5 of one corruption from `corrupted`. NaN unless all six
     are defined: a slope over the levels at which a model has not failed yet would flatter it.
@@ -217,13 +178,12 @@ def case_slopes(scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     return first[keys].assign(value=slopes, status="ok")
 
 
-def data_efficiency(
+def compute_data_efficiency(
     study: Study, scores: pd.DataFrame, small: pd.DataFrame, runs: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row per dataset, percent of the training groups, class, metric and model; 100 are the
-    ordinary runs.
+    """One row per dataset, percent of the training groups, class, metric and model.
 
-    `training_groups` is the mean over trainings.
+    100 percent are the ordinary runs; `training_groups` is the mean over trainings.
     """
     seen = set(small["dataset"])
     cells: list[Cell] = []
@@ -238,7 +198,7 @@ def data_efficiency(
                 "training_groups": groups[block.dataset],
             }
             cells.append((cell, block))
-    return _compared(cells, study).reindex(columns=list(SMALL_COLUMNS))
+    return _compared(cells, study).reindex(columns=list(FRAMES["data_efficiency"]))
 
 
 def _blocks(
@@ -257,7 +217,7 @@ def _averages(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     """Means of every cell with the columns of the cell, and the failures: rows in which one mask
     alone is empty.
     """
-    frame = means(_numbered(cells), study.analysis, {})
+    frame = compute_means(_numbered(cells), study.analysis, {})
     return _labelled(frame, cells).assign(
         failures=frame["prediction_empty"] + frame["reference_empty"]
     )
@@ -267,16 +227,16 @@ def _compared(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     """`_averages` with the difference from the baseline; Holm's p over all cells of a metric,
     `all` classes apart.
     """
-    tested = effects(_numbered(cells), study.baseline, study.analysis, {}, with_baseline)
+    tested = compute_effects(_numbered(cells), study.baseline, study.analysis, {})
     tested = tested.rename(columns={"low": "difference_low", "high": "difference_high"})
-    names = list(_DIFFERENCE[1:])
+    names = ["difference", "difference_low", "difference_high", "p", "p_holm"]
     keys = [*(cells[0][0] if cells else ()), "class", "metric", "model"]
     differences = _labelled(tested[["dataset", "class", "metric", "model", *names]], cells)
-    return (
-        _averages(cells, study)
-        .merge(differences, on=keys, how="left")
-        .assign(baseline=study.baseline)
-    )
+    table = _averages(cells, study).merge(differences, on=keys, how="left")
+    # Judged after the merge: the baseline's own rows have neither difference nor p.
+    benefit = table["difference"] * directions(table["metric"])
+    verdicts = judge(benefit, table["p_holm"], 1 - study.analysis.confidence)
+    return table.assign(baseline=study.baseline, **verdicts)
 
 
 def _numbered(cells: Sequence[Cell]) -> list[DatasetScores]:

@@ -52,7 +52,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     ),
     "rank_pairs": (
         "dataset", "class", "metric", "model_a", "model_b", "rank_difference", "p",
-        "critical_difference",
+        "critical_difference", "significant",
     ),
     "agreement": (
         "dataset", "metric_a", "metric_b", "models", "tau", "p", "winner_a", "winner_b",

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.analysis.best import COLUMNS as BEST_COLUMNS
-from attnbench.analysis.case_choice import COLUMNS as CASE_COLUMNS
 from attnbench.analysis.case_choice import Choice
 from attnbench.analysis.second_rater import SECOND_RATER
+from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError
 from attnbench.reporting.words import display_name
 
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 _CELL = ("dataset", "class", "class_name", "metric", "unit", "model")
 _COUNTS = ("cases", "groups", "folds", "seeds")
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "best": BEST_COLUMNS,
-    "cases": CASE_COLUMNS,
+    "best": FRAMES["best"],
+    "cases": FRAMES["cases"],
     "means": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "second_rater": (*_CELL, "mean", "low", "high", *_COUNTS, "undefined"),
     "effects": (

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
 from attnbench.errors import DataError, listed
-from attnbench.files import whole_file
+from attnbench.files import read_json, whole_file
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
@@ -18,9 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def gather_scores(study: Study) -> tuple[Run, ...]:
-    """Join the `scores.csv` of all finished runs into the study's one table; return the runs
-    that are missing.
-    """
+    """Join the `scores.csv` of all finished runs into one table; return the missing runs."""
     layout = study.layout
     return join_scores(
         layout.scores,
@@ -33,29 +31,33 @@ def join_scores(
     table: Path,
     columns: Sequence[str],
     files: Iterable[tuple[Run, Path]],
-    added: Mapping[str, Callable[[Run], object]] | None = None,
+    facts: Sequence[str] = (),
 ) -> tuple[Run, ...]:
-    """Join the runs' files of scores, whose header is `columns`, into `table`; return the runs that
-    are missing.
+    """Join the runs' files of scores into `table`; return the runs that are missing.
 
-    Files are copied byte for byte in their order, every row with the columns `added` at its end,
-    so memory does not grow with the study. Missing runs are named in the log. Raises `DataError`
-    when no run is finished or a file has other columns.
+    Files are copied byte for byte in their order, so memory does not grow with the study.
+    Missing runs are named in the log.
+
+    Args:
+        table: the file to write.
+        columns: header of every file.
+        files: the runs, each with its file of scores.
+        facts: keys of the `run.json` beside the scores that every row gets at its end.
+
+    Raises:
+        DataError: no run is finished, or a file has other columns.
     """
     missing: list[Run] = []
     finished = 0
-    names = added or {}
     with whole_file(table) as temporary, temporary.open("wb") as joined:
-        joined.write(",".join((*columns, *names)).encode() + b"\n")
+        joined.write(",".join((*columns, *facts)).encode() + b"\n")
         for run, path in files:
             try:
                 with path.open("rb") as scores:
                     _refuse_other_columns(scores, columns)
-                    _append(
-                        scores,
-                        joined,
-                        "".join(f",{value(run)}" for value in names.values()).encode(),
-                    )
+                    of_run = read_json(path.with_name("run.json")) if facts else {}
+                    end = "".join(f",{of_run[name]}" for name in facts)
+                    _append(scores, joined, end.encode())
                 finished += 1
             except FileNotFoundError:
                 missing.append(run)

@@ -15,29 +15,27 @@ from attnbench.data.resample import resample_mask
 from attnbench.data.store import CaseStore
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, trained_network
-from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.run import origin_of
 from attnbench.shift.corrupt import LEVELS, corrupt
+from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
 
-CORRUPTED_COLUMNS = (*SCORE_COLUMNS, "corruption", "level")
-
 
 def score_corrupted(study: Study, run: Run) -> None:
     """Score a run on its test cases, corrupted by every corruption of the study at every level;
     write `corrupted.csv`.
 
-    `CORRUPTED_COLUMNS`: those of scores, then kind and level (1 to 5; level 0 is `scores.csv`).
+    The columns are those of scores, then kind and level (1 to 5; level 0 is `scores.csv`).
     Images are corrupted as they are shown and nothing but the scores is kept.
     """
     with trained_network(study, run) as trained:
         write_rows(
             study.layout.run(run) / "corrupted.csv",
-            CORRUPTED_COLUMNS,
+            KINDS["corrupted"].columns,
             _corrupted(study, run, trained),
         )
 

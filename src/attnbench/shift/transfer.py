@@ -10,8 +10,8 @@ from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, trained_network
-from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.run import origin_of
+from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
@@ -19,14 +19,12 @@ from attnbench.study.shift import TransferSettings
 
 log = logging.getLogger(__name__)
 
-TRANSFER_COLUMNS = (SCORE_COLUMNS[0], "test", *SCORE_COLUMNS[1:])
-
 
 def score_transfer(study: Study, run: Run) -> None:
     """Score a run on every case of the datasets that the study transfers its dataset to; write
     `transfer.csv`.
 
-    `TRANSFER_COLUMNS`: those of scores, `test` being the set scored on; cases, groups and
+    The columns are those of scores, `test` being the set scored on; cases, groups and
     classes are those of `test`, on their own grid and inside their field of view. Raises
     `DataError` when the two sets are normalised differently.
     """
@@ -36,7 +34,7 @@ def score_transfer(study: Study, run: Run) -> None:
             for part in study.transfers_of(run.dataset)
             for row in _transferred(study, run, trained, part)
         )
-        write_rows(study.layout.run(run) / "transfer.csv", TRANSFER_COLUMNS, rows)
+        write_rows(study.layout.run(run) / "transfer.csv", KINDS["transfer"].columns, rows)
 
 
 def _transferred(

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+STAGES: Mapping[str, str] = {
+    "train": "run.json",
+    "predict": "predictions.npz",
+    "score": "scores.csv",
+}
+"""Stages of a run in their order, each with the last file that it leaves in the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -66,20 +74,9 @@ class Layout:
         """Every score of the study in one tidy table."""
         return self.output / "scores.csv"
 
-    @property
-    def transfer(self) -> Path:
-        """Every score on external test sets; only if the study asks for transfers."""
-        return self.output / "transfer.csv"
-
-    @property
-    def corrupted(self) -> Path:
-        """Every score on corrupted images; only if the study asks for corruptions."""
-        return self.output / "corrupted.csv"
-
-    @property
-    def data_efficiency(self) -> Path:
-        """Every score of training on fewer groups; only if the study asks for data efficiency."""
-        return self.output / "data_efficiency.csv"
+    def shift(self, kind: str) -> Path:
+        """Every score of one kind of shift; only if the study asks for it."""
+        return self.output / f"{kind}.csv"
 
     @property
     def parquet(self) -> Path:

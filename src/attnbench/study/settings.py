@@ -389,14 +389,15 @@ class Study(Settings):
         """Transfers of the models that are trained on `dataset`."""
         return tuple(transfer for transfer in self.transfer if transfer.train == dataset)
 
-    def shift_tables(self) -> tuple[str, ...]:
-        """The tables of scores beside `scores.csv` that the study asks for."""
-        asked = {
-            "transfer": self.transfer,
-            "corrupted": self.corruptions,
-            "data_efficiency": self.data_efficiency,
-        }
-        return tuple(table for table, values in asked.items() if values)
+    @property
+    def control_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Every variant of the study with each of its controls, by name."""
+        return tuple(
+            (variant.name, control.name)
+            for variant in self.models
+            for control in self.models
+            if control.control_of == variant.name
+        )
 
     @property
     def layout(self) -> Layout:

@@ -15,9 +15,10 @@ from attnbench.reporting.frames import absent_runs, read_frame, records
 from attnbench.reporting.tables import datasets, protocol
 from attnbench.reporting.words import display_name
 from attnbench.scoring.definitions import METRICS
+from attnbench.shift.kinds import requested_kinds
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
+from attnbench.study.settings import Study
 
 PACKAGES = ("medpy", "scipy", "statsmodels", "pandas")
 
@@ -35,7 +36,7 @@ def methods(study: Study, cited: Sequence[Reference]) -> str:
         "Training": _training(study),
         "Evaluation": _evaluation(study),
         "Statistics": _statistics(study),
-        **({"Shift": _shift(study)} if study.shift_tables() else {}),
+        **({"Shift": _shift(study)} if requested_kinds(study) else {}),
         "Runs and software": _runs(study),
     }
     return (
@@ -217,7 +218,7 @@ def _runs(study: Study) -> Iterator[str]:
         else "none has been analysed yet"
     )
     yield f"Of {_number(planned, 'planned training')}, {state}."
-    yield from (f"{note}." for note in absent_runs(study, *study.shift_tables()) if analysed)
+    yield from (f"{note}." for note in absent_runs(study, *requested_kinds(study)) if analysed)
     paths = (study.layout.run(run) / "run.json" for run in study.runs())
     facts = [read_json(path) for path in paths if path.is_file()]
     used: dict[str, list[str]] = {}

@@ -12,9 +12,10 @@ from attnbench.reporting.format import decimals, interval
 from attnbench.reporting.frames import absent_runs, read_frame, records
 from attnbench.reporting.words import display_name, display_unit
 from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.shift.kinds import requested_kinds
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
+from attnbench.study.settings import Study
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def answer(study: Study) -> Answer:
             "No answer yet",
             _nothing(study),
             needed,
-            tuple(absent_runs(study, *study.shift_tables())),
+            tuple(absent_runs(study, *requested_kinds(study))),
         )
-    limits = (*_limits(study, rows), *absent_runs(study, *study.shift_tables()))
+    limits = (*_limits(study, rows), *absent_runs(study, *requested_kinds(study)))
     return Answer(_verdict(rows), _found(study, rows, metric), _holds(rows), limits)
 
 
