@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.blocks import read_scores
 from attnbench.files import whole_file, write_csv, write_text
 from attnbench.reporting.exports.challenger import challenger_frame
-from attnbench.reporting.exports.methods import methods
+from attnbench.reporting.exports.methods import compose_methods
 from attnbench.reporting.exports.references import references
+from attnbench.reporting.results import Results
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -25,7 +26,7 @@ def write_exports(study: Study) -> None:
         read_scores(layout.scores).to_parquet(temporary, engine="pyarrow", index=False)
     write_csv(layout.challenger, challenger_frame(study))
     cited = references(study)
-    write_text(layout.methods, methods(study, cited))
+    write_text(layout.methods, compose_methods(Results(study), cited))
     write_text(
         layout.references, "\n\n".join(dict.fromkeys(entry.bibtex for entry in cited)) + "\n"
     )

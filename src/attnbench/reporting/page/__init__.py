@@ -10,15 +10,16 @@ from markupsafe import Markup
 from attnbench.files import write_text
 from attnbench.reporting.page.answer import answer
 from attnbench.reporting.page.case_browser import case_browser
-from attnbench.reporting.page.content import environment, hashes, models, slopes
+from attnbench.reporting.page.content import environment, hashes, slopes, tabulate_models
 from attnbench.reporting.page.pictures import pictures
 from attnbench.reporting.page.sortable import sortable
+from attnbench.reporting.results import Results
 from attnbench.reporting.tables import build_tables
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
 
-_OWN = (models, slopes, environment, hashes)
+_OWN = (slopes, environment, hashes)
 _ROOM = 13_000_000
 
 
@@ -38,7 +39,11 @@ def write_report(study: Study) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    every = [*build_tables(study), *(build(study) for build in _OWN)]
+    every = [
+        *build_tables(study),
+        *(build(study) for build in _OWN),
+        tabulate_models(Results(study)),
+    ]
     tables = {table.name: sortable(table) for table in every}
     figures = pictures(study)
     drawn = sum(len(each.shown) + len(each.pdf) for section in figures.values() for each in section)

@@ -9,67 +9,54 @@ import pandas as pd
 from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count, interval, p_value, scaled
 from attnbench.reporting.frames import read_frame, records
+from attnbench.reporting.tables.facts import model_differences
 from attnbench.reporting.tables.render import Block, Table
 from attnbench.reporting.words import display_measure, display_name
 from attnbench.scoring.definitions import METRICS, main_metrics
 
 if TYPE_CHECKING:
+    from attnbench.reporting.results import Results
+    from attnbench.study.models import ModelSettings
     from attnbench.study.settings import Study
 
 _DIGITS = 4
 
 
-def models(study: Study) -> Table:
-    """Every model with the slots of its mechanisms, parameters and FLOPs per dataset."""
-    frame = read_frame(study, "cost")
+def tabulate_models(results: Results) -> Table:
+    """Every model with what differs from the shared backbone, parameters and FLOPs per dataset."""
+    frame = results.frame("cost")
     sizes = {(row["dataset"], row["model"]): row for row in records(frame)}
     return Table(
         name="models",
-        caption="Models: slots of the mechanisms, size and operations",
-        head=("Model", "Role", "Slots", "Parameters", "FLOPs"),
+        caption="Models: their own settings, size and operations",
+        head=("Model", "Role", "Own settings", "Parameters", "FLOPs"),
         align=("l", "l", "l", "r", "r"),
         blocks=tuple(
             Block(
-                display_name(part.name),
+                results.dataset_label(dataset),
                 tuple(
-                    _model(study, model.name, sizes.get((part.name, model.name), {}))
-                    for model in study.models
+                    _model_row(results, model, sizes.get((dataset, model.name), {}))
+                    for model in results.study.models
                 ),
             )
-            for part in study.datasets
+            for dataset in results.datasets
         ),
-        notes=("FLOPs: one forward pass of one training patch.",),
+        notes=(
+            "FLOPs: one forward pass of one training patch. Settings are those that differ from "
+            "the shared backbone, or of a control from its variant.",
+        ),
         frame=frame,
     )
 
 
-def _model(study: Study, model: str, size: dict[str, Any]) -> tuple[str, ...]:
-    numbers = (scaled(size.get(key, float("nan"))) for key in ("parameters", "flops"))
-    return (display_name(model), _role(study, model), _slots(study, model), *numbers)
-
-
-def _role(study: Study, model: str) -> str:
+def _model_row(results: Results, model: ModelSettings, size: dict[str, Any]) -> tuple[str, ...]:
+    role = "control" if model.control else "variant"
     return (
-        "baseline"
-        if model == study.baseline
-        else "control"
-        if study.model(model).control
-        else "variant"
+        results.label(model.name),
+        "baseline" if model.name == results.baseline else role,
+        model_differences(results.study, model) or NOTHING,
+        *(scaled(size.get(key, float("nan"))) for key in ("parameters", "flops")),
     )
-
-
-def _slots(study: Study, name: str) -> str:
-    """Slots as the study says or the model's description found them; `own network` for one from
-    elsewhere.
-    """
-    part = study.model(name)
-    if part.network:
-        return "own network"
-    placed = [
-        f"{slot}: {', '.join(display_name(placement.name) for placement in placements)}"
-        for slot, placements in part.slots.items()
-    ]
-    return "; ".join(placed) or ("none" if name == study.baseline else "as in its paper")
 
 
 def slopes(study: Study) -> Table:

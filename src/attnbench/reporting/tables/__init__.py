@@ -6,15 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from attnbench.files import write_csv, write_text
+from attnbench.reporting.contents import table_names
+from attnbench.reporting.results import Results
 from attnbench.reporting.tables.comparison import comparison
 from attnbench.reporting.tables.controls import controls
 from attnbench.reporting.tables.cost import cost
 from attnbench.reporting.tables.effects import effects
-from attnbench.reporting.tables.facts import datasets, protocol
+from attnbench.reporting.tables.facts import tabulate_datasets, tabulate_protocol
 from attnbench.reporting.tables.per_class import per_class
 from attnbench.reporting.tables.render import Table, render_md, render_tex
 from attnbench.reporting.tables.shift import corruption, data_efficiency, transfer
-from attnbench.reporting.words import table_names
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -24,8 +25,8 @@ _BUILDERS: dict[str, Callable[[Study], Table]] = {
     "effects": effects,
     "per_class": per_class,
     "cost": cost,
-    "datasets": datasets,
-    "protocol": protocol,
+    "datasets": lambda study: tabulate_datasets(Results(study)),
+    "protocol": lambda study: tabulate_protocol(Results(study)),
     "controls": controls,
     "transfer": transfer,
     "corruption": corruption,
