@@ -16,6 +16,31 @@ if TYPE_CHECKING:
     from attnbench.study.models import ModelSettings
 
 _ATTENTION = Path(__file__).parent / "attention"
+_SHORT = {
+    "unet": "U-Net",
+    "attention_gate": "Attention gate",
+    "self_attention": "Self-attention",
+    "attention_gate_upsampled": "Attention gate (up)",
+    "axial_attention": "Axial attention",
+    "bam": "BAM",
+    "cbam": "CBAM",
+    "channel_se": "cSE",
+    "criss_cross": "Criss-cross",
+    "cross_attention": "Cross-attention",
+    "eca": "ECA",
+    "efficient_self_attention": "Efficient attention",
+    "gated_axial_attention": "Gated axial",
+    "large_kernel_attention": "Large kernel",
+    "multi_head_self_attention": "Multi-head attention",
+    "non_local": "Non-local",
+    "polarized_self_attention": "Polarised attention",
+    "scse": "scSE",
+    "shifted_window_attention": "Shifted window",
+    "simam": "SimAM",
+    "spatial_se": "sSE",
+    "squeeze_excitation": "Squeeze-excitation",
+    "u_transformer": "U-Transformer",
+}
 _CONTROL_OF = {"scale": "gamma0", "logits": "uniform"}
 
 
@@ -32,6 +57,11 @@ def model_names() -> tuple[str, ...]:
     and the presets.
     """
     return ("unet", *sorted((*mechanism_names(), *PRESETS)))
+
+
+def short_name(name: str) -> str | None:
+    """Return what tables and figures call a mechanism or preset; None for other names."""
+    return _SHORT.get(name)
 
 
 def mechanisms_of(model: ModelSettings) -> tuple[str, ...]:
