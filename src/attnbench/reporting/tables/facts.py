@@ -9,11 +9,12 @@ import pandas as pd
 from attnbench.catalog import load_entry
 from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count
-from attnbench.reporting.tables.render import Block, Table
-from attnbench.reporting.words import display_name, display_unit
+from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
+from attnbench.reporting.words import dataset_label, display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue
 
 if TYPE_CHECKING:
+    from attnbench.reporting.results import Results
     from attnbench.study.settings import Study
 
 _DATASET_COLUMNS = (
@@ -22,26 +23,27 @@ _DATASET_COLUMNS = (
 )  # fmt: skip
 
 
-def datasets(study: Study) -> Table:
+def tabulate_datasets(results: Results) -> Table:
     """Every dataset with classes, cases, groups, grid and licence; citations in the notes."""
+    study = results.study
     facts = [_facts(study, part.name) for part in study.datasets]
     frame = pd.DataFrame(facts, columns=list(_DATASET_COLUMNS))
     return Table(
         name="datasets",
         caption="Datasets: what they show, how many cases, and under which licence",
-        head=("Dataset", "Modality", "Classes", "Cases", "Groups", "Grid", "Licence"),
-        align=(
-            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.13, 0.13)), "r", "r",
-            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.24)),
+        columns=(
+            *(Column(heading, r"p{0.13\linewidth}") for heading in ("Dataset", "Modality", "Classes")),
+            *map(Column, ("Cases", "Groups")),
+            Column("Grid", r"p{0.13\linewidth}"), Column("Licence", r"p{0.24\linewidth}"),
         ),
         blocks=(Block("", tuple(_dataset_row(row) for row in facts)),),
         notes=(
             "Groups (patients, animals, slides) are never split across folds; * inferred from the "
             "images, not stated "
             "by the authors.",
-            *(f"{display_name(row['dataset'])}: {row['citation']}" for row in facts),
+            *(f"{dataset_label(row['dataset'])}: {row['citation']}" for row in facts),
             *(
-                f"{display_name(row['dataset'])}: not prepared yet, cases are not counted"
+                f"{dataset_label(row['dataset'])}: not prepared yet, cases are not counted"
                 for row in facts
                 if not row["cases"]
             ),
@@ -70,38 +72,40 @@ def _facts(study: Study, dataset: str) -> dict[str, Any]:
     }
 
 
-def _dataset_row(row: dict[str, Any]) -> tuple[str, ...]:
+def _dataset_row(row: dict[str, Any]) -> Row:
     unit = display_unit(row["spacing_unit"] or "")
     grid = f"{row['spacing'].replace('x', ' × ')} {unit}" if row["spacing"] else "as acquired"
     if row["size"]:
         grid = f"{row['size'].replace('x', ' × ')} pixels"
-    return (
-        display_name(row["dataset"]),
+    return plain_row(
+        dataset_label(row["dataset"]),
         f"{row['modality']}, {row['ndim']}-D",
         row["classes"],
         count(row["cases"]) if row["cases"] else NOTHING,
-        (count(row["groups"]) if row["groups"] else NOTHING)
-        + ("*" if row["groups_inferred"] else ""),
+        Cell(
+            count(row["groups"]) if row["groups"] else NOTHING,
+            mark="*" if row["groups_inferred"] else "",
+        ),
         grid,
         row["licence"],
     )
 
 
-def protocol(study: Study) -> Table:
+def tabulate_protocol(results: Results) -> Table:
     """The recipe that all models share, the folds, the metrics' rules and the statistics."""
-    rows = tuple(_protocol(study))
+    rows = tuple(_protocol(results))
     return Table(
         name="protocol",
         caption="Protocol, the same for every model",
-        head=("Setting", "Value"),
-        align=(r"p{0.24\linewidth}", r"p{0.72\linewidth}"),
-        blocks=(Block("", rows),),
+        columns=(Column("Setting", r"p{0.24\linewidth}"), Column("Value", r"p{0.72\linewidth}")),
+        blocks=(Block("", tuple(plain_row(*row) for row in rows)),),
         notes=(),
         frame=pd.DataFrame(rows, columns=["setting", "value"]),
     )
 
 
-def _protocol(study: Study) -> list[tuple[str, str]]:
+def _protocol(results: Results) -> list[tuple[str, str]]:
+    study = results.study
     training, folds = study.training, study.folds
     optimisers = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
     changes = ", ".join(
@@ -110,8 +114,8 @@ def _protocol(study: Study) -> list[tuple[str, str]]:
         if value
     )
     return [
-        ("Models", ", ".join(display_name(part.name) for part in study.models)),
-        ("Baseline", display_name(study.baseline)),
+        ("Models", ", ".join(map(results.label, results.models))),
+        ("Baseline", results.baseline_label),
         ("Backbone", f"widths {_list(study.backbone.widths)}; {study.backbone.blocks_per_level} "
                      "convolutions per "
                      f"level; {study.backbone.norm} norm"),
@@ -148,14 +152,14 @@ def _shape(sides: tuple[int, ...]) -> str:
 
 def _patches(study: Study) -> str:
     other = [
-        f"{display_name(part.name)}: {_shape(part.patch)}" for part in study.datasets if part.patch
+        f"{dataset_label(part.name)}: {_shape(part.patch)}" for part in study.datasets if part.patch
     ]
     return f" ({'; '.join(other)})" if other else ""
 
 
 def _exceptions(study: Study) -> str:
     other = [
-        f"{display_name(part.name)}: {part.steps or study.training.steps} of "
+        f"{dataset_label(part.name)}: {part.steps or study.training.steps} of "
         f"{part.batch or study.training.batch}"
         for part in study.datasets
         if part.steps or part.batch
