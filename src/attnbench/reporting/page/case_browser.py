@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from attnbench.analysis.case_values import case_benefits
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.page.embed import outlined, photograph, tinted
 from attnbench.reporting.slices import image_plane, mask_plane, plane_of
@@ -55,7 +56,7 @@ def _dataset(results: Results, dataset: str, values: pd.DataFrame, share: int) -
     store, metric = results.store(dataset), METRICS[results.metric]
     table = values.pivot_table(index="case", columns="model", values="value", aggfunc="first")
     table = table.reindex(columns=list(results.models))
-    gains = metric.benefit(table.sub(table[results.baseline], axis=0))
+    gains = case_benefits(table, results.metric, results.baseline)
     folds = values.drop_duplicates("case").set_index("case")["fold"]
     shown: list[dict[str, Any]] = []
     used = 0
