@@ -9,6 +9,7 @@ import pandas as pd
 
 from attnbench.analysis.averages import mean_defined, with_all_classes
 from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -57,3 +58,9 @@ def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFra
         }
     )
     return frame.dropna(subset="value").reset_index(drop=True)
+
+
+def case_benefits(values: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
+    """Return values (a column per model) minus the baseline's, above 0 where a model is better."""
+    difference = values.sub(values[baseline], axis=0)
+    return difference * (1 if METRICS[metric].higher_is_better else -1)

@@ -21,13 +21,13 @@ from pydantic import (
 
 from attnbench.errors import CatalogError
 
-Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 COLUMNS = ("path", "bytes", "sha256", "role", "case", "group")
 
 
-def _word_as(key: str, value: Any) -> Any:
+def _text_as(key: str, value: Any) -> Any:
     return {key: value} if isinstance(value, str) else value
 
 
@@ -93,27 +93,28 @@ class EmbeddedOrigin(_Part):
 Origin = Annotated[
     FilesOrigin | TarballOrigin | ArchiveOrigin | EmbeddedOrigin,
     Field(discriminator="kind"),
-    BeforeValidator(partial(_word_as, "kind")),
+    BeforeValidator(partial(_text_as, "kind")),
 ]
 
 
 class Reader(_Part):
     """Which reader turns the files into cases, and its settings."""
 
-    name: Word
+    name: Name
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Entry(_Part):
     """What the catalog knows of a dataset."""
 
-    name: Word
+    name: Name
+    short: Sentence = Field(description="What tables and figures call it.")
     title: Sentence
     task: Sentence
     modality: Sentence
     ndim: Literal[2, 3]
     channels: int = Field(gt=0, description="Channels of an image as the reader yields it.")
-    classes: dict[Annotated[int, Field(gt=0, lt=256)], Word] = Field(min_length=1)
+    classes: dict[Annotated[int, Field(gt=0, lt=256)], Name] = Field(min_length=1)
     spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None,
         description="Spacing of every case, in array order; None: it differs by case or is "

@@ -1,10 +1,8 @@
-"""Every figure and table of a study, declared once: Snakefile, page, documentation and tests read
-it.
+"""Every figure and table of a study, declared once.
 
-A new figure is a row here, a module with `draw_<name>` and a paragraph in
-`workflow/report/figures.rst`;
-a new table is a row, a module with `tabulate_<name>` and `workflow/report/tables/<name>.rst`.
-Imports neither pandas nor matplotlib.
+Snakefile, page, documentation and tests read it. A new figure is a row here, a module with
+`draw_<name>` and a paragraph in `workflow/report/figures.rst`; a new table is a row, a module with
+`tabulate_<name>` and `workflow/report/tables/<name>.rst`. Imports neither pandas nor matplotlib.
 """
 
 from __future__ import annotations
@@ -49,11 +47,15 @@ def _asks_for(key: str) -> Wanted:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page: its `title` in the navigation and its `heading`."""
+    """A section of the page: its `title` in the navigation and its `heading`.
+
+    Tables stand before figures unless `figures_first`.
+    """
 
     name: str
     title: str
     heading: str
+    figures_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,10 @@ class FigureSpec:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table: built by `tabulate_<name>` of `attnbench.reporting.<module>`.
+    """A table: built by `tabulate_<name>` of `attnbench.reporting.tables.<module>`.
 
-    A table that is `page_only` has no files of its own.
+    `frames` are those of the analysis that it reads. A table that is `page_only` has no files of
+    its own. A study without the table did not ask for what `absent` names, by the study's `key`.
     """
 
     name: str
@@ -87,6 +90,8 @@ class TableSpec:
     frames: tuple[str, ...]
     page_only: bool = False
     wanted: Wanted = _always
+    absent: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,8 @@ SECTIONS = (
     Section("models", "Models", "Models"),
     Section("effects", "Effects", "Effects: by how much?"),
     Section("costs", "Costs", "Costs: at what price?"),
-    Section("difficulty", "Difficulty", "Difficulty: where does a model gain?"),
-    Section("shift", "Shift", "Shift: does it hold on other data?"),
+    Section("difficulty", "Difficulty", "Difficulty: where does a model gain?", True),
+    Section("shift", "Shift", "Shift: does it hold on other data?", True),
     Section("calibration", "Calibration", "Calibration: do probabilities mean what they say?"),
     Section("cases", "Cases", "Cases"),
     Section("volumes", "3‑D", "In three dimensions"),
@@ -222,52 +227,68 @@ FIGURES = (
 )  # fmt: skip
 
 TABLES = (
-    TableSpec("datasets", "tables.facts", "datasets", ()),
-    TableSpec("models", "page.content", "models", ("cost",), page_only=True),
-    TableSpec("comparison", "tables.comparison", "effects", ("means", "effects", "best",
-              "second_rater", "missing")),
-    TableSpec("effects", "tables.effects", "effects", ("effects",)),
-    TableSpec("controls", "tables.controls", "effects", ("effects",), wanted=_has_controls),
-    TableSpec("per_class", "tables.per_class", "effects", ("means", "effects", "best", "missing")),
-    TableSpec("cost", "tables.cost", "costs", ("cost",)),
-    TableSpec("slopes", "page.content", "difficulty", ("difficulty",), page_only=True),
-    TableSpec("corruption", "tables.shift", "shift", ("corruption_slopes", "missing"),
-              wanted=_asks_for("corruptions")),
-    TableSpec("transfer", "tables.shift", "shift", ("transfer", "missing"),
-              wanted=_asks_for("transfer")),
-    TableSpec("data_efficiency", "tables.shift", "shift", ("data_efficiency", "missing"),
-              wanted=_asks_for("data_efficiency")),
-    TableSpec("protocol", "tables.facts", "methods", ()),
-    TableSpec("environment", "page.content", "environment", (), page_only=True),
-    TableSpec("hashes", "page.content", "environment", (), page_only=True),
+    TableSpec("datasets", "facts", "datasets", ()),
+    TableSpec("models", "models", "models", ("cost",), page_only=True),
+    TableSpec(
+        "comparison", "comparison", "effects",
+        ("means", "effects", "best", "second_rater", "missing"),
+    ),
+    TableSpec("effects", "effects", "effects", ("effects",)),
+    TableSpec(
+        "controls", "controls", "effects", ("effects",), wanted=_has_controls,
+        absent="controls, which distinguish a mechanism from its parameters", key="controls",
+    ),
+    TableSpec("per_class", "per_class", "effects", ("means", "effects", "best", "missing")),
+    TableSpec("cost", "cost", "costs", ("cost",)),
+    TableSpec("slopes", "slopes", "difficulty", ("difficulty",), page_only=True),
+    TableSpec(
+        "corruption", "shift", "shift", ("corruption_slopes", "missing"),
+        wanted=_asks_for("corruptions"), absent="corrupted images", key="corruptions",
+    ),
+    TableSpec(
+        "transfer", "shift", "shift", ("transfer", "missing"),
+        wanted=_asks_for("transfer"), absent="external test sets", key="transfer",
+    ),
+    TableSpec(
+        "data_efficiency", "shift", "shift", ("data_efficiency", "missing"),
+        wanted=_asks_for("data_efficiency"), absent="fewer training groups", key="data_efficiency",
+    ),
+    TableSpec("protocol", "facts", "methods", ()),
+    TableSpec("environment", "runs", "environment", (), page_only=True),
+    TableSpec("hashes", "runs", "environment", (), page_only=True),
 )  # fmt: skip
 
 
 def figures_of(study: Study) -> Iterator[Figure]:
-    """Every figure that the study has, in the order of the page."""
+    """Yield every figure that the study has, in the order of the page."""
     for spec in FIGURES:
-        for dataset in [item.name for item in study.datasets] if spec.per_dataset else [""]:
+        for dataset in [each.name for each in study.datasets] if spec.per_dataset else [""]:
             if spec.wanted(study, dataset):
                 yield Figure(f"{spec.name}_{dataset}" if dataset else spec.name, spec, dataset)
 
 
 def tables_of(study: Study) -> Iterator[TableSpec]:
-    """Every table that the study has, those of the page alone among them."""
+    """Yield every table that the study has, those of the page alone among them."""
     return (spec for spec in TABLES if spec.wanted(study, ""))
 
 
+def absent_tables(study: Study) -> Iterator[TableSpec]:
+    """Yield every table that the study did not ask for and could have."""
+    return (spec for spec in TABLES if spec.absent and not spec.wanted(study, ""))
+
+
 def figure_names(study: Study) -> list[str]:
-    """Name of every figure's files."""
+    """Return the name of every figure's files."""
     return [figure.name for figure in figures_of(study)]
 
 
 def table_names(study: Study) -> list[str]:
-    """Name of every table that has files."""
+    """Return the name of every table that has files."""
     return [spec.name for spec in tables_of(study) if not spec.page_only]
 
 
 def figure_inputs(study: Study, name: str) -> list[Path]:
-    """Files whose change redraws a figure: its frames, and the attention maps that it shows."""
+    """Return the files whose change redraws a figure: its frames and attention maps."""
     figure = next(figure for figure in figures_of(study) if figure.name == name)
     maps = [model.name for model in study.models if figure.spec.maps and has_map(model)]
     return [

@@ -1,6 +1,4 @@
-"""What leaves the study for other tools and for a paper: scores, ranking input, methods in
-words, references.
-"""
+"""Exports for other tools and a paper: scores, ranking input, methods in words, references."""
 
 from __future__ import annotations
 
@@ -8,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis.blocks import read_scores
 from attnbench.files import whole_file, write_csv, write_text
-from attnbench.reporting.exports.challenger import challenger_frame
+from attnbench.reporting.exports.challenger import rank_input
 from attnbench.reporting.exports.methods import compose_methods
-from attnbench.reporting.exports.references import references
+from attnbench.reporting.exports.references import collect_references
 from attnbench.reporting.results import Results
 
 if TYPE_CHECKING:
@@ -18,15 +16,12 @@ if TYPE_CHECKING:
 
 
 def write_exports(study: Study) -> None:
-    """Write `scores.parquet`, `tables/challenger.csv`, `methods.md` and `references.bib` of what
-    is scored so far.
-    """
+    """Write `scores.parquet`, `tables/challenger.csv`, `methods.md` and `references.bib`."""
     layout = study.layout
     with whole_file(layout.parquet) as temporary:
         read_scores(layout.scores).to_parquet(temporary, engine="pyarrow", index=False)
-    write_csv(layout.challenger, challenger_frame(study))
-    cited = references(study)
+    write_csv(layout.challenger, rank_input(Results(study)))
+    cited = collect_references(study)
     write_text(layout.methods, compose_methods(Results(study), cited))
-    write_text(
-        layout.references, "\n\n".join(dict.fromkeys(entry.bibtex for entry in cited)) + "\n"
-    )
+    bibtex = dict.fromkeys(reference.bibtex for reference in cited)
+    write_text(layout.references, "\n\n".join(bibtex) + "\n")

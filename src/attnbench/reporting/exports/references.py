@@ -44,23 +44,22 @@ _UNETS = {
 
 @dataclass(frozen=True)
 class Reference:
-    """What stands for `word`, a dataset, `unet` or a mechanism: its BibTeX entries and their
-    keys.
-    """
+    """BibTeX entries, and their keys, of the dataset, U-Net or mechanism called `name`."""
 
-    word: str
+    name: str
     keys: tuple[str, ...]
     bibtex: str
 
 
-def references(study: Study) -> list[Reference]:
-    """One reference per dataset, the U-Net's, then one per mechanism of the described models;
-    some share an entry.
+def collect_references(study: Study) -> list[Reference]:
+    """Return the references of datasets, U-Net and the described models' mechanisms, in this order.
+
+    Some share an entry.
     """
-    mechanisms = {entry.word: entry for entry in _mechanisms(study)}
-    ndims = sorted({load_entry(part.name).ndim for part in study.datasets})
+    mechanisms = {reference.name: reference for reference in _mechanisms(study)}
+    ndims = sorted({load_entry(dataset.name).ndim for dataset in study.datasets})
     unet = Reference(UNET, *_keys_and_text("\n\n".join(_UNETS[ndim] for ndim in ndims)))
-    return [*(_dataset(part.name) for part in study.datasets), unet, *mechanisms.values()]
+    return [*(_dataset(dataset.name) for dataset in study.datasets), unet, *mechanisms.values()]
 
 
 def _keys_and_text(bibtex: str) -> tuple[tuple[str, ...], str]:

@@ -2,63 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from attnbench.files import write_text
-from attnbench.reporting.page.answer import answer
-from attnbench.reporting.page.case_browser import case_browser
-from attnbench.reporting.page.content import environment, hashes, slopes, tabulate_models
-from attnbench.reporting.page.pictures import pictures
-from attnbench.reporting.page.sortable import sortable
+from attnbench.reporting.contents import SECTIONS, Section, absent_tables, figures_of, tables_of
+from attnbench.reporting.page.answer import answer_study
+from attnbench.reporting.page.case_browser import browse_cases
+from attnbench.reporting.page.pictures import Picture, embed_figure
+from attnbench.reporting.page.sortable import join_blocks
 from attnbench.reporting.results import Results
-from attnbench.reporting.tables import build_tables
+from attnbench.reporting.tables import tabulate
 
 if TYPE_CHECKING:
+    from attnbench.reporting.contents import TableSpec
+    from attnbench.reporting.tables.render import Table
     from attnbench.study.settings import Study
 
-_OWN = (slopes, environment, hashes)
 _ROOM = 13_000_000
 
 
+@dataclass(frozen=True)
+class Content:
+    """A section's own row of the contents, and what the study has for it."""
+
+    section: Section
+    tables: list[Table]
+    figures: list[Picture]
+    absent: list[TableSpec]
+
+
 def write_report(study: Study) -> None:
-    """Write `report.html`: tables from the analysis, figures from `figures/`; what is missing is
-    said where it lacks.
+    """Write `report.html`: tables from the analysis, figures from `figures/`, and what is missing.
 
     One file without any address: pictures and PDFs are inside as data (a PDF of more than 600 kB
     is linked beside it), style and script are inline. It has less than 15 MB unless its pictures
     alone take more; then the case browser has the cases that figures show and no others.
     """
     loader = PackageLoader("attnbench.reporting", "templates")
-    pages = Environment(
+    environment = Environment(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    every = [
-        *build_tables(study),
-        *(build(study) for build in _OWN),
-        tabulate_models(Results(study)),
-    ]
-    tables = {table.name: sortable(table) for table in every}
-    figures = pictures(study)
-    drawn = sum(len(each.shown) + len(each.pdf) for section in figures.values() for each in section)
-    text = pages.get_template("report.html.jinja").render(
+    results = Results(study)
+    contents = list(collect_contents(results))
+    drawn = sum(
+        len(picture.shown) + len(picture.pdf)
+        for content in contents
+        for picture in content.figures
+    )
+    text = environment.get_template("report.html.jinja").render(
         study=study,
-        answer=answer(study),
-        tables=tables,
-        figures=figures,
-        cases=case_browser(study, max(0, _ROOM - drawn)),
-        style=Markup(_source(loader, pages, "report.css")),
-        script=Markup(_source(loader, pages, "report.js")),
-        cases_script=Markup(_source(loader, pages, "cases.js")),
+        contents=contents,
+        answer=answer_study(results),
+        cases=browse_cases(results, max(0, _ROOM - drawn)),
+        style=Markup(_source(loader, environment, "report.css")),
+        script=Markup(_source(loader, environment, "report.js")),
+        cases_script=Markup(_source(loader, environment, "cases.js")),
     )
     write_text(study.layout.report, text)
 
 
-def _source(loader: PackageLoader, pages: Environment, name: str) -> str:
-    return loader.get_source(pages, name)[0]
+def collect_contents(results: Results) -> Iterator[Content]:
+    """Yield the sections in order, without those that have nothing in this study."""
+    tables, figures = list(tables_of(results.study)), list(figures_of(results.study))
+    absent = list(absent_tables(results.study))
+    for section in SECTIONS:
+        content = Content(
+            section,
+            [join_blocks(tabulate(results, spec)) for spec in tables if spec.section == section.name],
+            [embed_figure(results, each) for each in figures if each.spec.section == section.name],
+            [spec for spec in absent if spec.section == section.name],
+        )
+        if content.tables or content.figures or content.absent:
+            yield content
+
+
+def _source(loader: PackageLoader, environment: Environment, name: str) -> str:
+    return loader.get_source(environment, name)[0]

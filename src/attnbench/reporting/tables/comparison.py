@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-from math import nan
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from attnbench.analysis.second_rater import SECOND_RATER
-from attnbench.reporting.format import NOTHING, count, decimals, interval
-from attnbench.reporting.frames import absent_runs, keyed, read_frame, records
+from attnbench.reporting.format import NOTHING, count, decimals, number
+from attnbench.reporting.results import ALL, absent_runs, keyed, records
 from attnbench.reporting.tables.cells import (
-    ALL,
+    DASH,
+    against_baseline,
+    best_cell,
     best_notes,
-    compared,
+    difference_cells,
     few_groups,
-    heading,
     legend,
-    marked_best,
+    mean_interval,
+    score_columns,
     unit_of,
-    verdicts,
 )
-from attnbench.reporting.tables.render import Block, Table
-from attnbench.reporting.words import display_name, display_unit
-from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.reporting.tables.render import Block, Cell, Row, Table, plain_row
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
+    from attnbench.reporting.results import Results
 
-_KEYS = ["dataset", "class", "class_name", "metric", "model"]
+_KEYS = ["dataset", "class", "metric", "model"]
 _EFFECT = [
-    "difference", "difference_low", "difference_high", "p_holm", "retrained_low", "retrained_high", "p_retrained_holm",
-    "verdict_retrained",
+    "difference", "difference_low", "difference_high", "p_holm", "retrained_low", "retrained_high",
+    "p_retrained_holm", "verdict_retrained",
 ]  # fmt: skip
 SECOND_RATER_NOTE = (
     "Second rater: another person's annotation scored as a model, on the cases that have one; "
@@ -39,126 +40,118 @@ SECOND_RATER_NOTE = (
 )
 
 
-def comparison_frame(study: Study) -> pd.DataFrame:
-    """Means of every dataset, class, metric and model beside the difference from the baseline.
+def join_comparison(results: Results) -> pd.DataFrame:
+    """Return means of every dataset, class, metric and model beside the difference from the
+    baseline.
 
     Columns: those of `means.csv`, then `difference, difference_low, difference_high, p_holm` and
     the columns of `effects.csv` about retrained models, `best` (has the best mean of its
-    dataset, class and metric) and `as_good` (not told from it) of `best.csv`, and
-    `against_baseline`, the `verdicts` on the models as trained.
+    dataset, class and metric) and `as_good` (not distinguishable from it) of `best.csv`, and
+    `against_baseline`, the verdict on the models as trained.
     """
-    means = read_frame(study, "means")
-    effects = read_frame(study, "effects").rename(
+    effects = results.frame("effects").rename(
         columns={"low": "difference_low", "high": "difference_high"}
     )
-    frame = means.merge(effects[[*_KEYS, *_EFFECT]], on=_KEYS, how="left")
-    keys = ["dataset", "class", "metric", "model"]
-    frame = frame.merge(read_frame(study, "best")[[*keys, "best", "as_good"]], on=keys, how="left")
-    frame["best"] = frame["best"].eq(frame["model"])
-    frame["as_good"] = frame["as_good"].eq(True)
-    frame["against_baseline"] = verdicts(study, frame)
-    return frame
+    frame = results.frame("means")
+    frame = frame.merge(effects[[*_KEYS, *_EFFECT, "verdict"]], on=_KEYS, how="left")
+    best = results.frame("best")[[*_KEYS, "best", "as_good"]]
+    frame = frame.merge(best, on=_KEYS, how="left")
+    return frame.assign(
+        best=frame["best"].eq(frame["model"]),
+        as_good=frame["as_good"].eq(True),
+        against_baseline=against_baseline(results, frame),
+    ).drop(columns="verdict")
 
 
-def second_rater_line(study: Study) -> pd.DataFrame:
-    """Means of the second rater, as rows of `comparison_frame` that are never best; empty
-    without one.
-    """
-    human = read_frame(study, "second_rater")
-    return human[human["model"] == SECOND_RATER].assign(
-        best=False, as_good=False, against_baseline=""
-    )
-
-
-def comparison(study: Study) -> Table:
-    """Mean and interval of the main metrics over all classes, with the difference from the
-    baseline.
-    """
-    frame = comparison_frame(study)
-    human = second_rater_line(study)
-    frame = pd.concat([frame, human]) if len(human) else frame
+def tabulate_comparison(results: Results) -> Table:
+    """Show the main metrics over all classes beside the difference from the baseline."""
+    frame, rater = join_comparison(results), _second_rater(results)
+    frame = pd.concat([frame, rater]) if len(rater) else frame
     frame = frame[frame["class"] == ALL].reset_index(drop=True)
-    metrics = main_metrics(study.metrics)
-    head = ["Model"]
-    for metric in metrics:
-        head += [heading(metric), f"Δ {METRICS[metric].label}", "p"]
+    metrics = " and ".join(METRICS[metric].label for metric in results.metrics)
     return Table(
         name="comparison",
         caption=(
-            f"Comparison with {display_name(study.baseline)} by {_joined(metrics)}, mean over "
-            "classes, with "
-            f"{study.analysis.confidence:.0%} intervals"
+            f"Comparison with {results.baseline_label} by {metrics}, mean over classes, with "
+            f"{results.study.analysis.confidence:.0%} intervals"
         ),
-        head=(*head, "Cases", "Groups"),
-        align=("l", *("r",) * (3 * len(metrics) + 2)),
-        blocks=tuple(
-            Block(_title(frame, part.name, metrics), tuple(_rows(study, frame, part.name, metrics)))
-            for part in study.datasets
-        ),
+        columns=score_columns(results),
+        blocks=tuple(_block(results, frame, dataset) for dataset in results.datasets),
         notes=(
-            *best_notes(study),
-            *legend(study),
+            *best_notes(results),
+            *legend(results),
             *few_groups(frame["mean"], frame["low"]),
-            *([SECOND_RATER_NOTE] if len(human) else []),
-            *_undefined(frame, metrics),
-            *absent_runs(study),
+            *([SECOND_RATER_NOTE] if len(rater) else []),
+            *_undefined(results, frame),
+            *absent_runs(results),
         ),
         frame=frame,
     )
 
 
-def _joined(metrics: tuple[str, ...]) -> str:
-    return " and ".join(METRICS[metric].label for metric in metrics)
-
-
-def _title(frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]) -> str:
-    units = {metric: display_unit(unit_of(frame, dataset, metric)) for metric in metrics}
-    stated = ", ".join(
-        f"{METRICS[metric].label} in {unit}" for metric, unit in units.items() if unit
+def _second_rater(results: Results) -> pd.DataFrame:
+    """Means of the second rater, never the best of a dataset; empty without one."""
+    means = results.frame("second_rater")
+    return means[means["model"] == SECOND_RATER].assign(
+        best=False, as_good=False, against_baseline=""
     )
-    return f"{display_name(dataset)} ({stated})" if stated else display_name(dataset)
 
 
-def _rows(
-    study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]
-) -> list[tuple[str, ...]]:
-    rows = []
-    human = (
-        [SECOND_RATER]
-        if ((frame["dataset"] == dataset) & (frame["model"] == SECOND_RATER)).any()
-        else []
-    )
-    for model in (*(part.name for part in study.models), *human):
-        cells: list[str] = [display_name(model)]
-        found = keyed(frame[(frame["dataset"] == dataset) & (frame["model"] == model)], "metric")
-        for metric in metrics:
-            cells += _cells(found, metric)
-        behind = max(
-            found.values(), key=lambda row: row["cases"], default={"cases": nan, "groups": nan}
-        )
-        rows.append((*cells, count(behind["cases"]), count(behind["groups"])))
-    return rows
-
-
-def _cells(found: dict[str, dict[str, Any]], metric: str) -> tuple[str, str, str]:
-    """Mean, difference and p of one model and metric; dashes where there is none."""
-    if metric not in found:
-        return NOTHING, NOTHING, NOTHING
-    row = found[metric]
-    mean = interval(row["mean"], row["low"], row["high"], decimals(row["unit"]))
-    if row["model"] == SECOND_RATER:
-        return mean, NOTHING, NOTHING
-    return marked_best(mean, row), *compared(row)
-
-
-def _undefined(frame: pd.DataFrame, metrics: tuple[str, ...]) -> list[str]:
-    """One sentence per dataset, model and metric with values that are undefined and therefore
-    not in the mean.
-    """
-    rows = frame[frame["metric"].isin(metrics) & (frame["undefined"] > 0)]
-    return [
-        f"{display_name(row['dataset'])}, {display_name(row['model'])}: "
-        f"{METRICS[row['metric']].label} undefined "
-        f"{row['undefined']:.0f} times (an empty mask)"
-        for row in records(rows)
+def _block(results: Results, frame: pd.DataFrame, dataset: str) -> Block:
+    of_dataset = frame[frame["dataset"] == dataset]
+    rated = (of_dataset["model"] == SECOND_RATER).any()
+    rows = [
+        _row(results, model, keyed(of_dataset[of_dataset["model"] == model], "metric"))
+        for model in (*results.models, *([SECOND_RATER] if rated else []))
     ]
+    behind = ", ".join(
+        _span([str(row[column]) for row in rows], unit)
+        for column, unit in ((-2, "cases"), (-1, "groups"))
+    )
+    return Block(_title(results, frame, dataset), tuple(rows), behind)
+
+
+def _title(results: Results, frame: pd.DataFrame, dataset: str) -> str:
+    units = {metric: unit_of(frame, dataset, metric) for metric in results.metrics}
+    stated = [f"{METRICS[metric].label} in {unit}" for metric, unit in units.items() if unit]
+    label = results.dataset_label(dataset)
+    return f"{label} ({', '.join(stated)})" if stated else label
+
+
+def _row(results: Results, model: str, by_metric: Mapping[str, dict[str, Any]]) -> Row:
+    cells: list[Cell] = []
+    for metric in results.metrics:
+        cells += _cells(by_metric.get(metric), brief=metric != results.metric)
+    most = max(by_metric.values(), key=lambda row: row["cases"], default=None)
+    behind = (count(most["cases"]), count(most["groups"])) if most else (NOTHING, NOTHING)
+    return plain_row(results.label(model), *cells, *behind)
+
+
+def _cells(row: dict[str, Any] | None, brief: bool) -> tuple[Cell, Cell, Cell]:
+    """Mean, difference and p of one model and metric; `brief`: no interval of the mean where there
+    is little room.
+    """
+    if row is None:
+        return DASH, DASH, DASH
+    rated = row["model"] == SECOND_RATER
+    mean = best_cell(mean_interval(row), row)
+    if brief:
+        text = number(row["mean"], decimals(row["unit"]))
+        mean = replace(mean, narrow=Cell(text, strong=mean.strong))
+    return (mean, DASH, DASH) if rated else (mean, *difference_cells(row))
+
+
+def _span(counts: Sequence[str], unit: str) -> str:
+    """Cases or groups behind the rows of a block; all counts where they differ."""
+    distinct = list(dict.fromkeys(text for text in counts if text != NOTHING))
+    return f"{' or '.join(distinct) or 'no'} {unit}"
+
+
+def _undefined(results: Results, frame: pd.DataFrame) -> Iterator[str]:
+    """A sentence per dataset, model and metric with values that are undefined and in no mean."""
+    rows = frame[frame["metric"].isin(results.metrics) & (frame["undefined"] > 0)]
+    for row in records(rows):
+        yield (
+            f"{results.dataset_label(row['dataset'])}, {results.label(row['model'])}: "
+            f"{METRICS[row['metric']].label} undefined {row['undefined']:.0f} times (an empty mask)"
+        )

@@ -1,70 +1,70 @@
-"""What a model costs: size, operations, time, memory and energy."""
+"""Costs of a model: size, operations, time, memory and energy."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.reporting.format import NOTHING, duration, number, scaled
-from attnbench.reporting.frames import read_frame
-from attnbench.reporting.tables.render import Block, Table
-from attnbench.reporting.words import display_name
+from attnbench.reporting.format import duration, number, scaled
+from attnbench.reporting.results import keyed
+from attnbench.reporting.tables.cells import DASH
+from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
+    from attnbench.reporting.results import Results
 
-_HEAD = (
-    "Model", "Parameters", "FLOPs", "Latency (ms)", "Inference (images/s)", "Training", "Training (images/s)",
-    "Peak memory (MiB)", "Energy (kJ)",
+_COLUMNS = (
+    Column("Model", "l"),
+    *map(
+        Column,
+        (
+            "Parameters", "FLOPs", "Latency (ms)", "Inference (images/s)", "Training",
+            "Training (images/s)", "Peak memory (MiB)", "Energy (kJ)",
+        ),
+    ),
 )  # fmt: skip
 
 
-def cost(study: Study) -> Table:
-    """Size, operations, and what was measured of inference and training, each per dataset and
-    model.
-    """
-    frame = read_frame(study, "cost")
+def tabulate_cost(results: Results) -> Table:
+    """Show size, operations, and what was measured, per dataset and model."""
+    frame = results.frame("cost")
     return Table(
         name="cost",
         caption="Cost of every model",
-        head=_HEAD,
-        align=("l", *("r",) * (len(_HEAD) - 1)),
-        blocks=tuple(
-            Block(
-                display_name(part.name),
-                tuple(_row(study, frame, part.name, model.name) for model in study.models),
-            )
-            for part in study.datasets
-        ),
+        columns=_COLUMNS,
+        blocks=tuple(_block(results, frame, dataset) for dataset in results.datasets),
         notes=(
             "FLOPs: one forward pass of one patch. Latency: inference of one patch; inference: of "
-            "a batch; both "
-            "measured alone on the machine. Training, peak memory and energy: of whole runs, "
-            "median; a dash where the "
-            "machine does not measure it.",
+            "a batch; both measured alone on the machine. Training, peak memory and energy: of "
+            "whole runs, median; a dash where the machine does not measure it.",
             *_machines(frame),
-            *_absent(study, frame),
+            *_absent(results, frame),
         ),
         frame=frame,
     )
 
 
-def _row(study: Study, frame: pd.DataFrame, dataset: str, model: str) -> tuple[str, ...]:
-    found = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
-    if found.empty:
-        return (display_name(model), *(NOTHING,) * (len(_HEAD) - 1))
-    row = found.iloc[0]
-    return (
-        display_name(model),
-        scaled(row["parameters"]),
-        scaled(row["flops"]),
-        number(row["latency_seconds"] * 1000, 1),
-        number(row["inference_images_per_second"], 1),
-        duration(row["train_seconds"]),
-        number(row["images_per_second"], 1),
-        number(row["peak_memory_bytes"] / 2**20, 0),
-        number(row["energy_j"] / 1000, 1),
+def _block(results: Results, frame: pd.DataFrame, dataset: str) -> Block:
+    costs = keyed(frame[frame["dataset"] == dataset], "model")
+    rows = (_row(results.label(model), costs.get(model)) for model in results.models)
+    return Block(results.dataset_label(dataset), tuple(rows))
+
+
+def _row(label: str, cost: dict[str, Any] | None) -> Row:
+    if cost is None:
+        return plain_row(label, *[DASH] * (len(_COLUMNS) - 1))
+    return plain_row(
+        label,
+        scaled(cost["parameters"]),
+        scaled(cost["flops"]),
+        number(cost["latency_seconds"] * 1000, 1),
+        number(cost["inference_images_per_second"], 1),
+        duration(cost["train_seconds"]),
+        number(cost["images_per_second"], 1),
+        number(cost["peak_memory_bytes"] / 2**20, 0),
+        number(cost["energy_j"] / 1000, 1),
     )
 
 
@@ -73,12 +73,11 @@ def _machines(frame: pd.DataFrame) -> list[str]:
     return [f"Measured on: {'; '.join(devices)}."] if devices else []
 
 
-def _absent(study: Study, frame: pd.DataFrame) -> list[str]:
+def _absent(results: Results, frame: pd.DataFrame) -> Iterator[str]:
     measured = frame[frame["parameters"].notna() | frame["train_seconds"].notna()]
-    known = set(zip(measured["dataset"], measured["model"], strict=True))
-    return [
-        f"{display_name(part.name)}, {display_name(model.name)}: no cost recorded yet"
-        for part in study.datasets
-        for model in study.models
-        if (part.name, model.name) not in known
-    ]
+    recorded = set(zip(measured["dataset"], measured["model"], strict=True))
+    for dataset in results.datasets:
+        for model in results.models:
+            if (dataset, model) not in recorded:
+                label = results.dataset_label(dataset)
+                yield f"{label}, {results.label(model)}: no cost recorded yet"

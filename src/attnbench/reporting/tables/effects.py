@@ -2,111 +2,94 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.reporting.format import NOTHING, count, decimals, interval, p_value
-from attnbench.reporting.frames import keyed, read_frame, records
+from attnbench.reporting.format import count, decimals, interval, p_value
+from attnbench.reporting.results import ALL, keyed, records
 from attnbench.reporting.tables.cells import (
-    ALL,
-    VERDICTS,
+    DASH,
+    against_baseline,
     block_title,
     few_groups,
     legend,
-    verdicts,
+    p_cell,
 )
-from attnbench.reporting.tables.render import Block, Table
-from attnbench.reporting.words import display_name
-from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
+    from attnbench.reporting.results import Results
 
-_HEAD = (
-    "Model",
-    "Δ",
-    "p",
-    "p (Holm)",
-    "p retrained",
-    "Tests",
-    "Better",
-    "Worse",
-    "Cases",
-    "Groups",
+_COUNTS = {
+    "Tests": "family_size", "Better": "better", "Worse": "worse", "Cases": "cases",
+    "Groups": "groups",
+}  # fmt: skip
+_COLUMNS = (
+    Column("Model", "l"),
+    *map(Column, ("Δ", "p", "p (Holm)", "p retrained", *_COUNTS)),
 )
 
 
-def effects(study: Study) -> Table:
-    """Differences from the baseline in the main metrics; the CSV has every metric and class."""
-    frame = read_frame(study, "effects")
-    frame["against_baseline"] = verdicts(study, frame)
+def tabulate_effects(results: Results) -> Table:
+    """Show the main metrics; the CSV has every metric and class."""
+    frame = results.frame("effects")
+    frame = frame.assign(against_baseline=against_baseline(results, frame))
     return Table(
         name="effects",
-        caption=f"Paired differences from {display_name(study.baseline)}, mean over classes",
-        head=_HEAD,
-        align=("l", *("r",) * (len(_HEAD) - 1)),
+        caption=f"Paired differences from {results.baseline_label}, mean over classes",
+        columns=_COLUMNS,
         blocks=tuple(
-            Block(
-                block_title(frame, part.name, metric), tuple(_rows(study, frame, part.name, metric))
-            )
-            for part in study.datasets
-            for metric in main_metrics(study.metrics)
+            _block(results, frame, dataset, metric)
+            for dataset in results.datasets
+            for metric in results.metrics
         ),
         notes=(
-            *legend(study),
+            *legend(results),
             "p retrained: Holm-corrected p when the models are trained again as well, clustered "
-            "by group and training; "
-            "a dash with a single training.",
+            "by group and training; a dash with a single training.",
             "Tests: size of the family that Holm's correction counts. Better, Worse: cases in "
-            "which the model is "
-            "better or worse than the baseline.",
+            "which the model is better or worse than the baseline.",
             "The CSV beside this table has every metric and every class.",
             *few_groups(frame["difference"], frame["low"]),
-            *_notes(study, frame),
+            *_notes(results, frame),
         ),
         frame=frame,
     )
 
 
-def _rows(study: Study, frame: pd.DataFrame, dataset: str, metric: str) -> list[tuple[str, ...]]:
-    rows = []
-    chosen = frame[
-        (frame["dataset"] == dataset) & (frame["metric"] == metric) & (frame["class"] == ALL)
-    ]
-    found = keyed(chosen, "model")
-    for model in (part.name for part in study.models if part.name != study.baseline):
-        if model not in found:
-            rows.append((display_name(model), *(NOTHING,) * (len(_HEAD) - 1)))
-            continue
-        row = found[model]
-        rows.append(
-            (
-                display_name(model),
-                interval(
-                    row["difference"], row["low"], row["high"], decimals(row["unit"]), sign=True
-                ),
-                p_value(row["p"]),
-                p_value(row["p_holm"]) + VERDICTS.get(row["against_baseline"], ""),
-                p_value(row["p_retrained_holm"]) + VERDICTS.get(row["verdict_retrained"], ""),
-                count(row["family_size"]),
-                count(row["better"]),
-                count(row["worse"]),
-                count(row["cases"]),
-                count(row["groups"]),
-            )
-        )
-    return rows
+def _block(results: Results, frame: pd.DataFrame, dataset: str, metric: str) -> Block:
+    title = block_title(results, frame, dataset, metric)
+    whole = frame["class"] == ALL
+    shown = frame[whole & (frame["dataset"] == dataset) & (frame["metric"] == metric)]
+    effects = keyed(shown, "model")
+    rows = (_row(results.label(model), effects.get(model)) for model in results.compared)
+    return Block(title, tuple(rows))
 
 
-def _notes(study: Study, frame: pd.DataFrame) -> list[str]:
-    dropped = frame[(frame["class"] == ALL) & (frame["dropped"] > 0)]
+def _row(label: str, effect: dict[str, Any] | None) -> Row:
+    if effect is None:
+        return plain_row(label, *[DASH] * (len(_COLUMNS) - 1))
+    limits = effect["low"], effect["high"]
+    return plain_row(
+        label,
+        interval(effect["difference"], *limits, decimals(effect["unit"]), sign=True),
+        p_value(effect["p"]),
+        p_cell(effect["p_holm"], effect["verdict"]),
+        p_cell(effect["p_retrained_holm"], effect["verdict_retrained"]),
+        *(count(effect[column]) for column in _COUNTS.values()),
+    )
+
+
+def _notes(results: Results, frame: pd.DataFrame) -> list[str]:
+    main = (frame["class"] == ALL) & frame["metric"].isin(results.metrics)
     notes = [
-        f"{display_name(row['dataset'])}, {display_name(row['model'])}, "
+        f"{results.dataset_label(row['dataset'])}, {results.label(row['model'])}, "
         f"{METRICS[row['metric']].label}: "
         f"{row['dropped']:.0f} cases left out of the pairs (undefined for one of the two)"
-        for row in records(dropped[dropped["metric"].isin(main_metrics(study.metrics))])
+        for row in records(frame[main & (frame["dropped"] > 0)])
     ]
-    if len(study.models) == 1:
+    if not results.compared:
         return ["The study has the baseline alone: there is nothing to compare.", *notes]
     return ["No effect has been computed yet.", *notes] if frame.empty else notes

@@ -10,7 +10,7 @@ import pandas as pd
 from attnbench.catalog import load_entry
 from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count
-from attnbench.reporting.tables.render import Block, Table
+from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue
 from attnbench.study.describe import describe, in_words
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from attnbench.study.settings import Study
 
 _DATASET_COLUMNS = (
-    "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups", "groups_inferred",
-    "spacing", "size", "spacing_unit", "licence", "citation", "content_hash",
+    "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups",
+    "groups_inferred", "spacing", "size", "spacing_unit", "licence", "citation", "content_hash",
 )  # fmt: skip
 
 
@@ -34,10 +34,10 @@ def tabulate_datasets(results: Results) -> Table:
     return Table(
         name="datasets",
         caption="Datasets: what they show, how many cases, and under which licence",
-        head=("Dataset", "Modality", "Classes", "Cases", "Groups", "Grid", "Licence"),
-        align=(
-            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.13, 0.13)), "r", "r",
-            *(rf"p{{{share}\linewidth}}" for share in (0.13, 0.24)),
+        columns=(
+            *(Column(name, r"p{0.13\linewidth}") for name in ("Dataset", "Modality", "Classes")),
+            *map(Column, ("Cases", "Groups")),
+            Column("Grid", r"p{0.13\linewidth}"), Column("Licence", r"p{0.24\linewidth}"),
         ),
         blocks=(Block("", tuple(_dataset_row(label, row) for label, row in labelled)),),
         notes=(
@@ -69,18 +69,20 @@ def _facts(results: Results, dataset: str) -> dict[str, Any]:
     return {**facts, "dataset": dataset, "classes": classes}
 
 
-def _dataset_row(label: str, row: dict[str, Any]) -> tuple[str, ...]:
+def _dataset_row(label: str, row: dict[str, Any]) -> Row:
     unit = display_unit(row["spacing_unit"] or "")
     grid = f"{row['spacing'].replace('x', ' × ')} {unit}" if row["spacing"] else "as acquired"
     if row["size"]:
         grid = f"{row['size'].replace('x', ' × ')} pixels"
-    return (
+    return plain_row(
         label,
         f"{row['modality']}, {row['ndim']}-D",
         row["classes"],
         count(row["cases"]) if row["cases"] else NOTHING,
-        (count(row["groups"]) if row["groups"] else NOTHING)
-        + ("*" if row["groups_inferred"] else ""),
+        Cell(
+            count(row["groups"]) if row["groups"] else NOTHING,
+            mark="*" if row["groups_inferred"] else "",
+        ),
         grid,
         row["licence"],
     )
@@ -92,9 +94,12 @@ def tabulate_protocol(results: Results) -> Table:
     return Table(
         name="protocol",
         caption="Protocol, the same for every model except where a row names one",
-        head=("Setting", "Value"),
-        align=(r"p{0.24\linewidth}", r"p{0.72\linewidth}"),
-        blocks=(Block("", shared), *([Block("Models that differ", models)] if models else [])),
+        columns=(Column("Setting", r"p{0.24\linewidth}"), Column("Value", r"p{0.72\linewidth}")),
+        blocks=tuple(
+            Block(title, tuple(plain_row(*row) for row in rows))
+            for title, rows in (("", shared), ("Models that differ", models))
+            if rows
+        ),
         notes=(),
         frame=pd.DataFrame([*shared, *models], columns=["setting", "value"]),
     )

@@ -2,96 +2,89 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.reporting.format import NOTHING, count, decimals, interval, number
-from attnbench.reporting.frames import absent_runs, keyed
+from attnbench.reporting.format import NOTHING, count, decimals, number
+from attnbench.reporting.results import ALL, absent_runs, keyed
 from attnbench.reporting.tables.cells import (
-    ALL,
+    DASH,
+    best_cell,
     best_notes,
+    distances_in,
     few_groups,
     heading,
     legend,
-    marked_best,
+    mean_interval,
     unit_of,
 )
-from attnbench.reporting.tables.comparison import comparison_frame
-from attnbench.reporting.tables.render import Block, Table
-from attnbench.reporting.words import display_name, display_unit
-from attnbench.scoring.definitions import main_metrics
+from attnbench.reporting.tables.comparison import join_comparison
+from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
+    from attnbench.reporting.results import Results
 
 
-def per_class(study: Study) -> Table:
-    """Means of every class: with intervals for the main metrics, plain for the others."""
-    frame = comparison_frame(study)
+def tabulate_per_class(results: Results) -> Table:
+    """Show means of every class: with intervals for the main metrics, plain for the others."""
+    frame = join_comparison(results)
     frame = frame[frame["class"] != ALL].reset_index(drop=True)
-    main = main_metrics(study.metrics)
-    metrics = (*main, *(name for name in study.metrics if name not in main))
+    others = (name for name in results.study.metrics if name not in results.metrics)
+    metrics = (*results.metrics, *others)
+    headings = (*map(heading, metrics), "Cases", "Undefined")
     return Table(
         name="per_class",
         caption="Scores per class",
-        head=("Model", *(heading(metric) for metric in metrics), "Cases", "Undefined"),
-        align=("l", *("r",) * (len(metrics) + 2)),
+        columns=(Column("Model", "l"), *map(Column, headings)),
         blocks=tuple(
-            block for part in study.datasets for block in _blocks(study, frame, part.name, metrics)
+            block
+            for dataset in results.datasets
+            for block in _blocks(results, frame, dataset, metrics)
         ),
         notes=(
-            *best_notes(study),
-            *legend(study)[:2],
+            *best_notes(results),
+            *legend(results)[:2],
             "Undefined: values that have no meaning because a mask has no voxel of the class, "
             "summed over the metrics.",
             *few_groups(frame["mean"], frame["low"]),
-            *absent_runs(study),
+            *absent_runs(results),
         ),
         frame=frame,
     )
 
 
 def _blocks(
-    study: Study, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]
-) -> list[Block]:
+    results: Results, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]
+) -> Iterator[Block]:
+    """A block per class of a dataset, one with dashes where nothing has been scored."""
     rows = frame[frame["dataset"] == dataset]
-    units = {display_unit(unit_of(frame, dataset, metric)) for metric in metrics} - {""}
-    unit = f" (distances in {', '.join(sorted(units))})" if units else ""
-    return [
-        Block(
-            f"{display_name(dataset)}: "
-            f"{rows.loc[rows['class'] == name, 'class_name'].iloc[0]}{unit}",
-            tuple(
-                _row(rows[rows["class"] == name], part.name, study, metrics)
-                for part in study.models
-            ),
+    label = results.dataset_label(dataset)
+    unit = distances_in({unit_of(frame, dataset, metric) for metric in metrics})
+    if rows.empty:
+        yield Block(label, ((DASH,) * (len(metrics) + 3),))
+    for number_of_class in sorted(rows["class"].unique(), key=int):
+        of_class = rows[rows["class"] == number_of_class]
+        yield Block(
+            f"{label}: {of_class['class_name'].iloc[0]}{unit}",
+            tuple(_row(results, of_class, model, metrics) for model in results.models),
         )
-        for name in sorted(rows["class"].unique(), key=int)
-    ] or [Block(display_name(dataset), ((NOTHING,) * (len(metrics) + 3),))]
 
 
-def _row(rows: pd.DataFrame, model: str, study: Study, metrics: tuple[str, ...]) -> tuple[str, ...]:
-    found = keyed(rows[rows["model"] == model], "metric")
-    cells: list[str] = [display_name(model)]
-    for metric in metrics:
-        if metric not in found:
-            cells.append(NOTHING)
-            continue
-        row = found[metric]
-        digits = decimals(row["unit"])
-        shown = metric in main_metrics(study.metrics)
-        text = (
-            interval(row["mean"], row["low"], row["high"], digits)
-            if shown
-            else number(row["mean"], digits)
-        )
-        cells.append(marked_best(text, row))
-    if not found:
-        return (*cells, NOTHING, NOTHING)
-    behind = found.values()
-    return (
-        *cells,
-        count(max(row["cases"] for row in behind)),
-        count(sum(row["undefined"] for row in behind)),
-    )
+def _row(results: Results, rows: pd.DataFrame, model: str, metrics: tuple[str, ...]) -> Row:
+    by_metric = keyed(rows[rows["model"] == model], "metric")
+    cells = [_cell(by_metric.get(metric), metric in results.metrics) for metric in metrics]
+    behind = (NOTHING, NOTHING)
+    if by_metric:
+        cases = max(row["cases"] for row in by_metric.values())
+        undefined = sum(row["undefined"] for row in by_metric.values())
+        behind = (count(cases), count(undefined))
+    return plain_row(results.label(model), *cells, *behind)
+
+
+def _cell(row: dict[str, Any] | None, main: bool) -> Cell:
+    if row is None:
+        return DASH
+    text = mean_interval(row) if main else number(row["mean"], decimals(row["unit"]))
+    return best_cell(text, row)

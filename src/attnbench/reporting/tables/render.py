@@ -1,4 +1,4 @@
-"""A table as Markdown and LaTeX: the same cells, escaped for each."""
+"""A table and its cells, and both as Markdown and LaTeX, escaped for each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS_PER_PAGE = 45
+"""Rows in `\\footnotesize` that fit a float page of the article class, titles of blocks counted."""
 
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -40,33 +41,68 @@ _TEX = {
     "⁻": r"$^{-}$",
     "†": r"$^{\dagger}$",
     "→": r"$\rightarrow$",
+    "≤": r"$\leq$",
 }
 _TEX_TABLE = str.maketrans(_TEX)
 
 
-class Bold(str):
-    """A cell in bold."""
+@dataclass(frozen=True)
+class Cell:
+    """One cell: a `text`, the `mark` behind it, and whether both are in bold.
+
+    `narrow` stands in its place where there is little room, as in the terminal.
+    """
+
+    text: str
+    mark: str = ""
+    strong: bool = False
+    narrow: Cell | None = None
+
+    def __str__(self) -> str:
+        return self.text + self.mark
+
+
+Row = tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading and LaTeX column type (`l`, `r` or `p{...}`, which wraps).
+
+    A `wide` column is left out where there is little room.
+    """
+
+    heading: str
+    align: str = "r"
+    wide: bool = False
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the column wraps its text."""
+        return self.align.startswith("p")
+
+    @property
+    def tex(self) -> str:
+        """The LaTeX column specification."""
+        return rf">{{\raggedright\arraybackslash}}{self.align}" if self.wraps else self.align
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows that belong together, such as those of one dataset."""
+    """Rows that belong together, such as those of one dataset, and what stands `behind` them."""
 
     title: str
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[Row, ...]
+    behind: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table: `frame` holds the numbers as they are, `blocks` what a reader sees.
-
-    `align` has one LaTeX column type per heading (`l`, `r`, `c` or `p{...}`, which wraps).
-    """
+    """One table: `frame` holds the numbers as they are, `blocks` what a reader sees."""
 
     name: str
     caption: str
-    head: tuple[str, ...]
-    align: tuple[str, ...]
+    columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
     frame: pd.DataFrame
@@ -74,37 +110,41 @@ class Table:
     @property
     def wraps(self) -> bool:
         """Whether a column wraps its text, so that the table is as wide as the page by itself."""
-        return any(side.startswith("p") for side in self.align)
+        return any(column.wraps for column in self.columns)
 
-    @property
-    def columns(self) -> str:
-        """The LaTeX column specification."""
-        ragged = r">{\raggedright\arraybackslash}"
-        return "".join(ragged + side if side.startswith("p") else side for side in self.align)
+
+def plain_row(*cells: str | Cell) -> Row:
+    """Return a row in which plain texts have become cells."""
+    return tuple(Cell(cell) if isinstance(cell, str) else cell for cell in cells)
 
 
 def to_tex(text: str) -> str:
-    """LaTeX of a plain text or `Bold` cell."""
-    escaped = str(text).translate(_TEX_TABLE)
-    return rf"\textbf{{{escaped}}}" if isinstance(text, Bold) else escaped
+    """Return plain text as LaTeX."""
+    return text.translate(_TEX_TABLE)
 
 
 def to_md(text: str) -> str:
-    """Markdown of a plain text or `Bold` cell."""
-    escaped = (
-        str(text).replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_")
-    )
-    escaped = escaped.replace("<", "&lt;")
-    return f"**{escaped}**" if isinstance(text, Bold) else escaped
+    """Return plain text as Markdown that stays one cell of a table."""
+    for special in "\\|*_":
+        text = text.replace(special, f"\\{special}")
+    return text.replace("<", "&lt;")
+
+
+def _tex_cell(cell: Cell) -> str:
+    text = to_tex(str(cell))
+    return rf"\textbf{{{text}}}" if cell.strong else text
+
+
+def _md_cell(cell: Cell) -> str:
+    text = to_md(str(cell))
+    return f"**{text}**" if cell.strong else text
 
 
 def pages(blocks: tuple[Block, ...], rows_per_page: int = ROWS_PER_PAGE) -> list[list[Block]]:
-    """Blocks distributed over floats that fit a page: whole blocks where they fit, longer ones
-    cut.
-    """
+    """Distribute blocks over floats that fit a page; only longer ones are cut."""
     result: list[list[Block]] = []
     left = 0
-    for block in (part for whole in blocks for part in _cut(whole, rows_per_page)):
+    for block in (piece for whole in blocks for piece in _cut(whole, rows_per_page)):
         if not result or len(block.rows) + 1 > left:
             result.append([])
             left = rows_per_page
@@ -114,7 +154,7 @@ def pages(blocks: tuple[Block, ...], rows_per_page: int = ROWS_PER_PAGE) -> list
 
 
 def _cut(block: Block, rows_per_page: int) -> Iterator[Block]:
-    size = rows_per_page - 1
+    size = rows_per_page - 1  # the title takes a row
     for start in range(0, max(1, len(block.rows)), size):
         yield replace(
             block,
@@ -124,18 +164,16 @@ def _cut(block: Block, rows_per_page: int) -> Iterator[Block]:
 
 
 def render_md(table: Table) -> str:
-    """The table as Markdown, one section per block."""
+    """Return the table as Markdown, one section per block."""
     environment = Environment(
         loader=_loader(), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["md"] = to_md
+    environment.filters |= {"md": to_md, "cell": _md_cell}
     return environment.get_template("table.md.jinja").render(table=table).strip() + "\n"
 
 
 def render_tex(table: Table) -> str:
-    """The table as LaTeX floats (booktabs) that fit the text width of one- and two-column
-    documents.
-    """
+    """Return the table as booktabs floats that fit one- and two-column documents."""
     environment = Environment(
         loader=_loader(),
         undefined=StrictUndefined,
@@ -148,13 +186,9 @@ def render_tex(table: Table) -> str:
         comment_start_string="<#",
         comment_end_string="#>",
     )
-    environment.filters["tex"] = to_tex
-    return (
-        environment.get_template("table.tex.jinja")
-        .render(table=table, pages=pages(table.blocks))
-        .strip()
-        + "\n"
-    )
+    environment.filters |= {"tex": to_tex, "cell": _tex_cell}
+    template = environment.get_template("table.tex.jinja")
+    return template.render(table=table, pages=pages(table.blocks)).strip() + "\n"
 
 
 def _loader() -> PackageLoader:

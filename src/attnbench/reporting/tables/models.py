@@ -1,0 +1,55 @@
+"""Models of the study: role, settings of their own, size."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attnbench.reporting.format import NOTHING, scaled
+from attnbench.reporting.results import records
+from attnbench.reporting.tables.facts import model_differences
+from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
+
+if TYPE_CHECKING:
+    from attnbench.reporting.results import Results
+    from attnbench.study.models import ModelSettings
+
+_SIZES = ("parameters", "flops")
+
+
+def tabulate_models(results: Results) -> Table:
+    """Show every model with what differs from the shared U-Net, parameters and FLOPs."""
+    frame = results.frame("cost")
+    sizes = {
+        (row["dataset"], row["model"]): [row[name] for name in _SIZES] for row in records(frame)
+    }
+    unknown = [float("nan")] * len(_SIZES)
+    return Table(
+        name="models",
+        caption="Models: their own settings, size and operations",
+        columns=(
+            *(Column(heading, "l") for heading in ("Model", "Role", "Own settings")),
+            *map(Column, ("Parameters", "FLOPs")),
+        ),
+        blocks=tuple(
+            Block(
+                results.dataset_label(dataset),
+                tuple(
+                    _row(results, model, sizes.get((dataset, model.name), unknown))
+                    for model in results.study.models
+                ),
+            )
+            for dataset in results.datasets
+        ),
+        notes=(
+            "FLOPs: one forward pass of one training patch. Settings are those that differ from "
+            "the shared backbone, or of a control from its variant.",
+        ),
+        frame=frame,
+    )
+
+
+def _row(results: Results, model: ModelSettings, size: list[float]) -> Row:
+    role = "control" if model.control else "variant"
+    role = "baseline" if model.name == results.baseline else role
+    own = model_differences(results.study, model) or NOTHING
+    return plain_row(results.label(model.name), role, own, *map(scaled, size))
