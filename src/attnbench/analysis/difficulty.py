@@ -26,7 +26,7 @@ SAME_SIZE = "parameters"
 STRATA = ("low", "middle", "high")
 COLUMNS = (
     "dataset", "metric", "unit", "model", "baseline", "measure", "known_truth", "slope", "low", "high",
-    "p", "p_holm", "family", "family_size", "measure_mean", "measure_sd", "groups", "cases",
+    "p", "p_holm", "family", "family_size", "benefit", "significant", "verdict", "measure_mean", "measure_sd", "groups", "cases",
 )  # fmt: skip
 STRATA_COLUMNS = (
     "dataset", "metric", "unit", "model", "baseline", "measure", "known_truth", "stratum", "from", "to",
@@ -79,7 +79,13 @@ def interactions(
     ]
     if not frames:
         return pd.DataFrame(columns=list(COLUMNS))
-    return _corrected(pd.concat(frames, ignore_index=True), baseline).loc[:, list(COLUMNS)]
+    frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
+    frame = frame.assign(
+        benefit=frame["slope"],
+        significant=frame["p_holm"] <= 1 - part.confidence,
+        verdict="undecided",
+    )
+    return frame.loc[:, list(COLUMNS)]
 
 
 def strata(

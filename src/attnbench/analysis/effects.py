@@ -35,7 +35,8 @@ COLUMNS = (
     "cases", "groups", "folds", "seeds", "dropped", "better", "worse", "seed_sd", "group_sd",
     "retrained_low", "retrained_high", "p_retrained", "p_retrained_holm",
     "dz", "superiority", "margin", "p_equivalence", "p_equivalence_holm", "equivalent",
-    "minimum_effect", "minimum_effect_holm", "verdict", "verdict_retrained",
+    "minimum_effect", "minimum_effect_holm", "significant", "verdict", "significant_retrained",
+    "verdict_retrained",
 )  # fmt: skip
 
 
@@ -209,6 +210,8 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         minimum_effect_holm=minimum_effect(
             sd, groups, level / np.maximum(frame["family_size"].to_numpy(), 1)
         ),
+        significant=frame["p_holm"] <= level,
+        significant_retrained=frame["p_retrained_holm"] <= level,
         verdict=_verdict(frame["p_holm"], frame["benefit"], level, equivalent),
         verdict_retrained=_verdict(frame["p_retrained_holm"], frame["benefit"], level),
     )

@@ -31,7 +31,10 @@ LEVELS = np.arange(6)
 
 _COUNTS = ("cases", "groups", "folds", "seeds")
 _CELL = ("class", "metric", "unit", "model")
-_DIFFERENCE = ("baseline", "difference", "difference_low", "difference_high", "p", "p_holm")
+_DIFFERENCE = (
+    "baseline", "difference", "difference_low", "difference_high", "p", "p_holm",
+    "benefit", "significant", "verdict",
+)  # fmt: skip
 TRANSFER_COLUMNS = (
     "train",
     "test",
@@ -272,11 +275,9 @@ def _compared(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     names = list(_DIFFERENCE[1:])
     keys = [*(cells[0][0] if cells else ()), "class", "metric", "model"]
     differences = _labelled(tested[["dataset", "class", "metric", "model", *names]], cells)
-    return (
-        _averages(cells, study)
-        .merge(differences, on=keys, how="left")
-        .assign(baseline=study.baseline)
-    )
+    joined = _averages(cells, study).merge(differences, on=keys, how="left")
+    significant = joined["significant"].eq(True)
+    return joined.assign(baseline=study.baseline, significant=significant)
 
 
 def _numbered(cells: Sequence[Cell]) -> list[DatasetScores]:
