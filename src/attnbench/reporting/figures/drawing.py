@@ -112,9 +112,16 @@ def fill_panels(
 
 
 def leads_row(axes: Axes) -> bool:
-    """Tell if a panel stands first in its row of the grid, where names of rows are written."""
+    """Tell if no drawn panel stands at the left of this one: names of rows are written here."""
     cell = axes.get_subplotspec()
-    return cell is None or cell.is_first_col()
+    if cell is None:
+        return True
+    neighbours = ((panel, panel.get_subplotspec()) for panel in axes.figure.axes)
+    return not any(
+        panel.axison and other.rowspan == cell.rowspan and other.colspan.stop == cell.colspan.start
+        for panel, other in neighbours
+        if other
+    )
 
 
 def ends_column(axes: Axes) -> bool:
