@@ -25,25 +25,28 @@ def draw_curves(
     styles: Mapping[str, ModelStyle],
     markers: int = 1,
 ) -> None:
-    """One line per model of `rows` (`model`, `x`, `y`, `low`, `high`), sorted by `x`, with about
-    every n-th marked.
+    """Draw one line per model; behind up to six coloured ones the band from `low` to `high`.
 
-    The band from `low` to `high` stands behind up to six coloured models.
+    Args:
+        axes: the panel.
+        rows: one row per point, columns `model`, `low`, `high` and those named by x and y.
+        x: column across, by which points are joined.
+        y: column up.
+        styles: the models in colour.
+        markers: one in so many points has a marker.
     """
-    for model, own in rows.groupby("model", sort=False):
-        if model not in styles:
-            line = own.sort_values(x)
-            axes.plot(line[x], line[y], color=OTHERS, linewidth=0.5, zorder=1.5)
-    for place, (model, style) in enumerate(styles.items()):
+    for _, line in rows[~rows["model"].isin(styles)].groupby("model", sort=False):
+        ordered = line.sort_values(x)
+        axes.plot(ordered[x], ordered[y], color=OTHERS, linewidth=0.5, zorder=1.5)
+    for number, (model, style) in enumerate(styles.items()):
         line = rows[rows["model"] == model].sort_values(x)
         if line.empty:
             continue
+        # markers of different models start at different points, lest they cover each other
         axes.plot(
             line[x], line[y], color=style.colour, linestyle=style.dashes, marker=style.marker,
-            markevery=(place % markers, markers), zorder=3,
+            markevery=(number % markers, markers), zorder=3,
         )  # fmt: skip
         if len(styles) <= _BANDS_UP_TO:
-            low, high = line["low"].to_numpy(float), line["high"].to_numpy(float)
-            axes.fill_between(
-                line[x].to_numpy(float), low, high, color=style.colour, alpha=0.15, linewidth=0
-            )
+            across, low, high = (line[name].to_numpy(float) for name in (x, "low", "high"))
+            axes.fill_between(across, low, high, color=style.colour, alpha=0.15, linewidth=0)

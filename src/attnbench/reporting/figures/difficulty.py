@@ -1,6 +1,4 @@
-"""Where a model gains: its benefit over the baseline against the difficulty of the case, and the
-slopes.
-"""
+"""Where a model gains: its benefit over the baseline against how difficult the case is."""
 
 from __future__ import annotations
 
@@ -9,203 +7,152 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from attnbench.analysis.case_values import case_values
-from attnbench.data.store import CaseStore
+from attnbench.analysis.case_values import case_gains
 from attnbench.reporting.figures.drawing import (
     Drawn,
+    by_dataset,
     coloured,
-    grid,
+    draw_message,
+    draw_model_legend,
     legend_mm,
-    message_figure,
-    model_legend,
+    make_grid,
     say,
 )
-from attnbench.reporting.figures.forest import forest
-from attnbench.reporting.frames import read_frame, records
-from attnbench.reporting.style import NEUTRAL, OTHERS, ModelStyle, page_of
-from attnbench.reporting.words import display_measure, display_name
-from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.reporting.figures.forest import draw_forest
+from attnbench.reporting.results import records
+from attnbench.reporting.style import NEUTRAL, OTHERS
+from attnbench.reporting.words import display_measure
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
 
-    from attnbench.study.settings import Study
+    from attnbench.reporting.results import Results
+    from attnbench.reporting.style import ModelStyle
 
 _PREFIX = "difficulty_"
 _SHOWN = 3
 _FIRST = ("contrast_to_noise", "clutter", "boundary_sharpness")
 _POINTS_UP_TO = 6
 _UNMEASURED = "no score of a case of measured difficulty yet"
-COLUMNS = [
-    "dataset",
-    "model",
-    "measure",
-    "known_truth",
-    "shown",
-    "case",
-    "group",
-    "difficulty",
-    "gain",
-    "low",
-    "high",
-]
+_COLUMNS = [
+    "dataset", "model", "measure", "known_truth", "shown", "case", "group", "difficulty", "gain",
+    "low", "high",
+]  # fmt: skip
 
 
-def difficulty(study: Study) -> Drawn:
-    """One row per dataset, one column per measure: a point per case; the line joins the means of
-    thirds of the cases.
+def draw_difficulty(results: Results) -> Drawn:
+    """Draw one row per dataset, one column per measure: a point per case, a line through thirds.
 
     Phantoms show their known truths, other datasets three measured ones; `difficulty_slopes` has
     all.
     """
-    metric = main_metrics(study.metrics)[0]
-    frame, page = difficulty_frame(study, metric), page_of(study)
+    frame, page, styles = difficulty_frame(results), results.page, _variants(results)
     if frame.empty:
-        return message_figure(page, _nothing(study), frame)
-    styles = _variants(study)
-    names = [part.name for part in study.datasets]
-    figure, panels = grid(
-        page,
-        len(names) * _SHOWN,
-        45,
-        extra_mm=legend_mm(len(styles) + 1, page.double),
-        columns=_SHOWN,
-    )
-    for position, axes in enumerate(panels):
-        name, column = names[position // _SHOWN], position % _SHOWN
-        own = frame[frame["dataset"] == name]
+        return draw_message(page, _nothing(results), frame)
+    legend = legend_mm(len(styles) + 1, page.double)
+    count = len(results.datasets) * _SHOWN
+    figure, panels = make_grid(page, count, 45, extra_mm=legend, columns=_SHOWN)
+    for row, (title, own) in enumerate(by_dataset(results, frame)):
         measures = list(dict.fromkeys(own["measure"]))
-        axes.set_title(display_name(name) if column == 0 else " ")
-        if column >= len(measures):
-            say(axes, "no further measure" if measures else _UNMEASURED)
-            continue
-        rows = own[own["measure"] == measures[column]]
-        _panel(axes, rows, styles)
-        axes.set_xlabel(display_measure(measures[column], bool(rows["known_truth"].iloc[0])))
-        axes.set_ylabel(f"Gain in {METRICS[metric].label}" if column == 0 else "")
+        for column, axes in enumerate(panels[_SHOWN * row : _SHOWN * (row + 1)]):
+            axes.set_title(title if column == 0 else " ")
+            if column >= len(measures):
+                say(axes, "no further measure" if measures else _UNMEASURED)
+                continue
+            rows = own[own["measure"] == measures[column]]
+            _panel(axes, rows, styles)
+            axes.set_xlabel(display_measure(measures[column], bool(rows["known_truth"].iloc[0])))
+            axes.set_ylabel(f"Gain in {METRICS[results.metric].label}" if column == 0 else "")
     figure.align_ylabels()
-    model_legend(figure, styles.values(), lines=True, others=len(study.models) - 1 - len(styles))
+    others = len(results.compared) - len(styles)
+    draw_model_legend(figure, styles.values(), lines=True, others=others)
     return Drawn(figure, frame)
 
 
-def difficulty_slopes(study: Study) -> Drawn:
-    """Forest of slopes: change of the benefit per standard deviation of every measure; filled:
-    significant (Holm).
-    """
-    metric = main_metrics(study.metrics)[0]
-    frame = read_frame(study, "difficulty")
-    frame = frame[(frame["metric"] == metric) & (frame["model"] != study.baseline)].reset_index(
-        drop=True
-    )
+def draw_difficulty_slopes(results: Results) -> Drawn:
+    """Draw a forest: change of the benefit per standard deviation of every measure."""
+    frame = results.whole("difficulty")
     if frame.empty:
-        return message_figure(page_of(study), _nothing(study), frame)
-    words = [display_measure(row["measure"], bool(row["known_truth"])) for row in records(frame)]
-    figure = forest(
-        study, frame.assign(row=np.array(words, dtype=object)), _variants(study),
-        f"Gain in {METRICS[metric].label} per standard deviation of the measure",
-        filled="the gain changes with the measure", lacking=_UNMEASURED,
-    )  # fmt: skip
+        return draw_message(results.page, _nothing(results), frame)
+    names = [display_measure(row["measure"], bool(row["known_truth"])) for row in records(frame)]
+    figure = draw_forest(
+        results.page,
+        by_dataset(results, frame.assign(row=np.array(names, dtype=object))),
+        _variants(results),
+        heading=f"Filled: the gain changes with the measure, p < {results.level:.2g}",
+        label=f"Gain in {METRICS[results.metric].label} per standard deviation of the measure",
+        lacking=_UNMEASURED,
+    )
     return Drawn(figure, frame)
 
 
-def _variants(study: Study) -> dict[str, ModelStyle]:
-    return {name: style for name, style in coloured(study).items() if name != study.baseline}
+def _variants(results: Results) -> dict[str, ModelStyle]:
+    return {name: style for name, style in coloured(results).items() if name in results.compared}
 
 
-def _nothing(study: Study) -> str:
-    if len(study.models) == 1:
-        return (
-            f"No gain to relate to difficulty: the study has {display_name(study.baseline)} alone."
-        )
+def _nothing(results: Results) -> str:
+    if not results.compared:
+        return f"No gain to relate to difficulty: the study has {results.baseline_label} alone."
     return "No case of measured difficulty has been scored by a model and the baseline."
 
 
-def difficulty_frame(study: Study, metric: str) -> pd.DataFrame:
-    """The points (`shown` is `case`) and the means of thirds of the cases (`stratum`) of the
-    measures shown.
-    """
-    strata = read_frame(study, "difficulty_strata")
-    strata = strata[strata["metric"] == metric]
-    gains = _gains(study, metric)
+def difficulty_frame(results: Results) -> pd.DataFrame:
+    """The cases (`shown` is `case`) and means of their thirds (`stratum`), by the measures shown."""
+    strata = results.whole("difficulty_strata")
+    gains = case_gains(results.case_values(results.metric), results.metric, results.baseline)
     frames = []
     for dataset, rows in strata.groupby("dataset", sort=False):
-        cases = CaseStore.open(study.layout.prepared(str(dataset))).cases
+        own, cases = gains[gains["dataset"] == dataset], results.store(str(dataset)).cases
         for measure, known in _chosen(rows):
             column = measure if known else f"{_PREFIX}{measure}"
-            points = cases[["case", column]].rename(columns={column: "difficulty"})
-            frames.append(
-                gains[gains["dataset"] == dataset]
-                .merge(points, on="case")
-                .assign(shown="case", measure=measure, known_truth=known)
+            points = own.merge(
+                cases[["case", column]].rename(columns={column: "difficulty"}), on="case"
             )
             thirds = rows[(rows["measure"] == measure) & (rows["known_truth"] == known)]
             middle = (thirds["from"] + thirds["to"]) / 2
-            frames.append(
-                thirds.rename(columns={"benefit": "gain"}).assign(
-                    difficulty=middle, shown="stratum"
-                )
-            )
-    frames = [frame for frame in frames if len(frame)]
-    return (
-        pd.concat(frames, ignore_index=True).reindex(columns=COLUMNS)
-        if frames
-        else pd.DataFrame(columns=COLUMNS)
-    )
+            thirds = thirds.rename(columns={"benefit": "gain"}).assign(difficulty=middle)
+            frames += [
+                points.assign(shown="case", measure=measure, known_truth=known),
+                thirds.assign(shown="stratum"),
+            ]
+    # an empty frame would turn columns of numbers into objects
+    filled = [frame for frame in frames if len(frame)]
+    joined = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return joined.reindex(columns=_COLUMNS)
 
 
 def _chosen(rows: pd.DataFrame) -> list[tuple[str, bool]]:
     """Known truths first, then the measures that name a reason, then the others."""
+    order = {measure: position for position, measure in enumerate(_FIRST)}
     pairs = rows[["measure", "known_truth"]].drop_duplicates().itertuples(index=False, name=None)
-    order = sorted(
-        ((str(measure), bool(known)) for measure, known in pairs),
-        key=lambda pair: (not pair[1], _FIRST.index(pair[0]) if pair[0] in _FIRST else len(_FIRST)),
-    )
-    return order[:_SHOWN]
+    measures = [(str(measure), bool(known)) for measure, known in pairs]
+    measures.sort(key=lambda pair: (not pair[1], order.get(pair[0], len(order))))
+    return measures[:_SHOWN]
 
 
-def _gains(study: Study, metric: str) -> pd.DataFrame:
-    """`dataset, model, case, group, gain`: value minus the baseline's, its sign turned where
-    lower is better.
-    """
-    values = case_values(study, metric)
-    base = values.loc[values["model"] == study.baseline, ["dataset", "case", "value"]]
-    pairs = values[values["model"] != study.baseline].merge(
-        base, on=["dataset", "case"], suffixes=("", "_baseline")
-    )
-    sign = 1 if METRICS[metric].higher_is_better else -1
-    gain = sign * (pairs["value"].astype(float) - pairs["value_baseline"].astype(float))
-    return pairs[["dataset", "model", "case", "group"]].assign(gain=gain)
-
-
-def _panel(axes: Axes, rows: pd.DataFrame, styles: dict[str, ModelStyle]) -> None:
+def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> None:
     axes.grid()
     axes.axhline(0, color=NEUTRAL, linewidth=0.8, zorder=1)
-    for _, own in rows[~rows["model"].isin(styles) & (rows["shown"] == "stratum")].groupby(
-        "model", sort=False
-    ):
-        line = own.sort_values("difficulty")
+    cases = rows[rows["shown"] == "case"]
+    strata = rows[rows["shown"] == "stratum"].sort_values("difficulty")
+    for _, line in strata[~strata["model"].isin(styles)].groupby("model", sort=False):
         axes.plot(line["difficulty"], line["gain"], color=OTHERS, linewidth=0.5, zorder=1.5)
     for model, style in styles.items():
-        own = rows[rows["model"] == model]
-        points, thirds = (
-            own[own["shown"] == "case"],
-            own[own["shown"] == "stratum"].sort_values("difficulty"),
-        )
+        points, thirds = cases[cases["model"] == model], strata[strata["model"] == model]
         if len(styles) <= _POINTS_UP_TO:
             axes.scatter(
-                points["difficulty"], points["gain"], s=7, marker=style.marker, color=style.colour, alpha=0.35,
-                linewidth=0,
+                points["difficulty"], points["gain"], s=7, marker=style.marker, color=style.colour,
+                alpha=0.35, linewidth=0,
             )  # fmt: skip
         axes.plot(
-            thirds["difficulty"], thirds["gain"], color=style.colour, linestyle=style.dashes, marker=style.marker,
-            markersize=4, markeredgecolor="black", zorder=4,
+            thirds["difficulty"], thirds["gain"], color=style.colour, linestyle=style.dashes,
+            marker=style.marker, markersize=4, markeredgecolor="black", zorder=4,
         )  # fmt: skip
         axes.vlines(
-            thirds["difficulty"],
-            thirds["low"],
-            thirds["high"],
-            color=style.colour,
-            linewidth=0.8,
+            thirds["difficulty"], thirds["low"], thirds["high"], color=style.colour, linewidth=0.8,
             zorder=3,
-        )
+        )  # fmt: skip
     axes.locator_params(nbins=5)

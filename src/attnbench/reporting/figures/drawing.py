@@ -1,22 +1,20 @@
-"""What the figures share: a grid of panels, a legend of models, words where something is
-missing, and saving.
-"""
+"""What figures share: panels, a legend of models, sentences about what is missing, and saving."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from matplotlib.lines import Line2D
 
 from attnbench.files import whole_file, write_csv
-from attnbench.reporting.frames import read_frame
-from attnbench.reporting.style import OTHERS, QUIET, ModelStyle, Page, model_styles, new_figure
-from attnbench.reporting.words import display_name
-from attnbench.scoring.definitions import main_metrics
+from attnbench.reporting.results import ALL
+from attnbench.reporting.style import OTHERS, QUIET, ModelStyle, Page, new_figure
+from attnbench.reporting.words import display_unit
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from attnbench.study.settings import Study
+    from attnbench.reporting.results import Results
 
 
 _CHARACTERS_PER_INCH = 20
+_LEGEND_ENTRY_MM = 34
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,17 @@ class Drawn:
     frame: pd.DataFrame
 
 
-def grid(
+def make_grid(
     page: Page, panels: int, panel_mm: float, extra_mm: float = 0.0, columns: int | None = None
 ) -> tuple[Figure, list[Axes]]:
-    """A journal-wide figure (one column wide for a single panel) of equal panels, `panel_mm` high
-    each.
+    """Make a figure of equal panels as wide as the page; one column wide for a single panel.
 
-    `extra_mm` is room for a legend; panels shrink where the page would be too short.
+    Args:
+        page: the page; panels shrink where it would be too short.
+        panels: how many there are.
+        panel_mm: height of one.
+        extra_mm: room for a legend.
+        columns: panels beside each other at most; as many as the page has room for if None.
     """
     columns = min(columns or page.columns(), panels)
     rows = math.ceil(panels / columns)
@@ -57,7 +60,7 @@ def grid(
     return figure, axes[:panels]
 
 
-def blocks(
+def make_blocks(
     page: Page,
     datasets: int,
     panels: int,
@@ -65,38 +68,68 @@ def blocks(
     extra_mm: float,
     widths_mm: Sequence[float],
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A grid in which every dataset has so many panels and begins a row; returns the panels of each
-    dataset.
+    """Make a figure in which every dataset has as many panels and begins a row.
 
-    `widths_mm` are least widths of a panel: the first one that fits the page's height is taken,
-    else the last.
+    Args:
+        page: the page.
+        datasets: how many there are.
+        panels: those of each dataset.
+        panel_mm: height of one.
+        extra_mm: room for a legend.
+        widths_mm: least widths of a panel; the first that fits the page's height counts, else
+            the last.
     """
     for width in widths_mm:
         lines = math.ceil(panels / page.columns(width))
         if datasets * lines * panel_mm + extra_mm <= page.tallest:
             break
     columns = math.ceil(panels / lines)
-    figure, axes = grid(page, datasets * lines * columns, panel_mm, extra_mm, columns)
-    own = [
-        axes[place * lines * columns : (place + 1) * lines * columns] for place in range(datasets)
-    ]
-    for unused in (panel for block in own for panel in block[panels:]):
+    size = lines * columns
+    figure, axes = make_grid(page, datasets * size, panel_mm, extra_mm, columns)
+    blocks = [axes[size * number : size * (number + 1)] for number in range(datasets)]
+    for unused in (panel for block in blocks for panel in block[panels:]):
         unused.remove()
-    return figure, [block[:panels] for block in own]
+    return figure, [block[:panels] for block in blocks]
+
+
+def by_dataset(results: Results, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Label and rows of every dataset, those without rows too."""
+    return [
+        (results.dataset_label(name), frame[frame["dataset"] == name]) for name in results.datasets
+    ]
+
+
+def fill_panels(
+    panels: Sequence[Axes], titled: Sequence[tuple[str, pd.DataFrame]], lacking: str
+) -> Iterator[tuple[Axes, pd.DataFrame]]:
+    """Title every panel and yield it with its rows; without rows say what is `lacking` instead."""
+    for axes, (title, rows) in zip(panels, titled, strict=True):
+        axes.set_title(title)
+        if rows.empty:
+            say(axes, lacking)
+        else:
+            yield axes, rows
 
 
 def leads_row(axes: Axes) -> bool:
-    """Whether a panel stands first in its row of the grid, where the names of rows are written."""
-    place = axes.get_subplotspec()
-    return place is None or place.is_first_col()
+    """Tell if no drawn panel stands at the left of this one: names of rows are written here."""
+    cell = axes.get_subplotspec()
+    if cell is None:
+        return True
+    neighbours = ((panel, panel.get_subplotspec()) for panel in axes.figure.axes)
+    return not any(
+        panel.axison and other.rowspan == cell.rowspan and other.colspan.stop == cell.colspan.start
+        for panel, other in neighbours
+        if other
+    )
 
 
 def ends_column(axes: Axes) -> bool:
-    """Whether no panel of the grid stands below this one."""
-    place = axes.get_subplotspec()
+    """Tell if no panel of the grid stands below this one."""
+    cell = axes.get_subplotspec()
     others = (panel.get_subplotspec() for panel in axes.figure.axes)
-    return place is None or not any(
-        other.colspan == place.colspan and other.rowspan.start > place.rowspan.start
+    return cell is None or not any(
+        other.colspan == cell.colspan and other.rowspan.start > cell.rowspan.start
         for other in others
         if other
     )
@@ -111,26 +144,20 @@ def say(axes: Axes, message: str) -> None:
     """Leave a panel without axes and with one sentence in it: what is missing."""
     axes.set_axis_off()
     axes.text(
-        0.5,
-        0.5,
-        message,
-        transform=axes.transAxes,
-        ha="center",
-        va="center",
-        color=QUIET,
+        0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=QUIET,
         wrap=True,
-    )
+    )  # fmt: skip
 
 
-def message_figure(page: Page, message: str, frame: pd.DataFrame) -> Drawn:
-    """A small figure that only says what is missing."""
+def draw_message(page: Page, message: str, frame: pd.DataFrame) -> Drawn:
+    """Draw a small figure that only says what is missing."""
     figure = new_figure(page.single, 25)
     say(figure.add_subplot(), message)
     return Drawn(figure, frame)
 
 
-def model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> None:
-    """One row per model, the first on top, names at the left where `labelled`."""
+def set_model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> None:
+    """Give each model a row, the first on top, with names at the left where `labelled`."""
     axes.set_ylim(len(styles) - 0.45, -0.55)
     axes.set_yticks(range(len(styles)), [style.label if labelled else "" for style in styles])
     axes.tick_params(axis="y", length=0)
@@ -138,10 +165,10 @@ def model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> None
     axes.spines["left"].set_visible(False)
 
 
-def head(figure: Figure, words: str, hidden: int = 0) -> None:
-    """Write what the panels have in common above them, and how many models they leave out."""
+def write_heading(figure: Figure, text: str, hidden: int = 0) -> None:
+    """Write above the panels what they have in common and how many models they leave out."""
     left_out = f"; {hidden} further models are not shown" if hidden else ""
-    figure.suptitle(wrapped(figure, words + left_out), x=0.01, ha="left", fontsize=7)
+    figure.suptitle(wrapped(figure, text + left_out), x=0.01, ha="left", fontsize=7)
 
 
 def wrapped(figure: Figure, text: str) -> str:
@@ -149,32 +176,35 @@ def wrapped(figure: Figure, text: str) -> str:
     return textwrap.fill(text, int(figure.get_figwidth() * _CHARACTERS_PER_INCH))
 
 
-def no_case(study: Study, dataset: str) -> str:
-    """What to say where a dataset has no case to show."""
-    return f"{display_name(dataset)}: no case to show, no run of seed {study.seeds[0]} has finished"
+def score_label(metric: str, unit: str) -> str:
+    """Label of an axis: the metric, and its unit in brackets where it has one."""
+    shown = display_unit(unit)
+    return f"{METRICS[metric].label}{f' ({shown})' if shown else ''}"
 
 
-def coloured(study: Study, most: int = 9) -> dict[str, ModelStyle]:
+def no_case(results: Results, dataset: str) -> str:
+    """Sentence for a dataset without a case to show."""
+    label, seed = results.dataset_label(dataset), results.study.seeds[0]
+    return f"{label}: no case to show, no run of seed {seed} has finished"
+
+
+def coloured(results: Results, most: int = 9) -> dict[str, ModelStyle]:
     """The models drawn in colour: all of up to `most`, else the baseline and those that rank best.
 
     Curves of the others are drawn in grey behind them; their numbers are in the CSV.
     """
-    styles = model_styles(study)
-    if len(styles) <= most:
-        return styles
-    ranks = read_frame(study, "ranks")
-    ranks = ranks[(ranks["class"] == "all") & (ranks["metric"] == main_metrics(study.metrics)[0])]
-    widest = "all" if (ranks["dataset"] == "all").any() else study.datasets[0].name
+    if len(results.styles) <= most:
+        return results.styles
+    ranks = results.whole("ranks")
+    widest = ALL if (ranks["dataset"] == ALL).any() else results.datasets[0]
     best = ranks[ranks["dataset"] == widest].sort_values("mean_rank", kind="stable")["model"]
-    order = dict.fromkeys([study.baseline, *best, *styles])
+    order = dict.fromkeys([results.baseline, *best, *results.styles])
     kept = set(list(order)[:most])
-    return {name: style for name, style in styles.items() if name in kept}
+    return {name: style for name, style in results.styles.items() if name in kept}
 
 
 def model_handles(styles: Iterable[ModelStyle], lines: bool, others: int = 0) -> list[Line2D]:
-    """What a legend shows for each model: its marker, on its line where `lines`; `others` counts
-    those in grey.
-    """
+    """Legend entries: each model's marker, on its line where `lines`, and `others` in grey."""
     handles = [
         Line2D(
             [], [], color=style.colour, label=style.label, marker=style.marker, markersize=4,
@@ -183,37 +213,39 @@ def model_handles(styles: Iterable[ModelStyle], lines: bool, others: int = 0) ->
         for style in styles
     ]  # fmt: skip
     if others:
-        look = (
-            {"linestyle": "-"} if lines else {"linestyle": "none", "marker": "o", "markersize": 2.5}
-        )
+        marker = {"linestyle": "none", "marker": "o", "markersize": 2.5}
+        look = {"linestyle": "-"} if lines else marker
         handles.append(Line2D([], [], color=OTHERS, label=f"{others} others", **look))
     return handles
 
 
-def model_legend(
+def draw_model_legend(
     figure: Figure, styles: Iterable[ModelStyle], lines: bool, others: int = 0
 ) -> None:
-    """One legend of all models below the panels; `others` counts the models drawn in grey."""
+    """Draw one legend of all models below the panels.
+
+    Args:
+        figure: the figure, its panels drawn.
+        styles: the models in colour.
+        lines: show each marker on its line.
+        others: number of the models in grey.
+    """
     handles = model_handles(styles, lines, others)
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=legend_columns(figure, len(handles))
-    )
-
-
-def legend_columns(figure: Figure, entries: int) -> int:
-    """How many legend entries stand beside each other in this figure's width."""
-    return max(1, min(entries, int(figure.get_figwidth() * 25.4 // 34)))
+    columns = int(figure.get_figwidth() * 25.4 // _LEGEND_ENTRY_MM)
+    columns = max(1, min(len(handles), columns))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def legend_mm(entries: int, width_mm: float) -> float:
     """Height of a legend of so many entries."""
-    return 4.0 + 3.6 * math.ceil(entries / max(1, int(width_mm // 34)))
+    return 4.0 + 3.6 * math.ceil(entries / max(1, int(width_mm // _LEGEND_ENTRY_MM)))
 
 
 def save(drawn: Drawn, folder: Path, name: str) -> None:
     """Write `name.pdf`, `name.png` and `name.csv`, each whole; same numbers give the same bytes."""
     with whole_file(folder / f"{name}.pdf") as temporary:
         drawn.figure.savefig(temporary, metadata={"CreationDate": None})
+    # the layout of the PDF holds for the PNG too: solving it again would take as long as drawing
     drawn.figure.set_layout_engine("none")
     with whole_file(folder / f"{name}.png") as temporary:
         drawn.figure.savefig(temporary, metadata={"Software": None})

@@ -1,6 +1,4 @@
-"""Score against cost: which models are worth their parameters, operations, time, memory and
-energy.
-"""
+"""Score against cost: which models are worth their parameters, time, memory and energy."""
 
 from __future__ import annotations
 
@@ -13,25 +11,27 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from attnbench.reporting.figures.drawing import (
     Drawn,
-    blocks,
     coloured,
-    head,
+    draw_message,
+    draw_model_legend,
     leads_row,
     legend_mm,
-    message_figure,
-    model_legend,
+    make_blocks,
     say,
+    write_heading,
 )
 from attnbench.reporting.format import scaled
-from attnbench.reporting.frames import read_frame, records
-from attnbench.reporting.style import NEUTRAL, OTHERS, ModelStyle, model_styles, page_of
-from attnbench.reporting.words import display_name
-from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.reporting.results import records
+from attnbench.reporting.style import NEUTRAL, OTHERS
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
 
-    from attnbench.study.settings import Study
+    from attnbench.reporting.results import Results
+    from attnbench.reporting.style import ModelStyle
 
 _COSTS = {
     "parameters": ("Parameters", ""),
@@ -51,93 +51,83 @@ _LEAST_MM = 29.0
 _LOG_FROM = 4.0
 
 
-def pareto(study: Study) -> Drawn:
-    """One row per dataset, one column per cost; the line joins the models that none beats in both
-    score and cost.
+def draw_pareto(results: Results) -> Drawn:
+    """Draw one row per dataset, one column per cost, and a line through undominated models.
 
     Of more than nine models, the baseline and those on such a line are coloured. Costs that
     nobody measured are named.
     """
-    page, metric = page_of(study), main_metrics(study.metrics)[0]
-    means = read_frame(study, "means")
-    means = means[(means["metric"] == metric) & (means["class"] == "all")]
-    columns = ["dataset", "model", "metric", "mean", "low", "high"]
-    frame = means[columns].merge(
-        read_frame(study, "cost")[["dataset", "model", *_COSTS]], on=["dataset", "model"]
-    )
-    costs = [cost for cost in _COSTS if frame[cost].notna().any()]
+    page, higher = results.page, METRICS[results.metric].higher_is_better
+    means = results.whole("means")[["dataset", "model", "metric", "mean", "low", "high"]]
+    cost = results.frame("cost")[["dataset", "model", *_COSTS]]
+    frame = means.merge(cost, on=["dataset", "model"])
+    costs = [name for name in _COSTS if frame[name].notna().any()]
     if not costs:
-        return message_figure(page, "No model has both a score and a cost yet.", frame)
-    higher, names = METRICS[metric].higher_is_better, [part.name for part in study.datasets]
-    styles = _in_colour(study, frame, costs, higher)
+        return draw_message(page, "No model has both a score and a cost yet.", frame)
+    styles, names = _in_colour(results, frame, costs, higher), results.datasets
     legend = legend_mm(len(styles) + 1, page.double)
-    figure, panels = blocks(page, len(names), len(costs), 42, legend + 4, [_LEAST_MM])
+    figure, panels = make_blocks(page, len(names), len(costs), 42, legend + 4, [_LEAST_MM])
     for axes, (name, cost) in zip(chain(*panels), product(names, costs), strict=True):
         rows = frame[frame["dataset"] == name].dropna(subset=["mean", cost])
-        axes.set_title(display_name(name) if cost == costs[0] else " ")
+        axes.set_title(results.dataset_label(name) if cost == costs[0] else " ")
         if rows.empty:
             say(axes, "no score or\nno cost yet")
             continue
         _panel(axes, rows, cost, higher, styles)
-        axes.set_ylabel(METRICS[metric].label if leads_row(axes) else "")
+        axes.set_ylabel(METRICS[results.metric].label if leads_row(axes) else "")
         axes.tick_params(labelleft=leads_row(axes))
     figure.align_ylabels()
-    model_legend(figure, styles.values(), lines=False, others=len(study.models) - len(styles))
-    lacking = [label.lower() for cost, (label, _) in _COSTS.items() if cost not in costs]
+    others = len(results.models) - len(styles)
+    draw_model_legend(figure, styles.values(), lines=False, others=others)
+    lacking = [label.lower() for name, (label, _) in _COSTS.items() if name not in costs]
     if lacking:
-        head(figure, f"Not measured: {', '.join(lacking)}")
+        write_heading(figure, f"Not measured: {', '.join(lacking)}")
     return Drawn(figure, frame)
 
 
 def _in_colour(
-    study: Study, frame: pd.DataFrame, costs: list[str], higher: bool
+    results: Results, frame: pd.DataFrame, costs: list[str], higher_is_better: bool
 ) -> dict[str, ModelStyle]:
-    styles = coloured(study)
-    if len(styles) == len(study.models):
+    styles = coloured(results)
+    if len(styles) == len(results.models):
         return styles
     fronts = [
-        front_of(rows.dropna(subset=["mean", cost]), cost, higher)["model"]
+        front_of(rows.dropna(subset=["mean", cost]), cost, higher_is_better)["model"]
         for _, rows in frame.groupby("dataset")
         for cost in costs
     ]
-    kept = {study.baseline, *pd.concat(fronts)}
-    return {name: style for name, style in model_styles(study).items() if name in kept}
+    kept = {results.baseline, *pd.concat(fronts)}
+    return {name: style for name, style in results.styles.items() if name in kept}
 
 
 def _panel(
-    axes: Axes, rows: pd.DataFrame, cost: str, higher: bool, styles: dict[str, ModelStyle]
+    axes: Axes,
+    rows: pd.DataFrame,
+    cost: str,
+    higher_is_better: bool,
+    styles: Mapping[str, ModelStyle],
 ) -> None:
     label, kind = _COSTS[cost]
-    unit, size = next(
-        (unit, size) for least, unit, size in _UNITS[kind] if rows[cost].max() >= least
-    )
+    most = rows[cost].max()
+    unit, size = next((unit, size) for least, unit, size in _UNITS[kind] if most >= least)
     shown = rows.assign(cost=rows[cost].astype(float) / size)
     axes.grid()
-    front = front_of(shown, "cost", higher)
+    front = front_of(shown, "cost", higher_is_better)
     axes.plot(
         front["cost"], front["mean"], color=NEUTRAL, linewidth=0.7, linestyle=(0, (3, 2)), zorder=2
     )
     for row in records(shown):
-        style, place = styles.get(row["model"]), row["cost"]
+        style, x, mean = styles.get(row["model"]), row["cost"], row["mean"]
         if style is None:
-            axes.plot(place, row["mean"], marker="o", color=OTHERS, markersize=2.5, zorder=1)
+            axes.plot(x, mean, marker="o", color=OTHERS, markersize=2.5, zorder=1)
             continue
-        axes.plot(
-            [place] * 2,
-            [row["low"], row["high"]],
-            color=style.colour,
-            linewidth=0.7,
-            alpha=0.6,
-            zorder=3,
-        )
-        axes.plot(
-            place, row["mean"], marker=style.marker, color=style.colour, markersize=4.5, zorder=4
-        )
-    if shown["cost"].min() > 0 and shown["cost"].max() > _LOG_FROM * shown["cost"].min():
+        interval = [row["low"], row["high"]]
+        axes.plot([x] * 2, interval, color=style.colour, linewidth=0.7, alpha=0.6, zorder=3)
+        axes.plot(x, mean, marker=style.marker, color=style.colour, markersize=4.5, zorder=4)
+    low, high = shown["cost"].min(), shown["cost"].max()
+    if 0 < low and _LOG_FROM * low < high:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(
-            FixedLocator(_log_ticks(shown["cost"].min(), shown["cost"].max()))
-        )
+        axes.xaxis.set_major_locator(FixedLocator(_log_ticks(low, high)))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
         axes.margins(x=0.1)
@@ -150,8 +140,8 @@ def _panel(
 
 def _log_ticks(low: float, high: float) -> list[float]:
     """Two or a few round numbers in a range, for an axis with logarithmic scale."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5)):
-        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [step * 10.0**decade for decade in decades for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
         if len(ticks) >= 2:
@@ -161,9 +151,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 def front_of(rows: pd.DataFrame, cost: str, higher_is_better: bool) -> pd.DataFrame:
     """The rows whose `mean` no cheaper or equally cheap row reaches, cheapest first."""
-    goodness = rows["mean"] if higher_is_better else -rows["mean"]
-    ordered = rows.assign(goodness=goodness).sort_values(
-        [cost, "goodness"], ascending=[True, False], kind="stable"
-    )
-    before = ordered["goodness"].cummax().shift(fill_value=float("-inf"))
-    return ordered[ordered["goodness"] > before].drop(columns="goodness")
+    ordered = rows.sort_values([cost, "mean"], ascending=[True, not higher_is_better], kind="stable")
+    means = ordered["mean"]
+    if higher_is_better:
+        return ordered[means > means.cummax().shift(fill_value=-math.inf)]
+    return ordered[means < means.cummin().shift(fill_value=math.inf)]
