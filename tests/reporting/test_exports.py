@@ -108,7 +108,9 @@ def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(descri
     scores = read_scores(layout.scores)
     small = pd.concat([scores.assign(percent=percent, training_groups=2) for percent in (10, 50)])
     runs = compute_runs(layout, study.runs(), scores)
-    write_csv(layout.analysis / "data_efficiency.csv", compute_data_efficiency(study, scores, small, runs))
+    write_csv(
+        layout.analysis / "data_efficiency.csv", compute_data_efficiency(study, scores, small, runs)
+    )
     write_exports(study)
     text = layout.methods.read_text()
     cells = 2 * 3  # models x percents
