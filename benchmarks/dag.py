@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from attnbench.models.names import mechanism_names
+from attnbench.models.attention import mechanism_names
 from attnbench.models.registry import get_mechanism
 from benchmarks.record import Record, compare
 from benchmarks.timing import ROOT, Finished, alone

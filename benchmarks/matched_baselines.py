@@ -10,7 +10,9 @@ import sys
 
 from attnbench.models.build import find_match, reference_patch
 from attnbench.models.listing import CLASSES, list_models
-from attnbench.study.models import BackboneSettings, ModelSettings
+from attnbench.models.names import named_model
+from attnbench.models.spec import NetworkSpec
+from attnbench.study.models import BackboneSettings
 
 
 def main() -> None:
@@ -30,8 +32,9 @@ def main() -> None:
             ("parameters", row.parameters, 1),
             ("flops", row.flops, 1_000_000),
         ):
-            part = ModelSettings(name=f"{row.model}-{control}")
-            match = find_match(part, BackboneSettings(), ndim, 1, CLASSES, patch)
+            model = named_model(f"{row.model}-{control}")
+            spec = NetworkSpec(ndim, 1, CLASSES, patch)
+            match = find_match(model, BackboneSettings(), spec)
             assert match
             widths = ", ".join(map(str, match.widths))
             cells += [f"{size / unit:,.0f}", f"{match.difference:+.2%}", widths]

@@ -16,8 +16,8 @@ from types import MethodType
 import torch
 from torch import nn
 
+from attnbench.models.attention import mechanism_names
 from attnbench.models.build import build_model
-from attnbench.models.names import mechanism_names
 from attnbench.models.registry import get_mechanism
 from attnbench.study.settings import TrainingSettings
 from attnbench.training.loop import take_step

@@ -10,7 +10,8 @@ import torch
 
 from attnbench.models.build import build_network
 from attnbench.models.listing import axes_of
-from attnbench.models.names import model_names
+from attnbench.models.names import model_names, named_model
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.models import BackboneSettings, ModelSettings
 from attnbench.study.settings import TrainingSettings
 from attnbench.training.loop import take_step
@@ -38,7 +39,7 @@ def peaks(ndim: int) -> dict[str, int]:
     weights included.
     """
     torch.set_num_threads(1)
-    models = [ModelSettings(name=word) for word in model_names()]
+    models = [named_model(name) for name in model_names()]
     return {model.name: _peak_of_step(model, ndim) for model in models if ndim in axes_of(model)}
 
 
@@ -47,7 +48,7 @@ def _peak_of_step(model: ModelSettings, ndim: int) -> int:
     images, masks = torch.randn(shape), torch.randint(2, (shape[0], *shape[2:]))
 
     def make_and_train() -> None:
-        network = build_network(model, BackboneSettings(), ndim, 1, 2, shape[2:])
+        network = build_network(model, BackboneSettings(), NetworkSpec(ndim, 1, 2, shape[2:]))
         optimiser = make_optimiser(network, TrainingSettings(), images.device)
         take_step(network.train(), images, masks, optimiser, None)
 

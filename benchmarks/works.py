@@ -22,6 +22,7 @@ from attnbench.catalog import load_entry
 from attnbench.data.download.fetch import fetch_dataset
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.store import CaseStore
+from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
 from attnbench.study.settings import (
     AugmentationSettings,
@@ -97,9 +98,9 @@ def claimed(device: str) -> Iterator[torch.device]:
 
 
 def unet(work: Work, store: CaseStore, device: torch.device) -> nn.Module:
-    ndim = len(work.patch)
-    network = UNet(ndim, store.info.channels, len(store.info.classes) + 1, work.widths)
-    return network.to(device).to(memory_format=memory_format(ndim, device))
+    spec = NetworkSpec.of(store.info, work.patch)
+    network = UNet(spec.ndim, spec.in_channels, spec.classes, work.widths)
+    return network.to(device).to(memory_format=memory_format(spec.ndim, device))
 
 
 class Ours:

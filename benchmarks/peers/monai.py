@@ -31,6 +31,7 @@ from monai.transforms import (
 )
 
 from attnbench.data.store import CaseStore
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.settings import AugmentationSettings
 from attnbench.training.device import autocast_type
 from benchmarks.works import Work
@@ -97,9 +98,15 @@ def network(work: Work, store: CaseStore) -> DynUNet:
     """
     ndim, levels = len(work.patch), len(work.widths)
     strides = [[1] * ndim] + [[2] * ndim] * (levels - 1)
-    kernels, classes = [[3] * ndim] * levels, len(store.info.classes) + 1
+    kernels, spec = [[3] * ndim] * levels, NetworkSpec.of(store.info, work.patch)
     return DynUNet(
-        ndim, store.info.channels, classes, kernels, strides, strides[1:], filters=work.widths
+        ndim,
+        spec.in_channels,
+        spec.classes,
+        kernels,
+        strides,
+        strides[1:],
+        filters=work.widths,
     )
 
 

@@ -17,6 +17,7 @@ from attnbench.files import write_csv
 from attnbench.inference.attention import attend_model, regions, relative_to_mean
 from attnbench.inference.trained import trained_network
 from attnbench.models.attention_maps import attention_maps
+from attnbench.models.names import known_models
 from attnbench.study.paths import Run
 from attnbench.study.settings import FoldsSettings, parse_study
 from attnbench.training.run import train_run
@@ -35,7 +36,8 @@ def study(store, tmp_path):
             "folds": {"outer": 3, "inner": 2},
             "training": {"steps": 2, "batch": 2, "validate_every": 2},
             "compute": {"device": "cpu"},
-        }
+        },
+        known_models(),
     )
     target = study.layout.prepared(name)
     target.parent.mkdir(parents=True)

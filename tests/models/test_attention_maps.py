@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from attnbench.check import check_study
 from attnbench.models.attention_maps import attention_maps, mechanisms_with_map
 from attnbench.models.build import build_model, build_network
-from attnbench.models.names import has_map, model_names
-from attnbench.study.models import BackboneSettings, ModelSettings
-from attnbench.study.settings import parse_study
+from attnbench.models.names import has_map, model_names, named_model
+from attnbench.models.spec import NetworkSpec
+from attnbench.study.models import BackboneSettings
 
 SIZE = {2: (24, 16), 3: (16, 8, 8)}
 both = pytest.mark.parametrize("ndim", [2, 3])
@@ -112,9 +113,10 @@ def test_several_mechanisms_of_a_level_are_numbered_and_others_left_out():
         {"name": "mixed", "slots": {"decoder": [{"name": n, "levels": [0]} for n in decoder]}},
         "unet",
     ]
-    part = parse_study({"name": "s", "datasets": ["phantom2d"], "models": models}).model("mixed")
-    network = build_network(part, BackboneSettings(widths=(4, 8)), 2, 1, 2, (8, 8))
-    assert has_map(part)
+    content = {"name": "s", "datasets": ["phantom2d"], "models": models}
+    mixed = check_study(content).model("mixed")
+    network = build_network(mixed, BackboneSettings(widths=(4, 8)), NetworkSpec(2, 1, 2, (8, 8)))
+    assert has_map(mixed)
     assert list(attention_maps(network.eval(), torch.randn(1, 1, 8, 8))) == [
         "decoder0.0",
         "decoder0.1",
@@ -125,13 +127,12 @@ def test_several_mechanisms_of_a_level_are_numbered_and_others_left_out():
 def test_which_models_have_a_map_is_known_without_building_them(word):
     with torch.device("meta"):
         network = build_model(word, 2, 1, 2, (16, 32))
-    part = ModelSettings(name=word)
-    assert has_map(part) == bool(list(mechanisms_with_map(network)))
-    assert not has_map(ModelSettings(name=f"{word}-identity"))
+    assert has_map(named_model(word)) == bool(list(mechanisms_with_map(network)))
+    assert word == "unet" or not has_map(named_model(f"{word}-identity"))
 
 
 def test_models_that_weight_channels_alone_have_no_map():
-    with_map = {word for word in model_names() if has_map(ModelSettings(name=word))}
+    with_map = {word for word in model_names() if has_map(named_model(word))}
     assert {
         "attention_gate",
         "cbam",

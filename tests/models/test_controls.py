@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from attnbench.errors import ModelError
+from attnbench.models.attention import mechanism_names
 from attnbench.models.build import build_model, build_network, find_match, reference_patch
 from attnbench.models.controls import Pointwise, hidden_widths, mechanisms_in
 from attnbench.models.cost import count_flops, count_parameters
 from attnbench.models.matching import match_widths
-from attnbench.models.names import lacks, mechanism_names, model_names
-from attnbench.models.presets import PRESETS
+from attnbench.models.names import known_models, model_names, named_model
 from attnbench.models.registry import create_mechanism, get_mechanism
+from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
-from attnbench.study.models import BackboneSettings, ModelSettings
+from attnbench.study.models import BackboneSettings
 
 WIDTHS = (16, 32, 48)
 WORDS = [word for word in model_names() if word != "unet"]
@@ -24,11 +25,7 @@ SOFTMAX = [name for name in mechanism_names() if get_mechanism(name).logits]
 
 
 def ndims(word):
-    names = (
-        {item.name for placed in PRESETS[word].values() for item in placed}
-        if word in PRESETS
-        else {word}
-    )
+    names = named_model(word).mechanisms()
     return set.intersection(*(set(get_mechanism(name).ndims) for name in names))
 
 
@@ -179,10 +176,11 @@ def test_hidden_widths_are_the_nearest():
 @pytest.mark.parametrize(("word", "ndim"), FORMS)
 def test_matched_unets_are_within_tolerance(word, ndim, kind):
     patch = (16,) * ndim
-    part = BackboneSettings(widths=WIDTHS)
-    match = find_match(ModelSettings(name=f"{word}-{kind}"), part, ndim, 1, 2, patch)
-    matched = build_network(ModelSettings(name=f"{word}-{kind}"), part, ndim, 1, 2, patch)
-    variant = build_network(ModelSettings(name=word), part, ndim, 1, 2, patch)
+    backbone, spec = BackboneSettings(widths=WIDTHS), NetworkSpec(ndim, 1, 2, patch)
+    control = named_model(f"{word}-{kind}", backbone)
+    match = find_match(control, backbone, spec)
+    matched = build_network(control, backbone, spec)
+    variant = build_network(named_model(word, backbone), backbone, spec)
     plain = UNet(ndim, 1, 2, match.widths)
     assert [key for key, _ in matched.named_parameters()] == [
         key for key, _ in plain.named_parameters()
@@ -198,8 +196,9 @@ def test_matched_unets_are_within_tolerance(word, ndim, kind):
 
 @pytest.mark.parametrize("block", ["plain", "residual", "recurrent_residual"])
 def test_widths_are_found_for_every_kind_of_backbone(block):
-    part = BackboneSettings(widths=WIDTHS, block=block, deep_supervision=True, norm="group")
-    match = find_match(ModelSettings(name="attention_gate-parameters"), part, 2, 3, 4, (32, 32))
+    backbone = BackboneSettings(widths=WIDTHS, block=block, deep_supervision=True, norm="group")
+    control = named_model("attention_gate-parameters", backbone)
+    match = find_match(control, backbone, NetworkSpec(2, 3, 4, (32, 32)))
     assert abs(match.difference) <= 0.01
 
 
@@ -213,7 +212,8 @@ def test_a_target_out_of_reach_is_refused_with_the_nearest():
 @pytest.mark.parametrize("control", ["gamma0", "uniform"])
 @pytest.mark.parametrize("word", WORDS)
 def test_a_control_that_a_mechanism_cannot_have_is_refused_with_the_reason(word, control):
-    if control not in lacks()[word]:
+    known = known_models().mechanisms
+    if not any(control in known[name].lacks for name in named_model(word).mechanisms()):
         build_model(f"{word}-{control}", 2, 1, 2, (16, 32))
         return
     reason = {"gamma0": "no scale that starts at zero", "uniform": "no softmax over positions"}[

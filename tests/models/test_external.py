@@ -1,4 +1,4 @@
-"""Networks from elsewhere: imported by path, padded and never resized, refused with what to do."""
+"""External networks: imported by path, padded and never resized, refused with what to do."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from attnbench.check import check_study, load_study
 from attnbench.errors import ModelError, StudyError
 from attnbench.models.build import build_network
 from attnbench.models.buildable import check_models
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.models import BackboneSettings, ModelSettings
 from attnbench.training.loop import train
 
@@ -22,8 +23,8 @@ def _own_networks(monkeypatch):
 
 
 def build(network="own_networks.Strict", arguments=ARGUMENTS, ndim=2, patch=(16, 16), **keys):
-    part = ModelSettings(name="mine", network=network, arguments=arguments, **keys)
-    return build_network(part, BackboneSettings(), ndim, 1, 3, patch)
+    settings = ModelSettings(name="mine", network=network, arguments=arguments, **keys)
+    return build_network(settings, BackboneSettings(), NetworkSpec(ndim, 1, 3, patch))
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 15), (3, 20, 8)])
@@ -121,9 +122,10 @@ def test_a_network_of_the_users_own_trains_by_the_same_recipe():
     study = study_with(
         {"name": "mine", "network": "own_networks.Strict", "arguments": ARGUMENTS, "divisor": 8}
     )
-    part = study.training.model_copy(update={"learning_rate": 0.05})
-    network = build_network(study.model("mine"), study.backbone, 2, 1, 2, (12, 12))
-    rows = list(train(network, batches, batches[:1], part, 60, torch.device("cpu"), None))
+    settings = study.training.model_copy(update={"learning_rate": 0.05})
+    spec = NetworkSpec(2, 1, 2, (12, 12))
+    network = build_network(study.model("mine"), study.backbone, spec)
+    rows = list(train(network, batches, batches[:1], settings, 60, torch.device("cpu"), None))
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
 
 
@@ -132,6 +134,7 @@ def test_networks_of_monai_can_be_built_and_keep_the_size():
     study = load_study(ROOT / "studies/external_networks.yaml")
     check_models(study, "external_networks.yaml")
     for name in ("basic_unet", "unetr", "swin_unetr"):
-        network = build_network(study.model(name), study.backbone, 2, 1, 3, (64, 64)).eval()
+        spec = NetworkSpec(2, 1, 3, (64, 64))
+        network = build_network(study.model(name), study.backbone, spec).eval()
         with torch.no_grad():
             assert network(torch.randn(1, 1, 50, 64)).shape == (1, 3, 50, 64)

@@ -12,8 +12,7 @@ from attnbench.cli import app
 from attnbench.models.build import build_model
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
 from attnbench.models.listing import axes_of
-from attnbench.models.names import model_names
-from attnbench.study.models import ModelSettings
+from attnbench.models.names import model_names, named_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,7 +44,7 @@ def test_the_page_is_current():
 @pytest.mark.parametrize(("name", "ndim"), [("zoo_small", 2), ("zoo_small_3d", 3)])
 def test_the_zoo_studies_hold_every_model(name, ndim):
     models = [model.name for model in load_study(ROOT / f"studies/{name}.yaml").models]
-    assert models == [word for word in model_names() if ndim in axes_of(ModelSettings(name=word))]
+    assert models == [word for word in model_names() if ndim in axes_of(named_model(word))]
 
 
 def saved_bytes(network, x):

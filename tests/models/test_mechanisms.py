@@ -10,10 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attnbench.errors import ModelError
-from attnbench.models.names import mechanism_names
+from attnbench.models.attention import mechanism_names
+from attnbench.models.names import known_models
 from attnbench.models.registry import create_mechanism, get_mechanism
 from attnbench.models.unet import UNet
-from attnbench.study.models import SLOTS, Placement
+from attnbench.study.models import BackboneSettings, ModelSettings, Placement, resolve_model
+from attnbench.study.names import SLOTS
 
 NAMES = mechanism_names()
 FORMS = [(name, ndim) for name in NAMES for ndim in get_mechanism(name).ndims]
@@ -245,11 +247,13 @@ def test_has_a_map_of_weights_per_position_or_per_channel(name, ndim, randomise)
 @every_form
 @pytest.mark.parametrize("slot", SLOTS)
 def test_sits_in_every_slot_it_allows_and_in_no_other(name, ndim, slot):
-    slots = {slot: [Placement(name=name)]}
+    model = ModelSettings(name="mine", slots={slot: [Placement(name=name)]})
+    backbone = BackboneSettings(widths=(16, 32))
     if slot not in get_mechanism(name).slots:
-        with pytest.raises(ModelError, match=f"cannot sit in slot '{slot}'; allowed: "):
-            UNet(ndim, 1, 2, (16, 32), slots=slots)
+        with pytest.raises(ValueError, match=f"cannot sit in slot '{slot}'; allowed: "):
+            resolve_model(model, {}, backbone, known_models())
         return
+    slots = resolve_model(model, {}, backbone, known_models()).slots
     network = UNet(ndim, 1, 2, (16, 32), slots=slots)
     x = torch.randn(2, 1, *ODD[ndim])
     assert network(x).shape == (2, 2, *ODD[ndim])

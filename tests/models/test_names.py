@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import attnbench.models
-from attnbench.models.build import build_model, slots_of
-from attnbench.models.names import mechanism_names, mechanisms_of, model_names
+from attnbench.check import check_study
+from attnbench.models.attention import mechanism_names
+from attnbench.models.build import build_model
+from attnbench.models.names import known_models, mechanisms_of, model_names, named_model, short_name
 from attnbench.models.presets import PRESETS
 from attnbench.models.registry import get_mechanism
 from attnbench.study.models import ModelSettings
@@ -49,7 +51,31 @@ def test_names_are_known_without_torch():
     ],
 )
 def test_mechanisms_of_a_model_are_those_it_places(model, used):
-    assert mechanisms_of(ModelSettings.model_validate(model)) == used
+    settings = ModelSettings.model_validate(model)
+    settings = settings if settings.slots else named_model(settings.name)
+    assert mechanisms_of(settings) == used
+
+
+def test_what_is_read_from_a_file_is_what_it_registers():
+    for name, facts in known_models().mechanisms.items():
+        entry = get_mechanism(name)
+        assert (facts.slots, facts.default, facts.deepest) == (
+            entry.slots,
+            entry.default,
+            entry.deepest,
+        )
+        assert ("gamma0" in facts.lacks, "uniform" in facts.lacks) == (
+            not entry.scale,
+            not entry.logits,
+        )
+        assert short_name(name) == entry.short
+
+
+def test_every_model_has_a_short_name_of_its_own():
+    names = [short_name(name) for name in model_names()]
+    assert len(set(names)) == len(names) and None not in names
+    assert max(len(str(name)) for name in names) <= 20
+    assert (short_name("unet"), short_name("mine")) == ("U-Net", None)
 
 
 def test_words_of_models_are_unet_the_mechanisms_and_the_presets():
@@ -61,9 +87,11 @@ def test_words_of_models_are_unet_the_mechanisms_and_the_presets():
 @pytest.mark.parametrize("name", PRESETS)
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_a_preset_builds_like_the_study_that_writes_it_out(name, ndim):
-    written_out = ModelSettings(name="mine", slots=PRESETS[name])
-    assert slots_of(ModelSettings(name=name)) == written_out.slots
-    assert mechanisms_of(ModelSettings(name=name)) == mechanisms_of(written_out)
+    slots = {slot: list(names) for slot, names in PRESETS[name].slots.items()}
+    content = {"name": "s", "datasets": ["phantom2d"]}
+    study = check_study({**content, "models": ["unet", name, {"name": "mine", "slots": slots}]})
+    assert study.model(name).slots == study.model("mine").slots != {}
+    assert named_model(name) == study.model(name)
     network = build_model(name, ndim, in_channels=1, classes=3, widths=(16, 32, 64))
     assert network(torch.randn(1, 1, *(9, 14, 10)[:ndim])).shape == (1, 3, *(9, 14, 10)[:ndim])
 

@@ -10,15 +10,17 @@ from torch import nn
 from torch.nn import functional as F
 
 from attnbench.errors import ModelError
+from attnbench.models.attention import mechanism_names
 from attnbench.models.attention.eca import ECA
 from attnbench.models.attention.spatial_se import SpatialSE
 from attnbench.models.build import build_model
 from attnbench.models.describe import count_parameters
 from attnbench.models.layers import InstanceNorm
-from attnbench.models.names import mechanism_names
+from attnbench.models.names import known_models
 from attnbench.models.registry import get_mechanism
 from attnbench.models.unet import UNet, pad_to_multiple
-from attnbench.study.models import SLOTS, Placement
+from attnbench.study.models import BackboneSettings, ModelSettings, Placement, resolve_model
+from attnbench.study.names import SLOTS
 
 WIDTHS = (8, 16, 32)
 BACKBONE = ("encoder.", "up.", "decoder.", "head.")
@@ -37,7 +39,9 @@ def image(ndim, batch=2, channels=1, sides=(12, 8, 16)):
 
 
 def everywhere(name):
-    return {slot: [Placement(name=name)] for slot in SLOTS}
+    """The mechanism at every level of every slot, of a U-Net with three widths."""
+    levels = {slot: (2,) if slot == "bottleneck" else (0, 1) for slot in SLOTS}
+    return {slot: [Placement(name=name, levels=levels[slot])] for slot in SLOTS}
 
 
 @pytest.mark.parametrize("size", [(16, 16), (13, 21), (5, 9), (8, 12, 16), (7, 9, 5)], ids=str)
@@ -121,7 +125,7 @@ def test_what_a_slot_returns_is_what_the_network_goes_on_with(place):
 
 
 def test_encoder_slot_feeds_both_the_skip_and_the_next_level():
-    network = UNet(2, 1, 2, (8, 16), slots={"encoder": [Placement(name="spatial_se")]})
+    network = UNet(2, 1, 2, (8, 16), slots={"encoder": [Placement(name="spatial_se", levels=(0,))]})
     (probe,) = (module for module in network.modules() if isinstance(module, SpatialSE))
     kept = []
     probe.register_forward_hook(lambda _, given, result: kept.append(result))
@@ -158,7 +162,7 @@ def test_zero_initialised_mechanisms_start_as_exactly_the_baseline(name, trainin
     ("name", "deeper"), [("attention_gate", 1), ("attention_gate_upsampled", 0)]
 )
 def test_coarse_and_upsampled_gates_receive_their_own_signal(name, deeper):
-    network = UNet(2, 1, 2, WIDTHS, slots={"skip": [Placement(name=name)]})
+    network = UNet(2, 1, 2, WIDTHS, slots={"skip": [Placement(name=name, levels=(0, 1))]})
     seen = []
     for module in network.modules():
         if isinstance(module, get_mechanism(name).module):
@@ -186,11 +190,14 @@ def test_deepest_levels_are_the_default(name, levels):
     [("decoder", 2, "0, 1"), ("bottleneck", 0, "2"), ("encoder", 7, "0, 1")],
 )
 def test_a_level_that_does_not_exist_is_refused(slot, level, allowed):
-    slots = {slot: [Placement(name="eca", levels=(level,))]}
-    with pytest.raises(
-        ModelError, match=f"slot '{slot}' has no level {level}; allowed: {allowed}$"
-    ):
-        UNet(2, 1, 2, WIDTHS, slots=slots)
+    model = ModelSettings(name="mine", slots={slot: [Placement(name="eca", levels=(level,))]})
+    with pytest.raises(ValueError, match=rf"level {level} of slot '{slot}'.* are {allowed}$"):
+        resolve_model(model, {}, BackboneSettings(widths=WIDTHS), known_models())
+
+
+def test_mechanisms_without_levels_are_refused_not_left_out():
+    with pytest.raises(ModelError, match="eca in slot 'skip': no levels"):
+        UNet(2, 1, 2, WIDTHS, slots={"skip": [Placement(name="eca")]})
 
 
 def test_mechanisms_of_one_place_follow_each_other():

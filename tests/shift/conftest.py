@@ -14,6 +14,7 @@ from attnbench.data.info import DatasetInfo
 from attnbench.data.resample import resample_image, resample_mask
 from attnbench.data.write import write_store
 from attnbench.inference.predict import predict_run
+from attnbench.models.names import known_models
 from attnbench.scoring.run import score_run
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
@@ -72,7 +73,8 @@ def finished(tmp_path_factory):
             "corruptions": ["blur", "noise", "contrast"],
             "data_efficiency": [40],
             "compute": {"device": "cpu"},
-        }
+        },
+        known_models(),
     )
     for name, classes in CLASSES.items():
         prepared = study.layout.prepared(name)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from attnbench.check import check_study, load_study
 from attnbench.errors import StudyError
-from attnbench.study.names import DatasetFacts, Known
+from attnbench.study.names import DatasetFacts, Known, MechanismFacts
 from attnbench.study.settings import parse_study, schema
 
 KNOWN = Known(
@@ -24,10 +24,13 @@ KNOWN = Known(
         "other": DatasetFacts(2, 12, 3, {1: "nerve"}),
         "volume": DatasetFacts(3, 6, 3, {1: "vessel"}),
     },
-    ("attention_gate", "self_attention"),
+    {
+        "attention_gate": MechanismFacts(("skip",), lacks=("gamma0", "uniform")),
+        "self_attention": MechanismFacts(("decoder",), deepest=2),
+        "skip_only": MechanismFacts(("skip",), slots=("skip",)),
+    },
     ("dice", "hd95", "assd", "iou", "precision", "recall", "hd"),
-    ("unet", "attention_gate", "self_attention", "u_transformer"),
-    {"attention_gate": ("gamma0", "uniform"), "u_transformer": ("gamma0",)},
+    {"u_transformer": {"bottleneck": ("self_attention",), "skip": ("attention_gate",)}},
 )
 EDITOR = jsonschema.Draft202012Validator(schema())
 ROOT = Path(__file__).parents[2]
@@ -65,7 +68,7 @@ REFUSED = {
         {"models": ["unet", {**EXTERNAL, "slots": {"skip": "attention_gate"}}]},
         ["models[1]", "`network` is the whole model"],
     ),
-    "foreign key without a network": (
+    "key of an external network without one": (
         {"models": ["unet", {"name": "attention_gate", "divisor": 8}]},
         ["models[1]", "divisor: only together with `network`"],
     ),
@@ -114,6 +117,10 @@ REFUSED = {
             ]
         },
         ["models", "'mine'", "level 9", "levels are 0, 1, 2"],
+    ),
+    "slot that a mechanism cannot take": (
+        {"models": ["unet", {"name": "mine", "slots": {"encoder": "skip_only"}}]},
+        ["models[1]", "'mine'", "skip_only cannot sit in slot 'encoder'", "allowed: skip"],
     ),
     "a model twice": ({"models": ["unet", SLOT, SLOT]}, ["models", "'mine'", "more than once"]),
     "a seed twice": ({"seeds": [3, 3]}, ["seeds", "'3'", "more than once"]),
@@ -354,10 +361,71 @@ def test_a_control_has_the_slots_and_the_backbone_of_its_variant():
     )
     for name, control in (("mine-identity", "identity"), ("mine-conv1x1", "conv1x1")):
         model = study.model(name)
-        assert (model.control, model.variant) == (control, "mine")
+        assert (model.control, model.control_of) == (control, "mine")
         assert model.slots == study.model("mine").slots
         assert study.backbone_of(name).widths == (4, 8)
     assert study.backbone_of("unet").widths == study.backbone.widths
+
+
+def placed(*models: object, **keys: object) -> dict[str, dict[str, list[tuple[str, tuple]]]]:
+    """Mechanisms and levels by model and slot, of a study with these models beside `unet`."""
+    study = parse_study({**BASE, **keys, "models": ["unet", *models]}, KNOWN)
+    return {
+        model.name: {
+            slot: [(item.name, item.levels) for item in items]
+            for slot, items in model.slots.items()
+        }
+        for model in study.models
+    }
+
+
+def test_a_study_that_is_read_says_where_every_mechanism_sits():
+    mine = {"skip": ["attention_gate", {"name": "self_attention", "levels": [0]}]}
+    own = {"name": "r2unet", "backbone": {"block": "recurrent_residual"}}
+    assert placed("self_attention", "u_transformer", {"name": "mine", "slots": mine}, own) == {
+        "unet": {},
+        "self_attention": {"decoder": [("self_attention", (1, 2))]},
+        "u_transformer": {
+            "bottleneck": [("self_attention", (3,))],
+            "skip": [("attention_gate", (0, 1, 2))],
+        },
+        "mine": {"skip": [("attention_gate", (0, 1, 2)), ("self_attention", (0,))]},
+        "r2unet": {},
+    }
+
+
+def test_default_levels_follow_the_depth_of_the_backbone_that_holds():
+    deep = {"name": "self_attention", "backbone": {"widths": [1, 2, 4, 8, 16, 32]}}
+    read = placed("attention_gate", deep, backbone={"widths": [4, 8]})
+    assert read["attention_gate"] == {"skip": [("attention_gate", (0,))]}
+    assert read["self_attention"] == {"decoder": [("self_attention", (3, 4))]}
+
+
+def test_a_control_without_its_variant_in_the_study_is_resolved_by_its_name():
+    read = placed("self_attention-random", "u_transformer-random")
+    assert read["self_attention-random"] == placed("self_attention")["self_attention"]
+    assert read["u_transformer-random"] == placed("u_transformer")["u_transformer"]
+
+
+def test_pairs_of_variants_and_controls_are_in_the_order_of_the_study():
+    def pairs(models: list[object], **keys: object) -> tuple[tuple[str, str], ...]:
+        return parse_study({**BASE, "models": models, **keys}, KNOWN).control_pairs
+
+    models = ["unet", SLOT, "self_attention-random", "self_attention", "attention_gate-random"]
+    assert pairs(models) == (("self_attention", "self_attention-random"),)
+    assert pairs(models, controls=["conv1x1"]) == (
+        ("mine", "mine-conv1x1"),
+        ("self_attention", "self_attention-random"),
+        ("self_attention", "self_attention-conv1x1"),
+    )
+    assert pairs(models, baseline="self_attention") == ()
+
+
+def test_every_problem_of_the_models_is_reported():
+    with pytest.raises(StudyError) as refusal:
+        parse_study({**BASE, "models": ["unet", "atention_gate", "unet-random"]}, KNOWN)
+    assert "models[1]: 'atention_gate'" in str(refusal.value)
+    assert "models[2]: 'unet-random'" in str(refusal.value)
 
 
 def test_a_model_with_its_own_backbone_has_its_own_levels():

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from attnbench.models.names import known_models
 from attnbench.study.settings import parse_study
 from attnbench.training.energy import energy_between, energy_used
 from attnbench.training.measure import FEWEST, measure_model, time_in_turn
@@ -28,7 +29,8 @@ def test_figures_are_medians_of_the_times_kept(store, tmp_path):
             "models": ["unet", "self_attention"],
             "backbone": {"widths": [4, 8], "blocks_per_level": 1},
             "compute": {"device": "cpu"},
-        }
+        },
+        known_models(),
     )
     target = study.layout.prepared(name)
     target.parent.mkdir(parents=True)

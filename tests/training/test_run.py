@@ -14,6 +14,7 @@ import torch
 from attnbench.data.folds import write_folds
 from attnbench.errors import AttnBenchError, CheckpointError
 from attnbench.inference.predict import predict_run
+from attnbench.models.names import known_models
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
 from attnbench.study.paths import Run
 from attnbench.study.settings import FoldsSettings, parse_study
@@ -35,7 +36,8 @@ def study(store, tmp_path):
             "folds": {"outer": 3, "inner": 2},
             "training": {"steps": 6, "batch": 2, "validate_every": 3},
             "compute": {"device": "cpu"},
-        }
+        },
+        known_models(),
     )
     store.folder.rename(tmp_path / "moved")
     target = study.layout.prepared(name)
@@ -192,7 +194,8 @@ def test_training_learns_a_separable_task():
             "datasets": ["d"],
             "models": ["unet"],
             "training": {"validate_every": 20, "learning_rate": 0.01},
-        }
+        },
+        known_models(),
     )
     network = torch.nn.Conv2d(1, 2, 1)
     batches = [(images, masks)] * 200
@@ -205,7 +208,7 @@ def test_training_learns_a_separable_task():
 
 
 def test_loss_that_is_not_finite_stops_with_the_step():
-    study = parse_study({"name": "s", "datasets": ["d"], "models": ["unet"]})
+    study = parse_study({"name": "s", "datasets": ["d"], "models": ["unet"]}, known_models())
     network = torch.nn.Conv2d(1, 2, 1)
     batch = (torch.full((1, 1, 4, 4), math.nan), torch.zeros(1, 4, 4, dtype=torch.long))
     with pytest.raises(AttnBenchError, match="not finite at step 1"):
@@ -215,7 +218,8 @@ def test_loss_that_is_not_finite_stops_with_the_step():
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_only_kernels_decay(name):
     study = parse_study(
-        {"name": "s", "datasets": ["d"], "models": ["unet"], "training": {"optimiser": name}}
+        {"name": "s", "datasets": ["d"], "models": ["unet"], "training": {"optimiser": name}},
+        known_models(),
     )
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2))
     groups = make_optimiser(network, study.training, torch.device("cpu")).param_groups

@@ -1,11 +1,12 @@
-"""Channel-wise cross fusion of UCTransNet: the channels of every skip attend to the channels of all
-skips.
+"""Channel-wise cross fusion of UCTransNet: channels of a skip attend to the channels of all skips.
 
-Wang, Cao, Wang, Zaiane: UCTransNet: Rethinking the Skip Connections in U-Net from a Channel-wise Perspective with
-Transformer. AAAI 2022, arXiv:2109.04335, section 3.1 (CCT), details as in the authors' code: 4 layers, 4 heads of full
-width, patches of 16, 8, 4, 2. Departs from it in that
-- the skips cut their patches at the far ends of a grid of ceil(side / 16), zero-padded, so that any size passes;
-- positions are a depth-wise 3^n convolution (Chu et al., arXiv:2102.10882), where the paper learns one per patch;
+Wang, Cao, Wang, Zaiane: UCTransNet: Rethinking the Skip Connections in U-Net from a Channel-wise
+Perspective with Transformer. AAAI 2022, arXiv:2109.04335, section 3.1 (CCT), details as in the
+authors' code: 4 layers, 4 heads of full width, patches of 16, 8, 4, 2. Departs from it in that
+- the skips cut their patches at the far ends of a grid of ceil(side / 16), zero-padded, so that
+  any size passes;
+- positions are a depth-wise 3^n convolution (Chu et al., arXiv:2102.10882), where the paper learns
+  one per patch;
 - nothing is dropped out, as everywhere in this U-Net;
 - the decoder's channel-wise cross attention (section 3.2) is not part of this mechanism.
 """

@@ -1,10 +1,12 @@
 """Transformer bottleneck: the deepest features pass through a ViT encoder.
 
-Chen et al.: TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation. arXiv:2102.04306 (2021),
-section 3.1, with ViT's 12 layers (Dosovitskiy et al., arXiv:2010.11929). Departs from it in that
+Chen et al.: TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation.
+arXiv:2102.04306 (2021), section 3.1, with ViT's 12 layers (Dosovitskiy et al., arXiv:2010.11929).
+Departs from it in that
 - the width is that of the U-Net's bottleneck, in 8 heads (768 in 12 in the paper);
-- positions are a depth-wise 3^n convolution added to the embedding (Chu et al.: Conditional Positional Encodings for
-  Vision Transformers, arXiv:2102.10882), so that windows of any size pass; the paper learns one vector per position;
+- positions are a depth-wise 3^n convolution added to the embedding (Chu et al.: Conditional
+  Positional Encodings for Vision Transformers, arXiv:2102.10882), so that windows of any size
+  pass; the paper learns one vector per position;
 - weights are not pre-trained, and nothing is dropped out, as everywhere in this U-Net.
 """
 
