@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from attnbench.errors import DataError
 
 Spacing = tuple[float, ...]
+DIFFICULTY = "difficulty_"  # columns of `cases.csv` that begin so may be empty
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,13 @@ class PreparedCase:
 
 
 def case_error(dataset: str, case: str, problem: str, file: str | Path | None = None) -> DataError:
-    """A `DataError` that names dataset, case and, where there is one, file."""
+    """Return a `DataError` about a case.
+
+    Args:
+        dataset: its name.
+        case: its name.
+        problem: what was found, what is allowed, what to do.
+        file: the file at fault, where there is one.
+    """
     where = f"{dataset}: case {case!r}" + (f", file {file}" if file else "")
     return DataError(f"{where}: {problem}")

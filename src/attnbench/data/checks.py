@@ -1,4 +1,4 @@
-"""What every case has to fulfil before it is prepared, whatever file it came from."""
+"""Checks that every case has to pass before it is prepared, whatever file it came from."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from attnbench.errors import DataError
 
 
 def check_case(entry: Entry, case: RawCase, paths: Mapping[str, str] | None = None) -> None:
-    """Refuse with a `DataError` a case that contradicts its catalog entry or itself.
+    """Check axes, channels, shapes, pixels, classes, spacing and field of view of a case.
 
-    paths: file by role, for the message. Checked: axes and channels, equal shapes, finite
-    pixels, declared classes, positive spacing, a field of view that is not empty.
+    `paths` is the file by role, for the message.
+
+    Raises:
+        DataError: the case contradicts its catalog entry or itself.
     """
     for role, problem in _problems(entry, case):
         raise _error(entry, case, role, problem, paths or {})

@@ -1,6 +1,4 @@
-"""Outer test folds and inner validation, split by group, tied by hash to the data they were made
-for.
-"""
+"""Outer test folds and inner validation, split by group, tied by hash to their data."""
 
 from __future__ import annotations
 
@@ -38,9 +36,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """All outer folds of a dataset; `hash` identifies the split, `data_hash` the store it
-    belongs to.
-    """
+    """All outer folds of a dataset; `hash` identifies the split, `data_hash` its store."""
 
     dataset: str
     data_hash: str
@@ -57,40 +53,43 @@ class Folds:
         return self.folds[k]
 
 
-def write_folds(prepared: Path, part: FoldsSettings, path: Path) -> None:
-    """Split the store in `prepared` by group and write the folds to `path`; `DataError` if it
-    has too few groups.
+def write_folds(prepared: Path, settings: FoldsSettings, path: Path) -> None:
+    """Split the store in `prepared` by group and write the folds to `path`.
+
+    Raises:
+        DataError: the store has too few groups.
     """
     store = CaseStore.open(prepared)
     content = {
         "dataset": store.info.name,
         "data_hash": store.info.content_hash,
-        "seed": part.seed,
-        "outer": part.outer,
-        "inner": part.inner,
-        "folds": make_folds(store.cases, part, store.info.name),
+        "seed": settings.seed,
+        "outer": settings.outer,
+        "inner": settings.inner,
+        "folds": make_folds(store.cases, settings, store.info.name),
     }
     write_json(path, {**content, "hash": _hash(content)})
 
 
-def make_folds(cases: pd.DataFrame, part: FoldsSettings, dataset: str) -> list[dict[str, Any]]:
-    """Folds as they stand in the file, from `cases.csv` (case, group, original_shape,
-    voxels_<class>).
+def make_folds(cases: pd.DataFrame, settings: FoldsSettings, dataset: str) -> list[dict[str, Any]]:
+    """Split `cases.csv` (case, group, original_shape, voxels_<class>) into folds for the file.
 
-    Every group is tested in exactly one of `part.outer` folds; of a fold's other groups one part
-    in `part.inner` is its validation, a single group where there are fewer groups than that.
-    Both splits spread the cases evenly over which classes they contain and how much foreground
-    they have. `DataError` if there are fewer groups than outer folds, or fewer than two to train
-    and validate on.
+    Every group is tested in exactly one of `settings.outer` folds; of a fold's other groups one
+    part in `settings.inner` is its validation, a single group where there are fewer groups than
+    that. Both splits spread the cases evenly over which classes they contain and how much
+    foreground they have.
+
+    Raises:
+        DataError: fewer groups than outer folds, or fewer than two to train and validate on.
     """
     labels, groups, names = _labels(cases), cases["group"].to_numpy(), cases["case"].to_numpy()
     folds = []
     count = len(set(groups))
-    if count < part.outer:
+    if count < settings.outer:
         raise DataError(
-            f"{dataset}: folds.outer: {part.outer} folds need as many groups, there are {count}"
+            f"{dataset}: folds.outer: {settings.outer} folds need as many groups, there are {count}"
         )
-    for k, test in enumerate(_split(labels, groups, part.outer, part.seed)):
+    for k, test in enumerate(_split(labels, groups, settings.outer, settings.seed)):
         rest = np.setdiff1d(np.arange(len(cases)), test)
         left = len(set(groups[rest]))
         if left < 2:
@@ -98,7 +97,8 @@ def make_folds(cases: pd.DataFrame, part: FoldsSettings, dataset: str) -> list[d
                 f"{dataset}: fold {k} leaves {left} of {count} groups; training and validation "
                 "need one each"
             )
-        validation = rest[_split(labels[rest], groups[rest], min(part.inner, left), part.seed)[0]]
+        inner = _split(labels[rest], groups[rest], min(settings.inner, left), settings.seed)
+        validation = rest[inner[0]]
         parts = (np.setdiff1d(rest, validation), validation, test)
         folds.append(
             {"fold": k}
@@ -108,11 +108,12 @@ def make_folds(cases: pd.DataFrame, part: FoldsSettings, dataset: str) -> list[d
 
 
 def load_folds(path: Path, store: CaseStore) -> Folds:
-    """The folds in `path`, made for exactly this store.
+    """Read the folds in `path`, made for exactly this store.
 
-    Raises `DataError` if the file is unreadable or altered, was made for other data, names
-    unknown cases, leaves cases out, tests one twice, or lets a group cross train, validation and
-    test of a fold.
+    Raises:
+        DataError: the file is unreadable or altered, was made for other data, names unknown
+            cases, leaves cases out, tests one twice, or lets a group cross train, validation
+            and test of a fold.
     """
     remedy = "split again (`attnbench folds`)"
     try:
@@ -138,11 +139,13 @@ def load_folds(path: Path, store: CaseStore) -> Folds:
 
 
 def fewer_groups(fold: Fold, groups: Mapping[str, str], percent: int, seed: int) -> Fold:
-    """`fold` with `percent` of its training groups (rounded, one at least); validation and test
-    stay.
+    """Keep `percent` of the training groups of `fold`; its validation and test stay.
 
-    `groups` is the group of every case. The seed decides the order in which groups come in, so
-    that a smaller share is part of every larger one.
+    Args:
+        fold: the fold with all its groups.
+        groups: group of every case.
+        percent: 0 to 100, rounded to whole groups, one at least.
+        seed: of the order in which groups come in: a smaller share is part of every larger one.
     """
     order = np.random.default_rng(seed).permutation(sorted({groups[case] for case in fold.train}))
     kept = set(order[: max(1, math.floor(percent * len(order) / 100 + 0.5))])
@@ -150,7 +153,7 @@ def fewer_groups(fold: Fold, groups: Mapping[str, str], percent: int, seed: int)
 
 
 def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the folds of cases whose group is given."""
+    """Contradictions between folds and the cases, whose group is given."""
     if len(folds.folds) != folds.outer:
         yield f"{len(folds.folds)} folds where {folds.outer} are stated"
     for k, fold in enumerate(folds.folds):
@@ -167,16 +170,15 @@ def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:
                 where.setdefault(groups[case], set()).add(key)
         for group, keys in where.items():
             if len(keys) > 1:
-                yield f"group {group!r} crosses {' and '.join(sorted(keys))} of fold {k}; a group is never split"
+                crossed = " and ".join(sorted(keys))
+                yield f"group {group!r} crosses {crossed} of fold {k}; a group is never split"
     tested = Counter(case for fold in folds.folds for case in fold.test)
     if wrong := sorted(case for case in groups if tested[case] != 1):
         yield f"cases are not tested exactly once: {wrong[:5]}"
 
 
 def _labels(cases: pd.DataFrame) -> NDArray[np.str_]:
-    """Which classes a case contains, and whether its foreground is above the median of cases
-    with the same ones.
-    """
+    """Label of each case: its classes, and its foreground above the median of such cases or not."""
     voxels = cases.filter(regex="^voxels_").to_numpy()
     sizes = np.array(
         [np.prod([int(side) for side in shape.split("x")]) for shape in cases["original_shape"]]
@@ -197,15 +199,13 @@ def _split(
     common = _merge_rare(labels, parts)
     splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     split = [rows for _, rows in splitter.split(labels, common, groups)]
-    if not all(rows.size for rows in split):
+    if not all(rows.size for rows in split):  # few groups: balance may leave a part without any
         split = [rows for _, rows in GroupKFold(parts).split(labels, common, groups)]
     return split
 
 
 def _merge_rare(labels: NDArray[np.str_], parts: int) -> Sequence[str]:
-    """Labels too rare to be in every part become the most common one: there is nothing to
-    balance.
-    """
+    """Replace labels too rare to be in every part by the most common: nothing to balance."""
     counts = Counter(labels.tolist())
     common = counts.most_common(1)[0][0]
     return [label if counts[label] >= parts else common for label in labels.tolist()]

@@ -39,7 +39,7 @@ class DatasetInfo:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> DatasetInfo:
-        """The content of `dataset.json`; `TypeError` if a field is missing or unknown."""
+        """Read the content of `dataset.json`; `TypeError` if a field is missing or unknown."""
         lists = {
             key: tuple(content[key]) if content[key] is not None else None
             for key in ("spacing", "size")
@@ -49,7 +49,7 @@ class DatasetInfo:
 
     @property
     def original_arrays(self) -> tuple[str, ...]:
-        """Which of the store's arrays on the cases' own grids there are."""
+        """Names of the store's arrays that lie on the cases' own grids."""
         present = {
             "references": self.resampled,
             "fov": self.has_fov,

@@ -1,6 +1,4 @@
-"""From originals to the case store: checked, resampled to the working grid, normalised and
-measured per case.
-"""
+"""Preparation: originals are checked, resampled, normalised, measured and stored, case by case."""
 
 from __future__ import annotations
 
@@ -28,21 +26,25 @@ from attnbench.study.settings import DatasetSettings
 PERCENTILES = (0.5, 99.5)
 NORMALISATION = (
     "per case and channel, on the working grid, inside the field of view where there is one: "
-    "clipped to the 0.5 and "
-    "99.5 percentiles widened on both sides by their distance, then z-scored; zero outside"
+    "clipped to the 0.5 and 99.5 percentiles widened on both sides by their distance, then z-scored; zero outside"
 )
 
 
-def prepare_dataset(entry: Entry, part: DatasetSettings, raw: Path, folder: Path) -> None:
+def prepare_dataset(entry: Entry, settings: DatasetSettings, raw: Path, folder: Path) -> None:
     """Write the case store of a dataset to `folder`, case by case, whole or not at all.
 
-    raw: folder of the verified originals. part: the study's working grid (`spacing`, `size`, or
-    neither: every case keeps its own grid). Raises `DataError` for a case that breaks its
-    contract.
+    Args:
+        entry: the dataset's catalog entry.
+        settings: the study's working grid (`spacing`, `size`, or neither: the cases' own grids).
+        raw: folder of the verified originals.
+        folder: the store's; an older one is replaced.
+
+    Raises:
+        DataError: a case breaks its contract.
     """
     start = time.perf_counter()
-    cases = (prepare_case(case, part) for case in read_cases(entry, raw))
-    info = write_store(folder, cases, describe(entry, part))
+    cases = (prepare_case(case, settings) for case in read_cases(entry, raw))
+    info = write_store(folder, cases, describe(entry, settings))
     logging.getLogger("attnbench").info(
         "%s: %d cases of %d groups prepared in %.1f s -> %s",
         info.name,
@@ -53,8 +55,8 @@ def prepare_dataset(entry: Entry, part: DatasetSettings, raw: Path, folder: Path
     )
 
 
-def describe(entry: Entry, part: DatasetSettings) -> DatasetInfo:
-    """What is known of the store before its first case."""
+def describe(entry: Entry, settings: DatasetSettings) -> DatasetInfo:
+    """Describe the store as far as it is known before its first case."""
     roles = {row.role for row in entry.files()}
     return DatasetInfo(
         name=entry.name,
@@ -66,9 +68,9 @@ def describe(entry: Entry, part: DatasetSettings) -> DatasetInfo:
         classes=dict(entry.classes),
         spacing_unit=entry.spacing_unit,
         normalisation=NORMALISATION,
-        spacing=part.spacing,
-        size=part.size,
-        resampled=bool(part.spacing or part.size),
+        spacing=settings.spacing,
+        size=settings.size,
+        resampled=bool(settings.spacing or settings.size),
         has_fov="fov" in roles,
         has_second_rater=entry.has_second_rater,
         groups_inferred=entry.groups_inferred,
@@ -77,13 +79,11 @@ def describe(entry: Entry, part: DatasetSettings) -> DatasetInfo:
     )
 
 
-def prepare_case(case: RawCase, part: DatasetSettings) -> PreparedCase:
-    """Take image and mask of a case to the working grid of `part`, normalise the image and
-    measure difficulty there.
-    """
+def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
+    """Resample a case to the working grid, normalise its image and measure its difficulty."""
     own = case.mask.shape
-    shape = part.size or (
-        shape_at_spacing(own, case.spacing, part.spacing) if part.spacing else own
+    shape = settings.size or (
+        shape_at_spacing(own, case.spacing, settings.spacing) if settings.spacing else own
     )
     fov = None if case.fov is None else resample_mask(case.fov.astype(np.uint8), shape) > 0
     image = normalise(resample_image(case.image, shape), fov)
@@ -121,7 +121,7 @@ def _normalise_channel(
     channel: NDArray[np.generic], fov: NDArray[np.bool_] | None
 ) -> NDArray[np.float32]:
     inside = np.ones(channel.shape, dtype=bool) if fov is None else fov
-    values = channel[inside].astype(np.float64)
+    values = channel[inside].astype(np.float64)  # sums of millions of voxels
     low, high = np.percentile(values, PERCENTILES)
     if high == low:
         low, high = values.min(), values.max()

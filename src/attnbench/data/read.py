@@ -1,4 +1,4 @@
-"""From verified originals to cases, one at a time, each checked against what the catalog says."""
+"""The cases in verified originals, one at a time, each checked against the catalog."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     """Yield the dataset's cases in the listing's order, read from the folder `raw`.
 
-    Raises `DataError` with dataset, case and file for a file that is missing or unreadable,
-    image and mask of different shape, classes that the catalog does not declare, NaN or infinite
-    pixels.
+    Raises:
+        DataError: a file is missing or unreadable, or a case fails `check_case`.
     """
     if entry.reader.name == "phantom":
         from attnbench.data.phantom import generate

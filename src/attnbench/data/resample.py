@@ -1,6 +1,4 @@
-"""From the case's own grid to the working grid: anti-aliased images, masks without invented
-classes.
-
+"""Resampling to the working grid: anti-aliased images, masks without invented classes.
 Coordinates are those of pixel areas (`align_corners=False` in torch, `grid_mode=True` in SciPy):
 a grid of n pixels covers the interval [0, n]; both grids of a case cover the same physical box,
 so output pixel o lies at (o + 1/2) * n_in / n_out - 1/2 on the input, and pixels beyond the
@@ -26,9 +24,7 @@ ROUNDING = 1e-5  # shares that differ by less are equal
 def shape_at_spacing(
     shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]
 ) -> tuple[int, ...]:
-    """Pixels per axis that cover the same box at about the `target` spacing: at least one, else
-    rounded.
-
+    """Pixels per axis that cover the same box at about the `target` spacing, one at least.
     >>> shape_at_spacing((584, 565), (0.1, 0.1), (0.2, 0.2))
     (292, 282)
     """
@@ -38,9 +34,7 @@ def shape_at_spacing(
 def spacing_of_shape(
     shape: Sequence[int], spacing: Sequence[float], new_shape: Sequence[int]
 ) -> tuple[float, ...]:
-    """Spacing that lets `new_shape` pixels cover exactly the box of `shape` pixels with
-    `spacing`.
-    """
+    """Spacing with which `new_shape` pixels cover the box of `shape` pixels with `spacing`."""
     return tuple(
         s if n == m else n * s / m for n, s, m in zip(shape, spacing, new_shape, strict=True)
     )
@@ -48,9 +42,7 @@ def spacing_of_shape(
 
 @lru_cache(maxsize=16)
 def _weights(n_in: int, n_out: int) -> csr_array:
-    """(n_out, n_in) rows of a triangle filter, as wide as one output pixel when shrinking
-    (anti-aliasing).
-    """
+    """Triangle filter (n_out, n_in), widened to an output pixel when shrinking: no aliases."""
     from scipy.sparse import csr_array
 
     scale = n_in / n_out
@@ -59,9 +51,8 @@ def _weights(n_in: int, n_out: int) -> csr_array:
     reach = int(np.ceil(support))
     taps = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 2)
     weights = np.maximum(0.0, 1.0 - np.abs(taps - centres[:, None]) / support)
-    if (
-        scale > 1
-    ):  # a wide filter leaves out what lies beyond the border; a narrow one repeats the border
+    # A wide filter leaves out what lies beyond the border; a narrow one repeats the border.
+    if scale > 1:
         weights[(taps < 0) | (taps >= n_in)] = 0.0
     weights /= weights.sum(axis=1, keepdims=True)
     rows = np.broadcast_to(np.arange(n_out)[:, None], taps.shape)
@@ -71,7 +62,7 @@ def _weights(n_in: int, n_out: int) -> csr_array:
 
 
 def resample_image(image: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.float32]:
-    """`image` (C, *spatial) linearly resampled to (C, *shape), float32.
+    """Resample `image` (C, *spatial) linearly to (C, *shape), float32.
 
     Shrinking averages with a triangle as wide as an output pixel on either side, which keeps
     what is finer than the working grid from turning into false texture (the filter of Pillow's
@@ -94,9 +85,7 @@ def _along(array: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float
 
 
 def resample_mask(mask: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint8]:
-    """`mask` (*spatial) resampled to `shape`, uint8; only classes of `mask` occur, never one
-    between two others.
-
+    """Resample `mask` (*spatial) to `shape`; only its own classes occur, none in between.
     The share of every class in an output pixel comes from the filter of `resample_image`. The
     pixels with the largest share of foreground become foreground, as many as keep the
     foreground's part of the image (at least one if there is any, and all that tie with the

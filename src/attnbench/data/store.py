@@ -1,6 +1,4 @@
-"""The case store: flat memory-mapped arrays that hold cases of any shape, `cases.csv` and
-`dataset.json`.
-
+"""The case store: flat memory-mapped arrays of cases of any shape, with their tables.
 `images.npy` holds every case's image flattened in C order from channel-last layout (*shape, C),
 one after the other; `masks.npy` the masks on the same working grid; `references.npy` (only if
 the study resamples), `fov.npy` and `second_rater.npy` (only where the dataset has them) are flat
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.case import Spacing
+from attnbench.data.case import DIFFICULTY, Spacing
 from attnbench.data.info import DatasetInfo
 from attnbench.errors import DataError
 from attnbench.files import read_json
@@ -33,9 +31,7 @@ TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing
 
 @dataclass(frozen=True, eq=False)
 class CaseStore:
-    """A prepared dataset, opened without reading its arrays; every array it returns is a read-only
-    view.
-
+    """A prepared dataset, opened without reading its arrays, which are read-only views.
     `columns` is `cases.csv` as text, `images` (flat float32) and `masks` (flat uint8) are the
     memory maps, `offsets` (int64) the first voxel of every case on the working grid.
     """
@@ -49,8 +45,10 @@ class CaseStore:
 
     @classmethod
     def open(cls, folder: Path) -> CaseStore:
-        """Open the store in `folder`; `DataError` if a file is missing or does not fit
-        `cases.csv`.
+        """Open the store in `folder`.
+
+        Raises:
+            DataError: a file is missing or does not fit `cases.csv`.
         """
         try:
             info = DatasetInfo.from_json(read_json(folder / "dataset.json"))
@@ -63,8 +61,7 @@ class CaseStore:
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{folder}: not a whole case store: {error}; remove the folder and prepare the "
-                "dataset again "
-                "(`attnbench prepare`)"
+                "dataset again (`attnbench prepare`)"
             ) from error
         return store
 
@@ -73,18 +70,14 @@ class CaseStore:
 
     @cached_property
     def cases(self) -> pd.DataFrame:
-        """`cases.csv` as a data frame; what training needs of it does without, for pandas takes
-        long to load.
-        """
+        """`cases.csv` as a data frame; training reads `columns`, for pandas takes long to load."""
         import pandas as pd
-
-        from attnbench.data.difficulty import COLUMNS
 
         return pd.read_csv(
             self.folder / "cases.csv",
             dtype=dict.fromkeys(TEXT, "str"),
             keep_default_na=False,
-            na_values={name: [""] for name in COLUMNS},
+            na_values={name: [""] for name in self.columns if name.startswith(DIFFICULTY)},
         )
 
     @cached_property
@@ -93,7 +86,7 @@ class CaseStore:
         return dict(zip(self.columns["case"], self.columns["group"], strict=True))
 
     def index(self, case: str) -> int:
-        """Position of a case by name; `DataError` if the store has none of that name."""
+        """Position of a case by name; `DataError` if the store has no such case."""
         if case not in self._positions:
             raise DataError(
                 f"{self.info.name}: no case {case!r} among the {len(self)} cases in {self.folder}"
@@ -112,15 +105,11 @@ class CaseStore:
         return _cut_out(self.masks, self.offsets[i], self.shape(i))
 
     def reference(self, i: int) -> NDArray[np.uint8]:
-        """Reference (*original_shape) on the case's own grid: what predictions are scored
-        against.
-        """
+        """Reference (*original_shape) on the case's own grid; predictions are scored against it."""
         return self._original("references", i) if self.info.resampled else self.mask(i)
 
     def fov(self, i: int) -> NDArray[np.bool_] | None:
-        """Field of view (*original_shape), True where scores count; None if the dataset has
-        none.
-        """
+        """Field of view (*original_shape), True where scores count; None without one."""
         return self._original("fov", i).view(np.bool_) if self.info.has_fov else None
 
     def second_rater(self, i: int) -> NDArray[np.uint8] | None:
@@ -138,9 +127,7 @@ class CaseStore:
         return self._shapes["original_shape"][i]
 
     def spacing(self, i: int) -> Spacing:
-        """Spacing on the working grid, in `info.spacing_unit`: `shape(i)` pixels fill the case's
-        box exactly.
-        """
+        """Spacing in `info.spacing_unit` with which `shape(i)` pixels fill the case's box."""
         return self._spacings["spacing"][i]
 
     def original_spacing(self, i: int) -> Spacing:
@@ -169,7 +156,7 @@ class CaseStore:
 
     @cached_property
     def _has_second_rater(self) -> list[bool]:
-        return [word == "True" for word in self.columns["has_second_rater"]]
+        return [text == "True" for text in self.columns["has_second_rater"]]
 
     @cached_property
     def _positions(self) -> dict[str, int]:
@@ -183,7 +170,7 @@ class CaseStore:
         return _cut_out(self._originals[name], self._original_offsets[i], self.original_shape(i))
 
     def _check(self) -> None:
-        """Lengths of all arrays against the last row of `cases.csv`."""
+        """Compare the lengths of all arrays with the last row of `cases.csv`."""
         last = len(self) - 1
         if last < 0 or len(self) != self.info.cases:
             raise ValueError(
@@ -198,9 +185,9 @@ class CaseStore:
             "masks": self.masks,
             **self._originals,
         }
-        found = {name: array.size for name, array in arrays.items()}
-        if expected != found:
-            raise ValueError(f"its arrays have the lengths {found}, cases.csv says {expected}")
+        lengths = {name: array.size for name, array in arrays.items()}
+        if expected != lengths:
+            raise ValueError(f"its arrays have the lengths {lengths}, cases.csv says {expected}")
 
 
 def _read_columns(path: Path) -> dict[str, list[str]]:

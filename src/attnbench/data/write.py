@@ -1,4 +1,4 @@
-"""Writing a case store as a stream: one case in memory, whole or not at all."""
+"""The writer of case stores: a stream with one case in memory, whole or not at all."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ IDENTITY = (
 
 
 class _FlatArray:
-    """A growing one-dimensional `.npy` file: numpy leaves room in the header for the final
-    length.
+    """A growing one-dimensional `.npy` file.
+
+    Numpy leaves room in the header for any length, so it can be written again at the end.
     """
 
     def __init__(self, path: Path, dtype: DTypeLike) -> None:
@@ -63,14 +64,16 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
 
     The store is built in a temporary folder beside `folder` and renamed; an older store is
     replaced only then. The content hash covers the bytes of all arrays, `cases.csv` and what
-    identifies the preparation. `DataError` if there is no case, a name occurs twice, or a case
-    lacks what `info` promises.
+    identifies the preparation.
+
+    Raises:
+        DataError: there is no case, a name occurs twice, or a case lacks what `info` promises.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         complete = _write(temporary, cases, info)
-        temporary.chmod(0o755)
+        temporary.chmod(0o755)  # `mkdtemp` makes folders for one user only
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
@@ -115,9 +118,7 @@ def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> Da
 
 
 def _flat(case: PreparedCase, info: DatasetInfo) -> dict[str, NDArray[Any]]:
-    """The case's arrays by file, in stored layout; a second rater that is missing is stored
-    as zeros.
-    """
+    """The case's arrays by file, in stored layout; zeros where a second rater is missing."""
     own, grid = case.reference.shape, case.mask.shape
     expected = {"image": (info.channels, *grid), "fov": own, "second_rater": own}
     for name, shape in expected.items():
@@ -127,9 +128,9 @@ def _flat(case: PreparedCase, info: DatasetInfo) -> dict[str, NDArray[Any]]:
                 info.name, case.case, f"{name} has shape {array.shape}; {shape} is needed"
             )
     if (case.fov is not None) != info.has_fov:
-        found = "has a" if case.fov is not None else "has no"
+        has = "has a" if case.fov is not None else "has no"
         raise case_error(
-            info.name, case.case, f"{found} field of view; either all cases have one or none"
+            info.name, case.case, f"{has} field of view; either all cases have one or none"
         )
     if case.second_rater is not None and not info.has_second_rater:
         raise case_error(

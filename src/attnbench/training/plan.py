@@ -71,7 +71,7 @@ class Planner:
         foreground: share in [0, 1] of patches centred on a voxel of a class, which is drawn
             uniformly among those present in the case.
         augmentation: ranges of the random changes.
-        rng: source of every draw; its state after n patches does not depend on the data.
+        rng: source of every draw.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Planner:
             matrix = matrix @ turn
         zoom = 1 + self.rng.uniform(-1, 1, (len(case), 1, 1)) * settings.scaling
         mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * settings.flip, -1.0, 1.0)
-        # Rotations act in physical space: into millimetres on the right, back on the left.
+        # Rotations act in physical space: to physical units on the right, back on the left.
         spacing = self.spacing[case]
         return matrix * zoom * mirror * spacing[:, None, :] / spacing[:, :, None]
 

@@ -1,6 +1,4 @@
-"""One file from one address: resumed where the server allows it, tried again when the trouble
-may pass.
-"""
+"""One file from one address: resumed where possible, tried again where the trouble may pass."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class Patience:
-    """How often an address is tried without any new byte, and how long is waited before the
-    second try.
-    """
+    """Tries of an address without any new byte, wait before the second try, and timeouts."""
 
     attempts: int = 4
     backoff_s: float = 0.5
@@ -35,9 +31,7 @@ class Patience:
 
 
 class TransferError(FetchError):
-    """An address did not give the file: what was `found` instead, what to do, and whether the
-    source is dead.
-    """
+    """An address did not give the file: what was `found` instead, what to do, a dead source."""
 
     def __init__(self, found: str, todo: str = _OTHER_COPY, dead: bool = False) -> None:
         super().__init__(f"found {found}; {todo}")
@@ -53,7 +47,7 @@ class _Passing(Exception):
 
 
 def is_url(address: str) -> bool:
-    """Whether an address is reached over HTTP; otherwise it is a path."""
+    """Return whether an address is reached over HTTP; otherwise it is a path."""
     return address.startswith(("http://", "https://"))
 
 
@@ -66,9 +60,17 @@ def obtain(
 ) -> None:
     """Bring `address` into `partial` and let `accept` judge the complete file.
 
-    `accept` returns what is wrong, or None. A file that was resumed and is wrong is fetched once
-    more from its beginning. `count` is told the bytes as they come. Raises `TransferError`; a
-    rejected file is removed, an interrupted one stays at `partial` for the next try.
+    A file that was resumed and is wrong is fetched once more from its beginning.
+
+    Args:
+        address: a URL or a path.
+        partial: where the file grows; what is there is kept and continued.
+        accept: returns what is wrong with the complete file, or None.
+        patience: how often and how long to try.
+        count: is told the bytes as they come.
+
+    Raises:
+        TransferError: a rejected file is removed, an interrupted one stays for the next try.
     """
     resumed = partial.is_file()
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -118,9 +120,7 @@ def _copy(source: Path, partial: Path, count: Callable[[int], None]) -> None:
 def _download(
     address: str, partial: Path, patience: Patience, count: Callable[[int], None]
 ) -> None:
-    """One request; bytes that `partial` already holds are asked for only if the server will not
-    skip them.
-    """
+    """Send one request, for the bytes that `partial` lacks where the server can skip the rest."""
     have = _size(partial)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     timeout = (patience.connect_s, patience.read_s)
@@ -143,11 +143,11 @@ def _download(
 
 
 def _check_status(response: requests.Response) -> None:
-    found = f"HTTP status {response.status_code} {response.reason}"
+    answer = f"HTTP status {response.status_code} {response.reason}"
     if response.status_code in _PASSING:
-        raise _Passing(found, _asked_wait(response.headers.get("Retry-After", "")))
+        raise _Passing(answer, _asked_wait(response.headers.get("Retry-After", "")))
     if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
-        raise TransferError(found)
+        raise TransferError(answer)
 
 
 def _asked_wait(retry_after: str) -> float:
@@ -155,7 +155,7 @@ def _asked_wait(retry_after: str) -> float:
 
 
 def _continues(response: requests.Response, have: int) -> bool:
-    """Whether the answer starts where the file at hand ends; a full answer replaces it."""
+    """Return whether the answer starts where the file ends; a full answer replaces it."""
     if response.status_code != requests.codes.partial_content:
         return False
     if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):

@@ -1,6 +1,4 @@
-"""Where a dataset can be had from, in the order in which it is tried: the mirror, then the
-origin.
-"""
+"""Sources of a dataset in the order in which they are tried: the mirror, then the origin."""
 
 from __future__ import annotations
 
@@ -30,15 +28,16 @@ def sources(entry: Entry, mirror: str | None, offline: bool) -> tuple[Source, ..
     """The mirror if one is named (argument, else environment), then the origin unless `offline`.
 
     A mirror holds `<mirror>/<dataset>/files/<path>`, or `<mirror>/<dataset>/archive.tar.gz` for
-    a dataset whose origin is one tarball. Raises `FetchError` where nothing is left to try or
-    the mirror is no address.
+    a dataset whose origin is one tarball.
+
+    Raises:
+        FetchError: nothing is left to try, or the mirror is no address.
     """
     mirror = mirror or os.environ.get(MIRROR_VARIABLE)
     if offline and not mirror:
         raise FetchError(
             f"{entry.name}: not downloaded, and data.offline forbids its origin; set data.mirror "
-            "or "
-            f"{MIRROR_VARIABLE} to a URL or folder that holds it, or set data.offline to false"
+            f"or {MIRROR_VARIABLE} to a URL or folder that holds it, or set data.offline to false"
         )
     tried = (_mirror(entry, mirror),) if mirror else ()
     return tried if offline else (*tried, _origin(entry))

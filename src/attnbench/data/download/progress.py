@@ -1,4 +1,4 @@
-"""How far a download is: a bar in a terminal, a log line now and then elsewhere."""
+"""Progress of a download: a bar in a terminal, a log line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Progress:
         self._show, self._lock = show, threading.Lock()
 
     def transferred(self, count: int) -> None:
-        """`count` more bytes came in."""
+        """Count bytes that came in."""
         with self._lock:
             self.megabytes += count / 1e6
             self._show(self)
 
     def verified(self) -> None:
-        """One more file is there and right."""
+        """Count one more file that is there and right."""
         with self._lock:
             self.done += 1
             self._show(self)

@@ -1,6 +1,4 @@
-"""Listed members out of a tar archive: verified one by one, and never written outside their
-folder.
-"""
+"""Listed members out of a tar archive: verified, and never written outside their folder."""
 
 from __future__ import annotations
 
@@ -22,17 +20,23 @@ class ArchiveError(FetchError):
 
 
 def unpack(
-    archive: Path, wanted: Iterable[Wanted], staging: Path, place: Callable[[Wanted, Path], None]
+    archive: Path, wanted: Iterable[Wanted], staging: Path, keep: Callable[[Wanted, Path], None]
 ) -> dict[str, str]:
-    """Take the `wanted` members out of `archive`, whose members lie below one top-level folder.
+    """Take members out of `archive` and return, by path, what is wrong with the others.
 
-    A member is written below `staging` and handed to `place` only when its size and digest are
-    right. Returns, by path, what was found instead of each file that is not. Links and devices
-    are neither followed nor made; members that are not wanted are skipped. Raises `ArchiveError`
-    for a damaged archive and for any member name that is absolute or contains `..`.
+    Links and devices are neither followed nor made; members that are not wanted are skipped.
+
+    Args:
+        archive: a tar file, whose members lie below one top-level folder.
+        wanted: the files to take.
+        staging: folder below which a member is written.
+        keep: is handed each written member whose size and digest are right.
+
+    Raises:
+        ArchiveError: a damaged archive, or a member name that is absolute or contains `..`.
     """
     left = {item.path: item for item in wanted}
-    found = dict.fromkeys(left, "no such member in the archive")
+    problems = dict.fromkeys(left, "no such member in the archive")
     try:
         with tarfile.open(archive) as members:
             for member in members:
@@ -41,15 +45,15 @@ def unpack(
                     continue
                 problem = _take(members, member, item, staging / item.path)
                 if problem:
-                    found[item.path] = problem
+                    problems[item.path] = problem
                     continue
-                place(item, staging / item.path)
-                del left[item.path], found[item.path]
+                keep(item, staging / item.path)
+                del left[item.path], problems[item.path]
                 if not left:
                     break
     except _UNREADABLE as error:
         raise ArchiveError(f"an archive that cannot be read ({error})") from error
-    return found
+    return problems
 
 
 def _inner_path(name: str) -> str:
@@ -63,7 +67,7 @@ def _inner_path(name: str) -> str:
 def _take(
     members: tarfile.TarFile, member: tarfile.TarInfo, item: Wanted, staged: Path
 ) -> str | None:
-    """Write one member to `staged`; returns what is wrong with it, and then leaves no file."""
+    """Write one member to `staged`; return what is wrong with it, and then leave no file."""
     stream = members.extractfile(member) if member.isfile() else None
     if stream is None:
         return "a link, folder or device in the archive"

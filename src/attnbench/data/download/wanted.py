@@ -1,6 +1,4 @@
-"""What has to be there for a dataset: one file each, with the checksum that decides whether it
-is.
-"""
+"""The files that a dataset needs, each with the checksum that decides whether it is there."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from attnbench.catalog import ArchiveOrigin, Entry
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file below the raw folder: size in bytes (None: unpublished) and a digest by
-    `algorithm`.
-    """
+    """A file below the raw folder: bytes (None: unpublished) and a digest by `algorithm`."""
 
     path: str
     bytes: int | None
@@ -28,19 +24,19 @@ class Wanted:
 
 
 def wanted_files(entry: Entry) -> tuple[Wanted, ...]:
-    """Everything that must be downloaded for a dataset; nothing for an embedded one."""
+    """List the files to download for a dataset; none for an embedded one."""
     if isinstance(entry.origin, ArchiveOrigin):
         return (Wanted(entry.origin.filename, None, "md5", entry.origin.md5),)
     return tuple(Wanted(row.path, row.bytes, "sha256", row.sha256) for row in entry.files())
 
 
 def has_size(file: Path, size: int | None) -> bool:
-    """Whether `file` exists with `size` bytes; None: any size."""
+    """Return whether `file` exists with `size` bytes; None: any size."""
     return file.is_file() and size in (None, file.stat().st_size)
 
 
 def mismatch(file: Path, wanted: Wanted) -> str | None:
-    """How an existing `file` differs from what is wanted, or None if size and digest are right."""
+    """Describe how an existing `file` differs from what is wanted; None if it does not."""
     if not has_size(file, wanted.bytes):
         return f"{file.stat().st_size} bytes"
     with file.open("rb") as stream:
