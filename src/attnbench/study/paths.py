@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+STAGES: Mapping[str, str] = {
+    "train": "run.json",
+    "predict": "predictions.npz",
+    "score": "scores.csv",
+}
+"""Stages of a run in their order, each with the last file that it leaves in the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,10 @@ class Layout:
     def run(self, run: Run) -> Path:
         """Folder of one run."""
         return self.output / "runs" / str(run)
+
+    def progress(self, run: Run) -> Path:
+        """History so far of a run that trains now, or was killed; gone once it is trained."""
+        return self.run(run) / "progress.csv"
 
     @property
     def scores(self) -> Path:
