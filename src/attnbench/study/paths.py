@@ -69,6 +69,10 @@ class Layout:
         """Folder of one run."""
         return self.output / "runs" / str(run)
 
+    def progress(self, run: Run) -> Path:
+        """History so far of a run that trains now, or was killed; gone once it is trained."""
+        return self.run(run) / "progress.csv"
+
     @property
     def scores(self) -> Path:
         """Every score of the study in one tidy table."""

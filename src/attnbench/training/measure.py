@@ -19,7 +19,8 @@ from attnbench.study.settings import Study
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
-from attnbench.training.run import network_for, provenance
+from attnbench.training.provenance import provenance
+from attnbench.training.run import network_for
 
 FEWEST, MOST, SECONDS = 3, 50, 0.6
 Work = Callable[[], object]

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import logging
 import math
-import platform
-import resource
-import sys
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +19,15 @@ from attnbench.files import write_json, write_rows
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
-from attnbench.study.paths import Run
+from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import AugmentationSettings, Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
-from attnbench.training.curves import CURVES, live_curves
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.energy import energy_between, energy_used
 from attnbench.training.loop import HISTORY, Batch, train
 from attnbench.training.plan import Planner
+from attnbench.training.progress import record_progress
+from attnbench.training.provenance import peak_memory, provenance
 from attnbench.training.sampler import CasePool, batches
 
 _VALIDATION_BATCHES = 4
@@ -81,25 +78,25 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
 def train_run(study: Study, run: Run) -> None:
     """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last.
 
-    `curves.tfevents` grows with every row of the history, for TensorBoard.
+    `progress.csv` grows with every row of the history, until `history.csv` has them all.
     """
     inputs = load_inputs(study, run)
-    part = study.training
-    steps = study.dataset(run.dataset).steps or part.steps
-    folder = study.layout.run(run)
-    with claim_device(study.compute) as device:
+    settings = study.training
+    steps = study.dataset(run.dataset).steps or settings.steps
+    folder, progress = study.layout.run(run), study.layout.progress(run)
+    with claim_device(study.compute) as device, record_progress(progress) as record:
         autocast = autocast_type(study.compute.precision, device)
         network = network_for(study, run, inputs.store)
         network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
         training, validation = _data(study, run, inputs, steps, device)
+        # The counter is the GPU's: with other runs on it, their energy cannot be told apart.
         alone = study.compute.runs_per_gpu == 1
         rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
-        with live_curves(folder / CURVES) as show:
-            for row in train(network, training, validation, part, steps, device, autocast):
-                rows.append(row)
-                show(row)
-                if not math.isnan(row["validation_dice"]):
-                    log.debug("%s  %s", run, _line(row, steps))
+        for row in train(network, training, validation, settings, steps, device, autocast):
+            rows.append(row)
+            record(row)
+            if not math.isnan(row["validation_dice"]):
+                log.debug("%s  %s", run, _line(row, steps))
         seconds = time.perf_counter() - started
         joules = energy_between(energy, energy_used(device) if alone else None)
         save_checkpoint(folder / "model.pt", network, inputs.hashes)
@@ -109,13 +106,14 @@ def train_run(study: Study, run: Run) -> None:
             "steps": steps,
             "train_seconds": seconds,
             "images_per_second": steps * _batch(study, run) / seconds,
-            "peak_memory_bytes": _peak_memory(device),
+            "peak_memory_bytes": peak_memory(device),
             "energy_j": joules,
             "parameters": count_parameters(network),
             "weights_sha256": hash_of_weights(network),
         }
+    progress.unlink()
     hashes = {f"{name}_hash": value for name, value in inputs.hashes.items()}
-    write_json(folder / "run.json", vars(run) | hashes | facts)
+    write_json(folder / STAGES["train"], vars(run) | hashes | facts)
     log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
 
 
@@ -172,30 +170,5 @@ def _summary(run: Run, last: dict[str, float], facts: dict[str, Any]) -> str:
 def _trained(study: Study) -> str:
     """How many runs of the study have been trained, of how many."""
     runs = [*study.runs(), *study.data_efficiency_runs()]
-    done = sum((study.layout.run(run) / "run.json").exists() for run in runs)
+    done = sum((study.layout.run(run) / STAGES["train"]).exists() for run in runs)
     return f"trained {done:>{len(str(len(runs)))}}/{len(runs)}"
-
-
-def provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
-    """Versions, device, threads and precision of what is computed now."""
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.processor() or platform.machine()
-    )
-    packages = ("attnbench", "torch", "numpy")
-    return {
-        "versions": {"python": platform.python_version()}
-        | {p: importlib.metadata.version(p) for p in packages},
-        "device": f"{device.type}: {name}",
-        "threads": torch.get_num_threads(),
-        "precision": str(autocast or torch.float32).removeprefix("torch."),
-    }
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Largest memory in bytes: of the device on CUDA, of the process elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
