@@ -9,6 +9,7 @@ import pandas as pd
 
 from attnbench.analysis.averages import mean_defined, with_all_classes
 from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -57,3 +58,18 @@ def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFra
         }
     )
     return frame.dropna(subset="value").reset_index(drop=True)
+
+
+def case_gains(values: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
+    """Rows `dataset, model, case, group, gain`: what a model gains on a case over the baseline.
+
+    `values` are those of `case_values`; a gain is above 0 where the model is better, whichever
+    the direction of the metric.
+    """
+    base = values.loc[values["model"] == baseline, ["dataset", "case", "value"]]
+    pairs = values[values["model"] != baseline].merge(
+        base, on=["dataset", "case"], suffixes=("", "_baseline")
+    )
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    gain = sign * (pairs["value"].astype(float) - pairs["value_baseline"].astype(float))
+    return pairs[["dataset", "model", "case", "group"]].assign(gain=gain)

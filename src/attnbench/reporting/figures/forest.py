@@ -77,7 +77,12 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> 
 
 
 def draw_estimate(
-    axes: Axes, row: Mapping[str, float], column: str, height: float, style: ModelStyle, width: float,
+    axes: Axes,
+    row: Mapping[str, float],
+    column: str,
+    height: float,
+    style: ModelStyle,
+    width: float,
     **marker: float,
 ) -> None:
     """Draw an estimate on its interval; the marker is filled where the row is `significant`.

@@ -125,7 +125,7 @@ def _panel(
         axes.plot([x] * 2, interval, color=style.colour, linewidth=0.7, alpha=0.6, zorder=3)
         axes.plot(x, mean, marker=style.marker, color=style.colour, markersize=4.5, zorder=4)
     low, high = shown["cost"].min(), shown["cost"].max()
-    if 0 < low and _LOG_FROM * low < high:
+    if low > 0 and _LOG_FROM * low < high:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(_log_ticks(low, high)))
         axes.xaxis.set_minor_locator(NullLocator())
@@ -151,7 +151,9 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 def front_of(rows: pd.DataFrame, cost: str, higher_is_better: bool) -> pd.DataFrame:
     """The rows whose `mean` no cheaper or equally cheap row reaches, cheapest first."""
-    ordered = rows.sort_values([cost, "mean"], ascending=[True, not higher_is_better], kind="stable")
+    ordered = rows.sort_values(
+        [cost, "mean"], ascending=[True, not higher_is_better], kind="stable"
+    )
     means = ordered["mean"]
     if higher_is_better:
         return ordered[means > means.cummax().shift(fill_value=-math.inf)]
