@@ -64,3 +64,18 @@ def case_benefits(values: pd.DataFrame, metric: str, baseline: str) -> pd.DataFr
     """Return values (a column per model) minus the baseline's, above 0 where a model is better."""
     difference = values.sub(values[baseline], axis=0)
     return difference * (1 if METRICS[metric].higher_is_better else -1)
+
+
+def case_gains(values: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
+    """Rows `dataset, model, case, group, gain`: what a model gains on a case over the baseline.
+
+    `values` are those of `case_values`; a gain is above 0 where the model is better, whichever
+    the direction of the metric.
+    """
+    base = values.loc[values["model"] == baseline, ["dataset", "case", "value"]]
+    pairs = values[values["model"] != baseline].merge(
+        base, on=["dataset", "case"], suffixes=("", "_baseline")
+    )
+    sign = 1 if METRICS[metric].higher_is_better else -1
+    gain = sign * (pairs["value"].astype(float) - pairs["value_baseline"].astype(float))
+    return pairs[["dataset", "model", "case", "group"]].assign(gain=gain)

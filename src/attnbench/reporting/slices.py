@@ -1,6 +1,4 @@
-"""Planes of a case, ready to be shown: a picture as it is, a volume by its slice of largest
-reference area.
-"""
+"""Planes of a case, ready to be shown: a picture as it is, a volume cut where it shows most."""
 
 from __future__ import annotations
 
@@ -11,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attnbench.data.store import CaseStore
 
 _LARGEST_SIDE = 640
@@ -18,10 +18,10 @@ _LARGEST_SIDE = 640
 
 @dataclass(frozen=True)
 class Plane:
-    """Where a case is cut: `index` on `axis` of its own grid, both None for a picture; `box` is
-    (width, height).
+    """A cut through a case: `index` on `axis` of its own grid, both None for a picture.
 
-    The box is in the dataset's spacing unit and holds image and masks whatever their grids.
+    `box` is (width, height) in the dataset's spacing unit; it holds image and masks whatever
+    their grids.
     """
 
     index: int | None
@@ -30,7 +30,7 @@ class Plane:
 
 
 def plane_of(store: CaseStore, i: int, axis: int = 2) -> Plane:
-    """The plane in which case `i` is shown; a volume is cut across `axis`."""
+    """The plane in which case `i` is shown: across `axis`, where the reference is largest."""
     reference, spacing = store.reference(i), store.original_spacing(i)
     sides = [size * step for size, step in zip(reference.shape, spacing, strict=True)]
     if reference.ndim == 2:
@@ -43,9 +43,10 @@ def plane_of(store: CaseStore, i: int, axis: int = 2) -> Plane:
 
 
 def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
-    """(H, W) grey or (H, W, 3) colour in 0..1 between the 0.5th and 99.5th percentile, upright.
+    """Return the image, (H, W) grey or (H, W, 3) colour, upright and in 0..1.
 
-    Outside the field of view it is black.
+    Black and white are the 0.5th and 99.5th percentile inside the field of view; outside it is
+    black.
     """
     image = store.image(i)
     image = image if len(image) == 3 else image[:1]
@@ -55,16 +56,19 @@ def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
     seen = _seen(store, i, plane, picture.shape[:2])
     low, high = np.percentile(picture[seen], (0.5, 99.5))
     shown = np.clip((picture - low) / max(high - low, 1e-6), 0, 1) * seen[..., None]
-    return (
-        shown.squeeze(-1).astype(np.float32) if shown.shape[-1] == 1 else shown.astype(np.float32)
-    )
+    return (shown[..., 0] if shown.shape[-1] == 1 else shown).astype(np.float32)
 
 
 def mask_plane(
     mask: NDArray[np.uint8], store: CaseStore, i: int, plane: Plane
 ) -> NDArray[np.uint8]:
-    """(H, W) classes of a mask on the case's own grid, upright; outside the field of view
-    nothing counts or shows.
+    """Return the (H, W) classes of a mask on the case's own grid, 0 outside the field of view.
+
+    Args:
+        mask: prediction or reference, on the case's own grid.
+        store: the dataset of the case.
+        i: index of the case.
+        plane: where it is cut.
     """
     return _inside(mask, store, i, plane, 0).astype(np.uint8)
 
@@ -72,7 +76,14 @@ def mask_plane(
 def map_plane(
     values: NDArray[np.floating], store: CaseStore, i: int, plane: Plane
 ) -> NDArray[np.float32]:
-    """(H, W) values on the case's own grid, upright; NaN outside the field of view."""
+    """Return (H, W) values on the case's own grid, upright; NaN outside the field of view.
+
+    Args:
+        values: a map over the case, on any grid.
+        store: the dataset of the case.
+        i: index of the case.
+        plane: where it is cut.
+    """
     return _inside(values.astype(np.float32), store, i, plane, np.nan)
 
 
@@ -84,9 +95,7 @@ def _inside(
 
 
 def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Where the case's field of view lies on an upright (H, W) grid; everywhere for a case
-    without one.
-    """
+    """Field of view on an upright (H, W) grid; everything for a case without one."""
     fov = store.fov(i)
     if fov is None:
         return np.ones(shape, np.bool_)
@@ -99,10 +108,9 @@ def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDA
 
 
 def _upright(array: NDArray[Any], plane: Plane, grid: tuple[int, ...]) -> NDArray[Any]:
-    """Pictures are (row, column) already; of a slice, its second axis points up.
+    """Cut an array; pictures are upright already, of a slice the second axis points up.
 
-    `grid` is the shape in which the plane's index counts; an array of another size is cut at the
-    same share of it.
+    The plane's index counts in `grid`; an array of another size is cut at the same share of it.
     """
     if plane.index is None or plane.axis is None:
         return array
@@ -114,3 +122,15 @@ def _upright(array: NDArray[Any], plane: Plane, grid: tuple[int, ...]) -> NDArra
 def _thinned(array: NDArray[Any]) -> NDArray[Any]:
     step = max(1, -(-max(array.shape[:2]) // _LARGEST_SIDE))
     return array[::step, ::step]
+
+
+def read_prediction(run: Path, case: str) -> NDArray[np.uint8] | None:
+    """Classes that a run predicted for a case on its own grid; None where they are not there.
+
+    `run` is the run's folder.
+    """
+    path = run / "predictions.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as predictions:
+        return predictions.get(case)

@@ -1,6 +1,4 @@
-"""Where mechanisms look: attention maps of the models that have one, over the cases chosen by
-rule.
-"""
+"""Attention maps of the models that have one, over the cases chosen by rule."""
 
 from __future__ import annotations
 
@@ -12,19 +10,18 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize, to_rgb
 
-from attnbench.data.store import CaseStore
 from attnbench.models.names import has_map
 from attnbench.reporting.figures.drawing import (
     Drawn,
     coloured,
-    head,
-    message_figure,
+    draw_message,
     no_case,
     wrapped,
+    write_heading,
 )
 from attnbench.reporting.figures.panels import (
-    outline,
-    prepare,
+    draw_outline,
+    prepare_panel,
     regions_of,
     shortened,
     show_picture,
@@ -32,10 +29,9 @@ from attnbench.reporting.figures.panels import (
     wrap_titles,
 )
 from attnbench.reporting.format import number
-from attnbench.reporting.frames import records, shown_cases
+from attnbench.reporting.results import records
 from attnbench.reporting.slices import image_plane, map_plane, mask_plane, plane_of
-from attnbench.reporting.style import Page, new_figure, page_of
-from attnbench.reporting.words import display_name
+from attnbench.reporting.style import Page, new_figure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +41,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnbench.analysis.case_choice import Choice
+    from attnbench.reporting.results import Results
     from attnbench.reporting.slices import Plane
-    from attnbench.study.settings import Study
 
 _MARGIN_MM = 6.0
 _READABLE_MM = 17.0
@@ -62,42 +58,41 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def attention(study: Study, dataset: str) -> Drawn:
-    """Rows of cases: image and reference, then the finest attention map of each model that has one.
+def draw_attention(results: Results, dataset: str) -> Drawn:
+    """Draw rows of cases: image and reference, then the finest attention map of each model that has one.
 
     Of more models than there is room for, those in colour elsewhere come first.
     """
-    page, chosen = page_of(study), shown_cases(study, dataset)
+    page, chosen = results.page, results.chosen_cases(dataset)
     models = [
-        part.name
-        for part in study.models
-        if has_map(part) and study.layout.attention(dataset, part.name).exists()
+        model.name
+        for model in results.study.models
+        if has_map(model) and results.layout.attention(dataset, model.name).exists()
     ]
     if not chosen or not models:
-        missing = f"{display_name(dataset)}: no attention map has been written yet"
-        return message_figure(
-            page, missing if chosen else no_case(study, dataset), pd.DataFrame(columns=_COLUMNS)
+        missing = f"{results.dataset_label(dataset)}: no attention map has been written yet"
+        return draw_message(
+            page, missing if chosen else no_case(results, dataset), pd.DataFrame(columns=_COLUMNS)
         )
     room = int((page.double - _MARGIN_MM) // _READABLE_MM) - 1
-    best = coloured(study)
+    best = coloured(results)
     favoured = sorted(models, key=lambda name: name not in best)[:room]
     fitting = [name for name in models if name in favoured]
-    store = CaseStore.open(study.layout.prepared(dataset))
+    store = results.store(dataset)
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
     figure, panels, width = _grid(page, 1 + len(fitting), planes)
-    maps = {model: _read(study, dataset, model) for model in fitting}
+    maps = {model: _read(results, dataset, model) for model in fitting}
     rows = []
     for own, choice, plane in zip(panels, chosen, planes, strict=True):
-        rows += _case(own.tolist(), maps, store, choice, plane)
+        rows += _case(results, own.tolist(), maps, store, choice, plane)
     wrap_titles(panels.ravel().tolist(), width)
-    _explain(figure, panels, dataset, [name for name in models if name not in fitting])
+    left_out = [results.label(name) for name in models if name not in fitting]
+    _explain(figure, panels, results.dataset_label(dataset), left_out)
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
 def _grid(page: Page, columns: int, planes: Sequence[Plane]) -> tuple[Figure, NDArray[Any], float]:
-    """A figure with a row of panels per case, and the panels' width in mm; one column wide where
-    that is enough.
-    """
+    """Make a row of panels per case; one column wide where that is enough. Width in mm last."""
     whole = page.single if columns * 1.2 * _READABLE_MM <= page.single - _MARGIN_MM else page.double
     width = (whole - _MARGIN_MM) / columns
     titles = 3.0 * (1 if width > 30 else 2 if width > 20 else 3)
@@ -110,25 +105,24 @@ def _grid(page: Page, columns: int, planes: Sequence[Plane]) -> tuple[Figure, ND
 
 
 def _read(
-    study: Study, dataset: str, model: str
+    results: Results, dataset: str, model: str
 ) -> dict[str, tuple[NDArray[np.float16], dict[str, Any]]]:
-    """By case the model's finest map, the last of them in the network, and its row of the table
-    beside it.
-    """
-    path = study.layout.attention(dataset, model)
+    """Read by case the model's finest map, the last in the network, and its row of the table."""
+    path = results.layout.attention(dataset, model)
     table = pd.read_csv(
         path.with_suffix(".csv"), dtype={"case": "str"}, keep_default_na=False, na_values=[""]
     )
-    found = {}
+    finest_maps = {}
     with np.load(path) as maps:
         for case, rows in table.groupby("case", sort=False):
-            levels = [int(re.findall(r"\d+", place)[0]) for place in rows["place"]]
-            finest = max(place for place, level in enumerate(levels) if level == min(levels))
-            found[str(case)] = maps[str(case)][finest], records(rows)[finest]
-    return found
+            levels = [int(re.findall(r"\d+", name)[0]) for name in rows["place"]]
+            finest = max(i for i, level in enumerate(levels) if level == min(levels))
+            finest_maps[str(case)] = maps[str(case)][finest], records(rows)[finest]
+    return finest_maps
 
 
 def _case(
+    results: Results,
     panels: list[Axes],
     maps: dict[str, dict[str, Any]],
     store: CaseStore,
@@ -141,16 +135,16 @@ def _case(
     panels[0].set_ylabel(f"{choice.rule}\n{shortened(choice.case)}")
     grey = image if image.ndim == 2 else image.mean(axis=-1)
     rows = []
-    for axes, (model, found) in zip(panels[1:], maps.items(), strict=True):
-        if choice.case not in found:
-            prepare(axes, plane, f"{display_name(model)} (no map)")
+    for axes, (model, of_case) in zip(panels[1:], maps.items(), strict=True):
+        if choice.case not in of_case:
+            prepare_panel(axes, plane, f"{results.label(model)} (no map)")
             continue
-        weights, row = found[choice.case]
-        prepare(axes, plane, f"{display_name(model)} ({number(row['inside'], 2)})")
+        weights, row = of_case[choice.case]
+        prepare_panel(axes, plane, f"{results.label(model)} ({number(row['inside'], 2)})")
         show_picture(axes, grey, plane)
         show_picture(axes, _overlay(map_plane(weights, store, i, plane)), plane)
         for _, region in regions_of(reference):
-            outline(axes, region, plane, "white")
+            draw_outline(axes, region, plane, "white")
         axes.title.set_fontweight("bold" if model == choice.model else "normal")
         rows.append(
             {**row, "rule": choice.rule.lower(), "of_model": choice.model, "slice": plane.index}
@@ -159,9 +153,7 @@ def _case(
 
 
 def _overlay(relative: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at a third and at
-    three times.
-    """
+    """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at 1/3 and 3."""
     with np.errstate(divide="ignore"):
         octaves = np.clip(np.log2(relative), -_OCTAVES, _OCTAVES)
     colours = np.where(octaves[..., None] < 0, to_rgb(_LEAST), to_rgb(_MOST))
@@ -170,7 +162,7 @@ def _overlay(relative: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[str]) -> None:
-    """Heading, colour scale as it looks on grey, and the models that did not fit."""
+    """Write heading, colour scale as it looks on grey, and the models that did not fit."""
     steps = np.linspace(-_OCTAVES, _OCTAVES, 256)
     colours = _overlay(np.exp2(steps).astype(np.float32)[None])[0]
     on_grey = colours[:, :3] * colours[:, 3:] + 0.5 * (1 - colours[:, 3:])
@@ -186,12 +178,12 @@ def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[
     bar.ax.set_xticklabels(list(_TICKS.values()))
     bar.set_label("Weight of a position, relative to the map's mean")
     heading = (
-        f"{display_name(dataset)}: attention at each model's finest level; in brackets its mean "
+        f"{dataset}: attention at each model's finest level; in brackets its mean "
         "inside the reference, "
         "more than 2 voxels from any boundary (–: no such voxel)"
     )
-    head(figure, heading)
+    write_heading(figure, heading)
     if left_out:
         more = f" and {len(left_out) - _NAMED} others" if len(left_out) > _NAMED else ""
-        named = ", ".join(map(display_name, left_out[:_NAMED]))
+        named = ", ".join(left_out[:_NAMED])
         figure.supxlabel(wrapped(figure, f"Not shown, for want of room: {named}{more}"), fontsize=6)

@@ -8,29 +8,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from attnbench.analysis.case_choice import Choice
-from attnbench.data.store import CaseStore
-from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    draw_message,
+    no_case,
+    write_heading,
+)
 from attnbench.reporting.figures.panels import (
-    class_legend,
+    draw_class_legend,
     shortened,
     show_errors,
     show_plane,
     wrap_titles,
 )
-from attnbench.reporting.figures.predictions import read_prediction, scored_runs
 from attnbench.reporting.format import decimals, number
-from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of
-from attnbench.reporting.style import Page, new_figure, page_of
-from attnbench.reporting.words import display_name
-from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.reporting.results import scored_runs
+from attnbench.reporting.slices import Plane, image_plane, mask_plane, plane_of, read_prediction
+from attnbench.reporting.style import Page, new_figure
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from attnbench.analysis.case_choice import Choice
+    from attnbench.reporting.results import Results
     from attnbench.study.paths import Run
-    from attnbench.study.settings import Study
 
 _MARGIN_MM = 6.0
 _TITLE_MM = 3.0
@@ -50,39 +53,38 @@ _COLUMNS = [
 ]
 
 
-def cases(study: Study, dataset: str) -> Drawn:
-    """Rows of cases: image above reference, then every model's prediction above the map of its
-    errors.
+def draw_cases(results: Results, dataset: str) -> Drawn:
+    """Draw rows of cases: image above reference, then predictions above maps of their errors.
 
     Of more than nine models, those with the largest gain and loss are shown, and of those in
     colour elsewhere as many as leave the panels wide enough to read.
     """
-    page, metric = page_of(study), main_metrics(study.metrics)[0]
-    chosen = shown_cases(study, dataset)
+    page, metric = results.page, results.metric
+    chosen = results.chosen_cases(dataset)
     if not chosen:
-        return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
-    store, runs = CaseStore.open(study.layout.prepared(dataset)), scored_runs(study, dataset)
+        return draw_message(page, no_case(results, dataset), pd.DataFrame(columns=_COLUMNS))
+    store, runs = results.store(dataset), scored_runs(results, dataset)
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
     for most in range(_COLOURED, 0, -1):
-        wanted = {*coloured(study, most), *(choice.model for choice in chosen)}
-        models = [part.name for part in study.models if part.name in wanted]
+        wanted = {*coloured(results, most), *(choice.model for choice in chosen)}
+        models = [name for name in results.models if name in wanted]
         width, rows_of_case, columns, height = _arrangement(page, 1 + len(models), planes)
-        if width >= _READABLE_MM or len(study.models) <= _COLOURED:
+        if width >= _READABLE_MM or len(results.models) <= _COLOURED:
             break
     figure = new_figure(page.double, height)
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
     panels = figure.subplots(len(chosen) * rows_of_case, columns, squeeze=False)
     rows: list[tuple[Any, ...]] = []
-    for place, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
-        own = panels[place * rows_of_case : (place + 1) * rows_of_case]
+    for number_of_case, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
+        own = panels[number_of_case * rows_of_case :][:rows_of_case]
         halves = (own[::2], own[1::2]) if rows_of_case > 1 else (own[:, ::2], own[:, 1::2])
         pairs = list(zip(*(half.ravel() for half in halves), strict=True))
         _originals(pairs[0], store, choice, plane)
         for pair, model in zip(pairs[1:], models, strict=False):
-            found = runs.get((model, choice.case))
-            _compared(pair, study, store, choice, plane, model, found)
-            if found:
-                run, value = found
+            scored = runs.get((model, choice.case))
+            _compared(pair, results, store, choice, plane, model, scored)
+            if scored:
+                run, value = scored
                 facts = (
                     dataset,
                     choice.case,
@@ -96,9 +98,9 @@ def cases(study: Study, dataset: str) -> Drawn:
         for axes in (axes for pair in pairs[1 + len(models) :] for axes in pair):
             axes.set_axis_off()
     wrap_titles(panels.ravel().tolist(), (page.double - _MARGIN_MM) / columns)
-    class_legend(figure, store.info.classes, errors=True)
-    words = f"{display_name(dataset)}: {METRICS[metric].label} of the case in brackets"
-    head(figure, words, len(study.models) - len(models))
+    draw_class_legend(figure, store.info.classes, errors=True)
+    heading = f"{results.dataset_label(dataset)}: {METRICS[metric].label} of the case in brackets"
+    write_heading(figure, heading, len(results.models) - len(models))
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
@@ -133,19 +135,19 @@ def _originals(pair: tuple[Axes, Axes], store: CaseStore, choice: Choice, plane:
 
 
 def _compared(
-    pair: tuple[Axes, Axes], study: Study, store: CaseStore, choice: Choice, plane: Plane, model: str,
-    found: tuple[Run, float] | None,
+    pair: tuple[Axes, Axes], results: Results, store: CaseStore, choice: Choice, plane: Plane, model: str,
+    scored: tuple[Run, float] | None,
 ) -> None:  # fmt: skip
-    """A model's prediction with its score, and below it where that is wrong."""
-    prediction = read_prediction(study, found[0], choice.case) if found else None
-    if found is None or prediction is None:
-        show_plane(pair[0], None, None, plane, display_name(model))
+    """Show a model's prediction with its score, and below it where that is wrong."""
+    prediction = read_prediction(results.layout.run(scored[0]), choice.case) if scored else None
+    if scored is None or prediction is None:
+        show_plane(pair[0], None, None, plane, results.label(model))
         pair[1].set_axis_off()
         return
-    i, unit = store.index(choice.case), METRICS[main_metrics(study.metrics)[0]].unit
+    i, unit = store.index(choice.case), METRICS[results.metric].unit
     image, mask = image_plane(store, i, plane), mask_plane(prediction, store, i, plane)
     show_plane(
-        pair[0], image, mask, plane, f"{display_name(model)} ({number(found[1], decimals(unit))})"
+        pair[0], image, mask, plane, f"{results.label(model)} ({number(scored[1], decimals(unit))})"
     )
     pair[0].title.set_fontweight("bold" if model == choice.model else "normal")
     show_errors(pair[1], image, mask, mask_plane(store.reference(i), store, i, plane), plane)

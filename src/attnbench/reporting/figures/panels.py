@@ -44,14 +44,12 @@ def shortened(case: str) -> str:
     return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
 
 
-def class_legend(figure: Figure, classes: Mapping[int, str], errors: bool = False) -> None:
-    """One legend below the panels of the classes' colours and, with `errors`, of those of
-    `show_errors`.
-    """
+def draw_class_legend(figure: Figure, classes: Mapping[int, str], errors: bool = False) -> None:
+    """Draw one legend of the classes' colours and, with `errors`, of those of `show_errors`."""
     handles = [Patch(color=class_colour(number), label=name) for number, name in classes.items()]
     if errors:
         kinds = list(_ERRORS)[: 2 if len(classes) == 1 else 3]
-        handles += [Patch(facecolor=_ERRORS[word], edgecolor=QUIET, label=word) for word in kinds]
+        handles += [Patch(facecolor=_ERRORS[name], edgecolor=QUIET, label=name) for name in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
 
 
@@ -62,12 +60,19 @@ def show_plane(
     plane: Plane,
     title: str,
 ) -> None:
-    """One panel: the image, and over it each class of the mask tinted and outlined in its colour.
+    """Show the image, and over it each class of the mask tinted and outlined in its colour.
 
     Where outlines would cover what they enclose (vessels, many small cells), a deeper tint
     stands alone.
+
+    Args:
+        axes: the panel.
+        image: (H, W) or (H, W, 3) in 0..1; None says that there is no prediction.
+        mask: (H, W) classes, on any grid; None shows the image alone.
+        plane: the cut, whose box the panel has.
+        title: of the panel.
     """
-    prepare(axes, plane, title)
+    prepare_panel(axes, plane, title)
     if image is None:
         axes.text(
             plane.box[0] / 2,
@@ -79,12 +84,12 @@ def show_plane(
         )
         return
     show_picture(axes, image, plane)
-    for number_, region in regions_of(mask):
-        colour = class_colour(number_)
+    for number, region in regions_of(mask):
+        colour = class_colour(number)
         tint = np.zeros((*region.shape, 4), np.float32)
         tint[region] = (*to_rgb(colour), 0.75 if is_fine(region) else 0.3)
         show_picture(axes, tint, plane)
-        outline(axes, region, plane, colour)
+        draw_outline(axes, region, plane, colour)
 
 
 def show_errors(
@@ -94,21 +99,27 @@ def show_errors(
     reference: NDArray[np.uint8],
     plane: Plane,
 ) -> None:
-    """One panel: the image, darkened, and over it the pixels that were missed, added, or given
-    to a wrong class.
+    """Show the image darkened, and over it pixels missed, added, or given to a wrong class.
+
+    Args:
+        axes: the panel.
+        image: (H, W) or (H, W, 3) in 0..1.
+        mask: (H, W) predicted classes.
+        reference: (H, W) classes of the reference.
+        plane: the cut, whose box the panel has.
     """
-    prepare(axes, plane, "")
+    prepare_panel(axes, plane, "")
     show_picture(axes, image * np.float32(0.5), plane)
     wrong = {"missed": (mask == 0) & (reference > 0), "added": (mask > 0) & (reference == 0)}
     wrong["wrong class"] = (mask > 0) & (reference > 0) & (mask != reference)
     tint = np.zeros((*mask.shape, 4), np.float32)
-    for word, colour in _ERRORS.items():
-        tint[wrong[word]] = (*to_rgb(colour), 0.85)
+    for name, colour in _ERRORS.items():
+        tint[wrong[name]] = (*to_rgb(colour), 0.85)
     show_picture(axes, tint, plane)
 
 
-def prepare(axes: Axes, plane: Plane, title: str) -> None:
-    """An empty panel in the shape of the plane."""
+def prepare_panel(axes: Axes, plane: Plane, title: str) -> None:
+    """Title an empty panel in the shape of the plane."""
     axes.set_title(title, loc="center", fontsize=6, fontweight="normal", pad=2)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -120,7 +131,7 @@ def prepare(axes: Axes, plane: Plane, title: str) -> None:
 
 
 def show_picture(axes: Axes, picture: NDArray[np.float32], plane: Plane) -> None:
-    """A picture over the whole plane: (H, W) grey, or with colours, in 0..1."""
+    """Show a picture over the whole plane: (H, W) grey, or with colours, in 0..1."""
     smooth = "nearest" if picture.shape[-1] == 4 else None
     axes.imshow(
         picture,
@@ -132,8 +143,15 @@ def show_picture(axes: Axes, picture: NDArray[np.float32], plane: Plane) -> None
     )
 
 
-def outline(axes: Axes, region: NDArray[np.bool_], plane: Plane, colour: str) -> None:
-    """Draw the boundary of a region; nothing where it would cover what it encloses."""
+def draw_outline(axes: Axes, region: NDArray[np.bool_], plane: Plane, colour: str) -> None:
+    """Draw the boundary of a region; nothing where it would cover what it encloses.
+
+    Args:
+        axes: the panel.
+        region: (H, W), on any grid.
+        plane: the cut, whose box the region fills.
+        colour: of the line.
+    """
     if is_fine(region):
         return
     x, y = (
@@ -144,7 +162,7 @@ def outline(axes: Axes, region: NDArray[np.bool_], plane: Plane, colour: str) ->
 
 
 def is_fine(region: NDArray[np.bool_]) -> bool:
-    """Whether a region's outline is so long that a line would cover it."""
+    """Tell if a region's outline is so long that a line would cover it."""
     steps = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(
         region[:, 1:] != region[:, :-1]
     )
@@ -152,7 +170,7 @@ def is_fine(region: NDArray[np.bool_]) -> bool:
 
 
 def regions_of(mask: NDArray[np.uint8] | None) -> list[tuple[int, NDArray[np.bool_]]]:
-    """Every foreground class in the plane, and where it is."""
+    """Number and region of every foreground class in the plane."""
     if mask is None:
         return []
-    return [(int(number_), mask == number_) for number_ in np.unique(mask) if number_]
+    return [(int(number), mask == number) for number in np.unique(mask) if number]

@@ -15,21 +15,26 @@ from matplotlib.colors import Normalize, to_rgb
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from skimage.measure import marching_cubes
 
-from attnbench.data.store import CaseStore
-from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    draw_message,
+    no_case,
+    write_heading,
+)
 from attnbench.reporting.figures.panels import shortened
-from attnbench.reporting.figures.predictions import read_prediction, scored_runs
-from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.style import QUIET, ModelStyle, Page, new_figure, page_of
-from attnbench.reporting.words import display_name, display_unit
+from attnbench.reporting.results import scored_runs
+from attnbench.reporting.slices import read_prediction
+from attnbench.reporting.style import QUIET, ModelStyle, Page, new_figure
+from attnbench.reporting.words import display_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mpl_toolkits.mplot3d import Axes3D
     from numpy.typing import NDArray
 
+    from attnbench.reporting.results import Results
     from attnbench.study.paths import Run
-    from attnbench.study.settings import Study
 
 _PANEL_MM = 36.0
 _MOST_CELLS = 96
@@ -54,9 +59,7 @@ _LIGHT = np.array([0.35, -0.75, 0.56])
 
 @dataclass(frozen=True)
 class Surface:
-    """A closed surface: `points` (n, 3) in the unit of the spacing, `faces` (m, 3) of indices
-    into them.
-    """
+    """A closed surface: `points` (n, 3) in the spacing's unit, `faces` (m, 3) indices into them."""
 
     points: NDArray[np.float64]
     faces: NDArray[np.int64]
@@ -73,8 +76,7 @@ class Cell:
 
 
 def surface_of(region: NDArray[np.bool_], spacing: Sequence[float]) -> Surface:
-    """The surface of a region (X, Y, Z) with a voxel, halfway between its voxels and others; beyond
-    it is outside.
+    """Compute the surface of a region (X, Y, Z) that is not empty; beyond the array is outside.
 
     Lorensen and Cline, Marching cubes, SIGGRAPH 1987. Regions longer than 96 voxels are sampled
     more coarsely.
@@ -86,61 +88,59 @@ def surface_of(region: NDArray[np.bool_], spacing: Sequence[float]) -> Surface:
 
 
 def distances(surface: Surface, other: Surface) -> NDArray[np.float64]:
-    """Distance (n,) of every point of a surface to the nearest point of another, in the unit of
-    the spacing.
-    """
+    """Distance (n,) of every point of a surface to the nearest of another, in the spacing's unit."""
     from scipy.spatial import cKDTree
 
     return np.asarray(cKDTree(other.points).query(surface.points)[0])
 
 
-def surface(study: Study, dataset: str) -> Drawn:
-    """One row per class of the first case that the analysis chose: the reference's surface, then
-    every model's.
-    """
-    page, chosen = page_of(study), shown_cases(study, dataset)[:1]
+def draw_surface(results: Results, dataset: str) -> Drawn:
+    """Draw one row per class of the first chosen case: the reference's surface, then the models'."""
+    page, chosen = results.page, results.chosen_cases(dataset)[:1]
     if not chosen:
-        return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
-    store, choice = CaseStore.open(study.layout.prepared(dataset)), chosen[0]
-    i, styles = store.index(choice.case), coloured(study, max(2, page.columns(_PANEL_MM) - 1))
+        return draw_message(page, no_case(results, dataset), pd.DataFrame(columns=_COLUMNS))
+    store, choice = results.store(dataset), chosen[0]
+    i, styles = store.index(choice.case), coloured(results, max(2, page.columns(_PANEL_MM) - 1))
     reference, spacing = store.reference(i), store.original_spacing(i)
     classes = {
         int(key): name for key, name in store.info.classes.items() if (reference == int(key)).any()
     }
     if not classes:
-        message = f"{display_name(dataset)}: the reference of {choice.case} is empty"
-        return message_figure(page, message, pd.DataFrame(columns=_COLUMNS))
+        message = f"{results.dataset_label(dataset)}: the reference of {choice.case} is empty"
+        return draw_message(page, message, pd.DataFrame(columns=_COLUMNS))
     truth = {number: surface_of(reference == number, spacing) for number in classes}
     cells, rows = [], []
-    for model, (run, mask) in _predicted(study, dataset, choice.case, list(styles)).items():
+    for model, (run, mask) in _predicted(results, dataset, choice.case, list(styles)).items():
         for number in classes:
             if not (mask == number).any():
                 cells.append(Cell(number, model))
                 continue
-            found = surface_of(mask == number, spacing)
-            away = distances(found, truth[number])
-            cells.append(Cell(number, model, found, away))
+            mesh = surface_of(mask == number, spacing)
+            away = distances(mesh, truth[number])
+            cells.append(Cell(number, model, mesh, away))
             facts = (dataset, choice.case, choice.rule.lower(), number, model, run.fold, run.seed)
             rows.append((*facts, store.info.spacing_unit, len(away), away.mean(), away.max()))
     unit = display_unit(store.info.spacing_unit)
     figure = _panels(
         page, classes, truth, {(cell.number, cell.model): cell for cell in cells}, styles, unit
     )
-    head(
+    write_heading(
         figure,
-        f"{display_name(dataset)}, {choice.rule.lower()} case {shortened(choice.case)}",
-        len(study.models) - len(styles),
+        f"{results.dataset_label(dataset)}, {choice.rule.lower()} case {shortened(choice.case)}",
+        len(results.models) - len(styles),
     )
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
 def _predicted(
-    study: Study, dataset: str, case: str, models: Sequence[str]
+    results: Results, dataset: str, case: str, models: Sequence[str]
 ) -> dict[str, tuple[Run, NDArray[np.uint8]]]:
     runs = {
-        model: run for (model, of), (run, _) in scored_runs(study, dataset).items() if of == case
+        model: run for (model, of), (run, _) in scored_runs(results, dataset).items() if of == case
     }
-    masks = {model: read_prediction(study, runs[model], case) for model in models if model in runs}
+    masks = {
+        model: read_prediction(results, runs[model], case) for model in models if model in runs
+    }
     return {model: (runs[model], mask) for model, mask in masks.items() if mask is not None}
 
 
@@ -148,9 +148,7 @@ def _panels(
     page: Page, classes: dict[int, str], truth: dict[int, Surface], cells: dict[tuple[int, str], Cell],
     styles: dict[str, ModelStyle], unit: str,
 ) -> Figure:  # fmt: skip
-    """The reference in grey, the models coloured on a scale per class that ends where 98 % of
-    their points do.
-    """
+    """Draw the reference in grey, the models on a scale per class that holds 98 % of points."""
     figure = new_figure(page.double, min(page.tallest, (_PANEL_MM + 3) * len(classes) + 8))
     panels = figure.subplots(
         len(classes), 1 + len(styles), squeeze=False, subplot_kw={"projection": "3d"}
@@ -199,9 +197,7 @@ def _entitle(axes: Axes3D, title: str) -> None:
 
 
 def _draw(axes: Axes3D, mesh: Surface, colours: NDArray[np.float64], box: tuple[Any, Any]) -> None:
-    """A surface with one colour (m, 3) per face, a little darker where it turns away from the
-    light.
-    """
+    """Draw a surface, one colour (m, 3) per face, darker where it turns away from the light."""
     corners = mesh.points[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)

@@ -1,6 +1,4 @@
-"""Three slices at right angles through volumes: every model's prediction with the reference's
-outline.
-"""
+"""Three slices at right angles through volumes, with the reference's outline."""
 
 from __future__ import annotations
 
@@ -10,23 +8,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from attnbench.data.store import CaseStore
-from attnbench.reporting.figures.drawing import Drawn, coloured, head, message_figure, no_case
-from attnbench.reporting.figures.panels import class_legend, outline, shortened, show_plane
-from attnbench.reporting.figures.predictions import read_prediction, scored_runs
+from attnbench.reporting.figures.drawing import (
+    Drawn,
+    coloured,
+    draw_message,
+    no_case,
+    write_heading,
+)
+from attnbench.reporting.figures.panels import (
+    draw_class_legend,
+    draw_outline,
+    shortened,
+    show_plane,
+)
 from attnbench.reporting.format import decimals, number
-from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.slices import image_plane, mask_plane, plane_of
-from attnbench.reporting.style import new_figure, page_of
-from attnbench.reporting.words import display_name
-from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.reporting.results import scored_runs
+from attnbench.reporting.slices import image_plane, mask_plane, plane_of, read_prediction
+from attnbench.reporting.style import new_figure
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from attnbench.reporting.results import Results
     from attnbench.reporting.slices import Plane
     from attnbench.study.paths import Run
-    from attnbench.study.settings import Study
 
 _CASE_MM = 90.0
 _MODELS = 6
@@ -34,18 +40,17 @@ _PLANES = {2: "xy", 1: "xz", 0: "yz"}
 _COLUMNS = ["dataset", "case", "rule", "model", "fold", "seed", "metric", "value", "x", "y", "z"]
 
 
-def slices(study: Study, dataset: str) -> Drawn:
-    """Rows of models, three slices per case: the classes of the prediction, the reference's outline
-    in white.
+def draw_slices(results: Results, dataset: str) -> Drawn:
+    """Draw rows of models, three slices per case: prediction, and the reference's outline.
 
     Shown are the first of the cases that the analysis chose, cut across each axis where the
     reference is largest.
     """
-    page, metric = page_of(study), main_metrics(study.metrics)[0]
-    chosen = shown_cases(study, dataset)[: max(1, int(page.double // _CASE_MM))]
+    page, metric = results.page, results.metric
+    chosen = results.chosen_cases(dataset)[: max(1, int(page.double // _CASE_MM))]
     if not chosen:
-        return message_figure(page, no_case(study, dataset), pd.DataFrame(columns=_COLUMNS))
-    store, styles = CaseStore.open(study.layout.prepared(dataset)), coloured(study, _MODELS)
+        return draw_message(page, no_case(results, dataset), pd.DataFrame(columns=_COLUMNS))
+    store, styles = results.store(dataset), coloured(results, _MODELS)
     cuts = [
         (choice, plane_of(store, store.index(choice.case), axis))
         for choice in chosen
@@ -61,14 +66,14 @@ def slices(study: Study, dataset: str) -> Drawn:
         title = f"{choice.rule}: {shortened(choice.case)}\n" * first + _PLANES[plane.axis or 0]
         _slice(axes, store, choice.case, plane, store.reference(store.index(choice.case)), title)
     panels[0, 0].set_ylabel("Reference", fontsize=6)
-    runs, rows = scored_runs(study, dataset), []
+    runs, rows = scored_runs(results, dataset), []
     for line, (model, style) in zip(panels[1:], styles.items(), strict=True):
         line[0].set_ylabel(textwrap.fill(style.label, 16), fontsize=6)
-        for place, choice in enumerate(chosen):
-            own = slice(len(_PLANES) * place, len(_PLANES) * (place + 1))
+        for number_of_case, choice in enumerate(chosen):
+            own = slice(len(_PLANES) * number_of_case, len(_PLANES) * (number_of_case + 1))
             run, value = runs.get((model, choice.case), (None, float("nan")))
             _row_of_slices(
-                line[own].tolist(), study, store, [cut for _, cut in cuts[own]], choice.case, run
+                line[own].tolist(), results, store, [cut for _, cut in cuts[own]], choice.case, run
             )
             line[own][0].title.set_text(
                 f"{METRICS[metric].label} {number(value, decimals(METRICS[metric].unit))}"
@@ -93,29 +98,29 @@ def slices(study: Study, dataset: str) -> Drawn:
                         ),
                     )
                 )
-    class_legend(figure, store.info.classes)
-    head(
+    draw_class_legend(figure, store.info.classes)
+    write_heading(
         figure,
-        f"{display_name(dataset)}; white: outline of the reference",
-        len(study.models) - len(styles),
+        f"{results.dataset_label(dataset)}; white: outline of the reference",
+        len(results.models) - len(styles),
     )
     return Drawn(figure, pd.DataFrame(rows, columns=_COLUMNS))
 
 
 def _row_of_slices(
     panels: list[Axes],
-    study: Study,
+    results: Results,
     store: CaseStore,
     planes: list[Plane],
     case: str,
     run: Run | None,
 ) -> None:
-    prediction = read_prediction(study, run, case) if run else None
+    prediction = read_prediction(results.layout.run(run), case) if run else None
     reference = store.reference(store.index(case))
     for axes, plane in zip(panels, planes, strict=True):
         _slice(axes, store, case, plane, prediction, "")
         if prediction is not None:
-            outline(
+            draw_outline(
                 axes, mask_plane(reference, store, store.index(case), plane) > 0, plane, "white"
             )
 
