@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attnbench.reporting.contents import TABLE_FORMATS, table_names
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.tables import write_tables
 from attnbench.reporting.tables.render import Block, pages, to_md, to_tex
-from attnbench.reporting.words import TABLE_FORMATS, display_name, table_names
+from attnbench.reporting.words import display_name
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
 
@@ -365,14 +366,3 @@ def test_marks_are_doubled_only_where_retrained_models_say_the_same(write_study)
     assert second[3].endswith("⁺") and not second[3].endswith("⁺⁺")
     text = (study.layout.tables / "comparison.md").read_text(encoding="utf-8")
     assert "also when the models are trained again" in text
-
-
-def test_the_protocol_states_the_patches_that_datasets_have_of_their_own(write_study):
-    study = write_study(
-        datasets=["retina_drive", "phantom3d"], models=["unet"], cases=4, analysed=False
-    )
-    parts = [{"name": "retina_drive", "patch": [96, 64]}, "phantom3d"]
-    study = type(study).model_validate(study.model_dump() | {"datasets": parts})
-    write_tables(study)
-    rows = dict(markdown_rows(study.layout.tables / "protocol.md")[""])
-    assert "(Retina DRIVE: 96 × 64)" in rows["Patch"] and "Phantom" not in rows["Patch"]

@@ -85,7 +85,7 @@ class BackboneSettings(Part):
         "convolutions.",
     )
     norm: Literal["instance", "batch", "group"] = Field(
-        "instance", description="Normalisation layer."
+        "instance", title="normalisation", description="Normalisation layer."
     )
     block: Literal["plain", "residual", "recurrent_residual"] = Field(
         "plain",
@@ -112,12 +112,13 @@ class ModelSettings(Part):
         Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)],
     ] = Field(
         default_factory=dict,
+        title="mechanisms",
         description="Mechanisms by slot; when absent, the name is a model's word (`attnbench "
         "models`), or `unet`.",
     )
     control: Control | None = Field(None, description="Set by the name's part behind the dash.")
     backbone: BackboneSettings | None = Field(
-        None, description="A backbone of its own, instead of the study's."
+        None, title="own backbone", description="A backbone of its own, instead of the study's."
     )
     network: (
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] | None
@@ -134,11 +135,14 @@ class ModelSettings(Part):
     divisor: int = Field(
         1,
         gt=0,
+        title="sides padded to multiples of",
         description="`network` takes sides that are multiples of this: its input is padded, its "
         "output cropped.",
     )
     fixed_size: bool = Field(
-        False, description="`network` takes the training patch's size only: others are padded."
+        False,
+        title="fixed input size",
+        description="`network` takes the training patch's size only: others are padded.",
     )
 
     @property

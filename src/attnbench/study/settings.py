@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from attnbench.errors import StudyError, nearest
+from attnbench.study.describe import PER_AXIS, InWords
 from attnbench.study.messages import problems_of
 from attnbench.study.models import SLOTS as SLOTS
 from attnbench.study.models import (
@@ -53,25 +54,34 @@ class DatasetSettings(Part):
     name: Annotated[Word, one_of("datasets")] = Field(
         description="The dataset's name in the catalog (`attnbench datasets`)."
     )
-    spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+    spacing: Annotated[tuple[Annotated[float, Field(gt=0)], ...] | None, PER_AXIS] = Field(
         None,
+        title="resampled to spacing",
         description="Resample every case to this spacing (the dataset's unit, one value per axis).",
     )
-    size: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+    size: Annotated[tuple[Annotated[int, Field(gt=0)], ...] | None, PER_AXIS] = Field(
         None,
+        title="resampled to pixels",
         description="Resample every case to this many pixels per axis; not together with "
         "`spacing`.",
     )
-    patch: tuple[Annotated[int, Field(gt=0)], ...] | None = Field(
+    patch: Annotated[tuple[Annotated[int, Field(gt=0)], ...] | None, PER_AXIS] = Field(
         None,
+        title="patch in pixels",
         description="Pixels per axis of a training patch; default: `training.patch_2d` or "
         "`patch_3d`.",
     )
     batch: int | None = Field(
-        None, gt=0, description="Patches per step, instead of `training.batch`."
+        None,
+        gt=0,
+        title="patches per step",
+        description="Patches per step, instead of `training.batch`.",
     )
     steps: int | None = Field(
-        None, gt=0, description="Optimiser steps, instead of `training.steps`."
+        None,
+        gt=0,
+        title="optimiser steps",
+        description="Optimiser steps, instead of `training.steps`.",
     )
 
     @model_validator(mode="after")
@@ -84,13 +94,21 @@ class DatasetSettings(Part):
 class FoldsSettings(Part):
     """Outer test folds and inner validation, both by group."""
 
-    outer: int = Field(5, ge=2, description="Number of outer folds: every group is tested once.")
-    inner: int = Field(
-        4, ge=2, description="One part in `inner` of a fold's training groups is held out."
+    outer: int = Field(
+        5,
+        ge=2,
+        title="outer folds",
+        description="Number of outer folds: every group is tested once.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the split.")
+    inner: int = Field(
+        4,
+        ge=2,
+        title="inner validation on one training group in",
+        description="One part in `inner` of a fold's training groups is held out.",
+    )
+    seed: int = Field(0, ge=0, title="seed of the split", description="Seed of the split.")
     run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        None, description="Outer folds to run; default: all."
+        None, title="folds run", description="Outer folds to run; default: all."
     )
 
     @model_validator(mode="after")
@@ -108,53 +126,125 @@ class AugmentationSettings(Part):
     """Random changes of a training patch, drawn anew per patch; zero switches one off."""
 
     rotation: float = Field(
-        15, ge=0, le=180, description="Largest rotation in degrees, about every axis."
+        15,
+        ge=0,
+        le=180,
+        title="rotation in degrees up to",
+        description="Largest rotation in degrees, about every axis.",
     )
-    scaling: float = Field(0.15, ge=0, lt=1, description="Largest relative change of size.")
-    flip: bool = Field(True, description="Mirror every axis with probability one half.")
+    scaling: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        title="relative change of size up to",
+        description="Largest relative change of size.",
+    )
+    flip: bool = Field(
+        True, title="mirroring", description="Mirror every axis with probability one half."
+    )
     brightness: float = Field(
-        0.2, ge=0, description="Largest shift, in standard deviations of the image."
+        0.2,
+        ge=0,
+        title="shift of brightness in standard deviations up to",
+        description="Largest shift, in standard deviations of the image.",
     )
-    contrast: float = Field(0.2, ge=0, lt=1, description="Largest relative change of contrast.")
-    gamma: float = Field(0.2, ge=0, description="Largest absolute log of the gamma exponent.")
+    contrast: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        title="relative change of contrast up to",
+        description="Largest relative change of contrast.",
+    )
+    gamma: float = Field(
+        0.2,
+        ge=0,
+        title="absolute log of the gamma exponent up to",
+        description="Largest absolute log of the gamma exponent.",
+    )
     noise: float = Field(
-        0.1, ge=0, description="Largest standard deviation of added Gaussian noise."
+        0.1,
+        ge=0,
+        title="standard deviation of Gaussian noise up to",
+        description="Largest standard deviation of added Gaussian noise.",
     )
+
+
+_OPTIMISERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
 
 
 class TrainingSettings(Part):
     """The one recipe and budget that all models share."""
 
-    steps: int = Field(1000, gt=0, description="Optimiser steps, the same for every model.")
-    batch: int = Field(8, gt=0, description="Patches per step.")
-    patch_2d: tuple[int, int] = Field((128, 128), description="Pixels of a 2-D training patch.")
-    patch_3d: tuple[int, int, int] = Field(
-        (32, 32, 32), description="Voxels of a 3-D training patch."
+    steps: int = Field(
+        1000,
+        gt=0,
+        title="optimiser steps",
+        description="Optimiser steps, the same for every model.",
     )
-    optimiser: Literal["adamw", "sgd"] = Field(
+    batch: int = Field(8, gt=0, title="patches per step", description="Patches per step.")
+    patch_2d: Annotated[tuple[int, int], PER_AXIS] = Field(
+        (128, 128), title="2-D patch in pixels", description="Pixels of a 2-D training patch."
+    )
+    patch_3d: Annotated[tuple[int, int, int], PER_AXIS] = Field(
+        (32, 32, 32), title="3-D patch in voxels", description="Voxels of a 3-D training patch."
+    )
+    optimiser: Annotated[Literal["adamw", "sgd"], InWords(_OPTIMISERS.__getitem__)] = Field(
         "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate at the first step.")
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        title="initial learning rate",
+        description="Learning rate at the first step.",
+    )
     weight_decay: float = Field(
         1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."
     )
-    power: float = Field(0.9, ge=0, description="Exponent of the polynomial decay to zero.")
-    foreground: float = Field(
-        0.5, ge=0, le=1, description="Share of patches centred on a foreground voxel."
+    power: float = Field(
+        0.9,
+        ge=0,
+        title="power of the learning rate's polynomial decay to zero",
+        description="Exponent of the polynomial decay to zero.",
     )
-    validate_every: int = Field(100, gt=0, description="Steps between inner-validation passes.")
+    foreground: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="share of patches centred on a foreground voxel",
+        description="Share of patches centred on a foreground voxel.",
+    )
+    validate_every: int = Field(
+        100,
+        gt=0,
+        title="steps between inner validations",
+        description="Steps between inner-validation passes.",
+    )
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
 
 
 class AnalysisSettings(Part):
     """How scores become effects."""
 
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Level of every interval.")
-    bootstrap: int = Field(5000, ge=200, description="Bootstrap resamples over groups.")
-    seed: int = Field(0, ge=0, description="Seed of the resampling.")
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        title="confidence of intervals",
+        description="Level of every interval.",
+    )
+    bootstrap: int = Field(
+        5000,
+        ge=200,
+        title="bootstrap resamples over groups",
+        description="Bootstrap resamples over groups.",
+    )
+    seed: int = Field(
+        0, ge=0, title="seed of the resampling", description="Seed of the resampling."
+    )
     margin: float = Field(
         0.01,
         gt=0,
+        title="margin of equivalence for metrics without a unit",
         description="Differences below this are negligible, for metrics without a unit (Dice and "
         "its like).",
     )
@@ -185,15 +275,19 @@ class FiguresSettings(Part):
     )
 
 
+_PRECISIONS = {"auto": "bfloat16 autocast on CUDA, float32 elsewhere"}
+
+
 class ComputeSettings(Part):
     """What the runs compute on."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="auto: CUDA, else MPS, else CPU."
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto: bfloat16 autocast on CUDA, float32 elsewhere."
-    )
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        InWords(lambda precision: _PRECISIONS.get(precision, precision)),
+    ] = Field("auto", description="auto: bfloat16 autocast on CUDA, float32 elsewhere.")
     threads: int = Field(1, gt=0, description="CPU threads (Snakemake cores) of one run.")
     runs_per_gpu: int = Field(1, gt=0, description="Runs that share one GPU.")
     memory_mb: int = Field(4000, gt=0, description="Memory that one run asks a cluster for.")

@@ -1,7 +1,8 @@
-"""What was compared on what, and how: the datasets and the protocol."""
+"""The datasets and the protocol: facts of the study, before any result."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,8 +11,10 @@ from attnbench.catalog import load_entry
 from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
-from attnbench.reporting.words import dataset_label, display_unit
+from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue
+from attnbench.study.describe import describe, in_words
+from attnbench.study.models import ModelSettings
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -25,60 +28,55 @@ _DATASET_COLUMNS = (
 
 def tabulate_datasets(results: Results) -> Table:
     """Every dataset with classes, cases, groups, grid and licence; citations in the notes."""
-    study = results.study
-    facts = [_facts(study, part.name) for part in study.datasets]
-    frame = pd.DataFrame(facts, columns=list(_DATASET_COLUMNS))
+    rows = [_facts(results, name) for name in results.datasets]
+    labels = [results.dataset_label(name) for name in results.datasets]
+    labelled = list(zip(labels, rows, strict=True))
     return Table(
         name="datasets",
         caption="Datasets: what they show, how many cases, and under which licence",
         columns=(
             *(Column(heading, r"p{0.13\linewidth}") for heading in ("Dataset", "Modality", "Classes")),
             *map(Column, ("Cases", "Groups")),
-            Column("Grid", r"p{0.13\linewidth}"), Column("Licence", r"p{0.24\linewidth}"),
+            Column("Grid", r"p{0.13\linewidth}"),
+            Column("Licence", r"p{0.24\linewidth}"),
         ),
-        blocks=(Block("", tuple(_dataset_row(row) for row in facts)),),
+        blocks=(Block("", tuple(_dataset_row(label, row) for label, row in labelled)),),
         notes=(
             "Groups (patients, animals, slides) are never split across folds; * inferred from the "
-            "images, not stated "
-            "by the authors.",
-            *(f"{dataset_label(row['dataset'])}: {row['citation']}" for row in facts),
+            "images, not stated by the authors.",
+            *(f"{label}: {row['citation']}" for label, row in labelled),
             *(
-                f"{dataset_label(row['dataset'])}: not prepared yet, cases are not counted"
-                for row in facts
+                f"{label}: not prepared yet, cases are not counted"
+                for label, row in labelled
                 if not row["cases"]
             ),
         ),
-        frame=frame,
+        frame=pd.DataFrame(rows, columns=list(_DATASET_COLUMNS)),
     )  # fmt: skip
 
 
-def _facts(study: Study, dataset: str) -> dict[str, Any]:
-    """What is known of a dataset: from its prepared store, before that from its catalog entry."""
-    path = study.layout.prepared(dataset) / "dataset.json"
+def _facts(results: Results, dataset: str) -> dict[str, Any]:
+    """Facts of a dataset: from its prepared store, before that from its catalog entry."""
+    path = results.layout.prepared(dataset) / "dataset.json"
     if path.exists():
         known = read_json(path)
     else:
         entry = load_entry(dataset)
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
-    classes = ", ".join(str(name) for name in known["classes"].values())
-    lists = {
-        key: "x".join(f"{side:g}" for side in known.get(key) or ()) for key in ("spacing", "size")
-    }
-    return {
-        **{key: known.get(key) for key in _DATASET_COLUMNS},
-        "dataset": dataset,
-        "classes": classes,
-        **lists,
-    }
+    facts = {key: known.get(key) for key in _DATASET_COLUMNS}
+    for key in ("spacing", "size"):
+        facts[key] = "x".join(f"{side:g}" for side in known.get(key) or ())
+    classes = ", ".join(map(str, known["classes"].values()))
+    return {**facts, "dataset": dataset, "classes": classes}
 
 
-def _dataset_row(row: dict[str, Any]) -> Row:
+def _dataset_row(label: str, row: dict[str, Any]) -> Row:
     unit = display_unit(row["spacing_unit"] or "")
     grid = f"{row['spacing'].replace('x', ' × ')} {unit}" if row["spacing"] else "as acquired"
     if row["size"]:
         grid = f"{row['size'].replace('x', ' × ')} pixels"
     return plain_row(
-        dataset_label(row["dataset"]),
+        label,
         f"{row['modality']}, {row['ndim']}-D",
         row["classes"],
         count(row["cases"]) if row["cases"] else NOTHING,
@@ -92,83 +90,78 @@ def _dataset_row(row: dict[str, Any]) -> Row:
 
 
 def tabulate_protocol(results: Results) -> Table:
-    """The recipe that all models share, the folds, the metrics' rules and the statistics."""
-    rows = tuple(_protocol(results))
+    """The recipe that all models share and what differs, the metrics' rules and the statistics."""
+    shared, models = tuple(_shared_rows(results)), tuple(_model_rows(results))
     return Table(
         name="protocol",
-        caption="Protocol, the same for every model",
+        caption="Protocol, the same for every model except where a row names one",
         columns=(Column("Setting", r"p{0.24\linewidth}"), Column("Value", r"p{0.72\linewidth}")),
-        blocks=(Block("", tuple(plain_row(*row) for row in rows)),),
+        blocks=tuple(
+            Block(title, tuple(plain_row(*row) for row in rows))
+            for title, rows in (("", shared), ("Models that differ", models))
+            if rows
+        ),
         notes=(),
-        frame=pd.DataFrame(rows, columns=["setting", "value"]),
+        frame=pd.DataFrame([*shared, *models], columns=["setting", "value"]),
     )
 
 
-def _protocol(results: Results) -> list[tuple[str, str]]:
+def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
-    training, folds = study.training, study.folds
-    optimisers = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
-    changes = ", ".join(
-        f"{key} {value:g}" if not isinstance(value, bool) else key
-        for key, value in training.augmentation.model_dump().items()
-        if value
+    training = dict(describe(study.training))
+    del training["augmentation"]  # has a row of its own
+    yield "Models", ", ".join(map(results.label, results.models))
+    yield "Baseline", results.baseline_label
+    yield "Backbone", in_words(study.backbone)
+    for dataset in study.datasets:
+        if text := in_words(dataset):
+            yield f"Dataset: {results.dataset_label(dataset.name)}", text
+    yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
+    yield "Seeds", ", ".join(map(str, study.seeds))
+    yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
+    yield "Augmentation", in_words(study.training.augmentation)
+    yield "Loss", "Dice + cross-entropy, equal weights"
+    yield "Precision", dict(describe(study.compute))["precision"]
+    yield from _shift_rows(results)
+    for metric in study.metrics:
+        yield f"Metric: {METRICS[metric].label}", METRICS[metric].rule + _empty(metric)
+    yield (
+        "Statistics",
+        f"{in_words(study.analysis)}; intervals by bootstrap over groups, Wilcoxon signed-rank "
+        "test over groups, Holm's correction",
     )
-    return [
-        ("Models", ", ".join(map(results.label, results.models))),
-        ("Baseline", results.baseline_label),
-        ("Backbone", f"widths {_list(study.backbone.widths)}; {study.backbone.blocks_per_level} "
-                     "convolutions per "
-                     f"level; {study.backbone.norm} norm"),
-        ("Folds", f"{folds.outer} outer folds by group, {len(study.folds_to_run())} of them run; "
-                  f"1/{folds.inner} of "
-                  f"the training groups for inner validation; split seed {folds.seed}"),
-        ("Seeds", _list(study.seeds)),
-        ("Steps", f"{training.steps} optimiser steps of {training.batch} "
-                  f"patches{_exceptions(study)}"),
-        ("Patch", f"{_shape(training.patch_2d)} (2-D), {_shape(training.patch_3d)} "
-                  f"(3-D){_patches(study)}"),
-        ("Sampling", f"{training.foreground:.0%} of the patches centred on a foreground voxel"),
-        ("Loss", "Dice + cross-entropy, equal weights"),
-        ("Optimiser", f"{optimisers[training.optimiser]}, learning rate "
-                      f"{training.learning_rate:g} decaying with power "
-                      f"{training.power:g}, weight decay {training.weight_decay:g}"),
-        ("Augmentation", changes or "none"),
-        ("Precision", "bfloat16 autocast on CUDA, float32 elsewhere" if study.compute.precision == "auto" else
-                      study.compute.precision),
-        *((f"Metric: {METRICS[name].label}", METRICS[name].rule + _empty(name)) for name in study.metrics),
-        ("Statistics", f"{study.analysis.confidence:.0%} intervals from "
-                       f"{study.analysis.bootstrap} bootstrap resamples "
-                       "over groups; Wilcoxon signed-rank test over groups; Holm's correction"),
-    ]  # fmt: skip
 
 
-def _list(values: tuple[int, ...]) -> str:
-    return ", ".join(map(str, values))
+def _shift_rows(results: Results) -> Iterator[tuple[str, str]]:
+    asked = dict(describe(results.study))
+    yield from (
+        (key.capitalize(), asked[key])
+        for key in ("transfer", "corruptions", "data efficiency")
+        if key in asked
+    )
 
 
-def _shape(sides: tuple[int, ...]) -> str:
-    return " × ".join(map(str, sides))
+def _model_rows(results: Results) -> Iterator[tuple[str, str]]:
+    for model in results.study.models:
+        if text := model_differences(results.study, model):
+            yield f"Model: {results.label(model.name)}", text
 
 
-def _patches(study: Study) -> str:
-    other = [
-        f"{dataset_label(part.name)}: {_shape(part.patch)}" for part in study.datasets if part.patch
-    ]
-    return f" ({'; '.join(other)})" if other else ""
+def model_differences(study: Study, model: ModelSettings) -> str:
+    """Settings that make a model other than the shared backbone, in words; empty if none do.
 
-
-def _exceptions(study: Study) -> str:
-    other = [
-        f"{dataset_label(part.name)}: {part.steps or study.training.steps} of "
-        f"{part.batch or study.training.batch}"
-        for part in study.datasets
-        if part.steps or part.batch
-    ]
-    return f" ({'; '.join(other)})" if other else ""
+    A control whose name says it all has none: it is its variant but for the control.
+    """
+    base = ModelSettings(name=model.name)
+    variants = [other for other in study.models if other.name == model.control_of]
+    for variant in variants:
+        control = {"control": model.control, "control_of": model.control_of}
+        base = variant.model_copy(update=control)
+    return in_words(model, base)
 
 
 def _empty(metric: str) -> str:
-    """What a metric is worth when a mask has no voxel of the class."""
+    """Rule of a metric for masks without a voxel of the class."""
     known = METRICS[metric]
     worth = {
         "Both masks empty": known.both_empty,

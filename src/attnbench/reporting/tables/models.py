@@ -1,13 +1,13 @@
-"""Models of the study: what they are for, where their mechanisms sit, how large they are."""
+"""Models of the study: their role, settings of their own, size and operations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnbench.reporting.format import scaled
+from attnbench.reporting.format import NOTHING, scaled
 from attnbench.reporting.results import records
+from attnbench.reporting.tables.facts import model_differences
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
-from attnbench.reporting.words import mechanism_label
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -17,7 +17,7 @@ _SIZES = ("parameters", "flops")
 
 
 def tabulate_models(results: Results) -> Table:
-    """Show every model with the slots of its mechanisms, parameters and FLOPs per dataset."""
+    """Show what differs from the shared backbone, parameters and FLOPs per dataset."""
     frame = results.frame("cost")
     sizes = {
         (row["dataset"], row["model"]): [row[name] for name in _SIZES] for row in records(frame)
@@ -25,9 +25,9 @@ def tabulate_models(results: Results) -> Table:
     unknown = [float("nan")] * len(_SIZES)
     return Table(
         name="models",
-        caption="Models: slots of the mechanisms, size and operations",
+        caption="Models: their own settings, size and operations",
         columns=(
-            *(Column(heading, "l") for heading in ("Model", "Role", "Slots")),
+            *(Column(heading, "l") for heading in ("Model", "Role", "Own settings")),
             *map(Column, ("Parameters", "FLOPs")),
         ),
         blocks=tuple(
@@ -40,7 +40,10 @@ def tabulate_models(results: Results) -> Table:
             )
             for dataset in results.datasets
         ),
-        notes=("FLOPs: one forward pass of one training patch.",),
+        notes=(
+            "FLOPs: one forward pass of one training patch. Settings are those that differ from "
+            "the shared backbone, or of a control from its variant.",
+        ),
         frame=frame,
     )
 
@@ -48,14 +51,5 @@ def tabulate_models(results: Results) -> Table:
 def _row(results: Results, model: ModelSettings, size: list[float]) -> Row:
     role = "control" if model.control else "variant"
     role = "baseline" if model.name == results.baseline else role
-    return plain_row(results.label(model.name), role, _slots(model), *map(scaled, size))
-
-
-def _slots(model: ModelSettings) -> str:
-    if model.network:
-        return "own network"
-    filled = (
-        f"{slot}: {', '.join(mechanism_label(placement.name) for placement in placements)}"
-        for slot, placements in model.slots.items()
-    )
-    return "; ".join(filled) or "none"
+    own = model_differences(results.study, model) or NOTHING
+    return plain_row(results.label(model.name), role, own, *map(scaled, size))

@@ -1,0 +1,73 @@
+"""Settings in words, from their own fields: a new key is described without a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class InWords:
+    """Annotation of a field whose value is put in words by `text`, not by its type."""
+
+    text: Callable[[Any], str]
+
+
+PER_AXIS = InWords(lambda values: " × ".join(map(_text, values)))
+
+
+def describe(settings: BaseModel, base: BaseModel | None = None) -> list[tuple[str, str]]:
+    """Label and value in words of every field but `name`; None and empty values are left out.
+
+    A label is the field's title, else its name with spaces. With `base`, settings of the same
+    kind, only the fields that differ from it.
+    """
+    return list(_described(settings, base))
+
+
+def in_words(settings: BaseModel, base: BaseModel | None = None) -> str:
+    """Return what `describe` says as one text: `steps 1000; power of the decay 0.9`."""
+    return "; ".join(f"{label} {text}" for label, text in describe(settings, base))
+
+
+def _described(settings: BaseModel, base: BaseModel | None) -> Iterator[tuple[str, str]]:
+    for key, field in type(settings).model_fields.items():
+        value = getattr(settings, key)
+        if key == "name" or value is None or value == () or value == {}:
+            continue
+        if base is None or value != getattr(base, key):
+            annotated = [item for item in field.metadata if isinstance(item, InWords)]
+            text = annotated[0].text if annotated else _text
+            yield field.title or key.replace("_", " "), text(value)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.12g}"
+        case BaseModel():
+            inner = in_words(value)
+            name = str(getattr(value, "name", "")).replace("_", " ")
+            return f"{name} ({inner})".lstrip() if inner else name
+        case Mapping():
+            return ", ".join(f"{key}: {_bracketed(item)}" for key, item in value.items())
+        case list() | tuple():
+            return ", ".join(map(_bracketed, value))
+    return str(value)
+
+
+def _bracketed(value: Any) -> str:
+    """Text of a value in a list or mapping, whose own commas must not run into those around it."""
+    match value:
+        case Mapping():
+            return f"{{{_text(value)}}}"
+        case list() | tuple() if not any(isinstance(item, BaseModel) for item in value):
+            return f"[{_text(value)}]"
+    return _text(value)
