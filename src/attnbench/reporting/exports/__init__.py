@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def write_exports(study: Study) -> None:
     """Write `scores.parquet`, `tables/challenger.csv`, `methods.md` and `references.bib`."""
-    layout = study.layout
+    results, layout = Results(study), study.layout
     with whole_file(layout.parquet) as temporary:
         read_scores(layout.scores).to_parquet(temporary, engine="pyarrow", index=False)
-    write_csv(layout.challenger, rank_input(Results(study)))
-    cited = collect_references(study)
-    write_text(layout.methods, compose_methods(Results(study), cited))
-    bibtex = dict.fromkeys(reference.bibtex for reference in cited)
+    write_csv(layout.challenger, rank_input(results))
+    references = collect_references(study)
+    write_text(layout.methods, compose_methods(results, references))
+    bibtex = dict.fromkeys(reference.bibtex for reference in references)
     write_text(layout.references, "\n\n".join(bibtex) + "\n")

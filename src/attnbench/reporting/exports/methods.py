@@ -84,9 +84,9 @@ def _models(
     yield from _rows_of(protocol, "Model: ")
     names = {UNET, *results.datasets}
     sources = [
-        f"{display_name(item.word)}{_cite(references, item.word)}"
+        f"{display_name(item.name)}{_cite(references, item.name)}"
         for item in references
-        if item.word not in names
+        if item.name not in names
     ]
     if sources:
         yield f"Mechanisms: {_joined(sources)}."
@@ -234,7 +234,7 @@ def _runs(results: Results) -> Iterator[str]:
 
 
 def _cite(references: Sequence[Reference], name: str) -> str:
-    keys = [key for entry in references if entry.word == name for key in entry.keys]
+    keys = [key for entry in references if entry.name == name for key in entry.keys]
     return f" [{'; '.join(f'@{key}' for key in keys)}]" if keys else ""
 
 

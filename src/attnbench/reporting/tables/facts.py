@@ -37,7 +37,8 @@ def tabulate_datasets(results: Results) -> Table:
         columns=(
             *(Column(name, r"p{0.13\linewidth}") for name in ("Dataset", "Modality", "Classes")),
             *map(Column, ("Cases", "Groups")),
-            Column("Grid", r"p{0.13\linewidth}"), Column("Licence", r"p{0.24\linewidth}"),
+            Column("Grid", r"p{0.13\linewidth}"),
+            Column("Licence", r"p{0.24\linewidth}"),
         ),
         blocks=(Block("", tuple(_dataset_row(label, row) for label, row in labelled)),),
         notes=(

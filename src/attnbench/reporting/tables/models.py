@@ -1,4 +1,4 @@
-"""Models of the study: role, settings of their own, size."""
+"""Models of the study: their role, settings of their own, size and operations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SIZES = ("parameters", "flops")
 
 
 def tabulate_models(results: Results) -> Table:
-    """Show every model with what differs from the shared U-Net, parameters and FLOPs."""
+    """Show what differs from the shared backbone, parameters and FLOPs per dataset."""
     frame = results.frame("cost")
     sizes = {
         (row["dataset"], row["model"]): [row[name] for name in _SIZES] for row in records(frame)
