@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from attnbench.errors import DataError
 from attnbench.files import read_json
 from attnbench.reporting.words import dataset_label, model_label
 from attnbench.scoring.definitions import main_metrics
+from attnbench.shift.kinds import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,29 +198,23 @@ def keyed(frame: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
     return {row[column]: row for row in records(frame)}
 
 
-def absent_runs(results: Results, tables: Iterable[str] = ()) -> list[str]:
-    """What the analysis lacks, a sentence per dataset: models without any run, and how many runs
-    of others; then the same of the shift `tables`, such as `transfer`.
-    """
-    from attnbench.shift.kinds import KINDS
-
+def absent_runs(results: Results, kinds: Iterable[str] = ()) -> list[str]:
+    """Sentences about runs that the analysis lacks: of the ordinary ones, then of shift `kinds`."""
     if not results.analysed:
         return ["No run of this study has been scored and analysed yet."]
-    missing, study = results.frame("missing"), results.study
     notes = []
-    for table in ("scores", *tables):
+    for table in ("scores", *kinds):
+        runs = KINDS[table].runs(results.study) if table in KINDS else results.study.runs()
         absent = KINDS[table].absent_note if table in KINDS else "runs not finished"
-        planned = KINDS[table].runs(study) if table in KINDS else study.runs()
-        of_dataset: dict[str, dict[str, int]] = {}
-        for run in planned:
-            counted = of_dataset.setdefault(run.dataset, {})
-            counted[run.model] = counted.get(run.model, 0) + 1
-        rows_of_table = missing[missing["table"] == table]
-        for dataset, rows in rows_of_table.groupby("dataset", sort=False):
-            runs = of_dataset[str(dataset)]
-            counts = rows["model"].value_counts(sort=False).to_dict()
-            words = [f"{results.label(name)} ({n} of {runs[name]})" for name, n in counts.items()]
-            lacking = "all" if counts == runs else ", ".join(words)
-            label = results.dataset_label(str(dataset))
-            notes.append(f"{label}: {absent} and left out: {lacking}")
+        planned = Counter((run.dataset, run.model) for run in runs)
+        missing = results.frame("missing")
+        lacking = Counter(
+            (row["dataset"], row["model"]) for row in records(missing[missing["table"] == table])
+        )
+        for dataset in dict.fromkeys(dataset for dataset, _ in lacking):
+            counts = {key: number for key, number in lacking.items() if key[0] == dataset}
+            named = [f"{results.label(key[1])} ({counts[key]} of {planned[key]})" for key in counts]
+            whole = counts == {key: number for key, number in planned.items() if key[0] == dataset}
+            models = "all" if whole else ", ".join(named)
+            notes.append(f"{results.dataset_label(dataset)}: {absent} and left out: {models}")
     return notes

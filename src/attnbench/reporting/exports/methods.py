@@ -216,10 +216,7 @@ def _runs(results: Results) -> Iterator[str]:
     )
     yield f"Of {_number(planned, 'planned training')}, {state}."
     if results.analysed:
-        yield from (
-            f"{note}."
-            for note in absent_runs(results, (kind.name for kind in requested_kinds(results.study)))
-        )
+        yield from (f"{note}." for note in absent_runs(results, requested_kinds(results.study)))
     used: dict[str, list[str]] = {}
     for facts in results.run_facts:
         for name, release in facts.get("versions", {}).items():

@@ -40,7 +40,7 @@ def answer_study(results: Results) -> Answer:
     effects = results.whole("effects")
     asked = [model.name for model in results.study.models if not model.control]
     rows = effects[effects["model"].isin(asked)]
-    absent = absent_runs(results, (kind.name for kind in requested_kinds(results.study)))
+    absent = absent_runs(results, requested_kinds(results.study))
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
         return Answer("No answer yet", _nothing(results), needed, tuple(absent))
