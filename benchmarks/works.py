@@ -52,7 +52,8 @@ class Work:
     widths: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"{self.dataset}, {' x '.join(map(str, self.patch))}, batch {self.batch}, widths {self.widths}"
+        patch = " x ".join(map(str, self.patch))
+        return f"{self.dataset}, {patch}, batch {self.batch}, widths {self.widths}"
 
 
 WORKS = (

@@ -9,6 +9,7 @@ import torch
 
 from attnbench import rerun
 from attnbench.cli import app
+from attnbench.models.names import known_models
 from attnbench.study.settings import parse_study
 
 VERBS = (
@@ -46,7 +47,7 @@ STUDY = {
 
 
 def study(**changes):
-    return parse_study({**STUDY, **changes})
+    return parse_study({**STUDY, **changes}, known_models())
 
 
 def words(paths: list[Path]) -> set[str]:

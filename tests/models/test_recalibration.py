@@ -102,7 +102,7 @@ def test_bam_trains_on_a_batch_of_one_with_running_statistics(randomise):
     ("channels", "kernel"), [(8, 3), (32, 3), (64, 3), (128, 5), (256, 5), (512, 5), (2048, 7)]
 )
 def test_eca_kernel_grows_with_the_channels(channels, kernel):
-    """|log2(C) / 2 + 1 / 2| is 2, 3, 3.5, 4, 4.5, 5, 6; even floors are raised to the next odd number."""
+    """|log2(C) / 2 + 1 / 2| is 2, 3, 3.5, 4, 4.5, 5, 6; even floors become the next odd number."""
     module = create_mechanism("eca", channels, 2)
     assert [tuple(p.shape) for p in module.parameters()] == [(1, 1, kernel)]
 

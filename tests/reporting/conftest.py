@@ -34,6 +34,7 @@ from attnbench.data.case import PreparedCase
 from attnbench.data.info import DatasetInfo
 from attnbench.data.write import write_store
 from attnbench.files import write_csv, write_json
+from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.run import origin_of
 from attnbench.study.paths import STAGES, Run
@@ -72,7 +73,8 @@ def finished_study(
             "metrics": list(metrics),
             "analysis": {"bootstrap": 200},
             "output": str(output),
-        }
+        },
+        known_models(),
     )
     rows: list[dict[str, object]] = []
     for dataset in datasets:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from attnbench.data.store import CaseStore
 from attnbench.files import write_csv
-from attnbench.models.names import has_map
+from attnbench.models.names import has_map, known_models
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.words import figure_names
 from attnbench.study.settings import Study, parse_study
@@ -94,7 +94,8 @@ def test_models_without_room_are_left_out_and_the_best_kept(write_study):
 def test_the_figure_is_there_for_models_that_weight_positions_only():
     def names(*models: str) -> list[str]:
         study = parse_study(
-            {"name": "s", "datasets": ["phantom2d", "axon_sem"], "models": ["unet", *models]}
+            {"name": "s", "datasets": ["phantom2d", "axon_sem"], "models": ["unet", *models]},
+            known_models(),
         )
         return [name for name in figure_names(study) if name.startswith("attention_")]
 

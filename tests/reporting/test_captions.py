@@ -9,6 +9,7 @@ import pytest
 from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 
+from attnbench.models.names import known_models
 from attnbench.reporting.words import figure_names, table_names
 from attnbench.study.settings import parse_study
 
@@ -21,8 +22,8 @@ WHOLE = {
     "corruptions": ["noise"],
     "data_efficiency": [50],
 }
-FIGURES = figure_names(parse_study(WHOLE))
-TABLES = table_names(parse_study(WHOLE))
+FIGURES = figure_names(parse_study(WHOLE, known_models()))
+TABLES = table_names(parse_study(WHOLE, known_models()))
 
 
 def rendered(path: Path, **snakemake: object) -> str:
