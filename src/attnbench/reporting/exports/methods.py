@@ -18,7 +18,7 @@ from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 
 if TYPE_CHECKING:
-from attnbench.study.settings import Study
+    from attnbench.study.settings import Study
 
 PACKAGES = ("medpy", "scipy", "statsmodels", "pandas")
 

@@ -15,7 +15,7 @@ from attnbench.scoring.definitions import METRICS, main_metrics
 from attnbench.shift.kinds import requested_kinds
 
 if TYPE_CHECKING:
-from attnbench.study.settings import Study
+    from attnbench.study.settings import Study
 
 
 @dataclass(frozen=True)
