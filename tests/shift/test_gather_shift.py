@@ -45,7 +45,10 @@ def test_small_data_says_how_much_a_model_was_trained_on(study):
         step(study, few)
     missing = gather_shift(study, "data_efficiency")
     assert set(missing) == set(study.data_efficiency_runs()) - {few}
-    table, scores = read(study.layout.shift("data_efficiency")), read(study.layout.run(few) / "scores.csv")
+    table, scores = (
+        read(study.layout.shift("data_efficiency")),
+        read(study.layout.run(few) / "scores.csv"),
+    )
     groups = json.loads((study.layout.run(few) / "run.json").read_text())["training_groups"]
     pd.testing.assert_frame_equal(table, scores.assign(percent=40, training_groups=groups))
     full = json.loads((study.layout.run(RUN) / "run.json").read_text())["training_groups"]
