@@ -169,7 +169,7 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
     """Size helps where the measure is high, the mechanism nowhere: a slope against `unet`, none
     against its size.
     """
-    same_size = [("cbam", "cbam-parameters")]
+    pairs_of_size = [("cbam", "cbam-parameters")]
     rng = np.random.default_rng(9)
     x = rng.normal(size=GROUP.size)
     noise = 0.001 * rng.normal(size=(4, GROUP.size))
@@ -179,7 +179,7 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
         {f"m{i}": name for i, name in enumerate(names)}
     )
     blocks = arrange(scores, ["sim"], names, ["dice"])
-    found = compute_difficulty(blocks, "unet", PART, table(measured_size=x), same_size)
+    found = compute_difficulty(blocks, "unet", PART, table(measured_size=x), pairs_of_size)
     pairs = found[["model", "baseline"]].to_numpy().tolist()
     assert pairs == [*([name, "unet"] for name in names[1:]), ["cbam", "cbam-parameters"]]
     assert set(found["family"]) == {
@@ -191,5 +191,5 @@ def test_a_variant_is_also_compared_with_the_plain_unet_of_its_size(score_table)
     assert same_size == pytest.approx(
         np.polyfit((x - x.mean()) / x.std(), values[1] - values[2], 1)[0]
     )
-    thirds = compute_difficulty_strata(blocks, "unet", PART, table(measured_size=x), same_size)
+    thirds = compute_difficulty_strata(blocks, "unet", PART, table(measured_size=x), pairs_of_size)
     assert thirds["baseline"].value_counts().to_dict() == {"unet": 9, "cbam-parameters": 3}

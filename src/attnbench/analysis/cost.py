@@ -10,7 +10,8 @@ import pandas as pd
 from attnbench.analysis.frames import of_rows
 
 TIMED = (
-    "batch", "latency_seconds", "inference_seconds", "inference_images_per_second", "inference_peak_bytes",
+    "batch", "latency_seconds", "inference_seconds", "inference_images_per_second",
+    "inference_peak_bytes",
     "step_seconds", "step_images_per_second", "step_peak_bytes", "rounds",
 )  # fmt: skip
 MEASURED = ("train_seconds", "images_per_second", "peak_memory_bytes", "energy_j")
@@ -41,7 +42,8 @@ def compute_cost(
     for name in ("parameters", "flops", "train_seconds", "latency_seconds", "step_seconds"):
         frame[f"{name}_ratio"] = frame[name] / frame["dataset"].map(reference[name])
     whole = (
-        "parameters", "flops", "peak_memory_bytes", "batch", "inference_peak_bytes", "step_peak_bytes", "rounds",
+        "parameters", "flops", "peak_memory_bytes", "batch", "inference_peak_bytes",
+        "step_peak_bytes", "rounds",
     )  # fmt: skip
     return frame.astype(dict.fromkeys(whole, "Int64")) if len(frame) else frame
 

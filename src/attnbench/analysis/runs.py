@@ -80,7 +80,7 @@ def compute_missing(
     planned: Iterable[Run],
     scored: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Planned runs without scores in a table, and the first step each lacks; columns: docs/files.md.
+    """Planned runs without scores in a table, and the first step that each lacks.
 
     Args:
         layout: where the study's files lie.

@@ -1,4 +1,4 @@
-"""The one place that computes metrics: medpy's definitions, and medpy itself where it is fast."""
+"""Every metric of masks: overlaps by medpy, the others, by its definitions, computed here."""
 
 from __future__ import annotations
 
