@@ -139,7 +139,9 @@ def _predicted(
         model: run for (model, of), (run, _) in scored_runs(results, dataset).items() if of == case
     }
     masks = {
-        model: read_prediction(results, runs[model], case) for model in models if model in runs
+        model: read_prediction(results.layout.run(runs[model]), case)
+        for model in models
+        if model in runs
     }
     return {model: (runs[model], mask) for model, mask in masks.items() if mask is not None}
 
