@@ -9,14 +9,14 @@ from PIL import Image
 from attnbench.data.store import CaseStore
 from attnbench.files import write_csv
 from attnbench.models.names import has_map, known_models
+from attnbench.reporting.contents import figure_names
 from attnbench.reporting.figures import draw_figure
-from attnbench.reporting.words import figure_names
 from attnbench.study.settings import Study, parse_study
 
 PLACES = ("encoder1", "encoder0", "decoder0", "bottleneck2")
 MANY = (
-    "attention_gate", "cbam", "bam", "scse", "spatial_se", "self_attention", "non_local", "criss_cross", "simam",
-    "transformer", "axial_attention", "triplet_attention",
+    "attention_gate", "cbam", "bam", "scse", "spatial_se", "self_attention", "non_local", "criss_cross",
+    "simam", "transformer", "axial_attention", "triplet_attention",
 )  # fmt: skip
 
 
@@ -40,7 +40,8 @@ def write_maps(study: Study, dataset: str) -> None:
         )
         rows = [
             {
-                "dataset": dataset, "model": model, "case": case, "fold": 0, "seed": 0, "place": place,
+                "dataset": dataset, "model": model, "case": case, "fold": 0, "seed": 0,
+                "place": place,
                 "mean": 0.1, "inside": random.random(), "boundary": 1.0, "background": 1.0,
             }
             for case in shapes

@@ -10,7 +10,7 @@ from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 
 from attnbench.models.names import known_models
-from attnbench.reporting.words import figure_names, table_names
+from attnbench.reporting.contents import figure_names, table_names
 from attnbench.study.settings import parse_study
 
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"

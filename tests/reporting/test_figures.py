@@ -19,13 +19,14 @@ from attnbench.analysis.case_choice import choose_cases
 from attnbench.analysis.run import analyse_study
 from attnbench.errors import StudyError
 from attnbench.files import write_csv
+from attnbench.reporting.contents import figure_names
 from attnbench.reporting.figures import draw_figure
-from attnbench.reporting.figures.effects import effects
+from attnbench.reporting.figures.effects import draw_effects
 from attnbench.reporting.figures.learning import curve_frame
 from attnbench.reporting.figures.pareto import front_of
 from attnbench.reporting.figures.ranks import alike
-from attnbench.reporting.style import model_styles, page_of, styled
-from attnbench.reporting.words import figure_names
+from attnbench.reporting.results import Results
+from attnbench.reporting.style import styled
 from attnbench.study.settings import Study, parse_study
 
 
@@ -45,7 +46,7 @@ def printed_mm(study: Study, name: str) -> tuple[float, float]:
 
 def assert_drawn(study: Study, name: str) -> None:
     width, height = printed_mm(study, name)
-    page = page_of(study)
+    page = Results(study).page
     assert any(width == pytest.approx(allowed, abs=0.2) for allowed in (page.single, page.double))
     assert 15 < height <= page.tallest + 0.2
     with Image.open(study.layout.figures / f"{name}.png") as picture:
@@ -191,7 +192,7 @@ def test_one_fold_alone(write_study):
 def test_the_margin_of_equivalence_is_drawn_where_the_metric_has_one(write_study):
     study = write_study(datasets=["phantom2d"], models=["unet", "cbam"], metrics=["dice", "hd95"])
     with styled():
-        dice, hd95 = effects(study).figure.axes
+        dice, hd95 = draw_effects(Results(study)).figure.axes
     margin = study.analysis.margin
     lines = [
         {line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1}
@@ -212,16 +213,16 @@ def test_unknown_figure_is_refused_with_the_names(write_study):
 
 def test_names_need_neither_matplotlib_nor_pandas():
     heavy = "{'matplotlib', 'pandas', 'torch'}"
-    code = f"import sys, attnbench.reporting.names; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, attnbench.reporting.contents; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
 def test_every_model_has_a_look_of_its_own_and_keeps_it():
     names = ["unet", *(f"m{k}" for k in range(40))]
-    styles = model_styles(study_of(*names))
+    styles = Results(study_of(*names)).styles
     assert len({(style.colour, style.marker) for style in styles.values()}) == len(names)
-    assert model_styles(study_of(*names[:5])) == {name: styles[name] for name in names[:5]}
+    assert Results(study_of(*names[:5])).styles == {name: styles[name] for name in names[:5]}
 
 
 def test_neighbouring_models_are_told_apart_with_a_colour_deficiency():
@@ -243,7 +244,7 @@ def test_neighbouring_models_are_told_apart_with_a_colour_deficiency():
             [0.004733, 0.691367, 0.303900],
         ],
     ]
-    styles = list(model_styles(study_of("unet", *(f"m{k}" for k in range(5)))).values())
+    styles = list(Results(study_of("unet", *(f"m{k}" for k in range(5)))).styles.values())
     colours = np.array(
         [[int(style.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for style in styles]
     )
@@ -333,8 +334,8 @@ def test_learning_curves_span_the_runs():
 
 
 @given(st.lists(st.floats(1, 12), min_size=2, max_size=12), st.floats(0.1, 6))
-def test_bars_join_exactly_the_pairs_within_the_critical_difference(found, critical):
-    ordered = sorted(found)
+def test_bars_join_exactly_the_pairs_within_the_critical_difference(mean_ranks, critical):
+    ordered = sorted(mean_ranks)
     bars = list(alike(ordered, critical))
     joined = {
         (a, b)

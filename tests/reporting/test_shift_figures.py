@@ -13,16 +13,16 @@ from attnbench.analysis.blocks import read_scores
 from attnbench.analysis.runs import compute_runs
 from attnbench.analysis.shift import compute_shift, read_shift_scores
 from attnbench.files import write_csv
+from attnbench.reporting.contents import figure_names
 from attnbench.reporting.figures import draw_figure
-from attnbench.reporting.figures.calibration import calibration
-from attnbench.reporting.figures.cases import cases
-from attnbench.reporting.figures.difficulty import difficulty_slopes
+from attnbench.reporting.figures.calibration import draw_calibration
+from attnbench.reporting.figures.cases import draw_cases
+from attnbench.reporting.figures.difficulty import draw_difficulty_slopes
 from attnbench.reporting.figures.drawing import coloured
-from attnbench.reporting.figures.ranks import ranks
-from attnbench.reporting.figures.shift import corruption
-from attnbench.reporting.frames import read_frame
+from attnbench.reporting.figures.ranks import draw_ranks
+from attnbench.reporting.figures.shift import draw_corruption
+from attnbench.reporting.results import Results
 from attnbench.reporting.style import styled
-from attnbench.reporting.words import figure_names
 from attnbench.study.settings import Study, parse_study
 
 SHIFT = ("corruption", "corruption_slopes", "transfer", "data_efficiency")
@@ -33,7 +33,8 @@ ASKED = {
 }
 
 NUMBERS = (
-    "mean", "low", "high", "slope", "difference", "difference_low", "difference_high", "p", "p_holm", "observed", "ece",
+    "mean", "low", "high", "slope", "difference", "difference_low", "difference_high", "p", "p_holm",
+    "observed", "ece",
 )  # fmt: skip
 
 
@@ -64,9 +65,9 @@ def with_shift(study: Study) -> Study:
         for p in (25, 50)
     ]
     write_csv(layout.shift("data_efficiency"), pd.concat(fewer))
-    found = read_scores(layout.scores)
+    ordinary = read_scores(layout.scores)
     for name, frame in compute_shift(
-        study, found, compute_runs(layout, study.runs(), found), read_shift_scores(study)
+        study, ordinary, compute_runs(layout, study.runs(), ordinary), read_shift_scores(study)
     ).items():
         write_csv(layout.analysis / f"{name}.csv", frame)
     return study
@@ -161,7 +162,7 @@ def test_of_many_models_the_baseline_and_the_best_are_coloured_everywhere_alike(
     names = ["unet", *(f"m{place:02d}" for place in range(14))]
     study = write_study(datasets=["phantom2d"], models=names, seeds=(0,), metrics=["dice"])
     shown, ranks = (
-        coloured(study),
+        coloured(Results(study)),
         pd.read_csv(study.layout.analysis / "ranks.csv", dtype={"class": "str"}),
     )
     best = ranks.query(
@@ -172,7 +173,7 @@ def test_of_many_models_the_baseline_and_the_best_are_coloured_everywhere_alike(
     few = parse_study(
         {**study.model_dump(mode="json"), "models": study.model_dump(mode="json")["models"][:3]}
     )
-    assert list(coloured(few)) == names[:3]
+    assert list(coloured(Results(few))) == names[:3]
     for name in (
         "learning",
         "difficulty",
@@ -190,9 +191,9 @@ def test_of_many_models_those_not_in_colour_are_counted_and_case_panels_stay_rea
     study = write_study(datasets=["phantom2d"], models=names, seeds=(0,), metrics=["dice"])
     with styled():
         slopes, reliability, shown = (
-            difficulty_slopes(study),
-            calibration(study),
-            cases(study, "phantom2d"),
+            draw_difficulty_slopes(Results(study)),
+            draw_calibration(Results(study)),
+            draw_cases(Results(study), "phantom2d"),
         )
         shown.figure.draw_without_rendering()
     assert (
@@ -211,10 +212,10 @@ def test_all_corruptions_of_a_dataset_are_drawn_on_one_scale(write_study):
         write_study(datasets=["phantom2d", "retina_drive"], models=["unet", "cbam"], seeds=(0,))
     )
     with styled():
-        figure = corruption(study).figure
+        figure = draw_corruption(Results(study)).figure
     limits = [axes.get_ylim() for axes in figure.axes]
     assert limits[0] == limits[1] and limits[2] == limits[3]
-    fallen = read_frame(study, "corruption_levels")
+    fallen = Results(study).frame("corruption_levels")
     fallen = fallen[
         (fallen["dataset"] == "phantom2d")
         & (fallen["class"] == "all")
@@ -227,5 +228,5 @@ def test_no_rank_below_the_first_is_on_the_axis(write_study):
     names = ["unet", *(f"m{place:02d}" for place in range(11))]
     study = write_study(datasets=["phantom2d"], models=names, seeds=(0,), metrics=["dice"])
     with styled():
-        ticks = ranks(study).figure.axes[0].get_xticks()
+        ticks = draw_ranks(Results(study)).figure.axes[0].get_xticks()
     assert ticks.min() == 1 and ticks.max() <= len(names)

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attnbench.reporting.contents import figure_names
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.figures.panels import show_errors
 from attnbench.reporting.figures.surfaces import distances, surface_of
 from attnbench.reporting.slices import Plane
-from attnbench.reporting.words import figure_names
 
 
 def ball(shape: tuple[int, int, int], spacing: tuple[float, ...], radius: float) -> np.ndarray:

@@ -18,7 +18,8 @@ OTHERS = "#c4c4c4"
 # Okabe and Ito (2008) without black and yellow, then Tol's muted set: told apart with every common
 # colour blindness.
 _MODEL_COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#332288", "#999933", "#44AA99",
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255",
+    "#332288", "#999933", "#44AA99",
 )  # fmt: skip
 _MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p")
 _DASHES: tuple[tuple[float, tuple[float, ...]], ...] = (

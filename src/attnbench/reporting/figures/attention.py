@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from attnbench.analysis.case_choice import Choice
+    from attnbench.data.store import CaseStore
     from attnbench.reporting.results import Results
     from attnbench.reporting.slices import Plane
 
@@ -53,13 +54,13 @@ _OCTAVES = float(np.log2(3))
 _TICKS = {-_OCTAVES: "1/3", -1.0: "1/2", 0.0: "1", 1.0: "2", _OCTAVES: "3"}
 _OPAQUE = 0.85
 _COLUMNS = [
-    "dataset", "case", "rule", "of_model", "model", "fold", "seed", "place", "mean", "inside", "boundary", "background",
-    "slice",
+    "dataset", "case", "rule", "of_model", "model", "fold", "seed", "place", "mean",
+    "inside", "boundary", "background", "slice",
 ]  # fmt: skip
 
 
 def draw_attention(results: Results, dataset: str) -> Drawn:
-    """Draw rows of cases: image and reference, then the finest attention map of each model that has one.
+    """Draw rows of cases: image and reference, then every model's finest attention map.
 
     Of more models than there is room for, those in colour elsewhere come first.
     """

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from attnbench.analysis.case_choice import Choice
+    from attnbench.data.store import CaseStore
     from attnbench.reporting.results import Results
     from attnbench.study.paths import Run
 

@@ -100,7 +100,7 @@ def _nothing(results: Results) -> str:
 
 
 def difficulty_frame(results: Results) -> pd.DataFrame:
-    """The cases (`shown` is `case`) and means of their thirds (`stratum`), by the measures shown."""
+    """The cases (`shown` is `case`) and means of thirds (`stratum`), by the measures shown."""
     strata = results.whole("difficulty_strata")
     gains = case_gains(results.case_values(results.metric), results.metric, results.baseline)
     frames = []

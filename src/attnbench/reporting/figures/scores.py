@@ -37,7 +37,7 @@ _COLUMNS = [
 
 
 def draw_scores(results: Results) -> Drawn:
-    """Draw one panel per dataset, one row per model: a point per case, below it mean and interval."""
+    """Draw one panel per dataset, one row per model: a point per case, then its mean."""
     metric, styles = results.metric, results.styles
     values, means = results.case_values(metric), results.whole("means")
     titled = by_dataset(results, values)

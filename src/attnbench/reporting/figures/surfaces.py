@@ -88,14 +88,14 @@ def surface_of(region: NDArray[np.bool_], spacing: Sequence[float]) -> Surface:
 
 
 def distances(surface: Surface, other: Surface) -> NDArray[np.float64]:
-    """Distance (n,) of every point of a surface to the nearest of another, in the spacing's unit."""
+    """Distance (n,) of every point of a surface to another, in the spacing's unit."""
     from scipy.spatial import cKDTree
 
     return np.asarray(cKDTree(other.points).query(surface.points)[0])
 
 
 def draw_surface(results: Results, dataset: str) -> Drawn:
-    """Draw one row per class of the first chosen case: the reference's surface, then the models'."""
+    """Draw one row per class of the first chosen case: reference, then models."""
     page, chosen = results.page, results.chosen_cases(dataset)[:1]
     if not chosen:
         return draw_message(page, no_case(results, dataset), pd.DataFrame(columns=_COLUMNS))
@@ -139,7 +139,9 @@ def _predicted(
         model: run for (model, of), (run, _) in scored_runs(results, dataset).items() if of == case
     }
     masks = {
-        model: read_prediction(results, runs[model], case) for model in models if model in runs
+        model: read_prediction(results.layout.run(runs[model]), case)
+        for model in models
+        if model in runs
     }
     return {model: (runs[model], mask) for model, mask in masks.items() if mask is not None}
 

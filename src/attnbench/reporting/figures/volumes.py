@@ -30,6 +30,7 @@ from attnbench.scoring.definitions import METRICS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from attnbench.data.store import CaseStore
     from attnbench.reporting.results import Results
     from attnbench.reporting.slices import Plane
     from attnbench.study.paths import Run
