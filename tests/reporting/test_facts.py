@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from attnbench.reporting.page.content import tabulate_models
 from pydantic import BaseModel
 
 from attnbench.check import load_study
 from attnbench.errors import StudyError
 from attnbench.reporting.exports.methods import compose_methods
-from attnbench.reporting.page.content import tabulate_models
 from attnbench.reporting.results import Results
 from attnbench.reporting.tables.facts import tabulate_protocol
 from attnbench.study.settings import Study, parse_study

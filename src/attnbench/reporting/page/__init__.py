@@ -54,9 +54,7 @@ def write_report(study: Study) -> None:
     results = Results(study)
     contents = list(collect_contents(results))
     drawn = sum(
-        len(picture.shown) + len(picture.pdf)
-        for content in contents
-        for picture in content.figures
+        len(picture.shown) + len(picture.pdf) for content in contents for picture in content.figures
     )
     text = environment.get_template("report.html.jinja").render(
         study=study,
@@ -77,7 +75,11 @@ def collect_contents(results: Results) -> Iterator[Content]:
     for section in SECTIONS:
         content = Content(
             section,
-            [join_blocks(tabulate(results, spec)) for spec in tables if spec.section == section.name],
+            [
+                join_blocks(tabulate(results, spec))
+                for spec in tables
+                if spec.section == section.name
+            ],
             [embed_figure(results, each) for each in figures if each.spec.section == section.name],
             [spec for spec in absent if spec.section == section.name],
         )

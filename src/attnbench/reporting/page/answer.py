@@ -74,7 +74,9 @@ def _trained(results: Results, rows: pd.DataFrame) -> str:
         for name in ("better", "worse", "equivalent", "undecided", "undefined")
     }
     stated = ", ".join(
-        f"{number} {name}" for name, number in counts.items() if number or name in ("better", "worse")
+        f"{number} {name}"
+        for name, number in counts.items()
+        if number or name in ("better", "worse")
     )
     models, datasets = (_several(rows[key].nunique(), key) for key in ("model", "dataset"))
     return (
