@@ -47,6 +47,7 @@ def test_entry_is_whole(name):
     entry = load_entry(name)
     assert entry.count_groups() == entry.groups >= 2
     assert entry.traps
+    assert len(entry.short) <= 20, "tables and figures have little room"
     inferred_is_said = "inferred" in " ".join(entry.traps).lower()
     assert inferred_is_said == entry.groups_inferred
     if isinstance(entry.origin, FilesOrigin | TarballOrigin):
@@ -122,7 +123,7 @@ def test_addresses_are_percent_encoded(path):
 
 
 GOOD = {
-    **{"name": "good", "title": "t", "task": "t", "modality": "m", "ndim": 2, "channels": 1},
+    **{"name": "good", "short": "Good", "title": "t", "task": "t", "modality": "m", "ndim": 2, "channels": 1},
     **{
         "classes": {1: "vessel"},
         "cases": 4,

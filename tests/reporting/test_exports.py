@@ -14,8 +14,9 @@ from attnbench.files import write_csv, write_json
 from attnbench.models.describe import describe_model
 from attnbench.models.registry import get_mechanism
 from attnbench.reporting.exports import write_exports
-from attnbench.reporting.exports.challenger import challenger_frame
-from attnbench.reporting.exports.references import references
+from attnbench.reporting.exports.challenger import rank_input
+from attnbench.reporting.exports.references import collect_references
+from attnbench.reporting.results import Results
 from attnbench.study.shift import TransferSettings
 
 KEY = re.compile(r"^@\w+\{([^,\s]+),", re.MULTILINE)
@@ -61,7 +62,7 @@ def test_challenger_averages_classes_then_seeds(described):
     names = [part.name for part in described.models]
     (block,) = arrange(read_scores(described.layout.scores), ["phantom3d"], names, ["dice"])
     expected = mean_defined(mean_defined(block.values[0], 0), 2)
-    frame = challenger_frame(described).query("task == 'phantom3d'")
+    frame = rank_input(Results(described)).query("task == 'phantom3d'")
     found = frame.pivot_table(index="algorithm", columns="case", values="score").loc[
         names, list(block.cases)
     ]
@@ -70,7 +71,7 @@ def test_challenger_averages_classes_then_seeds(described):
 
 def test_a_model_that_was_not_run_on_a_fold_has_empty_scores_there(write_study):
     study = write_study(datasets=("phantom3d",), failed=[("phantom3d", "attention_gate", 1)])
-    frame = challenger_frame(study)
+    frame = rank_input(Results(study))
     counts = frame.groupby("algorithm")["score"].agg(["size", "count"])
     assert counts["size"].unique().tolist() == [10]
     assert 0 < counts.loc["attention_gate", "count"] < 10 == counts.loc["unet", "count"]
@@ -83,7 +84,7 @@ def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described)
     assert load_entry("retina_drive").bibtex in text
     for name in ("cbam", "multi_head_self_attention", "cross_attention"):
         assert get_mechanism(name).paper.title in text
-    assert {item.word for item in references(described)} == {
+    assert {item.name for item in collect_references(described)} == {
         "retina_drive", "phantom3d", "unet", "cbam", "multi_head_self_attention", "cross_attention",
     }  # fmt: skip
     assert "author = {Woo and Park and Lee and Kweon}" in text
@@ -91,10 +92,11 @@ def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described)
 
 def test_the_unets_papers_are_those_of_the_dimensions_used(write_study):
     two, three = (
-        references(write_study((name,), analysed=False)) for name in ("retina_drive", "phantom3d")
+        collect_references(write_study((name,), analysed=False))
+        for name in ("retina_drive", "phantom3d")
     )
-    assert [item.keys for item in two if item.word == "unet"] == [("ronneberger2015unet",)]
-    assert [item.keys for item in three if item.word == "unet"] == [("cicek2016unet",)]
+    assert [item.keys for item in two if item.name == "unet"] == [("ronneberger2015unet",)]
+    assert [item.keys for item in three if item.name == "unet"] == [("cicek2016unet",)]
 
 
 def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(described):
@@ -145,7 +147,7 @@ def test_bibtex_says_others_and_escapes_what_latex_would_read(write_study):
         "source": "arXiv:1",
     }
     write_json(study.layout.model("phantom3d", "unet"), {"papers": [paper]})
-    (entry,) = [item for item in references(study) if item.word == "x"]
+    (entry,) = [item for item in collect_references(study) if item.name == "x"]
     assert entry.keys == ("oktay2018mean",)
     assert (
         "author = {Oktay and others}" in entry.bibtex

@@ -16,15 +16,15 @@ import pytest
 from PIL import Image, ImageChops
 
 from attnbench.data.store import CaseStore
+from attnbench.reporting.contents import figure_names
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.format import interval, number
-from attnbench.reporting.frames import shown_cases
-from attnbench.reporting.page import write_report
-from attnbench.reporting.page.answer import answer
-from attnbench.reporting.page.case_browser import case_browser
+from attnbench.reporting.page import collect_contents, write_report
+from attnbench.reporting.page.answer import answer_study
+from attnbench.reporting.page.case_browser import browse_cases
 from attnbench.reporting.page.embed import tinted
-from attnbench.reporting.page.pictures import pictures
-from attnbench.reporting.words import display_name, figure_names
+from attnbench.reporting.results import Results
+from attnbench.reporting.words import dataset_label, mechanism_label
 from attnbench.study.settings import parse_study
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
@@ -96,7 +96,7 @@ def test_numbers_in_the_page_are_those_of_the_analysis(page):
     rows = {(row[0].split(" (")[0], row[1]): row for row in found.tables["rows-comparison"][1:]}
     assert len(rows) == len(means) == 6
     for row in means.to_dict("records"):
-        cells = rows[display_name(row["dataset"]), display_name(row["model"])]
+        cells = rows[dataset_label(row["dataset"]), mechanism_label(row["model"])]
         assert cells[2].rstrip("†") == f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
     effects = pd.read_csv(study.layout.analysis / "effects.csv").query(
         "`class` == 'all' and metric == 'dice'"
@@ -108,7 +108,7 @@ def test_numbers_in_the_page_are_those_of_the_analysis(page):
     }
     assert len(rows) == len(effects) == 4
     for row in effects.to_dict("records"):
-        cells = rows[display_name(row["dataset"]), display_name(row["model"])]
+        cells = rows[dataset_label(row["dataset"]), mechanism_label(row["model"])]
         assert cells[2] == interval(row["difference"], row["low"], row["high"], 3, sign=True)
         assert float(cells[5].rstrip("⁺⁻").replace("<", "")) == pytest.approx(
             row["p_retrained_holm"], abs=0.00051
@@ -127,23 +127,24 @@ def test_the_answer_counts_the_verdicts_and_keeps_the_two_claims_apart(write_stu
     assert (frame.loc[whole, "verdict"] == "better").all()
     frame.loc[whole, "verdict_retrained"] = "undecided"
     frame.to_csv(path, index=False)
-    said = answer(study)
+    said = answer_study(Results(study))
     assert (
-        "2 comparisons with U-Net (2 models on 1 dataset) came out 2 better, 0 worse" in said.found
+        "2 comparisons with U-Net (2 models on 1 dataset) came out 2 better, 0 worse"
+        in said.trained
     )
     best = frame[whole].sort_values("difference").iloc[-1]
-    assert interval(best["difference"], best["low"], best["high"], 3, sign=True) in said.found
+    assert interval(best["difference"], best["low"], best["high"], 3, sign=True) in said.trained
     assert (
-        "None of the 2 differences holds" in said.holds
-        and "no claim about a mechanism" in said.holds
+        "None of the 2 differences holds" in said.retrained
+        and "no claim about a mechanism" in said.retrained
     )
     again = interval(
         best["difference"], best["retrained_low"], best["retrained_high"], 3, sign=True
     )
-    assert again in said.holds
+    assert again in said.retrained
     frame.loc[whole, "verdict_retrained"] = ["undecided", "better"]
     frame.to_csv(path, index=False)
-    assert "1 of 2 hold when the models are trained again" in answer(study).holds
+    assert "1 of 2 hold when the models are trained again" in answer_study(Results(study)).retrained
 
 
 def test_a_control_is_never_the_yes(write_study):
@@ -157,12 +158,12 @@ def test_a_control_is_never_the_yes(write_study):
     for column in ("verdict", "verdict_retrained"):
         frame[column] = control.map(words)
     frame.to_csv(path, index=False)
-    said = answer(study)
+    said = answer_study(Results(study))
     assert said.verdict == "Not shown in the one comparison"
-    assert "1 comparison with U-Net (1 model on 1 dataset) came out 0 better" in said.found
+    assert "1 comparison with U-Net (1 model on 1 dataset) came out 0 better" in said.trained
     alone = write_study(datasets=["retina_drive"], models=["unet", "attention_gate-parameters"])
-    assert answer(alone).verdict == "No answer yet"
-    assert "and controls alone" in answer(alone).found
+    assert answer_study(Results(alone)).verdict == "No answer yet"
+    assert "and controls alone" in answer_study(Results(alone)).trained
 
 
 def inside(address: str) -> bytes:
@@ -209,9 +210,9 @@ def test_every_figure_of_a_study_has_a_place_and_words(page):
     }
     asked = parse_study(study.model_dump(mode="json") | shift)
     assert {"corruption", "transfer", "data_efficiency"} <= set(figure_names(asked))
-    assert {each.name for section in pictures(asked).values() for each in section} == set(
-        figure_names(asked)
-    )
+    contents = list(collect_contents(Results(asked)))
+    shown = [picture.name for content in contents for picture in content.figures]
+    assert sorted(shown) == sorted(figure_names(asked))
 
 
 def test_the_reader_can_choose_among_cases(write_study):
@@ -219,7 +220,7 @@ def test_the_reader_can_choose_among_cases(write_study):
     class.
     """
     study = write_study(datasets=["phantom3d"], cases=8)
-    shown = case_browser(study, 10_000_000)
+    shown = browse_cases(Results(study), 10_000_000)
     (dataset,) = shown["datasets"]
     store = CaseStore.open(study.layout.prepared("phantom3d"))
     assert dataset["total"] == 8 and {case["case"] for case in dataset["cases"]} == set(
@@ -262,17 +263,17 @@ def covers(study, run, case):
 
 def test_the_case_browser_keeps_to_its_room_and_to_the_cases_chosen_by_rule(write_study):
     study = write_study(datasets=["retina_drive", "phantom3d"], cases=10)
-    whole = case_browser(study, 10_000_000)
+    whole = browse_cases(Results(study), 10_000_000)
     room = len(json.dumps(whole)) // 2
-    small = case_browser(study, room)
+    small = browse_cases(Results(study), room)
     assert len(json.dumps(small)) < room * 1.1
     for dataset, all_of_it in zip(small["datasets"], whole["datasets"], strict=True):
         assert 0 < len(dataset["cases"]) < len(all_of_it["cases"]) == dataset["total"] == 10
         assert dataset["cases"] == all_of_it["cases"][: len(dataset["cases"])]
-    least = case_browser(study, 0)["datasets"]
+    least = browse_cases(Results(study), 0)["datasets"]
     for name, dataset in zip(("retina_drive", "phantom3d"), least, strict=True):
         assert [case["case"] for case in dataset["cases"]] == [
-            choice.case for choice in shown_cases(study, name)
+            choice.case for choice in Results(study).chosen_cases(name)
         ]
 
 
@@ -280,7 +281,7 @@ def test_a_case_without_a_prediction_says_so(write_study):
     study = write_study(
         datasets=["phantom2d"], failed=[("phantom2d", "self_attention", 0)], cases=8
     )
-    (dataset,) = case_browser(study, 10_000_000)["datasets"]
+    (dataset,) = browse_cases(Results(study), 10_000_000)["datasets"]
     lacking = [case for case in dataset["cases"] if case["masks"][2] is None]
     assert len(lacking) == 4
     assert all(
@@ -345,7 +346,7 @@ def test_a_single_training_allows_no_claim_about_a_mechanism(write_study):
         p_retrained_holm=float("nan"), verdict_retrained="undefined"
     )
     frame.to_csv(path, index=False)
-    assert "No claim about a mechanism follows" in answer(study).holds
+    assert "No claim about a mechanism follows" in answer_study(Results(study)).retrained
 
 
 def test_text_from_outside_cannot_become_markup(write_study):

@@ -4,7 +4,7 @@ study's baseline, once.
 
 import pandas as pd
 
-from attnbench.reporting.frames import read_frame
+from attnbench.reporting.results import Results
 from attnbench.reporting.tables import write_tables
 
 
@@ -12,7 +12,7 @@ def test_tables_count_no_model_twice_where_effects_have_several_baselines(write_
     study = write_study(["retina_drive"], ["unet", "attention_gate", "attention_gate-parameters"])
     written = pd.read_csv(study.layout.analysis / "effects.csv")
     assert set(written["baseline"]) == {"unet", "attention_gate-parameters"}
-    effects = read_frame(study, "effects")
+    effects = Results(study).frame("effects")
     assert set(effects["baseline"]) == {"unet"} and 0 < len(effects) < len(written)
     write_tables(study)
     for name in ("comparison", "effects"):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from attnbench.reporting.contents import TABLE_FORMATS, table_names
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.tables import write_tables
-from attnbench.reporting.tables.render import Block, pages, to_md, to_tex
-from attnbench.reporting.words import display_name
+from attnbench.reporting.tables.render import Block, pages, plain_row, to_md, to_tex
+from attnbench.reporting.words import mechanism_label, model_label
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
 
@@ -59,7 +59,7 @@ def test_comparison_shows_the_numbers_of_the_analysis(write_study):
     assert len(sections) == len(study.datasets)
     for part, rows in zip(study.datasets, sections.values(), strict=True):
         for model, cells in zip(study.models, rows, strict=True):
-            assert cells[0] == display_name(model.name)
+            assert cells[0] == model_label(model)
             for column, metric in ((1, "dice"), (4, "hd95")):
                 where = (
                     f"dataset == '{part.name}' and model == '{model.name}' and metric == '{metric}'"
@@ -115,12 +115,13 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
     for column, metric in ((1, "dice"), (4, "hd95")):
         as_good = set(not_told_apart.query("metric == @metric")["model"]) - {best[metric][0]}
         assert {
-            model for model in means.index if cells[display_name(model)][column].endswith("†")
+            model for model in means.index if cells[mechanism_label(model)][column].endswith("†")
         } == as_good
     variants = table[table["model"] != study.baseline]
     assert set(table.loc[table["model"] == study.baseline, "against_baseline"]) == {"baseline"}
-    assert set(variants.loc[variants["p_holm"] >= 0.05, "against_baseline"]) <= {"undecided"}
-    significant = variants[variants["p_holm"] < 0.05]
+    others = {"undecided", "equivalent", "undefined"}
+    assert set(variants.loc[~(variants["p_holm"] <= 0.05), "against_baseline"]) <= others
+    significant = variants[variants["p_holm"] <= 0.05]
     assert len(significant)
     gains = significant["difference"] * significant["metric"].map(
         {"hd": -1, "hd95": -1, "assd": -1}
@@ -199,7 +200,7 @@ def test_markdown_cells_stay_one_cell(text):
 @given(st.lists(st.integers(0, 90), min_size=1, max_size=8), st.integers(5, 50))
 def test_pages_keep_every_row_in_order_and_fit(sizes, limit):
     blocks = tuple(
-        Block(f"b{k}", tuple((f"{k}", f"{row}") for row in range(size)))
+        Block(f"b{k}", tuple(plain_row(f"{k}", f"{row}") for row in range(size)))
         for k, size in enumerate(sizes)
     )
     laid = pages(blocks, limit)
@@ -235,10 +236,20 @@ def with_shift(study: Study) -> Study:
     )
     means = pd.read_csv(study.layout.analysis / "means.csv", dtype={"class": "str"})
     last = means["model"] == study.models[-1].name
+    sign = np.where(means["metric"].isin(["hd", "hd95", "assd"]), -1, 1)
     means = means.assign(
-        baseline=study.baseline, difference=np.where(last, 0.1234, -0.0001), difference_low=-0.2, difference_high=0.2,
-        p=0.5, p_holm=np.where(last, 0.01, 0.9), failures=0, training_groups=4,
-    )  # fmt: skip
+        baseline=study.baseline,
+        difference=np.where(last, 0.1234, -0.0001),
+        difference_low=-0.2,
+        difference_high=0.2,
+        p=0.5,
+        p_holm=np.where(last, 0.01, 0.9),
+        benefit=sign * np.where(last, 0.1234, -0.0001),
+        significant=last,
+        verdict=np.where(last, np.where(sign > 0, "better", "worse"), "undecided"),
+        failures=0,
+        training_groups=4,
+    )
     there = means[means["dataset"] == pair[-1].name].assign(train=pair[0].name, test=pair[-1].name)
     slopes = means.assign(slope=-means["mean"]).drop(columns="mean")
     frames = {

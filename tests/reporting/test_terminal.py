@@ -8,7 +8,7 @@ import pytest
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.tables import write_tables
 from attnbench.reporting.terminal import show_comparison
-from attnbench.reporting.words import display_name
+from attnbench.reporting.words import mechanism_label
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_every_model_stands_in_one_line_with_its_mean_and_interval(shown):
     for row in means.to_dict("records"):
         cell = f"{row['mean']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
         assert any(
-            display_name(row["model"]) in line and cell in line for line in text.splitlines()
+            mechanism_label(row["model"]) in line and cell in line for line in text.splitlines()
         )
 
 
@@ -49,7 +49,7 @@ def test_marks_stand_beside_significant_differences(shown):
         "metric == 'dice' and `class` == 'all'"
     )
     significant = [
-        display_name(row["model"]) for row in effects.to_dict("records") if row["p_holm"] < 0.05
+        mechanism_label(row["model"]) for row in effects.to_dict("records") if row["p_holm"] <= 0.05
     ]
     assert significant
     for name in significant:

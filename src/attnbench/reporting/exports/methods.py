@@ -12,7 +12,7 @@ from attnbench.reporting.exports.references import UNET, Reference
 from attnbench.reporting.format import scaled
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.tables.facts import tabulate_datasets, tabulate_protocol
-from attnbench.reporting.words import display_name
+from attnbench.reporting.words import mechanism_label
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 
@@ -84,7 +84,7 @@ def _models(
     yield from _rows_of(protocol, "Model: ")
     names = {UNET, *results.datasets}
     sources = [
-        f"{display_name(item.name)}{_cite(references, item.name)}"
+        f"{mechanism_label(item.name)}{_cite(references, item.name)}"
         for item in references
         if item.name not in names
     ]
