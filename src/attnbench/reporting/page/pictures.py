@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from attnbench.reporting.contents import figure_names
 from attnbench.reporting.page.embed import address
-from attnbench.reporting.words import display_name, figure_names
+from attnbench.reporting.words import display_name
 
 if TYPE_CHECKING:
     from pathlib import Path
