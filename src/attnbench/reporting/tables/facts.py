@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from attnbench.study.settings import Study
 
 _DATASET_COLUMNS = (
-    "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups", "groups_inferred",
-    "spacing", "size", "spacing_unit", "licence", "citation", "content_hash",
+    "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups",
+    "groups_inferred", "spacing", "size", "spacing_unit", "licence", "citation", "content_hash",
 )  # fmt: skip
 
 
@@ -104,6 +104,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
     training = dict(describe(study.training))
     del training["augmentation"]  # has a row of its own
+    yield "Datasets", ", ".join(map(results.dataset_label, results.datasets))
     yield "Models", ", ".join(map(results.label, results.models))
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
