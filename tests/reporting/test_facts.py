@@ -12,6 +12,7 @@ import pytest
 from attnbench.reporting.page.content import tabulate_models
 from pydantic import BaseModel
 
+from attnbench.catalog import catalog_names
 from attnbench.check import load_study
 from attnbench.errors import StudyError
 from attnbench.reporting.exports.methods import compose_methods
@@ -79,7 +80,10 @@ def others(value: Any, field: Any) -> Iterator[Any]:
             yield from (value * 0.9, value + 0.5)
         case str():
             yield from (*map(str, literals(field.annotation)), *NAMES, f"{value}_2")
+        case None:
+            yield from ({"widths": [8, 16, 32]}, 2, [2, 2])
         case dict():
+            yield {"skip": {"name": "cbam"}}
             yield {key: next(others(item, field), item) for key, item in value.items()}
         case list():
             yield [next(others(item, field), item) for item in value]
@@ -97,6 +101,8 @@ def changed(path: tuple[Any, ...], field: Any) -> Iterator[Study]:
     for key in path:
         value = value[str(key) if isinstance(value, dict) else key]
     for other in others(value, field):
+        if path[::2] == ("datasets", "name") and other not in catalog_names():
+            continue
         content = deepcopy(STUDY.model_dump(mode="json"))
         holder: Any = content
         for key in path[:-1]:

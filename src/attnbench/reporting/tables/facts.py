@@ -110,6 +110,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
     training = dict(describe(study.training))
     del training["augmentation"]  # has a row of its own
+    yield "Datasets", ", ".join(map(results.dataset_label, results.datasets))
     yield "Models", ", ".join(map(results.label, results.models))
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
