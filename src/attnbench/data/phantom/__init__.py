@@ -1,6 +1,4 @@
-"""Embedded phantoms: images with an organ, lesions and vessels whose difficulty is known, generated
-from a seed.
-
+"""Embedded phantoms: organ, lesions and vessels of known difficulty, generated from a seed.
 Classes: 1 organ (large, smooth), 2 lesion (small, in the organ, sometimes none), 3 vessel (a
 branching tree 2 to 3 pixels wide that enters the organ). Cysts, glands and strands outside the
 organ look like them and are not annotated. One code makes 2-D and 3-D phantoms.
@@ -22,7 +20,7 @@ _ANATOMY, _DIFFICULTY, _DECOYS, _NOISE = range(4)
 
 
 def generate(entry: Entry) -> Iterator[RawCase]:
-    """Every case of the phantom dataset `entry`, group by group."""
+    """Yield the cases of the phantom dataset `entry`, group by group."""
     settings = Settings.of(entry)
     for group in range(settings.groups):
         for case in range(settings.cases_per_group):
@@ -32,15 +30,21 @@ def generate(entry: Entry) -> Iterator[RawCase]:
 def phantom_case(
     settings: Settings, group: int, case: int, difficulty: Difficulty | None = None
 ) -> RawCase:
-    """Case number `case` of group number `group`: the same whatever else is generated.
+    """Generate one case: the same whatever else is generated.
 
-    image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, facts blur, contrast and
-    clutter. `difficulty` replaces the case's own: the same anatomy and the same noise, easier or
-    harder to see.
+    It has image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, and as facts blur,
+    contrast and clutter.
+
+    Args:
+        settings: of the dataset.
+        group: number of the group.
+        case: number of the case in its group.
+        difficulty: instead of the case's own; anatomy and noise stay the same.
     """
+    # A generator per purpose: another difficulty or one more decoy changes no other draw.
     body = draw_body(settings.rng(group, 0), settings)
     look = Appearance.draw(settings.rng(group, 1), settings.size)
-    rngs = [settings.rng(group, 2, case, part) for part in range(4)]
+    rngs = [settings.rng(group, 2, case, purpose) for purpose in range(4)]
     difficulty = difficulty or Difficulty.draw(rngs[_DIFFICULTY], settings)
     mask = draw_mask(rngs[_ANATOMY], body, settings.lesion_absent)
     levels = tissue(mask, draw_decoys(rngs[_DECOYS], body, mask), difficulty)

@@ -1,6 +1,4 @@
-"""How it looks: tissue levels, boundary blur, texture, speckle and bias field turn an anatomy
-into an image.
-"""
+"""Image of an anatomy: tissue levels, boundary blur, texture, speckle and bias field."""
 
 from __future__ import annotations
 
@@ -20,8 +18,7 @@ LEVELS = {ORGAN: 1.0, VESSEL: 3.0, LESION: -0.5}
 
 @dataclass(frozen=True)
 class Appearance:
-    """How the images of a group look.
-
+    """Properties that the images of a group share.
     level: background intensity in standard deviations of its noise. gain: intensity per standard
     deviation. grain: correlation length of the texture in pixels. speckle: share of the noise
     variance that multiplies. bias: log of the field that multiplies the image.
@@ -57,12 +54,10 @@ class Appearance:
 
 
 def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficulty) -> Floats:
-    """Noise-free level above the background (*size), in units of the contrast, blurred as by the
-    scanner.
-    """
+    """Noise-free level above the background (*size), in units of the contrast, blurred."""
     level = np.zeros(mask.shape)
-    for place, decoy in enumerate(decoys):
-        strength = np.clip(difficulty.clutter * len(decoys) - place, 0, 1)
+    for rank, decoy in enumerate(decoys):
+        strength = np.clip(difficulty.clutter * len(decoys) - rank, 0, 1)
         level += strength * decoy.mask * (decoy.level - level)
     for label, value in LEVELS.items():
         level[mask == label] = value
@@ -72,8 +67,16 @@ def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficu
 def render(
     rng: np.random.Generator, tissue: Floats, contrast: float, look: Appearance
 ) -> NDArray[np.float32]:
-    """Image (1, *size) of `tissue`, with texture, speckle, bias field and the group's gain."""
+    """Render an image (1, *size) with texture, speckle, bias field and the group's gain.
+
+    Args:
+        rng: draws texture and speckle.
+        tissue: (*size), noise-free levels in units of `contrast`.
+        contrast: in standard deviations of the background's noise.
+        look: properties of the group's images.
+    """
     texture = ndimage.gaussian_filter(rng.normal(size=tissue.shape), look.grain, mode="wrap")
+    # Texture and speckle share a variance of 1 at the background's level: contrast counts in it.
     texture *= np.sqrt(1 - look.speckle) / texture.std()
     looks = look.level**2 / look.speckle
     speckle = rng.gamma(looks, 1 / looks, size=tissue.shape)

@@ -1,4 +1,4 @@
-"""What a phantom dataset is made of, and how hard one case is."""
+"""Settings of a phantom dataset, and the difficulty of one case."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ Range = tuple[float, float]
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Settings:
-    """One phantom dataset: its seed, its size, and the ranges from which each case's difficulty
-    is drawn.
-    """
+    """One phantom dataset: its seed, its size, and the ranges of its cases' difficulty."""
 
     seed: int
     groups: int
@@ -31,9 +29,7 @@ class Settings:
 
     @classmethod
     def of(cls, entry: Entry) -> Settings:
-        """The settings in the reader part of a catalog entry; `CatalogError` where they do not
-        fit.
-        """
+        """Read the settings of a catalog entry's reader; `CatalogError` where they do not fit."""
         try:
             settings = cls(**entry.reader.settings)
         except ValidationError as error:
@@ -67,7 +63,7 @@ class Difficulty:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, settings: Settings) -> Difficulty:
-        """Uniform and independent of each other over the ranges of `settings`."""
+        """Draw each uniformly over its range in `settings`, independent of the others."""
         return cls(
             *(
                 float(rng.uniform(*bounds))
@@ -76,5 +72,5 @@ class Difficulty:
         )
 
     def facts(self) -> dict[str, float]:
-        """As columns of `cases.csv`."""
+        """Columns of `cases.csv`."""
         return asdict(self)

@@ -1,6 +1,4 @@
-"""Smooth random geometry in any number of dimensions: waves, blobs and branching tubes on a pixel
-grid.
-
+"""Smooth random geometry in any number of dimensions: waves, blobs and branching tubes.
 Lengths are in pixels, points are (ndim,) and fields are evaluated at (ndim, *spatial) pixel
 coordinates.
 """
@@ -22,9 +20,7 @@ _THINNEST = 1.0
 
 @dataclass(frozen=True)
 class Waves:
-    """A smooth random function of position: a sum of plane waves; `vectors` (K, ndim) are in
-    cycles per pixel.
-    """
+    """A smooth random function: plane waves along `vectors` (K, ndim), in cycles per pixel."""
 
     vectors: Floats
     phases: Floats
@@ -34,7 +30,14 @@ class Waves:
     def draw(
         cls, rng: np.random.Generator, ndim: int, wavelength: float, amplitude: float
     ) -> Waves:
-        """Six waves no shorter than `wavelength`; the sum has standard deviation `amplitude`."""
+        """Draw six waves whose sum has standard deviation `amplitude`.
+
+        Args:
+            rng: source of every draw.
+            ndim: axes of the positions.
+            wavelength: of the shortest wave, in pixels.
+            amplitude: in units of the function.
+        """
         vectors = unit(rng.normal(size=(6, ndim))) * rng.uniform(0.3, 1.0, size=(6, 1)) / wavelength
         heights = np.abs(rng.normal(size=6))
         return cls(
@@ -52,9 +55,7 @@ class Waves:
 
 @dataclass(frozen=True)
 class Blob:
-    """An ellipsoid whose surface waves move in and out: its relative radius is 1 +
-    waves(direction).
-    """
+    """An ellipsoid with a wavy surface: its relative radius is 1 + waves(direction)."""
 
     centre: Floats
     axes: Floats
@@ -65,8 +66,13 @@ class Blob:
     def draw(
         cls, rng: np.random.Generator, centre: Floats, radius: float, roughness: float
     ) -> Blob:
-        """A blob of mean half-axis `radius`; `roughness` is the standard deviation of its
-        relative radius.
+        """Draw a blob.
+
+        Args:
+            rng: source of every draw.
+            centre: (ndim,) in pixels.
+            radius: mean half-axis in pixels.
+            roughness: standard deviation of the relative radius.
         """
         ndim = len(centre)
         axes = radius * rng.uniform(0.8, 1.25, ndim)
@@ -78,9 +84,7 @@ class Blob:
         )
 
     def varied(self, rng: np.random.Generator, amount: float) -> Blob:
-        """The same blob seen again: shifted, turned, scaled and reshaped by about the fraction
-        `amount`.
-        """
+        """Shift, turn, scale and reshape the blob by about the fraction `amount`."""
         ndim = len(self.centre)
         return Blob(
             self.centre + amount * self.axes.mean() * rng.normal(size=ndim),
@@ -117,24 +121,32 @@ class Tube:
     def grow(
         cls, rng: np.random.Generator, start: Floats, heading: Floats, length: float, radius: float
     ) -> Tube:
-        """From `start` along `heading`, bending smoothly at random over `length` pixels."""
+        """Grow a tube that bends smoothly at random.
+
+        Args:
+            rng: source of every draw.
+            start: (ndim,) in pixels.
+            heading: (ndim,), a direction of length 1.
+            length: of the centreline in pixels.
+            radius: in pixels, at least the thinnest that has no gaps.
+        """
         steps = max(2, round(length / _STEP))
         bends = np.cumsum(rng.normal(size=(steps, len(start))), axis=0) * 1.1 / np.sqrt(steps)
         return cls(start + np.cumsum(_STEP * unit(heading + bends), axis=0), max(radius, _THINNEST))
 
     def branches(self, rng: np.random.Generator, count: int) -> list[Tube]:
         """`count` thinner tubes that leave this one sideways."""
-        places = np.sort(rng.uniform(0.25, 0.95, count)) * (len(self.points) - 2)
+        forks = np.sort(rng.uniform(0.25, 0.95, count)) * (len(self.points) - 2)
         tubes = []
-        for place in places.astype(int):
-            along = unit(self.points[place + 1] - self.points[place])
+        for fork in forks.astype(int):
+            along = unit(self.points[fork + 1] - self.points[fork])
             side = rng.normal(size=len(along))
             side = unit(side - side @ along * along)
             length = len(self.points) * _STEP * rng.uniform(0.4, 0.8)
             heading = along + side * rng.uniform(0.6, 1.4)
             tubes.append(
                 Tube.grow(
-                    rng, self.points[place], heading, length, self.radius * rng.uniform(0.75, 0.95)
+                    rng, self.points[fork], heading, length, self.radius * rng.uniform(0.75, 0.95)
                 )
             )
         return tubes

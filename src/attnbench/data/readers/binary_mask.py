@@ -1,6 +1,4 @@
-"""Pictures with one black and white mask, a field of view and a second rater (retina_drive,
-retina_chase).
-"""
+"""Pictures with one binary mask, a field of view, a second rater (retina_drive, retina_chase)."""
 
 from __future__ import annotations
 
@@ -13,8 +11,7 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("binary_mask")
 def read_binary_mask(files: CaseFiles) -> RawCase:
-    """Image, mask as class 1; the roles `fov` and `mask_second_rater` are read where the case has
-    them.
+    """Read image and mask (class 1), and `fov` and `mask_second_rater` where there are any.
 
     DRIVE keeps its masks as GIF (the first second rater's with 0 and 255, the second's with palette
     indices 0 and 1), CHASE as 1-bit PNG: all are cut by brightness.

@@ -1,6 +1,4 @@
-"""Microscopy in the BIDS layout: one mask per class, pixel size in a JSON file beside the image
-(axon_sem).
-"""
+"""Microscopy in the BIDS layout: a mask per class, pixel size in a JSON file (axon_sem)."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ MICROMETRES = {"nm": 1e-3, "um": 1.0, "mm": 1e3}
 
 @reader("class_masks")
 def read_class_masks(files: CaseFiles) -> RawCase:
-    """Image, one mask per class as the entry's setting `masks` (class by role) says, pixel size
-    in um of this image.
-    """
+    """Read image, the masks of the entry's setting `masks` (class by role), pixel size in um."""
     path = files.one("image")
     mask = _classes(files, **files.entry.reader.settings)
     return RawCase(
@@ -31,9 +27,7 @@ def read_class_masks(files: CaseFiles) -> RawCase:
 
 
 def _classes(files: CaseFiles, masks: Mapping[str, int], threshold: int) -> NDArray[np.uint8]:
-    """One mask of all classes; where two overlap (some pixels at their border), the higher
-    number stays.
-    """
+    """One mask of all classes; where two overlap, at borders, the higher number stays."""
     shapes: dict[str, tuple[int, ...]] = {}
     mask = np.zeros(0, dtype=np.uint8)
     for role, value in sorted(masks.items(), key=lambda item: item[1]):
@@ -49,12 +43,10 @@ def _classes(files: CaseFiles, masks: Mapping[str, int], threshold: int) -> NDAr
 
 
 def _pixel_size(files: CaseFiles, image: str) -> Spacing:
-    """Pixel size (H, W) in um; BIDS writes it as [x, y] and lets one file hold for all images of
-    an animal.
-    """
+    """Pixel size (H, W) in um; BIDS writes [x, y], in one file for all images of an animal."""
     path = _side_file(files, image)
-    with files.reading(path) as place:
-        content = json.loads(place.read_text(encoding="utf-8"))
+    with files.reading(path) as file:
+        content = json.loads(file.read_text(encoding="utf-8"))
     try:
         factor = MICROMETRES[content["PixelSizeUnits"]]
         x, y = (float(side) * factor for side in content["PixelSize"])
@@ -67,9 +59,7 @@ def _pixel_size(files: CaseFiles, image: str) -> Spacing:
 
 
 def _side_file(files: CaseFiles, image: str) -> str:
-    """The JSON file in the image's folder whose name holds the most of the image's BIDS
-    entities.
-    """
+    """JSON file in the image's folder whose name has the most of the image's BIDS entities."""
     picture = PurePosixPath(image)
     entities = set(picture.stem.split("_"))
     listed = (PurePosixPath(row.path) for row in files.loose if row.path.endswith(".json"))

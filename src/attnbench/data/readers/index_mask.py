@@ -9,9 +9,7 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("index_mask")
 def read_index_mask(files: CaseFiles) -> RawCase:
-    """Image with the catalog's channels (grey and RGB files may be mixed), mask from palette
-    indices.
-    """
+    """Read the image (grey and RGB files may be mixed) and the mask from palette indices."""
     return RawCase(
         case=files.case,
         group=files.group,

@@ -18,9 +18,7 @@ TOLERANCE = 0.1  # largest disagreement of image and mask position, in voxels
 
 @reader("nifti")
 def read_nifti(files: CaseFiles) -> RawCase:
-    """Image and mask turned to the nearest right-anterior-superior axes, spacing in mm from the
-    image's header.
-
+    """Read image and mask, turned to the nearest right-anterior-superior axes, spacing in mm.
     Both are turned by their own affine, so that a mask stored with other axes than its image
     still falls on it; after that, the two have to lie at the same place. A fourth axis of the
     image is its channels.
@@ -40,9 +38,9 @@ def _load(files: CaseFiles, path: str) -> tuple[NDArray[np.generic], Spacing, ND
     import nibabel
     from nibabel.filebasedimages import ImageFileError
 
-    with files.reading(path) as place:
+    with files.reading(path) as file:
         try:
-            volume: Nifti1Image = nibabel.as_closest_canonical(nibabel.load(place))
+            volume: Nifti1Image = nibabel.as_closest_canonical(nibabel.load(file))
             array = np.asanyarray(volume.dataobj)
         except ImageFileError as error:
             raise OSError(str(error)) from error
@@ -75,7 +73,7 @@ def _same_place(
 
 
 def _as_classes(files: CaseFiles, path: str, mask: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Stored in any number type, classes are whole numbers from 0 to 255."""
+    """Classes, which may be stored in any number type, as uint8."""
     classes = np.clip(np.nan_to_num(mask), 0, 255).astype(np.uint8)
     wrong = mask[classes != mask]
     if wrong.size:
