@@ -1,4 +1,5 @@
 """Embedded phantoms: organ, lesions and vessels of known difficulty, generated from a seed.
+
 Classes: 1 organ (large, smooth), 2 lesion (small, in the organ, sometimes none), 3 vessel (a
 branching tree 2 to 3 pixels wide that enters the organ). Cysts, glands and strands outside the
 organ look like them and are not annotated. One code makes 2-D and 3-D phantoms.

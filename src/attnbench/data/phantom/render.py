@@ -19,6 +19,7 @@ LEVELS = {ORGAN: 1.0, VESSEL: 3.0, LESION: -0.5}
 @dataclass(frozen=True)
 class Appearance:
     """Properties that the images of a group share.
+
     level: background intensity in standard deviations of its noise. gain: intensity per standard
     deviation. grain: correlation length of the texture in pixels. speckle: share of the noise
     variance that multiplies. bias: log of the field that multiplies the image.

@@ -1,4 +1,5 @@
 """Smooth random geometry in any number of dimensions: waves, blobs and branching tubes.
+
 Lengths are in pixels, points are (ndim,) and fields are evaluated at (ndim, *spatial) pixel
 coordinates.
 """

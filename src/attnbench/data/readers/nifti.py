@@ -19,6 +19,7 @@ TOLERANCE = 0.1  # largest disagreement of image and mask position, in voxels
 @reader("nifti")
 def read_nifti(files: CaseFiles) -> RawCase:
     """Read image and mask, turned to the nearest right-anterior-superior axes, spacing in mm.
+
     Both are turned by their own affine, so that a mask stored with other axes than its image
     still falls on it; after that, the two have to lie at the same place. A fourth axis of the
     image is its channels.
