@@ -123,7 +123,15 @@ def test_addresses_are_percent_encoded(path):
 
 
 GOOD = {
-    **{"name": "good", "short": "Good", "title": "t", "task": "t", "modality": "m", "ndim": 2, "channels": 1},
+    **{
+        "name": "good",
+        "short": "Good",
+        "title": "t",
+        "task": "t",
+        "modality": "m",
+        "ndim": 2,
+        "channels": 1,
+    },
     **{
         "classes": {1: "vessel"},
         "cases": 4,

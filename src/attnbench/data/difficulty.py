@@ -78,6 +78,7 @@ def _measure_class(
 
 def _measure_channel(image: Floats, inside: Mask) -> dict[str, float]:
     """Steps of `image` across the boundary of `inside`, both (*box), in units of the noise.
+
     At every boundary pixel the pixels of a window are averaged on either side; their difference
     is the local step. The noise is the median standard deviation of the windows nearby that lie
     on one side only. The sharpness is the least-squares slope of the step between the two
@@ -132,6 +133,7 @@ def _steps(
 
 def _compactness(inside: Mask, spacing: Sequence[float]) -> float:
     """Isoperimetric quotient: 1 for a disc or ball, less the more boundary there is.
+
     Pixel faces overestimate a boundary of every direction by 4 / pi in 2-D and by 3 / 2 in 3-D.
     """
     ndim, pixel = inside.ndim, math.prod(spacing)

@@ -26,7 +26,8 @@ from attnbench.study.settings import DatasetSettings
 PERCENTILES = (0.5, 99.5)
 NORMALISATION = (
     "per case and channel, on the working grid, inside the field of view where there is one: "
-    "clipped to the 0.5 and 99.5 percentiles widened on both sides by their distance, then z-scored; zero outside"
+    "clipped to the 0.5 and 99.5 percentiles widened on both sides by their distance, then "
+    "z-scored; zero outside"
 )
 
 

@@ -1,4 +1,5 @@
 """Resampling to the working grid: anti-aliased images, masks without invented classes.
+
 Coordinates are those of pixel areas (`align_corners=False` in torch, `grid_mode=True` in SciPy):
 a grid of n pixels covers the interval [0, n]; both grids of a case cover the same physical box,
 so output pixel o lies at (o + 1/2) * n_in / n_out - 1/2 on the input, and pixels beyond the
@@ -25,6 +26,7 @@ def shape_at_spacing(
     shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]
 ) -> tuple[int, ...]:
     """Pixels per axis that cover the same box at about the `target` spacing, one at least.
+
     >>> shape_at_spacing((584, 565), (0.1, 0.1), (0.2, 0.2))
     (292, 282)
     """
@@ -86,6 +88,7 @@ def _along(array: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float
 
 def resample_mask(mask: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint8]:
     """Resample `mask` (*spatial) to `shape`; only its own classes occur, none in between.
+
     The share of every class in an output pixel comes from the filter of `resample_image`. The
     pixels with the largest share of foreground become foreground, as many as keep the
     foreground's part of the image (at least one if there is any, and all that tie with the

@@ -1,4 +1,5 @@
 """The case store: flat memory-mapped arrays of cases of any shape, with their tables.
+
 `images.npy` holds every case's image flattened in C order from channel-last layout (*shape, C),
 one after the other; `masks.npy` the masks on the same working grid; `references.npy` (only if
 the study resamples), `fov.npy` and `second_rater.npy` (only where the dataset has them) are flat
@@ -32,6 +33,7 @@ TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing
 @dataclass(frozen=True, eq=False)
 class CaseStore:
     """A prepared dataset, opened without reading its arrays, which are read-only views.
+
     `columns` is `cases.csv` as text, `images` (flat float32) and `masks` (flat uint8) are the
     memory maps, `offsets` (int64) the first voxel of every case on the working grid.
     """

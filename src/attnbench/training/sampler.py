@@ -21,6 +21,7 @@ _INTENSITY = ("brightness", "contrast", "gamma", "noise")
 
 class Boxes(NamedTuple):
     """N boxes, each the part of a case around one patch, and how the patch lies in its box.
+
     `start` (N,) and `shape` (N, ndim) say where the case lies in the flat arrays, `low` (N,
     ndim) which voxel is the first of the box, which may reach out of the case and has `sides`
     voxels per axis, the same for every patch. `shift` (N, 1, ndim) and `linear` (N, ndim, ndim)

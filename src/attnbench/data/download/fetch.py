@@ -1,6 +1,4 @@
-"""Fetch: a dataset's verified originals in its raw folder, and the receipt that says they are
-all there.
-"""
+"""Verified originals of a dataset in its raw folder, and the receipt that they are all there."""
 
 from __future__ import annotations
 
@@ -31,13 +29,21 @@ def fetch_dataset(
     offline: bool = False,
     patience: Patience = _PATIENCE,
 ) -> None:
-    """Bring every file of a dataset to `raw`, each verified before it gets its name;
-    `raw/receipt.json` comes last.
+    """Bring a dataset's files to `raw`, each verified before it gets its name; the receipt last.
 
     Files that are already there and right are kept, partial ones resumed where the server allows
-    it. `mirror` (a URL or a folder; else the environment's ATTNBENCH_MIRROR) is tried before the
-    origin; `offline` never leaves it. Raises `FetchError` with file, expected, found, source and
-    what to do; what was verified until then stays.
+    it.
+
+    Args:
+        entry: the dataset's catalog entry.
+        raw: folder of the originals and of `receipt.json`.
+        mirror: URL or folder that is tried before the origin; else the environment's
+            ATTNBENCH_MIRROR.
+        offline: never go to the origin.
+        patience: how often and how long to try.
+
+    Raises:
+        FetchError: a file is missing still; what was verified until then stays.
     """
     receipt, wanted = raw / "receipt.json", wanted_files(entry)
     if _complete(receipt, wanted):
@@ -60,7 +66,7 @@ def _download(
     name: str,
     wanted: Sequence[Wanted],
     raw: Path,
-    places: Sequence[Source],
+    tried: Sequence[Source],
     patience: Patience,
     came_from: dict[str, str],
 ) -> None:
@@ -68,10 +74,10 @@ def _download(
     failures: list[Failure] = []
     with show_progress(name, len(wanted), len(came_from)) as progress:
         download = Download(raw, patience, progress, came_from)
-        for source in places:
+        for source in tried:
             missing = [item for item in wanted if item.path not in came_from]
             failed = download.take(source, missing) if missing else []
-            if failed and source is not places[-1]:
+            if failed and source is not tried[-1]:
                 _log.warning(
                     "%s: the %s failed, going on with the next source: %s",
                     name,
@@ -85,7 +91,7 @@ def _download(
 
 
 def _report(name: str, missing: Sequence[Wanted], failures: Sequence[Failure], kept: int) -> str:
-    """What a person needs to know; a dead source is named once, not for every file."""
+    """Tell a person what is needed; a dead source is named once, not for every file."""
     paths = {item.path for item in missing}
     by_cause = {
         failure.error.found if failure.error.dead else str(failure): failure for failure in failures
@@ -102,15 +108,15 @@ def _report(name: str, missing: Sequence[Wanted], failures: Sequence[Failure], k
 
 
 def _keep(raw: Path, item: Wanted) -> bool:
-    """Whether an earlier download left the right file; a wrong one is removed."""
+    """Return whether an earlier download left the right file; remove a wrong one."""
     file = raw / item.path
     if not file.exists():
         return False
-    found = mismatch(file, item)
-    if found:
-        _log.warning("%s: expected %s, found %s; removed, to be fetched again", file, item, found)
+    problem = mismatch(file, item)
+    if problem:
+        _log.warning("%s: expected %s, found %s; removed, to be fetched again", file, item, problem)
         file.unlink()
-    return not found
+    return not problem
 
 
 def _receipt_row(raw: Path, item: Wanted, source: str) -> dict[str, Any]:
@@ -123,7 +129,7 @@ def _receipt_row(raw: Path, item: Wanted, source: str) -> dict[str, Any]:
 
 
 def _complete(receipt: Path, wanted: Sequence[Wanted]) -> bool:
-    """Whether the receipt lists exactly the wanted files and all are there in the size it says."""
+    """Return whether the receipt lists just the wanted files and all are there in its sizes."""
     if not receipt.is_file():
         return False
     rows = {row["path"]: row for row in read_json(receipt)["files"]}

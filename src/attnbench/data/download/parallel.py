@@ -1,6 +1,4 @@
-"""The files of a dataset from one source, several at a time, each verified before it gets its
-name.
-"""
+"""A dataset's files from one source, several at a time, each verified before it gets its name."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Download:
-    """One download into `raw`; `came_from` gains the address of every file that is verified and
-    in place.
-    """
+    """One download into `raw`; `came_from` gains the address of every verified file."""
 
     raw: Path
     patience: Patience
@@ -49,7 +45,7 @@ class Download:
     came_from: dict[str, str]
 
     def take(self, source: Source, missing: Sequence[Wanted]) -> list[Failure]:
-        """Bring the `missing` files from `source`; returns what failed.
+        """Bring the `missing` files from `source`; return what failed.
 
         A source that is dead or has failed eight times is left alone: the rest of its files stay
         missing.
@@ -89,12 +85,12 @@ class Download:
     def _take_archive(self, address: str, missing: Sequence[Wanted]) -> list[Failure]:
         staging = self.raw / STAGING
         archive = staging / f"archive-{sha256(address.encode()).hexdigest()[:16]}"
-        found: dict[str, str] = {}
+        problems: dict[str, str] = {}
 
         def unpacked(file: Path) -> str | None:
             try:
                 left = [item for item in missing if item.path not in self.came_from]
-                found.update(
+                problems.update(
                     unpack(
                         file, left, staging, lambda item, staged: self._place(address, item, staged)
                     )
@@ -110,9 +106,9 @@ class Download:
             return [Failure(first, address, error)]
         archive.unlink()
         return [
-            Failure(item, address, TransferError(found[item.path]))
+            Failure(item, address, TransferError(problems[item.path]))
             for item in missing
-            if item.path in found
+            if item.path in problems
         ]
 
     def _place(self, address: str, item: Wanted, staged: Path) -> None:

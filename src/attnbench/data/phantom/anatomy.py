@@ -40,7 +40,7 @@ class Decoy:
 
 
 def draw_body(rng: np.random.Generator, settings: Settings) -> Body:
-    """The anatomy of one group."""
+    """Draw the anatomy of one group."""
     size = np.array(settings.size, float)
     radius = rng.uniform(0.24, 0.32) * float(np.prod(size) ** (1 / len(size)))
     organ = Blob.draw(rng, size * rng.uniform(0.42, 0.58, len(size)), radius, roughness=0.10)
@@ -49,7 +49,11 @@ def draw_body(rng: np.random.Generator, settings: Settings) -> Body:
 
 
 def draw_mask(rng: np.random.Generator, body: Body, lesion_absent: float) -> NDArray[np.uint8]:
+<<<<<<< HEAD
     """Reference (*size) of a case: the group's organ varied, its own vessels and lesions."""
+=======
+    """Draw the reference (*size) of one case: the group's organ varied, own vessels, lesions."""
+>>>>>>> w-data
     organ = body.organ.varied(rng, 0.06)
     mask = organ.inside(body.size).astype(np.uint8)
     inside = mask > 0
@@ -83,7 +87,11 @@ def _lesion_radius(rng: np.random.Generator, body: Body) -> float:
 
 
 def draw_decoys(rng: np.random.Generator, body: Body, mask: NDArray[np.uint8]) -> list[Decoy]:
+<<<<<<< HEAD
     """`DECOYS` objects clear of everything annotated, in the order in which clutter shows them."""
+=======
+    """Draw `DECOYS` decoys off the annotated, in the order in which growing clutter shows them."""
+>>>>>>> w-data
     distance = ndimage.distance_transform_edt(mask == 0)
     makers = (_cyst, _strand, _gland)
     kinds = rng.permuted(np.arange(DECOYS) % len(makers))
@@ -91,14 +99,14 @@ def draw_decoys(rng: np.random.Generator, body: Body, mask: NDArray[np.uint8]) -
 
 
 def _gland(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
-    """Like a small organ."""
+    """A decoy like a small organ."""
     radius = body.radius * rng.uniform(0.25, 0.6)
     centre = _pick_beside(rng, body, distance, 0.8 * radius)
     return Decoy(Blob.draw(rng, centre, radius, 0.1).inside(body.size) & (distance > _MARGIN), 1.0)
 
 
 def _cyst(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
-    """As dark against the tissue as a lesion is against the organ, and as large."""
+    """A decoy as dark against the tissue as a lesion is against the organ, and as large."""
     radius = _lesion_radius(rng, body)
     centre = _pick_beside(rng, body, distance, radius)
     return Decoy(
@@ -107,7 +115,7 @@ def _cyst(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
 
 
 def _strand(rng: np.random.Generator, body: Body, distance: Floats) -> Decoy:
-    """As bright and thin as a vessel, but it never reaches the organ."""
+    """A decoy as bright and thin as a vessel that never reaches the organ."""
     centre = _pick_beside(rng, body, distance, 2 * _MARGIN)
     heading = unit(rng.normal(size=len(centre)))
     tube = Tube.grow(rng, centre, heading, body.radius * rng.uniform(0.7, 1.6), body.vessel_radius)
@@ -122,6 +130,12 @@ def _pick_beside(rng: np.random.Generator, body: Body, distance: Floats, gap: fl
 def _pick(rng: np.random.Generator, allowed: Mask) -> Floats:
     """A pixel drawn from those allowed; the grid's corner when none is."""
     pixels = np.argwhere(allowed)
+<<<<<<< HEAD
     if not len(pixels):
         return np.zeros(allowed.ndim)
     return pixels[rng.integers(len(pixels))].astype(float)
+=======
+    return (
+        pixels[rng.integers(len(pixels))].astype(float) if len(pixels) else np.zeros(allowed.ndim)
+    )
+>>>>>>> w-data

@@ -1,6 +1,4 @@
-"""Cases of a task of the Medical Segmentation Decathlon, one at a time out of its .tar, for the
-reader of its files.
-"""
+"""Cases of a task of the Medical Segmentation Decathlon, one at a time out of its .tar."""
 
 from __future__ import annotations
 
@@ -19,12 +17,13 @@ Members = Mapping[PurePosixPath, tarfile.TarInfo]
 
 
 def unpacked_cases(entry: Entry, archive: Path) -> Iterator[CaseFiles]:
-    """Yield the cases that the archive's `dataset.json` lists as `training`, sorted by the name of
-    their image.
+    """Yield the cases that the archive's `dataset.json` lists as `training`, by image name.
 
     A case has one `image` and one `mask` in a folder that is gone when the next case is asked
-    for, and is a group of its own. Raises `DataError` for an archive that is unreadable or lacks
-    a file that it lists.
+    for, and is a group of its own.
+
+    Raises:
+        DataError: the archive is unreadable or lacks a file that it lists.
     """
     try:
         with tarfile.open(archive) as opened:

@@ -12,9 +12,7 @@ EIGHT_BIT = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 def read_colours(files: CaseFiles, path: str) -> NDArray[np.uint8]:
-    """The image (C, H, W) with the dataset's number of channels: 1 is luminance, 3 is RGB; alpha
-    is dropped.
-    """
+    """Read an image (C, H, W): 1 channel is luminance, 3 are RGB; alpha is dropped."""
     mode = {1: "L", 3: "RGB"}.get(files.entry.channels)
     if mode is None:
         raise files.error(
@@ -25,7 +23,7 @@ def read_colours(files: CaseFiles, path: str) -> NDArray[np.uint8]:
 
 
 def read_binary(files: CaseFiles, path: str, threshold: int = 127) -> NDArray[np.bool_]:
-    """A black and white mask (H, W), True where it is brighter than `threshold`.
+    """Read a black and white mask (H, W), True where it is brighter than `threshold`.
 
     Whatever the file stores (one bit, 0/255, softened edges, a palette whose entry 1 is white),
     it is the displayed brightness that is cut.
@@ -34,9 +32,7 @@ def read_binary(files: CaseFiles, path: str, threshold: int = 127) -> NDArray[np
 
 
 def read_indices(files: CaseFiles, path: str) -> NDArray[np.uint8]:
-    """A palette picture's indices (H, W): the classes are the indices, the colours are only for
-    display.
-    """
+    """Read a palette picture's indices (H, W), which are the classes; colours are for display."""
     picture = _open(files, path)
     if picture.mode != "P":
         raise files.error(
@@ -46,7 +42,7 @@ def read_indices(files: CaseFiles, path: str) -> NDArray[np.uint8]:
 
 
 def _open(files: CaseFiles, path: str) -> Image.Image:
-    with files.reading(path) as place, Image.open(place) as picture:
+    with files.reading(path) as file, Image.open(file) as picture:
         frames = getattr(picture, "n_frames", 1)
         picture.load()
     if picture.mode not in EIGHT_BIT:

@@ -1,4 +1,4 @@
-"""What a reader is, where it is found, and the files of one case that it is given."""
+"""Readers by name, and the files of one case that a reader is given."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, zlib.error)
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one case below `raw`, by role, and the dataset's files that belong to no
-    case.
-    """
+    """The files of one case below `raw`, and the `loose` files that belong to no case."""
 
     entry: Entry
     raw: Path
@@ -33,9 +31,7 @@ class CaseFiles:
         return tuple(row.path for row in self.rows if row.role == role)
 
     def maybe(self, role: str) -> str | None:
-        """The one path with this role, None if the case has none; `DataError` if there are
-        several.
-        """
+        """The one path with this role, None without one; `DataError` if there are several."""
         paths = self.paths(role)
         if len(paths) > 1:
             raise self.error(f"{len(paths)} files have the role {role!r}; a case has one", paths[1])
@@ -55,9 +51,7 @@ class CaseFiles:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[Path]:
-        """Yield the file's place; what goes wrong while it is read becomes a `DataError` that
-        names it.
-        """
+        """Yield the file's path; a failure to read it becomes a `DataError` that names it."""
         try:
             yield self.raw / path
         except UNREADABLE as error:
@@ -73,9 +67,7 @@ READERS: dict[str, Reader] = {}
 
 
 def reader(name: str) -> Callable[[Reader], Reader]:
-    """Register a reader under the word that catalog entries use; a second reader of that name is
-    refused.
-    """
+    """Register a reader under the name that catalog entries use; `ValueError` if it is taken."""
 
     def register(function: Reader) -> Reader:
         if name in READERS:
