@@ -31,19 +31,6 @@ def generate(entry: Entry) -> Iterator[RawCase]:
 def phantom_case(
     settings: Settings, group: int, case: int, difficulty: Difficulty | None = None
 ) -> RawCase:
-<<<<<<< HEAD
-    """Case of a group: the same whatever else is generated.
-
-    Args:
-        settings: those of the phantom dataset.
-        group: number of the group, from 0.
-        case: number of the case in its group, from 0.
-        difficulty: replaces the case's own: same anatomy and noise, easier or harder to see.
-
-    Returns:
-        Image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, facts blur, contrast and
-        clutter.
-=======
     """Generate one case: the same whatever else is generated.
 
     It has image (1, *size) float32, mask (*size) uint8, spacing 1 pixel, and as facts blur,
@@ -54,17 +41,11 @@ def phantom_case(
         group: number of the group.
         case: number of the case in its group.
         difficulty: instead of the case's own; anatomy and noise stay the same.
->>>>>>> w-data
     """
     # A generator per purpose: another difficulty or one more decoy changes no other draw.
     body = draw_body(settings.rng(group, 0), settings)
     look = Appearance.draw(settings.rng(group, 1), settings.size)
-<<<<<<< HEAD
-    # One stream per aspect: a case that is harder to see keeps its anatomy and its noise.
-    rngs = [settings.rng(group, 2, case, aspect) for aspect in range(4)]
-=======
     rngs = [settings.rng(group, 2, case, purpose) for purpose in range(4)]
->>>>>>> w-data
     difficulty = difficulty or Difficulty.draw(rngs[_DIFFICULTY], settings)
     mask = draw_mask(rngs[_ANATOMY], body, settings.lesion_absent)
     levels = tissue(mask, draw_decoys(rngs[_DECOYS], body, mask), difficulty)

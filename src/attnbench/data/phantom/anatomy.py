@@ -49,11 +49,7 @@ def draw_body(rng: np.random.Generator, settings: Settings) -> Body:
 
 
 def draw_mask(rng: np.random.Generator, body: Body, lesion_absent: float) -> NDArray[np.uint8]:
-<<<<<<< HEAD
-    """Reference (*size) of a case: the group's organ varied, its own vessels and lesions."""
-=======
     """Draw the reference (*size) of one case: the group's organ varied, own vessels, lesions."""
->>>>>>> w-data
     organ = body.organ.varied(rng, 0.06)
     mask = organ.inside(body.size).astype(np.uint8)
     inside = mask > 0
@@ -76,7 +72,6 @@ def _vessel_tree(rng: np.random.Generator, body: Body, organ: Blob) -> list[Tube
 
 def _lesion(rng: np.random.Generator, body: Body, inside: Mask) -> Mask:
     radius = _lesion_radius(rng, body)
-    # A lesion lies deep enough to be enclosed, or in the deepest spot of an organ too thin for it.
     depth = ndimage.distance_transform_edt(inside)
     centre = _pick(rng, depth >= min(0.8 * radius, float(depth.max())))
     return Blob.draw(rng, centre, radius, roughness=0.08).inside(body.size)
@@ -87,11 +82,7 @@ def _lesion_radius(rng: np.random.Generator, body: Body) -> float:
 
 
 def draw_decoys(rng: np.random.Generator, body: Body, mask: NDArray[np.uint8]) -> list[Decoy]:
-<<<<<<< HEAD
-    """`DECOYS` objects clear of everything annotated, in the order in which clutter shows them."""
-=======
     """Draw `DECOYS` decoys off the annotated, in the order in which growing clutter shows them."""
->>>>>>> w-data
     distance = ndimage.distance_transform_edt(mask == 0)
     makers = (_cyst, _strand, _gland)
     kinds = rng.permuted(np.arange(DECOYS) % len(makers))
@@ -130,12 +121,6 @@ def _pick_beside(rng: np.random.Generator, body: Body, distance: Floats, gap: fl
 def _pick(rng: np.random.Generator, allowed: Mask) -> Floats:
     """A pixel drawn from those allowed; the grid's corner when none is."""
     pixels = np.argwhere(allowed)
-<<<<<<< HEAD
-    if not len(pixels):
-        return np.zeros(allowed.ndim)
-    return pixels[rng.integers(len(pixels))].astype(float)
-=======
     return (
         pixels[rng.integers(len(pixels))].astype(float) if len(pixels) else np.zeros(allowed.ndim)
     )
->>>>>>> w-data

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Images of an anatomy: tissue levels, boundary blur, texture, speckle and a bias field."""
-=======
 """Image of an anatomy: tissue levels, boundary blur, texture, speckle and bias field."""
->>>>>>> w-data
 
 from __future__ import annotations
 
@@ -22,11 +18,7 @@ LEVELS = {ORGAN: 1.0, VESSEL: 3.0, LESION: -0.5}
 
 @dataclass(frozen=True)
 class Appearance:
-<<<<<<< HEAD
-    """Look of the images of a group.
-=======
     """Properties that the images of a group share.
->>>>>>> w-data
 
     level: background intensity in standard deviations of its noise. gain: intensity per standard
     deviation. grain: correlation length of the texture in pixels. speckle: share of the noise
@@ -63,17 +55,10 @@ class Appearance:
 
 
 def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficulty) -> Floats:
-<<<<<<< HEAD
-    """Noise-free level (*size) above the background in units of the contrast, blurred."""
-    level = np.zeros(mask.shape)
-    for order, decoy in enumerate(decoys):
-        strength = np.clip(difficulty.clutter * len(decoys) - order, 0, 1)
-=======
     """Noise-free level above the background (*size), in units of the contrast, blurred."""
     level = np.zeros(mask.shape)
     for rank, decoy in enumerate(decoys):
         strength = np.clip(difficulty.clutter * len(decoys) - rank, 0, 1)
->>>>>>> w-data
         level += strength * decoy.mask * (decoy.level - level)
     for label, value in LEVELS.items():
         level[mask == label] = value
@@ -83,18 +68,6 @@ def tissue(mask: NDArray[np.uint8], decoys: Sequence[Decoy], difficulty: Difficu
 def render(
     rng: np.random.Generator, tissue: Floats, contrast: float, look: Appearance
 ) -> NDArray[np.float32]:
-<<<<<<< HEAD
-    """Render tissue with texture, speckle, bias field and the group's gain.
-
-    Args:
-        rng: the case's noise.
-        tissue: levels (*size) above the background, in units of the contrast.
-        contrast: organ minus background, in standard deviations of the background's noise.
-        look: the group's appearance.
-
-    Returns:
-        Image (1, *size), float32.
-=======
     """Render an image (1, *size) with texture, speckle, bias field and the group's gain.
 
     Args:
@@ -102,13 +75,10 @@ def render(
         tissue: (*size), noise-free levels in units of `contrast`.
         contrast: in standard deviations of the background's noise.
         look: properties of the group's images.
->>>>>>> w-data
     """
     texture = ndimage.gaussian_filter(rng.normal(size=tissue.shape), look.grain, mode="wrap")
     # Texture and speckle share a variance of 1 at the background's level: contrast counts in it.
     texture *= np.sqrt(1 - look.speckle) / texture.std()
-    # Gamma with `looks` looks has mean 1 and variance speckle / level^2: together with the texture
-    # the background's noise has standard deviation 1, in which the contrast is measured.
     looks = look.level**2 / look.speckle
     speckle = rng.gamma(looks, 1 / looks, size=tissue.shape)
     bias = np.exp(look.bias(np.indices(tissue.shape, dtype=np.float64)))

@@ -16,11 +16,7 @@ Range = tuple[float, float]
 
 @checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Settings:
-<<<<<<< HEAD
-    """A phantom dataset: seed, size, and the ranges from which a case's difficulty is drawn."""
-=======
     """One phantom dataset: its seed, its size, and the ranges of its cases' difficulty."""
->>>>>>> w-data
 
     seed: int
     groups: int
@@ -33,11 +29,7 @@ class Settings:
 
     @classmethod
     def of(cls, entry: Entry) -> Settings:
-<<<<<<< HEAD
-        """Settings of an entry's reader; raises `CatalogError` where they do not fit."""
-=======
         """Read the settings of a catalog entry's reader; `CatalogError` where they do not fit."""
->>>>>>> w-data
         try:
             settings = cls(**entry.reader.settings)
         except ValidationError as error:
@@ -71,11 +63,6 @@ class Difficulty:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, settings: Settings) -> Difficulty:
-<<<<<<< HEAD
-        """Draw each uniformly from its range in `settings`."""
-        ranges = (settings.blur, settings.contrast, settings.clutter)
-        return cls(*(float(rng.uniform(*bounds)) for bounds in ranges))
-=======
         """Draw each uniformly over its range in `settings`, independent of the others."""
         return cls(
             *(
@@ -83,7 +70,6 @@ class Difficulty:
                 for bounds in (settings.blur, settings.contrast, settings.clutter)
             )
         )
->>>>>>> w-data
 
     def facts(self) -> dict[str, float]:
         """Columns of `cases.csv`."""

@@ -21,11 +21,7 @@ _THINNEST = 1.0
 
 @dataclass(frozen=True)
 class Waves:
-<<<<<<< HEAD
-    """Smooth random function of position: plane waves of `vectors` (K, ndim) cycles per pixel."""
-=======
     """A smooth random function: plane waves along `vectors` (K, ndim), in cycles per pixel."""
->>>>>>> w-data
 
     vectors: Floats
     phases: Floats
@@ -35,15 +31,6 @@ class Waves:
     def draw(
         cls, rng: np.random.Generator, ndim: int, wavelength: float, amplitude: float
     ) -> Waves:
-<<<<<<< HEAD
-        """Draw six waves.
-
-        Args:
-            rng: where they come from.
-            ndim: number of axes.
-            wavelength: of the shortest possible wave, in pixels.
-            amplitude: standard deviation of their sum.
-=======
         """Draw six waves whose sum has standard deviation `amplitude`.
 
         Args:
@@ -51,7 +38,6 @@ class Waves:
             ndim: axes of the positions.
             wavelength: of the shortest wave, in pixels.
             amplitude: in units of the function.
->>>>>>> w-data
         """
         vectors = unit(rng.normal(size=(6, ndim))) * rng.uniform(0.3, 1.0, size=(6, 1)) / wavelength
         heights = np.abs(rng.normal(size=6))
@@ -70,11 +56,7 @@ class Waves:
 
 @dataclass(frozen=True)
 class Blob:
-<<<<<<< HEAD
-    """Ellipsoid whose surface is wavy: its relative radius is 1 + waves(direction)."""
-=======
     """An ellipsoid with a wavy surface: its relative radius is 1 + waves(direction)."""
->>>>>>> w-data
 
     centre: Floats
     axes: Floats
@@ -88,13 +70,8 @@ class Blob:
         """Draw a blob.
 
         Args:
-<<<<<<< HEAD
-            rng: where its shape comes from.
-            centre: point (ndim,).
-=======
             rng: source of every draw.
             centre: (ndim,) in pixels.
->>>>>>> w-data
             radius: mean half-axis in pixels.
             roughness: standard deviation of the relative radius.
         """
@@ -108,11 +85,7 @@ class Blob:
         )
 
     def varied(self, rng: np.random.Generator, amount: float) -> Blob:
-<<<<<<< HEAD
-        """The blob shifted, turned, scaled and reshaped by about the fraction `amount`."""
-=======
         """Shift, turn, scale and reshape the blob by about the fraction `amount`."""
->>>>>>> w-data
         ndim = len(self.centre)
         return Blob(
             self.centre + amount * self.axes.mean() * rng.normal(size=ndim),
@@ -152,22 +125,12 @@ class Tube:
         """Grow a tube that bends smoothly at random.
 
         Args:
-<<<<<<< HEAD
-            rng: where its bends come from.
-            start: first point (ndim,).
-            heading: direction (ndim,) of the first step.
-            length: in pixels, along the centreline.
-            radius: in pixels; at least 1.
-        """
-        # Dividing by the root of the steps makes a tube bend as much whatever its length.
-=======
             rng: source of every draw.
             start: (ndim,) in pixels.
             heading: (ndim,), a direction of length 1.
             length: of the centreline in pixels.
             radius: in pixels, at least the thinnest that has no gaps.
         """
->>>>>>> w-data
         steps = max(2, round(length / _STEP))
         bends = np.cumsum(rng.normal(size=(steps, len(start))), axis=0) * 1.1 / np.sqrt(steps)
         return cls(start + np.cumsum(_STEP * unit(heading + bends), axis=0), max(radius, _THINNEST))
@@ -182,16 +145,11 @@ class Tube:
             side = unit(side - side @ along * along)
             length = len(self.points) * _STEP * rng.uniform(0.4, 0.8)
             heading = along + side * rng.uniform(0.6, 1.4)
-<<<<<<< HEAD
-            radius = self.radius * rng.uniform(0.75, 0.95)
-            tubes.append(Tube.grow(rng, self.points[fork], heading, length, radius))
-=======
             tubes.append(
                 Tube.grow(
                     rng, self.points[fork], heading, length, self.radius * rng.uniform(0.75, 0.95)
                 )
             )
->>>>>>> w-data
         return tubes
 
 

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Pictures with one black and white mask, a field of view and a second rater (retina)."""
-=======
 """Pictures with one binary mask, a field of view, a second rater (retina_drive, retina_chase)."""
->>>>>>> w-data
 
 from __future__ import annotations
 
@@ -15,13 +11,9 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("binary_mask")
 def read_binary_mask(files: CaseFiles) -> RawCase:
-<<<<<<< HEAD
-    """Read image and mask (class 1); `fov` and `mask_second_rater` where the case has them.
-=======
     """Read image and mask (class 1), and `fov` and `mask_second_rater` where there are any.
->>>>>>> w-data
 
-    DRIVE keeps its masks as GIF (the first rater's with 0 and 255, the second's with palette
+    DRIVE keeps its masks as GIF (the first second rater's with 0 and 255, the second's with palette
     indices 0 and 1), CHASE as 1-bit PNG: all are cut by brightness.
     """
     fov = files.maybe("fov")

@@ -18,11 +18,7 @@ MICROMETRES = {"nm": 1e-3, "um": 1.0, "mm": 1e3}
 
 @reader("class_masks")
 def read_class_masks(files: CaseFiles) -> RawCase:
-<<<<<<< HEAD
-    """Read an image, the masks of the entry's setting `masks` (class by role), pixel size in um."""
-=======
     """Read image, the masks of the entry's setting `masks` (class by role), pixel size in um."""
->>>>>>> w-data
     path = files.one("image")
     mask = _classes(files, **files.entry.reader.settings)
     return RawCase(
@@ -31,22 +27,18 @@ def read_class_masks(files: CaseFiles) -> RawCase:
 
 
 def _classes(files: CaseFiles, masks: Mapping[str, int], threshold: int) -> NDArray[np.uint8]:
-<<<<<<< HEAD
-    """One mask of all classes; where two overlap (at their border), the higher number stays."""
-=======
     """One mask of all classes; where two overlap, at borders, the higher number stays."""
->>>>>>> w-data
     shapes: dict[str, tuple[int, ...]] = {}
     mask = np.zeros(0, dtype=np.uint8)
     for role, value in sorted(masks.items(), key=lambda item: item[1]):
         path = files.one(role)
-        region = read_binary(files, path, threshold)
+        where = read_binary(files, path, threshold)
         if not shapes:
-            mask = np.zeros(region.shape, dtype=np.uint8)
-        shapes[role] = region.shape
-        if region.shape != mask.shape:
+            mask = np.zeros(where.shape, dtype=np.uint8)
+        shapes[role] = where.shape
+        if where.shape != mask.shape:
             raise files.error(f"masks of one case have different shapes: {shapes}", path)
-        mask[region] = value
+        mask[where] = value
     return mask
 
 
@@ -67,11 +59,7 @@ def _pixel_size(files: CaseFiles, image: str) -> Spacing:
 
 
 def _side_file(files: CaseFiles, image: str) -> str:
-<<<<<<< HEAD
-    """The JSON file beside the image whose name has the most of the image's BIDS entities."""
-=======
     """JSON file in the image's folder whose name has the most of the image's BIDS entities."""
->>>>>>> w-data
     picture = PurePosixPath(image)
     entities = set(picture.stem.split("_"))
     listed = (PurePosixPath(row.path) for row in files.loose if row.path.endswith(".json"))

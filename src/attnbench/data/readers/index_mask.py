@@ -9,11 +9,7 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("index_mask")
 def read_index_mask(files: CaseFiles) -> RawCase:
-<<<<<<< HEAD
-    """Read an image with the catalog's channels (grey and RGB may be mixed), palette as mask."""
-=======
     """Read the image (grey and RGB files may be mixed) and the mask from palette indices."""
->>>>>>> w-data
     return RawCase(
         case=files.case,
         group=files.group,

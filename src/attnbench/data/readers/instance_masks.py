@@ -11,11 +11,7 @@ from attnbench.data.readers.registry import CaseFiles, reader
 
 @reader("instance_masks")
 def read_instance_masks(files: CaseFiles) -> RawCase:
-<<<<<<< HEAD
-    """Read an image without alpha; class 1 is the union of its `mask_instance` files (0/255)."""
-=======
     """Read the image; class 1 is the union of all files with the role `mask_instance`."""
->>>>>>> w-data
     image = read_colours(files, files.one("image"))
     mask = np.zeros(image.shape[1:], dtype=np.uint8)
     paths = files.paths("mask_instance")

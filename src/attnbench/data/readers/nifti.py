@@ -18,11 +18,7 @@ TOLERANCE = 0.1  # largest disagreement of image and mask position, in voxels
 
 @reader("nifti")
 def read_nifti(files: CaseFiles) -> RawCase:
-<<<<<<< HEAD
-    """Read image and mask, turned to right-anterior-superior axes; spacing (mm) by the image.
-=======
     """Read image and mask, turned to the nearest right-anterior-superior axes, spacing in mm.
->>>>>>> w-data
 
     Both are turned by their own affine, so that a mask stored with other axes than its image
     still falls on it; after that, the two have to lie at the same place. A fourth axis of the
@@ -66,7 +62,7 @@ def _same_place(
     shape: tuple[int, ...],
     spacing: Spacing,
 ) -> None:
-    """Refuse a mask whose affine puts the grid's corners elsewhere than the image's, in voxels."""
+    """Compare where both affines put the corners of the grid, in voxels."""
     corners = np.array(
         [[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])]
     ).T
@@ -78,11 +74,7 @@ def _same_place(
 
 
 def _as_classes(files: CaseFiles, path: str, mask: NDArray[np.generic]) -> NDArray[np.uint8]:
-<<<<<<< HEAD
-    """Classes of a mask stored in any number type: whole numbers from 0 to 255."""
-=======
     """Classes, which may be stored in any number type, as uint8."""
->>>>>>> w-data
     classes = np.clip(np.nan_to_num(mask), 0, 255).astype(np.uint8)
     wrong = mask[classes != mask]
     if wrong.size:
