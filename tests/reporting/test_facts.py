@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from attnbench.reporting.page.content import tabulate_models
+from attnbench.reporting.tables.models import tabulate_models
 from pydantic import BaseModel
 
 from attnbench.catalog import catalog_names
