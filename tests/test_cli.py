@@ -16,8 +16,8 @@ def attnbench(tmp_path, monkeypatch):
     """Runs a command on a small study and returns its exit status."""
     (tmp_path / "study.yaml").write_text(STUDY.format(output=tmp_path / "results"))
 
-    def run(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["attnbench", *words])
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["attnbench", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         return ended.value.code
@@ -53,5 +53,5 @@ def test_an_expected_error_is_one_message_and_makes_a_run_failed(attnbench, tmp_
     )
     said = capsys.readouterr().err
     assert said.startswith("error: ") and "Traceback" not in said and log.read_text() == said
-    found = run_status(study.layout, run, log.stat().st_mtime)
-    assert found.state == "failed" and said.startswith(found.last_line)
+    status = run_status(study.layout, run, log.stat().st_mtime)
+    assert status.state == "failed" and said.startswith(status.says)

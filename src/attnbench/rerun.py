@@ -1,6 +1,4 @@
-"""What a job depends on: the source modules behind its verb, and the part of the study that
-decides its result.
-"""
+"""Fingerprints of jobs: the meaning of the code behind a verb, and the settings that decide it."""
 
 from __future__ import annotations
 
@@ -14,53 +12,62 @@ from typing import Any
 
 from attnbench.catalog import ENTRIES, load_entry
 from attnbench.models.names import mechanisms_of
+from attnbench.reporting.words import model_label
+from attnbench.study.models import ModelSettings
 from attnbench.study.settings import Study
 
 PACKAGE = Path(__file__).parent
 # What a job takes from these reaches it through `decides` or through its files: a new key or path
 # reruns nothing.
-_GLUE = frozenset(
-    f"attnbench{name}"
-    for name in (
-        "", ".check", ".errors", ".files", ".study", ".study.messages", ".study.models",
-        ".study.names", ".study.paths", ".study.settings", ".study.shift",
-    )
-)  # fmt: skip
+_GLUE = frozenset(f"attnbench{name}" for name in ("", ".check", ".errors", ".files", ".study"))
+# Imports that are not followed, by the module that has them: what training only writes down
+# beside the weights, and the list of the mechanisms that exist. All others are followed, so that
+# a forgotten module makes training run again and never lets it go stale.
+_ASIDE = {
+    "attnbench.training.run": frozenset(
+        f"attnbench.{name}"
+        for name in ("models.cost", "training.energy", "training.progress", "training.provenance")
+    ),
+    "attnbench.models.registry": frozenset({"attnbench.models.names"}),
+}
+_BUILD = "attnbench.models.build"
+# What `@mechanism(...)` says for readers: only `describe` passes it on.
+_FOR_READERS = ("title", "short", "paper")
 
 
 def code(verb: str, study: Study | None = None, model: str | None = None) -> list[Path]:
-    """Source files that `attnbench <verb>` runs: all it imports, the mechanisms of `model` where
-    one is given, and the templates and styles that these name.
+    """Source files that `attnbench <verb>` runs: all it imports, for `model` where one is given,
+    and the templates and styles that these name.
     """
-    mechanisms = mechanisms_of(study.model(model)) if study and model else ()
-    return list(_code(verb, tuple(mechanisms)))
+    return list(_code(verb, *_choices(study.model(model) if study and model else None)))
 
 
 def catalog_files(dataset: str) -> list[Path]:
-    """Files of the catalog that describe a dataset: its entry, and the list of its files where
-    it has one.
-    """
+    """Files of the catalog that describe a dataset: its entry, and its list of files if any."""
     listing = load_entry(dataset).listing
     return [_here(path) for path in (ENTRIES / f"{dataset}.yaml", listing) if path]
 
 
 def decides(study: Study, verb: str, dataset: str = "", model: str = "") -> str:
-    """What a job writes is decided by this line of JSON: its part of the study and the hash of its
-    code.
+    """Fingerprint of a job as a line of JSON: the settings that decide it and the hash of its code.
 
     Where it changes the job runs again. A hash, not the files as input: they would be nine in
     ten of all files in the graph of a study.
+
+    Args:
+        study: the study that the job belongs to.
+        verb: function of the command line that the job calls.
+        dataset: dataset that the job is about; empty if it is about all.
+        model: model that the job is about; empty if it is about all.
     """
-    part = _PARTS.get(verb, _nothing)(study, dataset, model)
-    mechanisms = mechanisms_of(study.model(model)) if model else ()
-    content = {"code": _hash_of_code(verb, tuple(mechanisms)), "study": part}
+    settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
+    digest = _hash_of_code(verb, *_choices(study.model(model) if model else None))
+    content = {"code": digest, "study": settings}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def options_of_run(wildcards: Any) -> str:
-    """The run that a job is about, as options of its command; `share` is `-groups<percent>`,
-    empty, or not there.
-    """
+    """Options of a command about one run; `share` is `-groups<percent>`, empty, or not there."""
     share = wildcards.get("share", "").replace("-groups", " --percent ")
     return (
         f"--dataset {wildcards.dataset} --model {wildcards.model}"
@@ -69,33 +76,85 @@ def options_of_run(wildcards: Any) -> str:
 
 
 def uses_gpu(study: Study) -> bool:
-    """Whether a run of the study will ask for a CUDA device; looks for NVIDIA devices instead of
-    importing torch.
-    """
+    """Return whether a run of the study will ask for a CUDA device."""
+    # NVIDIA's device files answer without importing torch.
     device = study.compute.device
     return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
 
 
+def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Mechanisms of a model, and the modules that `build_network` imports for others only."""
+    if model is None:
+        return (), frozenset()
+    others = set()
+    if not model.network:
+        others.add("external")
+    if model.control is None:
+        others |= {"controls", "matching", "cost"}
+    return tuple(mechanisms_of(model)), frozenset(f"attnbench.models.{name}" for name in others)
+
+
 @cache
-def _code(verb: str, mechanisms: tuple[str, ...]) -> tuple[Path, ...]:
+def _code(verb: str, mechanisms: tuple[str, ...], others: frozenset[str]) -> tuple[Path, ...]:
     roots = {
         *_imports_of_verb(verb),
         *(f"attnbench.models.attention.{name}" for name in mechanisms),
     }
-    modules = [_file(module) for module in sorted(_closure(frozenset(roots)))]
-    return tuple(_here(path) for path in (*modules, *_named_by(tuple(modules))))
+    modules = tuple(_file(module) for module in sorted(_closure(frozenset(roots), others)))
+    return tuple(_here(path) for path in (*modules, *_named_by(modules)))
 
 
 @cache
-def _hash_of_code(verb: str, mechanisms: tuple[str, ...]) -> str:
+def _hash_of_code(verb: str, mechanisms: tuple[str, ...], others: frozenset[str]) -> str:
     digest = hashlib.sha256()
-    for path in _code(verb, mechanisms):
-        digest.update(path.read_bytes())
+    for path in _code(verb, mechanisms, others):
+        digest.update(_meaning(path, for_readers=verb == "describe"))
     return digest.hexdigest()
 
 
+@cache
+def _meaning(path: Path, for_readers: bool) -> bytes:
+    """What decides the output of a file: its syntax tree without docstrings, else its bytes."""
+    if path.suffix != ".py":
+        return path.read_bytes()
+    return " ".join(_written(_tree(path.absolute()), for_readers)).encode()
+
+
+def _written(node: Any, for_readers: bool) -> Iterator[str]:
+    """Parts of a syntax tree, without positions, comments, and strings that stand alone.
+
+    Not `ast.dump`: it takes twice as long, and writes the same tree differently in other versions
+    of Python.
+    """
+    if not isinstance(node, ast.AST):
+        yield repr(node)
+        return
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return
+    yield f"{type(node).__name__}("
+    silent = () if for_readers or not _registers(node) else _FOR_READERS
+    for name, value in ast.iter_fields(node):
+        if isinstance(value, list):
+            for item in value:
+                if not (isinstance(item, ast.keyword) and item.arg in silent):
+                    yield name
+                    yield from _written(item, for_readers)
+        elif value is not None:
+            yield name
+            yield from _written(value, for_readers)
+    yield ")"
+
+
+def _registers(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "mechanism"
+    )
+
+
 def _nothing(_study: Study, _dataset: str, _model: str) -> None:
-    """Jobs that the study decides only through the files that they read."""
+    """Return nothing: such a job is decided only by the files that it reads."""
 
 
 def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
@@ -103,10 +162,12 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 
 def _transfers(study: Study, dataset: str, _model: str) -> dict[str, Any]:
-    """Where the models of `dataset` are scored, class by class, and by which metrics."""
+    """Test sets of the models of `dataset`, class by class, and the metrics of their scores."""
     classes = {
-        part.test: part.mapped(load_entry(part.train).classes, load_entry(part.test).classes)
-        for part in study.transfers_of(dataset)
+        transfer.test: transfer.mapped(
+            load_entry(transfer.train).classes, load_entry(transfer.test).classes
+        )
+        for transfer in study.transfers_of(dataset)
     }
     return {"metrics": study.metrics, "transfer": classes}
 
@@ -117,14 +178,13 @@ def _metrics(study: Study, _dataset: str, _model: str) -> tuple[str, ...]:
 
 def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """All that tables and texts say about a study."""
-    return study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"})
+    keys = study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"})
+    return keys | {"labels": _labels(study)}
 
 
 def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
-    """What is compared with what, by which metrics and statistics, in the study's order; the
-    seed of shown cases.
-    """
-    names = {key: [part.name for part in getattr(study, key)] for key in ("datasets", "models")}
+    """Datasets, models, metrics and statistics of a comparison, in order; the seed of its cases."""
+    names = {key: [item.name for item in getattr(study, key)] for key in ("datasets", "models")}
     return (
         study.model_dump(mode="json", include={"baseline", "metrics", "analysis"})
         | names
@@ -132,7 +192,18 @@ def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     )
 
 
-_PARTS: dict[str, Callable[[Study, str, str], Any]] = {
+def _drawn(study: Study, dataset: str, model: str) -> dict[str, Any]:
+    """All that figures say about a study."""
+    keys = study.model_dump(mode="json", include={"figures"})
+    return _comparison(study, dataset, model) | keys | {"labels": _labels(study)}
+
+
+def _labels(study: Study) -> list[str]:
+    # A mechanism's label stands in its own file, which is no code of what writes it.
+    return [model_label(model) for model in study.models]
+
+
+_SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
         mode="json", include={"spacing", "size"}
     ),
@@ -145,9 +216,7 @@ _PARTS: dict[str, Callable[[Study, str, str], Any]] = {
     "transfer": _transfers,
     "corrupt": lambda study, *_: study.model_dump(mode="json", include={"metrics", "corruptions"}),
     "analyse": _comparison,
-    "figure": lambda study, *rest: (
-        _comparison(study, *rest) | study.model_dump(mode="json", include={"figures"})
-    ),
+    "figure": _drawn,
     "tables": _everything,
     "export": _everything,
     "report": _everything,
@@ -155,15 +224,18 @@ _PARTS: dict[str, Callable[[Study, str, str], Any]] = {
 
 
 @cache
-def _closure(roots: frozenset[str]) -> frozenset[str]:
-    found: set[str] = set()
+def _closure(roots: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """All modules that `roots` import; `others` are not followed from where networks are built."""
+    modules: set[str] = set()
     waiting = list(roots)
     while waiting:
         module = waiting.pop()
-        if module not in found:
-            found.add(module)
-            waiting += [*_imports(module), *filter(_is_ours, [module.rpartition(".")[0]])]
-    return frozenset(found)
+        if module not in modules:
+            modules.add(module)
+            aside = others if module == _BUILD else _ASIDE.get(module, frozenset())
+            waiting += [name for name in _imports(module) if name not in aside]
+            waiting += filter(_is_ours, [module.rpartition(".")[0]])
+    return frozenset(modules)
 
 
 @cache
@@ -172,14 +244,14 @@ def _named_by(files: tuple[Path, ...]) -> tuple[Path, ...]:
     beside = [
         path for path in (PACKAGE / "reporting").rglob("*.*") if path.suffix not in (".py", ".pyc")
     ]
-    found: list[Path] = []
+    named: list[Path] = []
     waiting = list(files)
     while waiting:
         text = waiting.pop().read_text(encoding="utf-8")
-        new = [path for path in beside if path.name in text and path not in found]
-        found += new
+        new = [path for path in beside if path.name in text and path not in named]
+        named += new
         waiting += new
-    return tuple(sorted(found))
+    return tuple(sorted(named))
 
 
 @cache
@@ -201,9 +273,7 @@ def _imports_of_verb(verb: str) -> tuple[str, ...]:
 
 
 def _imported(node: ast.AST) -> Iterator[str]:
-    """Modules of this package that `node` imports when it runs: those for type checkers only are
-    left out.
-    """
+    """Modules of this package that `node` imports when it runs, not those for type checkers."""
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
     if isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -222,7 +292,8 @@ def _here(path: Path) -> Path:
 
 
 def _is_ours(name: str) -> bool:
-    return name.split(".")[0] == "attnbench" and name not in _GLUE and _file(name).is_file()
+    room = ".".join(name.split(".")[:2])
+    return name.split(".")[0] == "attnbench" and room not in _GLUE and _file(name).is_file()
 
 
 def _file(module: str) -> Path:

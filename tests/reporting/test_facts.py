@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from attnbench.reporting.tables.models import tabulate_models
 from pydantic import BaseModel
 
 from attnbench.catalog import catalog_names
@@ -18,6 +17,7 @@ from attnbench.errors import StudyError
 from attnbench.reporting.exports.methods import compose_methods
 from attnbench.reporting.results import Results
 from attnbench.reporting.tables.facts import tabulate_protocol
+from attnbench.reporting.tables.models import tabulate_models
 from attnbench.study.settings import Study, parse_study
 
 STUDIES = Path(__file__).parents[2] / "studies"

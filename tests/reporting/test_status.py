@@ -1,5 +1,5 @@
-"""Where a study stands: every run in one state, the log's last line where it failed, an estimate
-from runs like it.
+"""Where a study stands: every run in one state, its progress or its error, an estimate from runs
+like it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ def state_of(study, now=NOW):
     return [run_status(study.layout, run, now) for run in study.runs()]
 
 
-def log_for(path, text, age_s):
+def write(path, text, age_s):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     os.utime(path, (NOW - age_s, NOW - age_s))
+
+
+def begin_training(folder, rows, age_s):
+    """A log that says nothing yet, and the rows of a history so far; both `age_s` seconds old."""
+    write(folder / "train.log", "", age_s)
+    write(folder / "progress.csv", "\n".join(["step,loss,validation_dice", *rows, ""]), age_s)
 
 
 @pytest.fixture
@@ -38,23 +44,22 @@ def half_done(write_study):
 
 def test_every_run_is_in_the_state_that_its_files_show(half_done):
     folder = half_done.layout.output / "runs/phantom2d/attention_gate"
-    run = "phantom2d/attention_gate/fold0-seed0"
-    log_for(folder / "fold0-seed0/train.log", f"{run}  step 40\n{run}  step 80\n", age_s=20)
+    begin_training(folder / "fold0-seed0", ["40,1.25,", "80,0.5,0.75", "88,0.25,"], age_s=20)
     failure = "step 40\nerror: loss is NaN at step 41\n  lower learning_rate\nof the study\n"
-    log_for(folder / "fold0-seed1/train.log", failure, age_s=9)
-    log_for(folder / "fold1-seed0/train.log", "step 40\n", age_s=5000)
-    found = state_of(half_done)
-    assert Counter(each.state for each in found) == {
+    write(folder / "fold0-seed1/train.log", failure, age_s=9)
+    begin_training(folder / "fold1-seed0", ["40,1.25,"], age_s=5000)
+    statuses = state_of(half_done)
+    assert Counter(each.state for each in statuses) == {
         "done": 4,
         "running": 1,
         "failed": 1,
         "stopped": 1,
         "left": 1,
     }
-    assert {each.state: each.last_line for each in found if each.last_line} == {
-        "running": "step 80",
+    assert {each.state: each.says for each in statuses if each.says} == {
+        "running": "step 88, loss 0.25, validation Dice 0.75",
         "failed": "error: loss is NaN at step 41",
-        "stopped": "step 40",
+        "stopped": "step 40, loss 1.25",
     }
     lines = status_lines(half_done, NOW)
     assert lines[0].endswith("8 runs: 4 done, 1 running, 1 failed, 1 stopped, 1 left")
@@ -66,10 +71,8 @@ def test_every_run_is_in_the_state_that_its_files_show(half_done):
 def test_a_trained_run_waits_for_its_prediction(half_done):
     folder = half_done.layout.output / "runs/phantom2d/unet/fold0-seed0"
     (folder / "predictions.npz").unlink()
-    assert state_of(half_done)[0].state == "left" and state_of(half_done)[0].step == "predict"
-    log_for(
-        half_done.layout.log("predict/phantom2d/unet/fold0-seed0"), "error: no memory\n", age_s=1
-    )
+    assert state_of(half_done)[0].state == "left" and state_of(half_done)[0].stage == "predict"
+    write(half_done.layout.log("predict/phantom2d/unet/fold0-seed0"), "error: no memory\n", age_s=1)
     assert state_of(half_done)[0].state == "failed"
 
 
@@ -81,13 +84,26 @@ def test_training_left_is_what_runs_like_it_took(half_done, write_study):
 def test_runs_at_work_are_counted_by_the_steps_they_have_left(half_done):
     folder = half_done.layout.output / "runs/phantom2d/attention_gate"
     for seed, step in ((0, 250), (1, 750)):
-        log_for(
-            folder / f"fold0-seed{seed}/train.log",
-            f"attention_gate  step {step}/1000  loss 0.5\n",
-            age_s=20,
-        )
+        begin_training(folder / f"fold0-seed{seed}", [f"{step},0.5,"], age_s=20)
     assert training_left(half_done, state_of(half_done)) == pytest.approx((0.75 + 0.25 + 2) * 60.0)
     assert "training left: about 90.0 s, 2 runs at a time" in status_lines(half_done, NOW)
+
+
+@pytest.mark.parametrize("rows", [[], None])
+def test_a_training_that_has_no_row_yet_runs(half_done, rows):
+    folder = half_done.layout.output / "runs/phantom2d/attention_gate/fold0-seed0"
+    begin_training(folder, rows or [], age_s=20)
+    if rows is None:
+        (folder / "progress.csv").unlink()
+    (status,) = (each for each in state_of(half_done) if each.state == "running")
+    assert (status.stage, status.says, status.step) == ("train", "", 0)
+
+
+def test_a_log_that_is_quiet_while_progress_grows_is_of_a_run_at_work(half_done):
+    folder = half_done.layout.output / "runs/phantom2d/attention_gate/fold0-seed0"
+    begin_training(folder, ["40,1.25,"], age_s=20)
+    write(folder / "train.log", "", age_s=5000)
+    assert Counter(each.state for each in state_of(half_done))["running"] == 1
 
 
 def test_without_a_trained_run_the_time_is_unknown(write_study, capsys):
@@ -103,7 +119,7 @@ def test_without_a_trained_run_the_time_is_unknown(write_study, capsys):
 def test_runs_on_fewer_groups_count_as_runs(half_done):
     study = half_done.model_copy(update={"data_efficiency": (50,)})
     folder = study.layout.output / "runs/phantom2d/unet/fold0-seed0-groups50"
-    log_for(folder / "train.log", "step 40\n", age_s=20)
+    write(folder / "train.log", "step 40\n", age_s=20)
     lines = status_lines(study, NOW)
     assert lines[0].endswith("16 runs: 4 done, 1 running, 0 failed, 0 stopped, 11 left")
     assert any("fold0-seed0-groups50" in line and "running" in line for line in lines)

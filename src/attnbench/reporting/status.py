@@ -1,10 +1,8 @@
-"""Where a study stands while it runs: done, running, failed, left, and how much training is
-ahead.
-"""
+"""State of a study while it runs: runs done, running, failed and left, and the training ahead."""
 
 from __future__ import annotations
 
-import re
+import csv
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,75 +11,91 @@ from typing import TYPE_CHECKING
 
 from attnbench.files import read_json
 from attnbench.reporting.format import duration
+from attnbench.study.paths import STAGES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from attnbench.study.paths import Layout, Run
     from attnbench.study.settings import Study
 
 STATES = ("done", "running", "failed", "stopped", "left")
-_STEPS = {"train": "run.json", "predict": "predictions.npz", "score": "scores.csv"}
+_SAID = {"step": "step", "loss": "loss", "validation_dice": "validation Dice"}
 _QUIET_S = 900.0
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """One run: its state, the step it is in or waits for (empty when done), and the last line of
-    that step's log.
+    """State of one run, the stage it is in or waits for (empty when done), and what it says.
 
-    `failed`: the log has an error, whose line it is. `running`: the log changed within the last
-    15 minutes; `stopped`: it did not, and the step has no result. `left`: the step has not
-    begun.
+    `failed`: the log has an error, whose line it says. `running`: the stage wrote something within
+    the last 15 minutes; `stopped`: it did not, and has no result. `left`: the stage has not begun.
+    `step` is the last optimiser step that a training has recorded, 0 before the first.
     """
 
     run: Run
     state: str
-    step: str
-    last_line: str
+    stage: str
+    says: str
+    step: int = 0
 
 
 def run_status(layout: Layout, run: Run, now: float) -> RunStatus:
-    """Where `run` stands at `now`, in seconds since the epoch."""
-    step = next(
-        (name for name, file in _STEPS.items() if not (layout.run(run) / file).exists()), ""
-    )
-    if not step:
+    """State of `run` at `now`, in seconds since the epoch."""
+    stages = (name for name, file in STAGES.items() if not (layout.run(run) / file).exists())
+    stage = next(stages, "")
+    if not stage:
         return RunStatus(run, "done", "", "")
-    log = layout.run(run) / "train.log" if step == "train" else layout.log(f"{step}/{run}")
+    training = stage == "train"
+    log = layout.run(run) / "train.log" if training else layout.log(f"{stage}/{run}")
     if not log.exists():
-        return RunStatus(run, "left", step, "")
-    lines = [
-        line.strip()
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        if line.strip()
-    ]
+        return RunStatus(run, "left", stage, "")
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     errors = [line for line in lines if line.startswith("error:")]
     if errors:
-        return RunStatus(run, "failed", step, errors[-1])
-    line = lines[-1].removeprefix(f"{run}  ") if lines else ""
-    state = "running" if now - log.stat().st_mtime < _QUIET_S else "stopped"
-    return RunStatus(run, state, step, line)
+        return RunStatus(run, "failed", stage, errors[-1].strip())
+    files, row = [log], {}
+    if training and layout.progress(run).exists():
+        files.append(layout.progress(run))
+        row = _last_row(layout.progress(run))
+    quiet = now - max(path.stat().st_mtime for path in files)
+    state = "running" if quiet < _QUIET_S else "stopped"
+    says = ", ".join(f"{_SAID[name]} {float(row[name]):.4g}" for name in _SAID if row.get(name))
+    return RunStatus(run, state, stage, says, int(row.get("step", 0)))
 
 
-def training_left(study: Study, found: Sequence[RunStatus]) -> float:
-    """Seconds of training ahead, one run after another: the mean of the trained runs of the same
-    dataset and model, else of the dataset; of a run at work, the share of its steps that is
-    left. NaN where no run of a dataset has been trained.
+def _last_row(progress: Path) -> dict[str, str]:
+    """Last row of a history that grows, each column with its last number so far."""
+    row: dict[str, str] = {}
+    with progress.open(encoding="utf-8", newline="") as stream:
+        for values in csv.DictReader(stream):
+            row |= {name: value for name, value in values.items() if value}
+    return row
+
+
+def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
+    """Seconds of training ahead, one run after another; NaN where no run of a dataset is trained.
+
+    A run takes the mean of the trained runs of the same dataset and model, else of the dataset; a
+    run at work takes the share of its steps that is left.
     """
     taken = {
-        status.run: float(read_json(study.layout.run(status.run) / "run.json")["train_seconds"])
-        for status in found
-        if status.step != "train"
+        status.run: float(
+            read_json(study.layout.run(status.run) / STAGES["train"])["train_seconds"]
+        )
+        for status in statuses
+        if status.stage != "train"
     }
     return sum(
-        _expected(status.run, taken) * _share_left(status)
-        for status in found
-        if status.step == "train"
+        _expected(status.run, taken) * _share_left(study, status)
+        for status in statuses
+        if status.stage == "train"
     )
 
 
-def _share_left(status: RunStatus) -> float:
-    steps = re.search(r"step (\d+)/(\d+)", status.last_line) if status.state == "running" else None
-    return 1 - int(steps[1]) / int(steps[2]) if steps else 1.0
+def _share_left(study: Study, status: RunStatus) -> float:
+    steps = study.dataset(status.run.dataset).steps or study.training.steps
+    return 1 - status.step / steps if status.state == "running" else 1.0
 
 
 def _expected(run: Run, taken: dict[Run, float]) -> float:
@@ -91,40 +105,38 @@ def _expected(run: Run, taken: dict[Run, float]) -> float:
 
 
 def status_lines(study: Study, now: float) -> list[str]:
-    """What `attnbench status` prints: the counts, every run that is running, stopped or failed,
-    and the time left.
-    """
+    """Lines of `attnbench status`: counts, runs that run, stopped or failed, and the time left."""
     runs = [*study.runs(), *study.data_efficiency_runs()]
-    found = [run_status(study.layout, run, now) for run in runs]
-    counts = ", ".join(f"{_count(found, state)} {state}" for state in STATES)
-    lines = [f"{study.name}: {len(found)} runs: {counts}"]
+    statuses = [run_status(study.layout, run, now) for run in runs]
+    counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
+    lines = [f"{study.name}: {len(statuses)} runs: {counts}"]
     for state in ("running", "stopped", "failed"):
         lines += [
-            f"  {state:<8}{each.run}  {each.step}: {each.last_line}"
-            for each in found
+            f"  {state:<8}{each.run}  {each.stage}: {each.says}"
+            for each in statuses
             if each.state == state
         ]
-    if any(each.step == "train" for each in found):
-        lines.append(f"training left: {_stated(study, found)}")
+    if any(each.stage == "train" for each in statuses):
+        lines.append(f"training left: {_stated(study, statuses)}")
     report = study.layout.report
     lines += [f"report: {report}"] if report.exists() else []
     return lines
 
 
-def _stated(study: Study, found: Sequence[RunStatus]) -> str:
-    """The time left at the number of runs that train now."""
-    left = training_left(study, found)
+def _stated(study: Study, statuses: Sequence[RunStatus]) -> str:
+    """Time left at the number of runs that train now."""
+    left = training_left(study, statuses)
     if left != left:
         return "unknown until a run of every dataset is done"
-    at_once = max(1, _count((each for each in found if each.step == "train"), "running"))
+    at_once = max(1, _count((each for each in statuses if each.stage == "train"), "running"))
     pace = f"{at_once} runs at a time" if at_once > 1 else "one run after another"
     return f"about {duration(left / at_once)}, {pace}"
 
 
-def _count(found: Iterable[RunStatus], state: str) -> int:
-    return sum(each.state == state for each in found)
+def _count(statuses: Iterable[RunStatus], state: str) -> int:
+    return sum(each.state == state for each in statuses)
 
 
 def show_status(study: Study) -> None:
-    """Print where the study stands now."""
+    """Print the state of the study now."""
     print("\n".join(status_lines(study, time.time())))

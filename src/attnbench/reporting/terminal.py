@@ -58,8 +58,7 @@ def _grid(block: Block, columns: tuple[Column, ...]) -> Grid:
     for column in columns:
         if not column.wide:
             numeric = column.align == "r"
-            justify = "right" if numeric else "left"
-            grid.add_column(column.heading, justify=justify, no_wrap=numeric)
+            grid.add_column(column.heading, justify="right" if numeric else "left", no_wrap=numeric)
     for row in block.rows:
         pairs = zip(row, columns, strict=True)
         grid.add_row(*(_text(cell) for cell, column in pairs if not column.wide))

@@ -83,7 +83,7 @@ def draw_estimate(
     height: float,
     style: ModelStyle,
     width: float,
-    **marker: float,
+    **marker: Any,
 ) -> None:
     """Draw an estimate on its interval; the marker is filled where the row is `significant`.
 

@@ -46,7 +46,7 @@ def draw_learning(results: Results) -> Drawn:
             say(pair[0], "no finished run")
             pair[1].set_axis_off()
         else:
-            _pair(pair, shown, styles)
+            _pair(pair.tolist(), shown, styles)
     for first in pairs[: len(titled) : columns]:
         for axes, label in zip(first, _CURVES.values(), strict=True):
             axes.set_ylabel(label)

@@ -59,8 +59,8 @@ def draw_pareto(results: Results) -> Drawn:
     """
     page, higher = results.page, METRICS[results.metric].higher_is_better
     means = results.whole("means")[["dataset", "model", "metric", "mean", "low", "high"]]
-    cost = results.frame("cost")[["dataset", "model", *_COSTS]]
-    frame = means.merge(cost, on=["dataset", "model"])
+    measured = results.frame("cost")[["dataset", "model", *_COSTS]]
+    frame = means.merge(measured, on=["dataset", "model"])
     costs = [name for name in _COSTS if frame[name].notna().any()]
     if not costs:
         return draw_message(page, "No model has both a score and a cost yet.", frame)
