@@ -35,6 +35,11 @@ VERBS += (
     "gather_shift",
     "attend",
 )
+# What training loads and writes down beside its weights: the only files that it may leave out.
+ONLY_WRITTEN_DOWN = {
+    "models/cost.py", "models/names.py",
+    "training/energy.py", "training/progress.py", "training/provenance.py",
+}  # fmt: skip
 STUDY = {
     "name": "small",
     "datasets": ["phantom2d", "phantom3d"],
@@ -105,6 +110,7 @@ def test_code_is_what_python_imports(verb: str):
         "files.py",
         "__init__.py",
     }
+    glue |= ONLY_WRITTEN_DOWN
     assert {file for file in loaded - glue - files if not file.endswith("/__init__.py")} == set()
 
 
@@ -187,3 +193,35 @@ def test_a_gpu_is_asked_for_when_the_study_says_so(device: str, asks: bool):
 
 def test_by_itself_a_gpu_is_asked_for_where_there_is_one():
     assert rerun.uses_gpu(study()) or not torch.cuda.is_available()
+
+
+def meaning(folder: Path, text: str, for_readers: bool = False) -> bytes:
+    path = folder / f"{abs(hash(text))}.py"
+    path.write_text(text)
+    return rerun._meaning(path, for_readers)
+
+
+def test_docstrings_comments_and_format_mean_nothing_and_constants_do(tmp_path):
+    code = 'RATE = 0.5\n\n\ndef f(x):\n    """Say."""\n    return {"a": x, **{}}\n'
+    same = "'Module.'\nRATE = 0.5  # half\ndef f(\n  x,\n):\n  return {'a': (x), **{}}"
+    assert meaning(tmp_path, code) == meaning(tmp_path, same)
+    for old, new in (("0.5", "0.25"), ("0.5", "'0.5'"), ("x, **", "x, 'b': "), ("(x)", "(x=None)")):
+        assert meaning(tmp_path, code) != meaning(tmp_path, code.replace(old, new))
+
+
+def test_a_mechanism_s_title_and_paper_are_said_by_its_description_only(tmp_path):
+    one, other = (f"@mechanism(title={name!r}, default=('skip',))\nclass A: ...\n" for name in "ab")
+    assert meaning(tmp_path, one) == meaning(tmp_path, other)
+    assert meaning(tmp_path, one, True) != meaning(tmp_path, other, True)
+    assert meaning(tmp_path, one) != meaning(tmp_path, one.replace("skip", "decoder"))
+
+
+def test_training_is_decided_by_nothing_that_cannot_change_weights():
+    files = words(rerun.code("train", study(), "unet"))
+    assert not files & ONLY_WRITTEN_DOWN - {"models/names.py"}
+    beside = {"models/controls.py", "models/external.py", "models/matching.py"}
+    assert not files & (beside | {"data/difficulty.py", "data/case.py"})
+    assert "data/difficulty.py" in words(rerun.code("prepare"))
+    control = study(models=["unet", "attention_gate", "attention_gate-parameters"])
+    files = words(rerun.code("train", control, "attention_gate-parameters"))
+    assert {"models/controls.py", "models/matching.py", "models/cost.py"} <= files
