@@ -19,10 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-<<<<<<< HEAD
 from attnbench.data.case import DIFFICULTY, Spacing
-=======
->>>>>>> w-rerun
 from attnbench.data.info import DatasetInfo
 from attnbench.errors import DataError
 from attnbench.files import read_json
@@ -30,7 +27,6 @@ from attnbench.files import read_json
 if TYPE_CHECKING:
     import pandas as pd
 
-    from attnbench.data.case import Spacing
 
 TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing")
 
@@ -84,11 +80,7 @@ class CaseStore:
             self.folder / "cases.csv",
             dtype=dict.fromkeys(TEXT, "str"),
             keep_default_na=False,
-<<<<<<< HEAD
             na_values={name: [""] for name in self.columns if name.startswith(DIFFICULTY)},
-=======
-            na_values={name: [""] for name in self.columns if name not in TEXT},
->>>>>>> w-rerun
         )
 
     @cached_property
