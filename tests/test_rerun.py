@@ -10,6 +10,7 @@ import torch
 from attnbench import rerun
 from attnbench.cli import app
 from attnbench.models.names import known_models
+from attnbench.reporting.contents import TABLES
 from attnbench.study.settings import parse_study
 
 VERBS = (
@@ -118,7 +119,7 @@ def test_a_run_depends_on_the_mechanisms_of_its_model_only():
     attention = {"models/attention/attention_gate.py", "models/attention/self_attention.py"}
     for verb in ("describe", "train", "predict"):
         used = {
-            name: words(rerun.code(verb, study(), name)) & attention
+            name: words(rerun.code(verb, study().model(name))) & attention
             for name in ("unet", "attention_gate", "both")
         }
         assert used == {
@@ -130,7 +131,9 @@ def test_a_run_depends_on_the_mechanisms_of_its_model_only():
 
 def test_templates_and_styles_are_code_of_what_uses_them():
     beside = {
-        verb: {file for file in words(rerun.code(verb)) if not file.endswith(".py")}
+        verb: {
+            file for file in words(rerun.code(verb, figure="scores")) if not file.endswith(".py")
+        }
         for verb in VERBS
     }
     folder = "reporting/templates"
@@ -141,8 +144,19 @@ def test_templates_and_styles_are_code_of_what_uses_them():
     assert not beside["train"] | beside["score"] | beside["analyse"]
 
 
+def test_a_figure_depends_on_what_draws_it_and_tables_on_what_builds_them():
+    drawn = {
+        name: words(rerun.code("figure", figure=name)) for name in ("scores", "cases_phantom2d")
+    }
+    assert "reporting/figures/scores.py" in drawn["scores"] - drawn["cases_phantom2d"]
+    assert "reporting/figures/cases.py" in drawn["cases_phantom2d"] - drawn["scores"]
+    for verb in ("tables", "report"):
+        built = {f"reporting/tables/{spec.module}.py" for spec in TABLES}
+        assert built <= words(rerun.code(verb))
+
+
 def test_rooms_after_training_are_no_code_of_training():
-    rooms = {file.split("/")[0] for file in words(rerun.code("train", study(), "both"))}
+    rooms = {file.split("/")[0] for file in words(rerun.code("train", study().model("both")))}
     assert {"models", "training", "data"} <= rooms
     assert rooms & {"scoring", "analysis", "reporting", "inference", "cli.py", "study"} == set()
 
@@ -217,11 +231,11 @@ def test_a_mechanism_s_title_and_paper_are_said_by_its_description_only(tmp_path
 
 
 def test_training_is_decided_by_nothing_that_cannot_change_weights():
-    files = words(rerun.code("train", study(), "unet"))
+    files = words(rerun.code("train", study().model("unet")))
     assert not files & ONLY_WRITTEN_DOWN - {"models/names.py"}
     beside = {"models/controls.py", "models/external.py", "models/matching.py"}
     assert not files & (beside | {"data/difficulty.py", "data/case.py"})
     assert "data/difficulty.py" in words(rerun.code("prepare"))
     control = study(models=["unet", "attention_gate", "attention_gate-parameters"])
-    files = words(rerun.code("train", control, "attention_gate-parameters"))
+    files = words(rerun.code("train", control.model("attention_gate-parameters")))
     assert {"models/controls.py", "models/matching.py", "models/cost.py"} <= files

@@ -12,6 +12,7 @@ from typing import Any
 
 from attnbench.catalog import ENTRIES, load_entry
 from attnbench.models.names import mechanisms_of
+from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
 from attnbench.study.models import ModelSettings
 from attnbench.study.settings import Study
@@ -29,17 +30,20 @@ _ASIDE = {
         for name in ("models.cost", "training.energy", "training.progress", "training.provenance")
     ),
     "attnbench.models.registry": frozenset({"attnbench.models.names"}),
+    # The look of figures, which tables and texts do not ask for.
+    "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
 _BUILD = "attnbench.models.build"
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
 _FOR_READERS = ("title", "short", "paper")
 
 
-def code(verb: str, study: Study | None = None, model: str | None = None) -> list[Path]:
-    """Source files that `attnbench <verb>` runs: all it imports, for `model` where one is given,
-    and the templates and styles that these name.
+def code(verb: str, model: ModelSettings | None = None, figure: str = "") -> list[Path]:
+    """Source files that `attnbench <verb>` runs, with the templates and styles that these name.
+
+    They are all that the verb imports; `model` adds its mechanisms, `figure` what draws it.
     """
-    return list(_code(verb, *_choices(study.model(model) if study and model else None)))
+    return list(_code(verb, *_choices(model), figure))
 
 
 def catalog_files(dataset: str) -> list[Path]:
@@ -48,7 +52,7 @@ def catalog_files(dataset: str) -> list[Path]:
     return [_here(path) for path in (ENTRIES / f"{dataset}.yaml", listing) if path]
 
 
-def decides(study: Study, verb: str, dataset: str = "", model: str = "") -> str:
+def decides(study: Study, verb: str, dataset: str = "", model: str = "", figure: str = "") -> str:
     """Fingerprint of a job as a line of JSON: the settings that decide it and the hash of its code.
 
     Where it changes the job runs again. A hash, not the files as input: they would be nine in
@@ -59,9 +63,10 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "") -> str:
         verb: function of the command line that the job calls.
         dataset: dataset that the job is about; empty if it is about all.
         model: model that the job is about; empty if it is about all.
+        figure: figure that the job draws.
     """
     settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
-    digest = _hash_of_code(verb, *_choices(study.model(model) if model else None))
+    digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), figure)
     content = {"code": digest, "study": settings}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
@@ -94,20 +99,34 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
     return tuple(mechanisms_of(model)), frozenset(f"attnbench.models.{name}" for name in others)
 
 
+def _declared(verb: str, figure: str) -> Iterator[str]:
+    """Modules that a verb imports by their row in the contents, where no import names them."""
+    if verb == "figure":
+        modules = {item.module for item in FIGURES if figure.startswith(item.name)}
+        yield from (f"attnbench.reporting.figures.{module}" for module in modules)
+    if verb in ("tables", "report"):
+        yield from (f"attnbench.reporting.tables.{item.module}" for item in TABLES)
+
+
 @cache
-def _code(verb: str, mechanisms: tuple[str, ...], others: frozenset[str]) -> tuple[Path, ...]:
+def _code(
+    verb: str, mechanisms: tuple[str, ...], others: frozenset[str], figure: str
+) -> tuple[Path, ...]:
     roots = {
         *_imports_of_verb(verb),
         *(f"attnbench.models.attention.{name}" for name in mechanisms),
+        *_declared(verb, figure),
     }
     modules = tuple(_file(module) for module in sorted(_closure(frozenset(roots), others)))
     return tuple(_here(path) for path in (*modules, *_named_by(modules)))
 
 
 @cache
-def _hash_of_code(verb: str, mechanisms: tuple[str, ...], others: frozenset[str]) -> str:
+def _hash_of_code(
+    verb: str, mechanisms: tuple[str, ...], others: frozenset[str], figure: str
+) -> str:
     digest = hashlib.sha256()
-    for path in _code(verb, mechanisms, others):
+    for path in _code(verb, mechanisms, others, figure):
         digest.update(_meaning(path, for_readers=verb == "describe"))
     return digest.hexdigest()
 
@@ -129,20 +148,26 @@ def _written(node: Any, for_readers: bool) -> Iterator[str]:
     if not isinstance(node, ast.AST):
         yield repr(node)
         return
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-        return
     yield f"{type(node).__name__}("
     silent = () if for_readers or not _registers(node) else _FOR_READERS
     for name, value in ast.iter_fields(node):
         if isinstance(value, list):
             for item in value:
-                if not (isinstance(item, ast.keyword) and item.arg in silent):
+                if not _stands_alone(item) and not _is_for_readers(item, silent):
                     yield name
                     yield from _written(item, for_readers)
         elif value is not None:
             yield name
             yield from _written(value, for_readers)
     yield ")"
+
+
+def _stands_alone(node: Any) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_for_readers(node: Any, silent: tuple[str, ...]) -> bool:
+    return isinstance(node, ast.keyword) and node.arg in silent
 
 
 def _registers(node: ast.AST) -> bool:

@@ -197,7 +197,7 @@ def test_a_datasets_own_settings_stand_in_its_row_alone():
 
 def test_the_page_shows_slots_and_backbone_of_a_model():
     table = tabulate_models(Results(STUDY))
-    own = {row[0]: row[2] for row in table.blocks[0].rows}
+    own = {row[0].text: row[2].text for row in table.blocks[0].rows}
     assert own["U-Net"] == "–"
     assert "decoder: self attention (levels 1, 2; options heads: 4)" in own["Mine"]
     assert "own backbone (widths 8, 16, 32, 64" in own["Mine"]

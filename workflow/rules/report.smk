@@ -66,7 +66,7 @@ rule figure:
         runtime=30,
     params:
         study=layout.study,
-        decides=decides("figure"),
+        decides=lambda wildcards: decided("figure", figure=wildcards.name),
     message:
         "draw figure {wildcards.name}"
     shell:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from attnbench.errors import DataError
 
 Spacing = tuple[float, ...]
-DIFFICULTY = "difficulty_"  # columns of `cases.csv` that begin so may be empty
 
 
 @dataclass(frozen=True)

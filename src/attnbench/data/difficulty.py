@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from attnbench.data.case import DIFFICULTY
-
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -23,7 +21,7 @@ MEASURES = (
     "compactness",
     "components",
 )
-COLUMNS = tuple(DIFFICULTY + name for name in MEASURES)
+COLUMNS = tuple(f"difficulty_{name}" for name in MEASURES)
 WINDOW = 7  # side of the windows that are averaged, in pixels
 EDGE_SIGMA = 1.5  # of the derivative of a Gaussian that finds edges, in pixels
 AWAY = 5  # pixels from a boundary within which an edge may still be its own
@@ -55,7 +53,7 @@ def measure_difficulty(
         "components": sum(row["components"] for row in classes),
         "clutter": _clutter(image, mask, region),
     }
-    return {DIFFICULTY + name: float(f"{measured[name]:.{_DIGITS}g}") for name in MEASURES}
+    return {f"difficulty_{name}": float(f"{measured[name]:.{_DIGITS}g}") for name in MEASURES}
 
 
 def _measure_class(

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.case import DIFFICULTY, Spacing
 from attnbench.data.info import DatasetInfo
 from attnbench.errors import DataError
 from attnbench.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from attnbench.data.case import Spacing
 
 
 TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing")
@@ -80,7 +81,7 @@ class CaseStore:
             self.folder / "cases.csv",
             dtype=dict.fromkeys(TEXT, "str"),
             keep_default_na=False,
-            na_values={name: [""] for name in self.columns if name.startswith(DIFFICULTY)},
+            na_values={name: [""] for name in self.columns if name not in TEXT},
         )
 
     @cached_property
