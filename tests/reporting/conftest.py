@@ -67,7 +67,7 @@ def finished_study(
         {
             "name": "synthetic",
             "datasets": list(datasets),
-            "models": [{"name": name, "slots": {}} for name in models],
+            "models": [_model(name) for name in models],
             "folds": {"outer": 2, "inner": 2},
             "seeds": list(seeds),
             "metrics": list(metrics),
@@ -137,6 +137,12 @@ def _analyse(study: Study) -> None:
     }
     for name, frame in frames.items():
         write_csv(layout.analysis / f"{name}.csv", frame)
+
+
+def _model(name: str) -> str | dict[str, object]:
+    """A model by its name; one that no mechanism has is made up."""
+    known = name in known_models().models or "-" in name
+    return name if known else {"name": name, "slots": {"skip": "attention_gate"}}
 
 
 def _random(*words: object) -> np.random.Generator:
