@@ -68,6 +68,7 @@ def _without_normalisation(network: nn.Module) -> Iterator[None]:
     """
     layers = [module for module in network.modules() if isinstance(module, _NORMS)]
     for layer in layers:
+        # On the instance: deleting it brings the class's own back.
         layer.forward = nn.Identity().forward  # type: ignore[method-assign]
     try:
         yield
@@ -96,6 +97,7 @@ def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
             name: mode.from_tensor(value)
             for name, value in network.state_dict(keep_vars=True).items()
         }
+        # Saved too, but in memory already without a backward pass.
         own = {value.untyped_storage()._cdata for value in values.values()}
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             outputs = functional_call(network.train(), values, torch.empty(shape))

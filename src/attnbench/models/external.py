@@ -53,6 +53,7 @@ class ExternalNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.network(self._padded(x))
+        # Heads of deep supervision may be nested; the first is the one of full resolution.
         while isinstance(logits, list | tuple):
             logits = logits[0]
         size = x.shape[2:]

@@ -71,10 +71,12 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             UPCONV[ndim](coarse, fine, kernel_size=2, stride=2) for fine, coarse in pairs
         )
+        # A level takes its skip and the up-sampled features side by side: twice the width.
         self.decoder = nn.ModuleList(
             decode(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs
         )
         self.head = conv1x1(ndim, widths[0], classes)
+        # Not the two deepest resolutions, which are too coarse to learn a mask from (nnU-Net).
         supervised = widths[1 : len(widths) - 2] if deep_supervision else ()
         self.deep_heads = nn.ModuleList(conv1x1(ndim, width, classes) for width in supervised)
         self.slots = Slots(ndim, widths, slots or {})
