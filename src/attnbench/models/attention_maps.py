@@ -1,5 +1,6 @@
-"""Attention maps of a network, read by hooks while it runs: its weights, numbers and speed stay
-what they are.
+"""Attention maps of a network, read by hooks while it runs.
+
+Its weights, numbers and speed stay what they are.
 """
 
 from __future__ import annotations
@@ -16,50 +17,50 @@ from attnbench.models.unet import UNet, crop
 
 
 def attention_maps(network: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Weight of every position by place, (B, 1, *spatial), of one pass of `x` (B, C, *spatial)
-    through the network.
+    """Weight of every position, (B, 1, *spatial), by slot and level, in one pass of `x`.
 
-    A place is a slot and its level, as in `skip0`; where a level holds several mechanisms with a
-    map, their number follows, as in `decoder1.2`. Places are those of `mechanisms_with_map`, in
-    that order. Maps of coarser levels are resized linearly to the input. What a weight means is
-    said by the mechanism's `attention_map`; mechanisms that weight channels alone have a
-    `channel_map` instead and no place here, nor has a network from elsewhere.
+    `x` is (B, C, *spatial). A key is a slot and its level, as in `skip0`; where a level holds
+    several mechanisms with a map, their number follows, as in `decoder1.2`. Keys are those of
+    `mechanisms_with_map`, in that order. Maps of coarser levels are resized linearly to the
+    input. The mechanism's `attention_map` says what a weight means; mechanisms that weight
+    channels alone have a `channel_map` instead and no key here, nor has an external network.
     """
     mapped = dict(mechanisms_with_map(network))
-    found: dict[str, Tensor] = {}
+    maps: dict[str, Tensor] = {}
     hooks = [
-        module.register_forward_hook(partial(_keep, found, place))
-        for place, module in mapped.items()
+        module.register_forward_hook(partial(_keep, maps, key)) for key, module in mapped.items()
     ]
     try:
         network(x)
     finally:
+        # A hook left behind would compute its map again in every later pass.
         for hook in hooks:
             hook.remove()
-    return {place: _on_input(found[place], place, x) for place in mapped}
+    return {key: _on_input(maps[key], key, x) for key in mapped}
 
 
 def mechanisms_with_map(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every mechanism of the network that has an attention map, and its place."""
-    for place, chain in network.slots.chains.items() if isinstance(network, UNet) else ():
+    """Every mechanism of the network that has an attention map, behind its key."""
+    for key, chain in network.slots.chains.items() if isinstance(network, UNet) else ():
         mapped = [module for module in chain.children() if hasattr(module, "attention_map")]
         for number, module in enumerate(mapped):
-            yield (place if len(mapped) == 1 else f"{place}.{number}"), module
+            yield (key if len(mapped) == 1 else f"{key}.{number}"), module
 
 
 def _keep(
-    found: dict[str, Tensor],
-    place: str,
+    maps: dict[str, Tensor],
+    key: str,
     module: Any,
     arguments: tuple[Tensor, ...],
     _output: Tensor,
 ) -> None:
-    found[place] = module.attention_map(*arguments)
+    maps[key] = module.attention_map(*arguments)
 
 
-def _on_input(weights: Tensor, place: str, x: Tensor) -> Tensor:
-    """A level's map on the grid of the input: the U-Net pads at the far ends, and so many are
-    cut off again.
+def _on_input(weights: Tensor, key: str, x: Tensor) -> Tensor:
+    """A level's map on the grid of the input.
+
+    The U-Net pads at the far ends, and so many positions are cut off again.
     """
-    level = int(re.findall(r"\d+", place)[0])
+    level = int(re.findall(r"\d+", key)[0])
     return crop(resize(weights, tuple(side * 2**level for side in weights.shape[2:])), x.shape[2:])

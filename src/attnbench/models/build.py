@@ -19,7 +19,7 @@ from attnbench.study.names import Slot
 
 
 def build_network(model: ModelSettings, backbone: BackboneSettings, spec: NetworkSpec) -> nn.Module:
-    """The network of one resolved model; `backbone` is the study's.
+    """Build the network of one resolved model; `backbone` is the study's.
 
     Raises `ModelError` for what cannot be built.
     """
@@ -32,6 +32,7 @@ def build_network(model: ModelSettings, backbone: BackboneSettings, spec: Networ
     match = find_match(model, backbone, spec)
     if match:
         return build_unet(backbone, spec, widths=match.widths)
+    # The identity control is the plain U-Net: no mechanism is built, none has to be changed.
     slots = {} if model.control == "identity" else model.slots
     network = build_unet(backbone, spec, slots)
     if model.control and slots:
@@ -45,7 +46,7 @@ def build_unet(
     slots: Mapping[Slot, Sequence[Placement]] | None = None,
     widths: Sequence[int] = (),
 ) -> UNet:
-    """The U-Net of a backbone.
+    """Build the U-Net of a backbone.
 
     Args:
         backbone: widths, blocks and normalisation.
@@ -122,5 +123,5 @@ def build_model(
 
 
 def reference_patch(ndim: int) -> tuple[int, ...]:
-    """The patch at which models are compared where no study gives one: 64 x 64, or 32 x 32 x 32."""
+    """Patch to compare models at where no study gives one: 64 x 64, or 32 x 32 x 32."""
     return (64, 64) if ndim == 2 else (32, 32, 32)

@@ -1,4 +1,4 @@
-"""A check that every model of a study can be built for every dataset, before any training."""
+"""Check, before any training, that every model of a study can be built for every dataset."""
 
 from __future__ import annotations
 

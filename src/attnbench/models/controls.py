@@ -20,8 +20,9 @@ from attnbench.models.slots import Chain, Slots
 
 
 class Pointwise(nn.Module):
-    """x + W2 relu(W1 x) with 1x1 convolutions without bias: as many parameters as a mechanism,
-    no attention.
+    """x + W2 relu(W1 x): as many parameters as a mechanism, without its attention.
+
+    W1 and W2 are 1x1 convolutions without bias.
     """
 
     def __init__(self, channels: int, hidden: int, ndim: int) -> None:
@@ -41,13 +42,13 @@ class PointwiseLevels(nn.ModuleList):
 
 
 def hidden_widths(parameters: int, channels: Sequence[int]) -> list[int]:
-    """Hidden widths, at least 1, of one `Pointwise` per entry of `channels` that together have
-    nearest `parameters`.
+    """Hidden widths of one `Pointwise` per entry of `channels`, together nearest `parameters`.
 
-    They are in proportion to the channels; the narrowest level takes what is left.
+    They are at least 1 and in proportion to the channels; the narrowest level takes what is left.
     """
     ratio = parameters / (2 * sum(width**2 for width in channels))
     hidden = [max(1, int(ratio * width)) for width in channels]
+    # A hidden unit of the narrowest level has the fewest parameters, so it leaves the least over.
     narrowest = min(range(len(channels)), key=lambda level: channels[level])
     left = parameters - sum(
         2 * width * inner for width, inner in zip(channels, hidden, strict=True)
@@ -57,11 +58,10 @@ def hidden_widths(parameters: int, channels: Sequence[int]) -> list[int]:
 
 
 def apply_control(slots: Slots, control: str) -> None:
-    """Turn a variant's slots into those of its control `gamma0`, `random`, `uniform` or `conv1x1`,
-    in place.
+    """Turn a variant's slots, in place, into those of one of its controls.
 
-    Raises `ModelError` where a mechanism has no start value to freeze at, or no softmax over
-    positions.
+    `control` is `gamma0`, `random`, `uniform` or `conv1x1`. Raises `ModelError` where a mechanism
+    has no start value to freeze at, or no softmax over positions.
     """
     if control == "conv1x1":
         _replace_by_pointwise(slots)
@@ -77,11 +77,12 @@ def apply_control(slots: Slots, control: str) -> None:
                 )
             case "uniform":
                 _make_uniform(mechanism, module)
+    # Frozen parameters are not all: running statistics would go on learning in training mode.
     slots.untrained = control == "random"
 
 
 def mechanisms_in(slots: Slots) -> Iterator[tuple[Mechanism, nn.Module]]:
-    """Every mechanism that stands in some slots: its entry in the registry, and the module."""
+    """Every mechanism of the slots: its entry in the registry, and the module."""
     for module in (
         *(module for chain in slots.chains.children() for module in chain.children()),
         *slots.joint,
@@ -106,7 +107,9 @@ def _make_uniform(mechanism: Mechanism, module: nn.Module) -> None:
             f"control uniform: {mechanism.name} has no softmax over positions to replace by the "
             "mean"
         )
+    # A softmax over equal scores is the mean: what makes the scores is fixed at zero.
     for name, parameter in module.named_parameters():
+        # A pattern may name the parameter or any module around it.
         owners = (name, *itertools.accumulate(name.split(".")[:-1], "{}.{}".format))
         if any(map(mechanism.makes_logits, owners)):
             nn.init.zeros_(parameter).requires_grad_(False)
@@ -120,14 +123,14 @@ def _replace_by_pointwise(slots: Slots) -> None:
     for key, chain in slots.chains.items():
         assert isinstance(chain, Chain)
         channels = slots.widths[int(re.findall(r"\d+", key)[0])]
-        for place, module in enumerate(chain):
+        for index, module in enumerate(chain):
             (hidden,) = hidden_widths(_size(module), [channels])
-            chain[place] = Pointwise(channels, hidden, slots.ndim)
+            chain[index] = Pointwise(channels, hidden, slots.ndim)
         chain.gates = [None] * len(chain)
-    for place, levels in enumerate(slots.joint_levels):
+    for index, levels in enumerate(slots.joint_levels):
         widths = [slots.widths[level] for level in levels]
-        pairs = zip(widths, hidden_widths(_size(slots.joint[place]), widths), strict=True)
-        slots.joint[place] = PointwiseLevels(
+        pairs = zip(widths, hidden_widths(_size(slots.joint[index]), widths), strict=True)
+        slots.joint[index] = PointwiseLevels(
             Pointwise(width, hidden, slots.ndim) for width, hidden in pairs
         )
 

@@ -28,6 +28,7 @@ def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
     are counted; normalisation, activation and interpolation are not (torch.utils.flop_counter).
     """
     counter, was_training = _FlopCounter(), network.training
+    # Copies by name on the meta device: the network's own tensors stay where they are.
     values = {name: value.to("meta") for name, value in _tensors(network)}
     with torch.device("meta"), torch.no_grad(), _without_normalisation(network), counter:
         functional_call(network.eval(), values, torch.empty(shape))
@@ -36,8 +37,9 @@ def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 class _FlopCounter(TorchDispatchMode):
-    """Adds up torch's formulas for the operations that it has one for; its own counter also
-    tracks every module.
+    """Sum of torch's formulas over the operations that have one.
+
+    Torch's own counter also tracks every module.
     """
 
     def __init__(self) -> None:
@@ -60,11 +62,13 @@ class _FlopCounter(TorchDispatchMode):
 
 @contextmanager
 def _without_normalisation(network: nn.Module) -> Iterator[None]:
-    """Normalisation passes its input on: it is not counted, and is most of the time on the meta
-    device.
+    """Let normalisation pass its input on.
+
+    It is not counted, and takes most of the time on the meta device.
     """
     layers = [module for module in network.modules() if isinstance(module, _NORMS)]
     for layer in layers:
+        # On the instance: deleting it brings the class's own back.
         layer.forward = nn.Identity().forward  # type: ignore[method-assign]
     try:
         yield
@@ -74,16 +78,16 @@ def _without_normalisation(network: nn.Module) -> Iterator[None]:
 
 
 def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """Bytes that the forward pass of one training step keeps for the backward pass, in single
-    precision.
+    """Bytes that the forward pass of a training step keeps for the backward pass.
 
-    Every tensor that automatic differentiation saves is counted once per storage; parameters are
-    not. This is what the network needs beside its weights, before an allocator rounds it up and
-    before the backward pass frees it.
+    In single precision; every tensor that automatic differentiation saves is counted once per
+    storage, parameters are not. This is what the network needs beside its weights, before an
+    allocator rounds it up and before the backward pass frees it.
     """
     saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
+        # The address of the storage: views of one tensor keep the same bytes.
         saved.setdefault(tensor.untyped_storage()._cdata, tensor)
         return tensor
 
@@ -93,6 +97,7 @@ def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
             name: mode.from_tensor(value)
             for name, value in network.state_dict(keep_vars=True).items()
         }
+        # Saved too, but in memory already without a backward pass.
         own = {value.untyped_storage()._cdata for value in values.values()}
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             outputs = functional_call(network.train(), values, torch.empty(shape))

@@ -46,6 +46,7 @@ def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
     if match:
         facts |= {"target": match.target, "difference": match.difference}
     if settings.control == "conv1x1":
+        # It keeps the widths and replaces the mechanisms: its target is the variant's own size.
         variant = settings.model_copy(update={"control": None})
         target = count_parameters(build_network(variant, backbone, spec))
         facts |= {"target": target, "difference": facts["parameters"] / target - 1}

@@ -22,15 +22,14 @@ _EXTRA = {
 
 
 class ExternalNetwork(nn.Module):
-    """Maps (B, in_channels, *spatial) to logits (B, classes, *spatial) through the network of a
-    model's dotted path.
+    """Network at a model's dotted path, mapping images to logits.
 
-    Its arguments are the model's, in which '{ndim}', '{in_channels}', '{classes}' (background
-    included) and '{patch}' are replaced by values. With a `divisor` the input is zero-padded at
-    the far ends to a multiple, with `fixed_size` to the `patch`, and the logits are cropped;
-    nothing is resized. Of a network that returns a list or tuple (heads of deep supervision) the
-    first entry counts. Raises `ModelError` for what cannot be imported or built, and for logits
-    of the wrong shape.
+    It maps (B, in_channels, *spatial) to (B, classes, *spatial). Its arguments are the model's,
+    in which '{ndim}', '{in_channels}', '{classes}' (background included) and '{patch}' are
+    replaced by values. With a `divisor` the input is zero-padded at the far ends to a multiple,
+    with `fixed_size` to the `patch`, and the logits are cropped; nothing is resized. Of a network
+    that returns a list or tuple (heads of deep supervision) the first entry counts. Raises
+    `ModelError` for what cannot be imported or built, and for logits of the wrong shape.
     """
 
     def __init__(self, model: ModelSettings, spec: NetworkSpec) -> None:
@@ -54,6 +53,7 @@ class ExternalNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.network(self._padded(x))
+        # Heads of deep supervision may be nested; the first is the one of full resolution.
         while isinstance(logits, list | tuple):
             logits = logits[0]
         size = x.shape[2:]
@@ -84,7 +84,7 @@ def _hint(error: Exception) -> str:
 
 
 def find_class(path: str) -> Any:
-    """The object at a dotted path; `ModelError` says what does not exist, and what to install."""
+    """Import the object at a dotted path; `ModelError` says what is missing and what to install."""
     module_name, _, name = path.rpartition(".")
     try:
         module = import_module(module_name)
@@ -99,6 +99,7 @@ def find_class(path: str) -> Any:
     if not hasattr(module, name):
         public = [key for key in dir(module) if not key.startswith("_")]
         close = nearest(name, public)
+        # A large package has hundreds of names: the nearest say more than all of them.
         if len(public) >= 20:
             close = close.partition(" allowed:")[0]
         raise ModelError(f"{path}: {module_name} has no {name!r}; {close}")

@@ -22,16 +22,22 @@ LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 
 
 def conv1x1(ndim: int, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
-    """A convolution with kernel 1: the same linear map at every position."""
+    """Convolution with kernel 1: the same linear map at every position.
+
+    Args:
+        ndim: spatial axes, 2 or 3.
+        inputs: channels before.
+        outputs: channels after.
+        bias: adds a learned constant per channel.
+    """
     return CONV[ndim](inputs, outputs, kernel_size=1, bias=bias)
 
 
 class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
-    """Instance normalisation of (B, C, *spatial), on the CPU as group normalisation with a group
-    per channel.
+    """Instance normalisation of (B, C, *spatial).
 
-    The same numbers up to rounding; torch's own goes through batch normalisation, which takes
-    twice as long there.
+    On the CPU it is group normalisation with a group per channel: the same numbers up to
+    rounding; torch's own goes through batch normalisation, which takes twice as long there.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,8 +47,9 @@ class InstanceNorm(nn.modules.instancenorm._InstanceNorm):
 
 
 def normalisation(kind: str, ndim: int, channels: int) -> nn.Module:
-    """Normalisation with learned scale and shift; `kind` is `instance`, `batch` or `group` (at
-    most 8 groups).
+    """Normalisation with learned scale and shift.
+
+    `kind` is `instance`, `batch` or `group` (at most 8 groups).
     """
     if kind == "instance":
         return InstanceNorm(channels, affine=True)
@@ -53,14 +60,13 @@ def normalisation(kind: str, ndim: int, channels: int) -> nn.Module:
 
 
 def single_precision(x: Tensor) -> AbstractContextManager[object]:
-    """A context in which automatic mixed precision is off on the device of `x`."""
+    """Context in which automatic mixed precision is off on the device of `x`."""
+    # The meta device, on which costs are counted, has no mixed precision to turn off.
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Linear interpolation of (B, C, *spatial) to `size`, pixel-area convention
-    (align_corners=False).
-    """
+    """Resize (B, C, *spatial) linearly to `size`; pixels are areas (align_corners=False)."""
     return (
         x
         if x.shape[2:] == size

@@ -151,6 +151,7 @@ def _section(model: str) -> str:
     settings = named_model(model)
     for name in settings.mechanisms():
         entry = get_mechanism(name)
+        # In a formula a star multiplies; Markdown would read it as emphasis.
         text = (inspect.getdoc(entry.module) or "").replace("*", "\\*")
         default = ", ".join(
             slot

@@ -1,6 +1,4 @@
-"""Plain U-Nets as large, or as costly, as a given network: their widths, found by search without
-computing.
-"""
+"""Widths of plain U-Nets as large, or as costly, as a given network, searched without computing."""
 
 from __future__ import annotations
 
@@ -13,6 +11,7 @@ import numpy as np
 from attnbench.errors import ModelError
 
 TOLERANCE = {"parameters": 0.01, "flops": 0.02}
+# Limits of the search: the largest step of a level's width, and the combinations of steps.
 _LARGEST_STEP = 8
 _MOST_CANDIDATES = 20_000
 Count = Callable[[tuple[int, ...]], int]
@@ -20,9 +19,7 @@ Count = Callable[[tuple[int, ...]], int]
 
 @dataclass(frozen=True)
 class Match:
-    """The `widths` of a plain U-Net, its number of parameters or FLOPs, and the number it was to
-    have.
-    """
+    """Widths of a plain U-Net, its parameters or FLOPs, and the number it was to have."""
 
     widths: tuple[int, ...]
     found: int
@@ -35,12 +32,20 @@ class Match:
 
 
 def match_widths(base: Sequence[int], target: int, tolerance: float, count: Count) -> Match:
-    """Widths near a multiple of `base` whose `count` is within `tolerance` (relative) of `target`.
+    """Widths near a multiple of `base` whose `count` is within `tolerance` of `target`.
 
-    `count` gives parameters or FLOPs of the U-Net of given widths; both are polynomials of
-    degree 2 in which only neighbouring levels multiply, so a few networks determine all others.
-    All widths are scaled together, then each by steps of 1, at most 8, as few as it takes.
-    Raises `ModelError` with the nearest found if that is not near enough.
+    Parameters and FLOPs are polynomials of degree 2 in the widths in which only neighbouring
+    levels multiply, so a few networks determine all others. All widths are scaled together, then
+    each by steps of 1, at most 8, as few as it takes.
+
+    Args:
+        base: channels per level, full resolution first.
+        target: parameters or FLOPs to reach.
+        tolerance: largest relative difference to `target`.
+        count: parameters or FLOPs of the plain U-Net of given widths.
+
+    Raises:
+        ModelError: no widths are near enough; it gives the nearest.
     """
     polynomial = _fit(base, count)
     scale = _scale(np.asarray(base, dtype=float), target, polynomial)
@@ -51,6 +56,7 @@ def match_widths(base: Sequence[int], target: int, tolerance: float, count: Coun
         steps = np.array(list(itertools.product(range(-step, step + 1), repeat=len(base))))
         candidates = np.maximum(1, np.rint(scale * np.asarray(base)) + steps)
         errors = np.abs(polynomial(candidates) - target)
+        # Of all that are near enough by half the tolerance, the one of fewest steps.
         near = errors <= max(tolerance / 2 * target, errors.min())
         least = np.abs(steps[near]).sum(axis=1).argmin()
         best = tuple(int(width) for width in candidates[near][least])
@@ -68,11 +74,13 @@ def match_widths(base: Sequence[int], target: int, tolerance: float, count: Coun
 
 
 def _fit(base: Sequence[int], count: Count) -> Callable[[np.ndarray], np.ndarray]:
-    """The polynomial that `count` is, from one network per coefficient: for widths (...,
-    levels), counts (...).
+    """Fit the polynomial that `count` is, from one network per coefficient.
+
+    It maps widths (..., levels) to counts (...).
     """
     levels = len(base)
     units = np.eye(levels, dtype=int)
+    # As many points as `_terms` has terms, so that the fit is exact.
     points = [np.zeros(levels, dtype=int), *units, *(2 * units), *(units[:-1] + units[1:])]
     counts = np.array([count(tuple(np.asarray(base) + point)) for point in points], dtype=float)
     at = _terms(np.array(points, dtype=float))
@@ -86,10 +94,11 @@ def _terms(w: np.ndarray) -> np.ndarray:
 
 
 def _scale(base: np.ndarray, target: int, polynomial: Callable[[np.ndarray], np.ndarray]) -> float:
-    """The factor of all widths at which the count meets the target, by bisection."""
+    """Factor of all widths at which the count meets the target, by bisection."""
     low, high = 0.0, 2.0
     while polynomial(high * base) < target:
         high *= 2
+    # 60 halvings: more than the 53 bits of a double.
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if polynomial(middle * base) < target else (low, middle)

@@ -12,7 +12,7 @@ from attnbench.models.presets import PRESETS
 from attnbench.study.models import BackboneSettings, ModelSettings, resolve_model
 from attnbench.study.names import SLOTS, Control, Known, MechanismFacts
 
-# What a mechanism must declare to have a control.
+# Keyword that a mechanism must declare to have the control.
 _NEEDED: dict[Control, str] = {"gamma0": "scale", "uniform": "logits"}
 
 
@@ -31,7 +31,7 @@ def known_models() -> Known:
 
 
 def named_model(name: str, backbone: BackboneSettings | None = None) -> ModelSettings:
-    """The model, or `<variant>-<control>`, that a study means by a bare name.
+    """Model, or `<variant>-<control>`, that a study means by a bare name.
 
     `backbone` is the default one unless given. Raises `ModelError` for an unknown name.
     """
@@ -48,7 +48,7 @@ def mechanisms_of(model: ModelSettings) -> tuple[str, ...]:
 
 
 def has_map(model: ModelSettings) -> bool:
-    """True for a variant, not a control, with a mechanism that has an `attention_map`."""
+    """Return True for a variant, not a control, with a mechanism that has an `attention_map`."""
     return model.control is None and any(
         isinstance(node, ast.FunctionDef) and node.name == "attention_map"
         for name in model.mechanisms()
@@ -57,7 +57,7 @@ def has_map(model: ModelSettings) -> bool:
 
 
 def short_name(name: str) -> str | None:
-    """What tables and figures show for a mechanism or a model by its name; None for any other.
+    """Name that tables and figures show for a mechanism or a model; None for any other.
 
     >>> short_name("unet"), short_name("cbam"), short_name("mine")
     ('U-Net', 'CBAM', None)

@@ -21,7 +21,7 @@ ModuleType = TypeVar("ModuleType", bound=type[nn.Module])
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a mechanism comes from."""
+    """Origin of a mechanism."""
 
     authors: str
     year: int
@@ -48,7 +48,7 @@ class Mechanism:
     logits: tuple[str, ...]
 
     def makes_logits(self, name: str) -> bool:
-        """True if a module, parameter or number of this name is among `logits`."""
+        """Return True if a module, parameter or number of this name is among `logits`."""
         return any(fnmatch(name, pattern) for pattern in self.logits)
 
     def options(self) -> tuple[str, ...]:
@@ -59,6 +59,7 @@ class Mechanism:
         )
 
 
+# Filled by `mechanism` as `get_mechanism` imports the files, one by one.
 _MECHANISMS: dict[str, Mechanism] = {}
 
 
@@ -125,7 +126,7 @@ def mechanism(
 
 
 def get_mechanism(name: str) -> Mechanism:
-    """The mechanism of that name; `ModelError` lists the choices if there is none."""
+    """Mechanism of that name; `ModelError` lists the choices if there is none."""
     names = mechanism_names()
     if name not in names:
         raise ModelError(f"no mechanism {name!r}; {nearest(name, names)}")

@@ -1,4 +1,4 @@
-"""The slots of a U-Net: its mechanisms by place, and the gating signals that reach them."""
+"""The slots of a U-Net: its mechanisms by level, and the gating signals that reach them."""
 
 from __future__ import annotations
 
@@ -81,8 +81,9 @@ class Slots(nn.Module):
         return self.chains[key](x, signals) if key in self.chains else x
 
     def mix_skips(self, skips: list[Tensor]) -> list[Tensor]:
-        """Pass the skips of all levels through the joint mechanisms."""
+        """Pass the skips of all levels, in place, through the joint mechanisms."""
         for module, levels in zip(self.joint, self.joint_levels, strict=True):
+            # A level may lie under several: each takes the skips as the one before left them.
             mixed = module([skips[level] for level in levels])
             for level, skip in zip(levels, mixed, strict=True):
                 skips[level] = skip

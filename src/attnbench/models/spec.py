@@ -1,4 +1,4 @@
-"""What a network is built for: axes, channels, classes and patch of a dataset."""
+"""Inputs and outputs that a network is built for: axes, channels, classes and patch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 
 class Facts(Protocol):
-    """What is known of a dataset; `classes` are those of its reference, without background."""
+    """Facts of a dataset; `classes` are those of its reference, without background."""
 
     @property
     def ndim(self) -> int: ...
@@ -33,7 +33,7 @@ class NetworkSpec:
 
     @classmethod
     def of(cls, facts: Facts, patch: Sequence[int]) -> Self:
-        """The spec for a dataset; the only place that counts the background."""
+        """Spec for a dataset; nothing else counts the background."""
         return cls(facts.ndim, facts.channels, len(facts.classes) + 1, tuple(patch))
 
     @property

@@ -23,17 +23,26 @@ from attnbench.study.names import Slot
 
 
 class UNet(nn.Module):
-    """Maps (B, in_channels, *spatial) to logits (B, classes, *spatial) for any spatial size.
+    """Map from (B, in_channels, *spatial) to logits (B, classes, *spatial), of any size.
 
-    `widths` are the channels per level, full resolution first; level l works at resolution 1 / 2^l.
-    `classes` counts the background. `slots` places mechanisms: `encoder` and `decoder` behind the
-    block of a level, `bottleneck` behind the deepest block, `skip` on the way from encoder to
-    decoder. The backbone is created before the mechanisms, so for one seed its initial weights are
-    the same whatever the slots hold. `norm` and `block` are a study's words for them.
+    The backbone is created before the mechanisms, so for one seed its initial weights are the
+    same whatever the slots hold.
 
     With `deep_supervision`, forward in training returns a tuple of logits: those of full
     resolution, then those of every deeper decoder level but the deepest two resolutions of the
     network, each at its own resolution (nnU-Net).
+
+    Args:
+        ndim: spatial axes, 2 or 3.
+        in_channels: channels of an image.
+        classes: classes of a mask, background included.
+        widths: channels per level, full resolution first; level l has resolution 1 / 2^l.
+        blocks_per_level: units of a level, the `count` of its block.
+        norm: `instance`, `batch` or `group`.
+        slots: mechanisms, `encoder` and `decoder` behind the block of a level, `bottleneck`
+            behind the deepest block, `skip` on the way from encoder to decoder.
+        block: a key of `BLOCKS`.
+        deep_supervision: trains logits of deeper levels too.
     """
 
     def __init__(
@@ -62,10 +71,12 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             UPCONV[ndim](coarse, fine, kernel_size=2, stride=2) for fine, coarse in pairs
         )
+        # A level takes its skip and the up-sampled features side by side: twice the width.
         self.decoder = nn.ModuleList(
             decode(ndim, 2 * fine, fine, blocks_per_level, norm) for fine, _ in pairs
         )
         self.head = conv1x1(ndim, widths[0], classes)
+        # Not the two deepest resolutions, which are too coarse to learn a mask from (nnU-Net).
         supervised = widths[1 : len(widths) - 2] if deep_supervision else ()
         self.deep_heads = nn.ModuleList(conv1x1(ndim, width, classes) for width in supervised)
         self.slots = Slots(ndim, widths, slots or {})
@@ -80,6 +91,7 @@ class UNet(nn.Module):
             skips.append(x)
             x = self.pool(x)
         x = self.slots("bottleneck", len(skips), deepest_block(x))
+        # Before the first decoder level: a joint mechanism needs the skips of all levels.
         skips = self.slots.mix_skips(skips)
         deep: list[Tensor] = []
         for level in reversed(range(len(skips))):
@@ -88,6 +100,7 @@ class UNet(nn.Module):
             x = self.slots(
                 "decoder", level, self.decoder[level](torch.cat([skip, upsampled], dim=1))
             )
+            # From coarse to fine, each put before the last and cut to ceil(side / 2^level).
             if self.training and 0 < level <= len(self.deep_heads):
                 deep.insert(
                     0, crop(self.deep_heads[level - 1](x), [-(-side // 2**level) for side in size])
@@ -97,8 +110,9 @@ class UNet(nn.Module):
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
-    """(B, C, *spatial) zero-padded at the far ends to sides that are multiples of `multiple`."""
+    """Zero-pad (B, C, *spatial) at the far ends to sides that are multiples of `multiple`."""
     missing = [-side % multiple for side in x.shape[2:]]
+    # F.pad counts axes from the last one, two amounts each: before and behind.
     return (
         F.pad(x, [amount for side in reversed(missing) for amount in (0, side)])
         if any(missing)
@@ -107,6 +121,6 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 
 
 def crop(x: Tensor, size: Sequence[int]) -> Tensor:
-    """(B, C, *spatial) cut at the far ends to `size`."""
+    """Cut (B, C, *spatial) at the far ends to `size`."""
     inside: tuple[Any, ...] = (..., *map(slice, size))
     return x[inside]

@@ -1,6 +1,4 @@
-"""Attention over N positions in memory linear in N, and the attention that each position
-receives.
-"""
+"""Attention over N positions in memory linear in N, and the attention each position receives."""
 
 from __future__ import annotations
 
@@ -12,12 +10,14 @@ from torch.nn import functional as F
 
 from attnbench.models.layers import resize
 
+# Number of keys up to which the CPU is faster with the matrix of all pairs than with a kernel.
 SHORT = 64
+# Number of sequences that are enough to keep the threads of a CPU at work.
 PARTS = 4
 
 
 def tokens(x: Tensor) -> Tensor:
-    """(B, C, *spatial) as a sequence of positions, (B, N, C)."""
+    """Sequence of the positions of (B, C, *spatial), (B, N, C)."""
     return x.flatten(2).transpose(1, 2)
 
 
@@ -26,10 +26,16 @@ def attend(
 ) -> Tensor:
     """softmax(scale * query key^T + bias) value, in memory linear in the number of queries.
 
-    `query` (..., N, D), `key` (..., M, D), `value` (..., M, C), `bias` one that spreads to (...,
-    N, M); returns (..., N, C). The one place that chooses how: on the CPU the matrix of all
-    pairs is held where a query has at most `SHORT` keys, which is faster there and no more than
-    a constant per query; else torch's kernels choose.
+    Returns (..., N, C). The method is chosen here alone: on the CPU the matrix of all pairs
+    is held where a query has at most `SHORT` keys, which is faster there and no more than a
+    constant per query; else torch's kernels choose.
+
+    Args:
+        query: (..., N, D).
+        key: (..., M, D).
+        value: (..., M, C).
+        scale: factor of the scores.
+        bias: added to the scaled scores, of a shape that spreads to (..., N, M).
     """
     if query.device.type == "cpu" and key.shape[-2] <= SHORT:
         scores = (scale * query) @ key.transpose(-1, -2)
@@ -52,6 +58,7 @@ def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) ->
     q, k, v = (
         F.pad(x, (0, width - x.shape[-1])).flatten(0, -3).contiguous() for x in (query, key, value)
     )
+    # The greatest common divisor, so that all parts have as many queries.
     parts = math.gcd(q.shape[1], max(1, PARTS // len(q))) if q.device.type == "cpu" else 1
     q, k, v = (
         q.unflatten(1, (parts, -1)),
@@ -64,7 +71,11 @@ def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) ->
 def received(query: Tensor, key: Tensor, scale: float = 1.0, block: int = 1024) -> Tensor:
     """Attention that each key receives, averaged over the queries; (..., M), each row sums to 1.
 
-    Computed for `block` queries at a time: memory is linear in the number of positions.
+    Args:
+        query: (..., N, D).
+        key: (..., M, D).
+        scale: factor of the scores.
+        block: queries at a time, so that memory is linear in the number of positions.
     """
     total = query.new_zeros(key.shape[:-1])
     for rows in query.split(block, dim=-2):
@@ -73,7 +84,5 @@ def received(query: Tensor, key: Tensor, scale: float = 1.0, block: int = 1024) 
 
 
 def as_map(weights: Tensor, grid: Tensor, like: Tensor) -> Tensor:
-    """Weights (B, M) over the positions of `grid` (B, ?, *s) as a map on the positions of
-    `like`, (B, 1, *spatial).
-    """
+    """Map on the positions of `like`, (B, 1, *spatial), of weights (B, M) on those of `grid`."""
     return resize(weights.reshape(-1, 1, *grid.shape[2:]), tuple(like.shape[2:]))

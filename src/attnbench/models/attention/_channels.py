@@ -1,6 +1,4 @@
-"""What mechanisms share about channels: pooling over positions, hidden widths, heads, the way
-back to a map.
-"""
+"""Channels in mechanisms: pooling over positions, hidden widths, heads, the way back to a map."""
 
 from __future__ import annotations
 
@@ -29,8 +27,9 @@ def hidden_width(channels: int, reduction: int) -> int:
 
 
 def check_divisible(channels: int, divisor: int, parts: str) -> None:
-    """Raise ValueError unless `channels` is a multiple of `divisor`; `parts` says of what, e.g.
-    "8 heads".
+    """Raise ValueError unless `channels` is a multiple of `divisor`.
+
+    `parts` says of what, e.g. "8 heads".
     """
     if channels % divisor:
         nearest = max(1, round(channels / divisor)) * divisor

@@ -1,6 +1,4 @@
-"""Multi-head attention over N positions in memory linear in N, and what transformers put around
-it.
-"""
+"""Multi-head attention in memory linear in the positions, and the layers around it."""
 
 from __future__ import annotations
 
@@ -12,12 +10,12 @@ from attnbench.models.attention._channels import check_divisible
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, N, C) as one sequence per head, (B, heads, N, C / heads)."""
+    """One sequence per head, (B, heads, N, C / heads), of (B, N, C)."""
     return x.unflatten(2, (heads, -1)).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:
-    """The inverse of `split_heads`."""
+    """Inverse of `split_heads`."""
     return x.transpose(1, 2).flatten(2)
 
 
@@ -39,8 +37,9 @@ class MultiHead(nn.Module):
         self.output = nn.Linear(channels, channels, bias)
 
     def received(self, source: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over queries and heads; (B, N), each
-        row sums to 1.
+        """Attention that each position receives, mean over queries and heads, (B, N).
+
+        Each row sums to 1.
         """
         query, key = (split_heads(layer(source), self.heads) for layer in (self.query, self.key))
         return received(query, key, self.scale).mean(1)
@@ -52,8 +51,9 @@ class MultiHead(nn.Module):
 
 
 def feed_forward(channels: int, ratio: int = 4) -> nn.Sequential:
-    """Two linear layers with GELU between, started by Xavier's rule with biases near zero as in
-    ViT's code.
+    """Two linear layers with GELU between, started as in ViT's code.
+
+    Weights start by Xavier's rule, biases near zero.
     """
     layers = nn.Sequential(
         nn.Linear(channels, ratio * channels), nn.GELU(), nn.Linear(ratio * channels, channels)
@@ -72,14 +72,16 @@ def sinusoids(x: Tensor) -> Tensor:
     """
     channels, sides = x.shape[1], x.shape[2:]
     width = 2 * -(-channels // (2 * len(sides)))
+    # Half precision has too few digits for the angles of far positions.
     dtype = x.dtype if x.dtype == torch.float64 else torch.float32
     frequency = 10000 ** (-torch.arange(0, width, 2, device=x.device, dtype=dtype) / width)
-    parts = []
+    encodings = []
     for axis, side in enumerate(sides):
         angle = frequency[:, None] * torch.arange(side, device=x.device, dtype=dtype)
-        part = torch.cat([angle.sin(), angle.cos()])  # (width, side)
-        parts.append(
-            part.reshape(width, *(side if other == axis else 1 for other in range(len(sides))))
+        encoding = torch.cat([angle.sin(), angle.cos()])  # (width, side)
+        # Side 1 along the other axes: expanded once all are known.
+        encodings.append(
+            encoding.reshape(width, *(side if other == axis else 1 for other in range(len(sides))))
         )
-    spread = [part.expand(width, *sides) for part in parts]
+    spread = [encoding.expand(width, *sides) for encoding in encodings]
     return torch.cat(spread)[:channels].unsqueeze(0).to(x.dtype)

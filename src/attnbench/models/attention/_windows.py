@@ -18,11 +18,12 @@ from attnbench.models.attention._relative import RelativeBias
 
 
 def partition(x: Tensor, window: int) -> Tensor:
-    """(B, *sides, C), sides multiples of `window`, as windows (B * windows, window^n, C)."""
+    """Windows (B * windows, window^n, C) of (B, *sides, C), sides multiples of `window`."""
     ndim = x.dim() - 2
+    # Every side becomes two axes: the number of the window, then the position inside it.
     split = x.reshape(
         x.shape[0],
-        *(part for side in x.shape[1:-1] for part in (side // window, window)),
+        *(length for side in x.shape[1:-1] for length in (side // window, window)),
         x.shape[-1],
     )
     outer, inner = range(1, 2 * ndim, 2), range(2, 2 * ndim + 1, 2)
@@ -30,7 +31,7 @@ def partition(x: Tensor, window: int) -> Tensor:
 
 
 def merge(windows: Tensor, window: int, sides: tuple[int, ...]) -> Tensor:
-    """The inverse of `partition`: (B * windows, window^n, C) as (B, *sides, C)."""
+    """Inverse of `partition`: (B * windows, window^n, C) as (B, *sides, C)."""
     ndim = len(sides)
     split = windows.reshape(
         -1, *(side // window for side in sides), *[window] * ndim, windows.shape[-1]
@@ -65,6 +66,7 @@ class WindowBlock(nn.Module):
         self.output = nn.Linear(channels, channels)
         self.mlp_norm = nn.LayerNorm(channels)
         self.mlp = feed_forward(channels)
+        # Swin's start for all layers, also over that of `feed_forward`.
         for layer in (self.qkv, self.output, self.mlp[0], self.mlp[2]):
             nn.init.trunc_normal_(layer.get_parameter("weight"), std=0.02)
             nn.init.zeros_(layer.get_parameter("bias"))
@@ -80,18 +82,21 @@ class WindowBlock(nn.Module):
         """Features (B, *spatial, C) padded to `sides`, shifted and cut into windows."""
         missing = [side - given for side, given in zip(sides, x.shape[1:-1], strict=True)]
         if any(missing):
+            # F.pad counts axes from the last one: the channels' 0, 0 come first.
             x = F.pad(x, [0, 0, *(amount for side in reversed(missing) for amount in (0, side))])
         if any(shifts):
             x = torch.roll(x, [-shift for shift in shifts], list(range(1, len(shifts) + 1)))
         return partition(x, self.window)
 
     def _mask(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor | None:
-        """Which pairs of a window lie apart in the image or in the padding, (windows, cells,
-        cells); None: no pair.
+        """True for pairs of a window that lie apart in the image, (windows, cells, cells).
+
+        The padding lies apart from the image; None: no pair does.
         """
         given = x.shape[1:-1]
         if sides == tuple(given) and not any(shifts):
             return None
+        # Two bits per axis: wrapped round by the shift, in the padding. Cells of equal bits adjoin.
         region = torch.zeros((), dtype=torch.long, device=x.device)
         for side, stop, shift in zip(sides, given, shifts, strict=True):
             position = torch.arange(side, device=x.device)
@@ -104,6 +109,7 @@ class WindowBlock(nn.Module):
         bias, mask = self.bias().unsqueeze(0), self._mask(x, sides, shifts)
         if mask is None:
             return bias
+        # The windows of one image follow each other, then those of the next: the mask repeats.
         return bias.masked_fill(mask.unsqueeze(1), float("-inf")).repeat(x.shape[0], 1, 1, 1)
 
     def _heads(self, windows: Tensor) -> Tensor:
@@ -111,8 +117,9 @@ class WindowBlock(nn.Module):
         return self.qkv(windows).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def received(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its window, mean over queries and heads; (B,
-        *spatial).
+        """Attention that each position receives in its window, (B, *spatial).
+
+        Mean over queries and heads.
         """
         sides, shifts = self._layout(x)
         query, key, _ = self._heads(self._windows(self.attention_norm(x), sides, shifts))
@@ -123,9 +130,7 @@ class WindowBlock(nn.Module):
     def _whole(
         self, windows: Tensor, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]
     ) -> Tensor:
-        """The inverse of `_windows`: (B * windows, cells, C) as features on the positions of
-        `x`.
-        """
+        """Inverse of `_windows`: (B * windows, cells, C) as features on the positions of `x`."""
         whole = merge(windows, self.window, sides)
         if any(shifts):
             whole = torch.roll(whole, list(shifts), list(range(1, len(shifts) + 1)))
@@ -134,6 +139,7 @@ class WindowBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         sides, shifts = self._layout(x)
         query, key, value = self._heads(self._windows(self.attention_norm(x), sides, shifts))
+        # Mixed precision may have lowered the queries' type; the kernels take one type only.
         bias = self._scores_bias(x, sides, shifts).to(query.dtype)
         attended = attend(query, key, value, self.scale, bias)
         x = x + self._whole(self.output(attended.transpose(1, 2).flatten(2)), x, sides, shifts)
@@ -141,5 +147,5 @@ class WindowBlock(nn.Module):
 
 
 def default_window(ndim: int) -> int:
-    """7 as in the paper; in volumes 4, which is as many positions per window."""
+    """Window of 7 as in the paper; in volumes 4, which is about as many positions."""
     return {2: 7, 3: 4}[ndim]

@@ -27,16 +27,16 @@ from attnbench.models.registry import Paper, mechanism
     gate="coarse",
 )
 class AttentionGate(nn.Module):
-    """W(x * up(sigmoid(psi(relu(theta(x) + phi(gate)))))), the skip weighted by where the decoder
-    looks.
+    """W(x * up(sigmoid(psi(relu(theta(x) + phi(gate)))))).
 
-    theta is a 2^n convolution of stride 2 to the gate's grid, phi and psi are 1x1, the map is
-    up-sampled linearly to the skip's grid, W is a 1x1 convolution with batch normalisation. x
-    (B, C, *spatial), gate (B, G, *spatial / 2).
+    The skip is weighted by where the decoder looks. theta is a 2^n convolution of stride 2 to the
+    gate's grid, phi and psi are 1x1, the map is up-sampled linearly to the skip's grid, W is a
+    1x1 convolution with batch normalisation. x (B, C, *spatial), gate (B, G, *spatial / 2).
     """
 
     def __init__(self, channels: int, ndim: int, gate_channels: int) -> None:
         super().__init__()
+        # No bias: phi, which is added to it, has one.
         self.theta = CONV[ndim](channels, channels, kernel_size=2, stride=2, bias=False)
         self.phi = conv1x1(ndim, gate_channels, channels)
         self.psi = conv1x1(ndim, channels, 1)

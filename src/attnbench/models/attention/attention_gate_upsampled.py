@@ -1,5 +1,4 @@
-"""Additive attention gate on the skip connection, gated by the decoder's features after the
-up-convolution.
+"""Additive attention gate on the skip connection, gated by the up-sampled decoder features.
 
 Oktay et al.: Attention U-Net: Learning Where to Look for the Pancreas. MIDL 2018,
 arXiv:1804.03999. This is the dialect of most public implementations
@@ -31,10 +30,9 @@ from attnbench.models.registry import Paper, mechanism
     gate="upsampled",
 )
 class AttentionGateUpsampled(nn.Module):
-    """x * sigmoid(norm(psi(relu(norm(theta(x)) + norm(phi(gate)))))) with 1x1 convolutions of width
-    C/2.
+    """x * sigmoid(norm(psi(relu(norm(theta(x)) + norm(phi(gate)))))).
 
-    x (B, C, *spatial), gate (B, G, *spatial).
+    The convolutions are 1x1, of width C/2. x (B, C, *spatial), gate (B, G, *spatial).
     """
 
     def __init__(self, channels: int, ndim: int, gate_channels: int) -> None:

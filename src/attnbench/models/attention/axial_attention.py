@@ -27,16 +27,19 @@ class AxisAttention(nn.Module):
         self.output = nn.Linear(channels, channels)
 
     def _split(self, x: Tensor, axis: int) -> tuple[Tensor, torch.Size]:
-        """Queries, keys and values, (3, lines, heads, side, C / heads), and the shape (B,
-        *others, side, 3C).
+        """Queries, keys and values, (3, lines, heads, side, C / heads), and the lines' shape.
+
+        The shape is (B, *others, side, 3C).
         """
         lines = self.qkv(self.norm(x)).movedim(axis + 1, -2)
+        # All other axes join the batch: every line attends by itself.
         heads = lines.reshape(-1, lines.shape[-2], 3, self.heads, x.shape[-1] // self.heads)
         return heads.permute(2, 0, 3, 1, 4), lines.shape
 
     def received(self, x: Tensor, axis: int) -> Tensor:
-        """Attention that each position receives in its line, averaged over queries and heads;
-        (B, *spatial).
+        """Attention that each position receives in its line, (B, *spatial).
+
+        Mean over queries and heads.
         """
         (q, k, _), shape = self._split(x, axis)
         weights = torch.softmax(self.scale * q @ k.transpose(-1, -2), dim=-1)
@@ -64,11 +67,10 @@ class AxisAttention(nn.Module):
     logits=("axes.*.scale",),
 )
 class AxialAttention(nn.Module):
-    """Multi-head attention along each axis in turn, each with layer normalisation before and a
-    residual around it.
+    """Multi-head attention along each axis in turn.
 
-    Maps (B, C, *spatial) to the same shape; C is a multiple of `heads`; memory is linear in the
-    number of positions.
+    Each has layer normalisation before and a residual around it. Maps (B, C, *spatial) to the same
+    shape; C is a multiple of `heads`; memory is linear in the number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, heads: int = 8) -> None:
@@ -77,8 +79,9 @@ class AxialAttention(nn.Module):
         self.axes = nn.ModuleList(AxisAttention(channels, heads) for _ in range(ndim))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its lines, mean over queries, heads and axes,
-        (B, 1, *spatial).
+        """Attention that each position receives in its lines, (B, 1, *spatial).
+
+        Mean over queries, heads and axes.
         """
         x, maps = x.movedim(1, -1), []
         for axis, layer in enumerate(self.axes):
@@ -88,6 +91,7 @@ class AxialAttention(nn.Module):
         return torch.stack(maps).mean(0).unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
+        # Channels last in memory once, as every layer reads them.
         x = x.movedim(1, -1).contiguous()
         for axis, layer in enumerate(self.axes):
             x = layer(x, axis)

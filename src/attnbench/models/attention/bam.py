@@ -49,6 +49,7 @@ class BAM(nn.Module):
         )
         convolutions = [
             conv1x1(ndim, channels, hidden),
+            # Padded by its dilation a kernel of 3 keeps the size.
             *(CONV[ndim](hidden, hidden, 3, padding=dilation, dilation=dilation) for _ in range(2)),
         ]
         layers = [
@@ -60,7 +61,8 @@ class BAM(nn.Module):
 
     def _weights(self, x: Tensor) -> Tensor:
         channel = channel_weights(self.channel(spatial_mean(x)), x)
-        return (channel * self.spatial(x)).sigmoid()  # (B, C, *spatial)
+        # (B, C, 1, ...) times (B, 1, *spatial) spreads over every value.
+        return (channel * self.spatial(x)).sigmoid()
 
     def attention_map(self, x: Tensor) -> Tensor:
         """Weights of the positions in (0, 1), their mean over channels, (B, 1, *spatial)."""

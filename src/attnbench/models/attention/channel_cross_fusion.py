@@ -37,14 +37,13 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         missing = [-side % self.patch for side in x.shape[2:]]
+        # F.pad counts axes from the last one, two amounts each: before and behind.
         x = self.embed(F.pad(x, [amount for side in reversed(missing) for amount in (0, side)]))
         return x + self.position(x)
 
 
 class Reconstruction(nn.Module):
-    """Tokens (B, N, C) on `grid` back to the positions of a skip: each patch is filled with its
-    1x1 convolution.
-    """
+    """Tokens (B, N, C) on `grid` as a skip: each patch is filled with its 1x1 convolution."""
 
     def __init__(self, channels: int, ndim: int, patch: int) -> None:
         super().__init__()
@@ -53,9 +52,7 @@ class Reconstruction(nn.Module):
         self.norm = BATCH_NORM[ndim](channels)
 
     def forward(self, sequence: Tensor, grid: torch.Size, like: Tensor) -> Tensor:
-        """Features (B, C, *spatial), the positions those of `like`; what the last patches have
-        beyond them is cut.
-        """
+        """Features (B, C, *spatial) on the positions of `like`, where the last patches are cut."""
         mixed = self.mix(sequence.transpose(1, 2).unflatten(2, grid))
         filled = F.interpolate(mixed, [side * self.patch for side in grid], mode="nearest")
         inside = (slice(None), slice(None), *(slice(side) for side in like.shape[2:]))
@@ -63,8 +60,9 @@ class Reconstruction(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """mean over heads of softmax(norm(q_i^T k / sqrt(C))) v^T for each skip i; C are the
-    channels of all skips.
+    """mean over heads of softmax(norm(q_i^T k / sqrt(C))) v^T for each skip i.
+
+    C are the channels of all skips.
     """
 
     def __init__(self, widths: Sequence[int], heads: int) -> None:
@@ -76,22 +74,21 @@ class ChannelAttention(nn.Module):
         self.output = nn.ModuleList(nn.Linear(width, width, bias=False) for width in widths)
 
     def _split(self, x: Tensor) -> Tensor:
-        """(B, N, heads * C) as (B, heads, C, N)."""
+        """Channels of each head, (B, heads, C, N), of (B, N, heads * C)."""
         return x.unflatten(2, (self.heads, -1)).permute(0, 2, 3, 1)
 
     def weights(self, sequences: Sequence[Tensor], joined: Tensor) -> list[Tensor]:
-        """For each skip the weight of every channel of all skips, (B, heads, C_i, C)."""
+        """Weight of every channel of all skips for each skip, (B, heads, C_i, C)."""
         key = self._split(self.key(joined)).transpose(2, 3)
         scores = [
             self._split(query(x)) @ key / joined.shape[2] ** 0.5
             for query, x in zip(self.query, sequences, strict=True)
         ]
+        # The matrix of each head is normalised by itself, as a channel of an image.
         return [F.instance_norm(score).softmax(3) for score in scores]
 
     def forward(self, sequences: Sequence[Tensor], joined: Tensor) -> list[Tensor]:
-        """Tokens (B, N, C_i) of each skip and of all, (B, N, C), to new tokens (B, N, C_i) of
-        each.
-        """
+        """New tokens (B, N, C_i) of each skip, from its own and those of all, (B, N, C)."""
         value = self._split(self.value(joined))
         mixed = [
             (weights @ value).mean(1).transpose(1, 2) for weights in self.weights(sequences, joined)
@@ -100,8 +97,9 @@ class ChannelAttention(nn.Module):
 
 
 class FusionLayer(nn.Module):
-    """y_i = x_i + attention(norm(x_i), norm(all x)), then y_i + mlp(norm(y_i)), for the tokens
-    x_i of each skip.
+    """y_i = x_i + attention(norm(x_i), norm(all x)), then y_i + mlp(norm(y_i)).
+
+    x_i are the tokens of each skip.
     """
 
     def __init__(self, widths: Sequence[int], heads: int, ratio: int) -> None:
@@ -115,9 +113,7 @@ class FusionLayer(nn.Module):
         )
 
     def normalised(self, sequences: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """What the attention sees: each skip's tokens and those of all, side by side along the
-        channels.
-        """
+        """Input of the attention: tokens of each skip, and of all joined along the channels."""
         joined = self.joined_norm(torch.cat(list(sequences), dim=2))
         return [norm(x) for norm, x in zip(self.norms, sequences, strict=True)], joined
 
@@ -143,12 +139,11 @@ class FusionLayer(nn.Module):
     joint=True,
 )
 class ChannelCrossFusion(nn.Module):
-    """x_i + relu(norm(fill(mix(norm(layers(embed(x)))_i)))) for the skips x_i, (B, C_i, *spatial /
-    2^i).
+    """x_i + relu(norm(fill(mix(norm(layers(embed(x)))_i)))) for the skips x_i.
 
-    The first skip is cut into patches of `patch`, each further one into half of that, so that
-    all share one grid; where they do not, because levels are left out, the grid is that of the
-    first and the others are resized to it.
+    x_i is (B, C_i, *spatial / 2^i). The first skip is cut into patches of `patch`, each further
+    one into half of that, so that all share one grid; where they do not, because levels are left
+    out, the grid is that of the first and the others are resized to it.
     """
 
     def __init__(
@@ -161,6 +156,7 @@ class ChannelCrossFusion(nn.Module):
         patch: int = 16,
     ) -> None:
         super().__init__()
+        # Halved from level to level, as the skips' sides are: one grid for all.
         patches = [max(1, patch >> level) for level in range(len(channels))]
         self.embeddings = nn.ModuleList(
             PatchEmbedding(c, ndim, p) for c, p in zip(channels, patches, strict=True)
@@ -178,8 +174,9 @@ class ChannelCrossFusion(nn.Module):
         return [tokens(resize(x, tuple(grid))) for x in embedded], grid
 
     def channel_map(self, skips: Sequence[Tensor]) -> list[Tensor]:
-        """Attention that each channel receives in the last layer, mean over channels and heads;
-        (B, C_i, 1, ...).
+        """Attention that each channel receives in the last layer, (B, C_i, 1, ...) for each skip.
+
+        Mean over channels and heads.
         """
         sequences, _ = self._embedded(skips)
         *before, last = self.layers
@@ -189,8 +186,8 @@ class ChannelCrossFusion(nn.Module):
         weights = torch.cat(last.attention.weights(*last.normalised(sequences)), dim=2).mean(
             (1, 2)
         )  # (B, C)
-        parts = weights.split([x.shape[1] for x in skips], dim=1)
-        return [channel_weights(part, x) for part, x in zip(parts, skips, strict=True)]
+        shares = weights.split([x.shape[1] for x in skips], dim=1)
+        return [channel_weights(share, x) for share, x in zip(shares, skips, strict=True)]
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
         sequences, grid = self._embedded(skips)

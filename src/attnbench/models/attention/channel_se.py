@@ -19,8 +19,9 @@ from attnbench.models.registry import mechanism
     default=("encoder", "bottleneck", "decoder"),
 )
 class ChannelSE(ChannelExcitation):
-    """x * sigmoid(W1 relu(W2 mean(x))) with C/2 hidden units; maps (B, C, *spatial) to the same
-    shape.
+    """x * sigmoid(W1 relu(W2 mean(x))) with C/2 hidden units.
+
+    Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 2) -> None:

@@ -26,10 +26,9 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class CoordinateAttention(nn.Module):
-    """x times one factor per axis: sigmoid(expand(hardswish(norm(reduce(profile))))); reduce and
-    norm are shared.
+    """x times one factor per axis: sigmoid(expand(hardswish(norm(reduce(profile))))).
 
-    Maps (B, C, *spatial) to the same shape.
+    reduce and norm are shared. Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 32) -> None:
@@ -43,9 +42,9 @@ class CoordinateAttention(nn.Module):
     def _factors(self, x: Tensor) -> list[Tensor]:
         """Weights along each axis in (0, 1), of shapes (B, C, H, 1), (B, C, 1, W)."""
         axes = range(2, x.dim())
-        profiles = [
-            x.mean([other for other in axes if other != axis]) for axis in axes
-        ]  # (B, C, side) each
+        # (B, C, side) each
+        profiles = [x.mean([other for other in axes if other != axis]) for axis in axes]
+        # End to end as one sequence: the shared normalisation takes statistics over all axes.
         reduced = self.reduce(torch.cat(profiles, dim=2)).split(list(x.shape[2:]), dim=2)
         factors = []
         for axis, layer, profile in zip(axes, self.expand, reduced, strict=True):
@@ -54,8 +53,9 @@ class CoordinateAttention(nn.Module):
         return factors
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Weights of the positions in (0, 1): the product of the axes, its mean over channels,
-        (B, 1, *spatial).
+        """Weights of the positions in (0, 1), (B, 1, *spatial).
+
+        The product of the axes, its mean over channels.
         """
         first, *rest = self._factors(x)
         for factor in rest:

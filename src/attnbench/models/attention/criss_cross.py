@@ -1,5 +1,4 @@
-"""Criss-cross attention, twice: a position attends to its row and column, and in the second pass to
-all positions.
+"""Criss-cross attention, twice: to row and column, and by the second pass to all positions.
 
 Huang et al.: CCNet: Criss-Cross Attention for Semantic Segmentation. ICCV 2019,
 arXiv:1811.11721, eq. 1-2; one set of weights for both passes, q and k of width C/8. Departs from
@@ -17,7 +16,7 @@ from attnbench.models.registry import Paper, mechanism
 
 
 def along(x: Tensor, axis: int) -> Tensor:
-    """(B, C, *spatial) as lines along one spatial axis, (B, *others, side, C)."""
+    """Lines along one spatial axis, (B, *others, side, C), of (B, C, *spatial)."""
     return x.movedim((axis + 2, 1), (-2, -1))
 
 
@@ -35,10 +34,10 @@ def along(x: Tensor, axis: int) -> Tensor:
     logits=("query", "key"),
 )
 class CrissCross(nn.Module):
-    """`recurrence` times x + gamma * softmax(q k^T) v over the lines through each position; gamma
-    starts at 0.
+    """`recurrence` times x + gamma * softmax(q k^T) v over the lines through each position.
 
-    Maps (B, C, *spatial) to the same shape; memory is N times the sum of the sides.
+    gamma starts at 0. Maps (B, C, *spatial) to the same shape; memory is N times the sum of the
+    sides.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 8, recurrence: int = 2) -> None:
@@ -51,10 +50,10 @@ class CrissCross(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def _weights(self, x: Tensor) -> list[Tensor]:
-        """Weights over each axis, (B, *others, side, side); over all axes those of one position sum
-        to 1.
+        """Weights over each axis, (B, *others, side, side).
 
-        Every line holds the position itself: it counts on the last axis only.
+        Over all axes those of one position sum to 1. Every line holds the position
+        itself: it counts on the last axis only.
         """
         query, key = self.query(x), self.key(x)
         sides = list(x.shape[2:])
@@ -69,12 +68,14 @@ class CrissCross(nn.Module):
         return [weight.movedim(axis + 1, -2) for axis, weight in enumerate(weights)]
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in the first pass, mean over queries; (B, 1,
-        *spatial), sums to 1.
+        """Attention that each position receives in the first pass, (B, 1, *spatial).
+
+        Mean over queries; sums to 1.
         """
         sums = [
             weight.sum(-2).movedim(-1, axis + 1) for axis, weight in enumerate(self._weights(x))
         ]
+        # Divided by the number of queries, all positions: a mean.
         return torch.stack(sums).sum(0).unsqueeze(1) / x[0, 0].numel()
 
     def _attend(self, x: Tensor) -> Tensor:

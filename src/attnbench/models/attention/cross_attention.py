@@ -29,11 +29,11 @@ from attnbench.models.registry import mechanism
     logits=("attention.query", "attention.key"),
 )
 class CrossAttention(nn.Module):
-    """x * up(sigmoid(norm(W MultiHead(theta(gate), phi(pool(x)))))), positions added to gate and x
-    before theta, phi.
+    """x * up(sigmoid(norm(W MultiHead(theta(gate), phi(pool(x)))))).
 
-    theta and phi are 1x1 convolution, batch normalisation and ReLU. x (B, C, *spatial), gate (B,
-    G, *spatial / 2), C a multiple of `heads`. Memory is linear in the number of positions.
+    Positions are added to gate and x before theta and phi, which are 1x1 convolution, batch
+    normalisation and ReLU. x (B, C, *spatial), gate (B, G, *spatial / 2), C a multiple of
+    `heads`. Memory is linear in the number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, gate_channels: int, heads: int = 8) -> None:
@@ -43,6 +43,7 @@ class CrossAttention(nn.Module):
         self.theta = nn.Sequential(
             conv1x1(ndim, gate_channels, channels), norm(channels), nn.ReLU()
         )
+        # Rounded up, so that the end of an odd side is kept.
         self.pool = MAX_POOL[ndim](2, ceil_mode=True)
         self.phi = nn.Sequential(conv1x1(ndim, channels, channels), norm(channels), nn.ReLU())
         self.output = nn.Sequential(conv1x1(ndim, channels, channels), norm(channels), nn.Sigmoid())

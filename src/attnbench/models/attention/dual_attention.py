@@ -47,17 +47,18 @@ class DualAttention(nn.Module):
 
     @staticmethod
     def _channel_weights(flat: Tensor) -> Tensor:
-        """Weights (B, C, C), rows sum to 1; a sum over N positions is too coarse in half
-        precision.
-        """
+        """Weights (B, C, C), rows sum to 1."""
+        # A sum over N positions is too coarse in half precision.
         with single_precision(flat):
             flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
             energy = flat @ flat.transpose(1, 2)
+        # The less alike two channels are, the more they weigh, as in the authors' code.
         return (energy.amax(2, keepdim=True) - energy).softmax(2)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over all queries; (B, 1, *spatial),
-        sums to 1.
+        """Attention that each position receives, mean over queries, (B, 1, *spatial).
+
+        It sums to 1.
         """
         return as_map(received(tokens(self.query(x)), tokens(self.key(x))), x, x)
 

@@ -16,8 +16,9 @@ from attnbench.models.registry import Paper, mechanism
 
 
 def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
-    """The odd kernel |log2(C) / gamma + b / gamma| of eq. 12; as in the authors' code an even
-    value is raised by 1.
+    """Odd kernel |log2(C) / gamma + b / gamma| of eq. 12.
+
+    As in the authors' code an even value is raised by 1.
     """
     size = int(abs((math.log2(channels) + b) / gamma))
     return size if size % 2 else size + 1
@@ -35,8 +36,9 @@ def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
     default=("encoder", "bottleneck"),
 )
 class ECA(nn.Module):
-    """x * sigmoid(conv(mean(x))), one convolution along the channels; maps (B, C, *spatial) to
-    the same shape.
+    """x * sigmoid(conv(mean(x))), one convolution along the channels.
+
+    Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int) -> None:

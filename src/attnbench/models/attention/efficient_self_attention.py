@@ -1,5 +1,4 @@
-"""Efficient self-attention of UTNet: every position attends to keys and values reduced to one small
-grid.
+"""Efficient self-attention of UTNet: positions attend to keys and values of one small grid.
 
 Gao, Zhou, Metaxas: UTNet: A Hybrid Transformer Architecture for Medical Image Segmentation.
 MICCAI 2021, arXiv:2107.00781, section 2.2-2.3, block, 4 heads and biases as in the authors' code
@@ -23,7 +22,7 @@ from attnbench.models.registry import Paper, mechanism
 
 
 def separable(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
-    """A depth-wise 3^n and a 1x1 convolution, without biases."""
+    """Depth-wise 3^n and 1x1 convolution, without biases."""
     depthwise = CONV[ndim](inputs, inputs, 3, padding=1, groups=inputs, bias=False)
     return nn.Sequential(depthwise, conv1x1(ndim, inputs, outputs, bias=False))
 
@@ -42,12 +41,12 @@ def separable(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
     logits=("scale",),
 )
 class EfficientSelfAttention(nn.Module):
-    """y = x + W softmax((q k^T + bias) / sqrt(C / heads)) v of norm(x), then y +
-    mix(relu(norm(y))).
+    """y = x + W softmax((q k^T + bias) / sqrt(C / heads)) v, then y + mix(relu(norm(y))).
 
-    k and v are resized to `grid` cells along each axis (linear, corners aligned), the bias is by
-    relative position of the query's cell and the key. Maps (B, C, *spatial) to the same shape, C
-    a multiple of `heads`; time and memory are linear in the number of positions.
+    q, k and v are those of norm(x); k and v are resized to `grid` cells along each axis
+    (linear, corners aligned), the bias is by relative position of the query's cell and the key.
+    Maps (B, C, *spatial) to the same shape, C a multiple of `heads`; time and memory are linear
+    in the number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, heads: int = 4, grid: int = 8) -> None:
@@ -66,26 +65,27 @@ class EfficientSelfAttention(nn.Module):
         """Number of the grid cell in which each position of `x` lies, (N,)."""
         cells = torch.zeros((), dtype=torch.long, device=x.device)
         for side in x.shape[2:]:
+            # Row-major, as the grid is flattened: earlier axes count whole rows of later ones.
             along = torch.arange(side, device=x.device) * self.grid // side
             cells = (cells[..., None] * self.grid + along).flatten()
         return cells
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Queries (B, heads, N, D), keys and values (B, C, *grid), scaled bias (heads, N,
-        cells).
-        """
+        """Queries (B, heads, N, D), keys, values (B, C, *grid), scaled bias (heads, N, cells)."""
         query, key, value = self.qkv(self.attention_norm(x)).chunk(3, dim=1)
         ndim = x.dim() - 2
         key, value = (
-            F.interpolate(part, (self.grid,) * ndim, mode=LINEAR_MODE[ndim], align_corners=True)
-            for part in (key, value)
+            F.interpolate(features, (self.grid,) * ndim, mode=LINEAR_MODE[ndim], align_corners=True)
+            for features in (key, value)
         )
+        # The paper scales scores and bias together; `attend` scales the scores alone.
         bias = self.scale * self.bias()[:, self._cells(x)]
         return split_heads(tokens(query), self.heads), key, value, bias.to(query.dtype)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each cell of the grid receives, mean over queries and heads, resized;
-        (B, 1, *spatial).
+        """Attention that each cell of the grid receives, resized to (B, 1, *spatial).
+
+        Mean over queries and heads.
         """
         query, key, _, bias = self._parts(x)
         scores = self.scale * query @ split_heads(tokens(key), self.heads).transpose(-1, -2)
@@ -94,7 +94,7 @@ class EfficientSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query, key, value, bias = self._parts(x)
-        key, value = (split_heads(tokens(part), self.heads) for part in (key, value))
+        key, value = (split_heads(tokens(features), self.heads) for features in (key, value))
         joined = join_heads(attend(query, key, value, self.scale, bias))
         x = x + self.output(joined.transpose(1, 2).reshape(x.shape))
         return x + self.mix(x)

@@ -41,26 +41,28 @@ class GatedAxis(nn.Module):
         nn.init.normal_(self.qkv.get_parameter("0.weight"), std=channels**-0.5)
 
     def _embeddings(self, side: int, device: torch.device) -> list[Tensor]:
-        """r_q, r_k (width / 2, side, side) and r_v (width, side, side); rows are queries,
-        columns keys.
-        """
+        """r_q, r_k (width / 2, side, side) and r_v (width, side, side), queries by keys."""
         steps = torch.arange(side, device=device)
+        # Beyond the span the farthest embedding serves: sizes unseen in training have one too.
         offsets = (steps[:, None] - steps).clamp(1 - self.span, self.span - 1) + self.span - 1
         width = self.relative.shape[0] // 2
         return list(self.relative[:, offsets].split([width // 2, width // 2, width]))
 
     def _attend(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, torch.Size]:
-        """Weights (lines, heads, side, side), rows sum to 1; values and r_v; the shape (B,
-        *others, 2C, side).
+        """Weights (lines, heads, side, side), values, r_v, and the shape of the lines.
+
+        Rows of weights sum to 1; the shape is (B, *others, 2C, side).
         """
         lines = self.qkv(x).movedim((self.axis + 2, 1), (-1, -2))
         side, width = lines.shape[-1], x.shape[1] // self.heads
         heads = lines.reshape(-1, self.heads, 2 * width, side)
+        # Queries and keys have half the width of the values, as in the authors' code.
         q, k, v = heads.split([width // 2, width // 2, width], dim=2)
         r_q, r_k, r_v = self._embeddings(side, x.device)
         content = q.transpose(-1, -2) @ k
         query = torch.einsum("lhci,cij->lhij", q, r_q)
         key = torch.einsum("lhcj,cji->lhij", k, r_k)
+        # One call normalises every term of every head by its own statistics.
         content, query, key = self.norm_similarity(torch.cat([content, query, key], dim=1)).chunk(
             3, dim=1
         )
@@ -68,8 +70,9 @@ class GatedAxis(nn.Module):
         return weights, v, r_v, lines.shape
 
     def received(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its line, averaged over queries and heads;
-        (B, *spatial).
+        """Attention that each position receives in its line, (B, *spatial).
+
+        Mean over queries and heads.
         """
         weights, _, _, shape = self._attend(x)
         return weights.mean((1, 2)).reshape(*shape[:-2], shape[-1]).movedim(-1, self.axis + 1)
@@ -100,11 +103,10 @@ class GatedAxis(nn.Module):
     logits=("axes.*.norm_similarity",),
 )
 class GatedAxialAttention(nn.Module):
-    """x + norm(W2 relu(attention along each axis of relu(norm(W1 x)))); W1 and W2 are 1x1
-    convolutions.
+    """x + norm(W2 relu(attention along each axis of relu(norm(W1 x)))).
 
-    Maps (B, C, *spatial) to the same shape; C is a multiple of 2 `heads`; memory is N times the
-    longest side.
+    W1 and W2 are 1x1 convolutions. Maps (B, C, *spatial) to the same shape; C is a multiple of
+    2 `heads`; memory is N times the longest side.
     """
 
     def __init__(self, channels: int, ndim: int, heads: int = 8, span: int = 64) -> None:
@@ -121,8 +123,9 @@ class GatedAxialAttention(nn.Module):
         )
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its lines, mean over queries, heads and axes,
-        (B, 1, *spatial).
+        """Attention that each position receives in its lines, (B, 1, *spatial).
+
+        Mean over queries, heads and axes.
         """
         x, maps = F.relu(self.reduce(x)), []
         for axis in self.axes:

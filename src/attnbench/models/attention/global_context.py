@@ -1,5 +1,4 @@
-"""Global context block: one attention map for all queries, then a channel bottleneck, then an
-addition.
+"""Global context block: one attention map for all queries, a channel bottleneck, an addition.
 
 Cao, Xu, Lin, Wei, Hu: GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond.
 ICCV Workshops 2019, arXiv:1904.11492, fig. 4d and eq. 6; reduction 16, the last layer starts at

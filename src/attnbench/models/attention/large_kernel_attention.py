@@ -1,5 +1,4 @@
-"""Large kernel attention: a 21 x 21 neighbourhood, decomposed into three small convolutions,
-weights every value.
+"""Large kernel attention: a 21 x 21 neighbourhood, as three convolutions, weights every value.
 
 Guo, Lu, Liu, Cheng, Hu: Visual Attention Network. Computational Visual Media 2023,
 arXiv:2202.09741 (2022), eq. 1-2: the attention alone; the two linear layers, GELU and
@@ -21,16 +20,17 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class LargeKernelAttention(nn.Module):
-    """x * conv1x1(dilated(local(x))), depth-wise convolutions of kernel 5, and of kernel 7 with
-    dilation 3.
+    """x * conv1x1(dilated(local(x))) with depth-wise convolutions.
 
-    The weights are not squashed and may be negative. Maps (B, C, *spatial) to the same shape.
+    local has kernel 5, dilated kernel 7 with dilation 3. The weights are not squashed and may be
+    negative. Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int) -> None:
         super().__init__()
         self.weigh = nn.Sequential(
             CONV[ndim](channels, channels, 5, padding=2, groups=channels),
+            # Padding 9 = 3 * (7 - 1) / 2 keeps the size.
             CONV[ndim](channels, channels, 7, padding=9, dilation=3, groups=channels),
             conv1x1(ndim, channels, channels),
         )

@@ -28,10 +28,10 @@ from attnbench.models.registry import Paper, mechanism
     logits=("key",),
 )
 class LinearAttention(nn.Module):
-    """x + W (softmax_channels(q) (softmax_positions(k)^T v)); maps (B, C, *spatial) to the same
-    shape.
+    """x + W (softmax_channels(q) (softmax_positions(k)^T v)).
 
-    Time and memory are linear in the number of positions.
+    Maps (B, C, *spatial) to the same shape; time and memory are linear in the number of
+    positions.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 2) -> None:
@@ -47,8 +47,9 @@ class LinearAttention(nn.Module):
         return self.query(x).flatten(2).softmax(1), self.key(x).flatten(2).softmax(2)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over all queries; (B, 1, *spatial),
-        sums to 1.
+        """Attention that each position receives, mean over queries, (B, 1, *spatial).
+
+        It sums to 1.
         """
         query, key = self._query_key(x)
         return (query.mean(2).unsqueeze(1) @ key).reshape(-1, 1, *x.shape[2:])
@@ -56,5 +57,6 @@ class LinearAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         query, key = self._query_key(x)
         value = self.value(x)
+        # Keys meet values first: the matrix of all pairs of positions is never formed.
         context = value.flatten(2) @ key.transpose(1, 2)  # (B, values, keys)
         return x + self.output((context @ query).reshape(value.shape))

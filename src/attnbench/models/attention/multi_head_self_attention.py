@@ -25,10 +25,10 @@ from attnbench.models.registry import mechanism
     logits=("attention.query", "attention.key"),
 )
 class MultiHeadSelfAttention(nn.Module):
-    """MultiHead(x + positions), without biases; maps (B, C, *spatial) to the same shape, C a
-    multiple of `heads`.
+    """MultiHead(x + positions), without biases.
 
-    Memory is linear in the number of positions.
+    Maps (B, C, *spatial) to the same shape, C a multiple of `heads`; memory is linear in the
+    number of positions.
     """
 
     def __init__(self, channels: int, ndim: int, heads: int = 8) -> None:
@@ -36,8 +36,9 @@ class MultiHeadSelfAttention(nn.Module):
         self.attention = MultiHead(channels, heads, bias=False)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over queries and heads; (B, 1,
-        *spatial), sums to 1.
+        """Attention that each position receives, mean over queries and heads, (B, 1, *spatial).
+
+        It sums to 1.
         """
         return as_map(self.attention.received(tokens(x + sinusoids(x))), x, x)
 

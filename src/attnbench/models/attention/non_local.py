@@ -31,11 +31,10 @@ from attnbench.models.registry import Paper, mechanism
     logits=("theta", "phi"),
 )
 class NonLocal(nn.Module):
-    """x + norm(W softmax(theta(x) pool(phi(x))^T / sqrt(C/2)) pool(g(x))); the norm's scale starts
-    at 0.
+    """x + norm(W softmax(theta(x) pool(phi(x))^T / sqrt(C/2)) pool(g(x))).
 
-    Maps (B, C, *spatial) to the same shape; keys and values are max-pooled by 2; memory is
-    linear in positions.
+    The norm's scale starts at 0. Maps (B, C, *spatial) to the same shape; keys and values are
+    max-pooled by 2; memory is linear in positions.
     """
 
     def __init__(self, channels: int, ndim: int) -> None:
@@ -45,6 +44,7 @@ class NonLocal(nn.Module):
         self.theta = conv1x1(ndim, channels, inner)
         self.phi = conv1x1(ndim, channels, inner)
         self.g = conv1x1(ndim, channels, inner)
+        # Rounded up, so that the end of an odd side is kept.
         self.pool = MAX_POOL[ndim](2, ceil_mode=True)
         self.output = nn.Sequential(conv1x1(ndim, inner, channels), BATCH_NORM[ndim](channels))
         for convolution in (self.theta, self.phi, self.g, self.output[0]):
@@ -53,8 +53,9 @@ class NonLocal(nn.Module):
         nn.init.zeros_(self.output.get_parameter("1.weight"))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position of the pooled grid receives, mean over queries, resized;
-        (B, 1, *spatial).
+        """Attention that each position of the pooled grid receives, resized to (B, 1, *spatial).
+
+        Mean over queries.
         """
         phi = self.pool(self.phi(x))
         return as_map(received(tokens(self.theta(x)), tokens(phi), self.scale), phi, x)

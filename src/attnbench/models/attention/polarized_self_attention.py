@@ -1,5 +1,4 @@
-"""Polarised self-attention: a channel and a spatial branch that keep full resolution where they do
-not collapse.
+"""Polarised self-attention: a channel and a spatial branch, full resolution where not collapsed.
 
 Liu, Liu, Fan, Huang: Polarized Self-Attention: Towards High-quality Pixel-wise Regression.
 arXiv:2107.00782 (2021), eq. 1-5, parallel or sequential. The layer normalisation is the paper's
@@ -29,12 +28,13 @@ from attnbench.models.registry import Paper, mechanism
     logits=("channel_query",),
 )
 class PolarizedSelfAttention(nn.Module):
-    """x * channel(x) + x * spatial(x) (`layout` parallel), or y * spatial(y) of y = x * channel(x)
-    (sequential).
+    """x * channel(x) + x * spatial(x), or y * spatial(y) of y = x * channel(x).
 
-    channel: sigmoid(norm(W v softmax_positions(q))); spatial: sigmoid(softmax_channels(mean(q))
-    v). The first q is one channel wide, both v and the second q have width C/2. Maps (B, C,
-    *spatial) to the same shape.
+    `layout` is parallel for the first, sequential for the second.
+    channel: sigmoid(norm(W v softmax_positions(q)));
+    spatial: sigmoid(softmax_channels(mean(q)) v).
+    The first q is one channel wide, both v and the second q have width C/2. Maps
+    (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, layout: str = "parallel") -> None:

@@ -27,11 +27,10 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class SelectiveKernel(nn.Module):
-    """a * small + (1 - a) * large, a = softmax over both of select(relu(norm(reduce(mean(small +
-    large))))).
+    """a * small + (1 - a) * large, with a share `a` per channel.
 
-    `small` and `large` are convolution, batch normalisation and ReLU of x; maps (B, C, *spatial)
-    to the same shape.
+    a = softmax over both of select(relu(norm(reduce(mean(small + large))))); `small` and `large`
+    are convolution, batch normalisation and ReLU of x. Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(
@@ -62,6 +61,7 @@ class SelectiveKernel(nn.Module):
 
     def _share_of_small(self, small: Tensor, large: Tensor) -> Tensor:
         scores = self.select(self.reduce(spatial_mean(small + large))).unflatten(1, (2, -1))
+        # The share of the large kernel is the rest to 1.
         return channel_weights(scores.softmax(1)[:, 0], small)
 
     def channel_map(self, x: Tensor) -> Tensor:
@@ -70,4 +70,5 @@ class SelectiveKernel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         small, large = self.small(x), self.large(x)
+        # lerp takes one type only, and under mixed precision the share may have another.
         return torch.lerp(large, small, self._share_of_small(small, large).to(small.dtype))

@@ -30,10 +30,10 @@ from attnbench.models.registry import Paper, mechanism
     logits=("query", "key"),
 )
 class SelfAttention(nn.Module):
-    """x + gamma * softmax(q k^T) v with 1x1 convolutions for q, k (C/reduction) and v (C); gamma
-    starts at 0.
+    """x + gamma * softmax(q k^T) v with 1x1 convolutions for q, k (C/reduction) and v (C).
 
-    Maps (B, C, *spatial) to the same shape; memory is linear in the number of positions.
+    gamma starts at 0. Maps (B, C, *spatial) to the same shape; memory is linear in the number of
+    positions.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 8) -> None:
@@ -45,8 +45,9 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, averaged over all queries; (B, 1, *spatial),
-        sums to 1.
+        """Attention that each position receives, mean over queries, (B, 1, *spatial).
+
+        It sums to 1.
         """
         return as_map(received(tokens(self.query(x)), tokens(self.key(x))), x, x)
 

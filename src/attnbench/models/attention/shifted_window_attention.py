@@ -24,10 +24,10 @@ from attnbench.models.registry import mechanism
     logits=("plain.scale", "plain.bias", "shifted.scale", "shifted.bias"),
 )
 class ShiftedWindowAttention(nn.Module):
-    """A block with plain windows, then one with shifted windows; maps (B, C, *spatial) to the same
-    shape.
+    """A block with plain windows, then one with shifted windows.
 
-    C below twice `head_width` is one head; time and memory are linear in the number of positions.
+    Maps (B, C, *spatial) to the same shape; C below twice `head_width` is one head; time and
+    memory are linear in the number of positions.
     """
 
     def __init__(
@@ -39,8 +39,9 @@ class ShiftedWindowAttention(nn.Module):
         self.shifted = WindowBlock(channels, ndim, window, head_width, shifted=True)
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its shifted window, mean over queries, heads;
-        (B, 1, *spatial).
+        """Attention that each position receives in its shifted window, (B, 1, *spatial).
+
+        Mean over queries and heads.
         """
         return self.shifted.received(self.plain(x.movedim(1, -1))).unsqueeze(1)
 

@@ -23,10 +23,10 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class SimAM(nn.Module):
-    """x * sigmoid(d / (4 (v + regularisation)) + 1/2), d = (x - mean)^2 and v the variance of each
-    channel.
+    """x * sigmoid(d / (4 (v + regularisation)) + 1/2) with d = (x - mean)^2.
 
-    `regularisation` is the paper's lambda. Maps (B, C, *spatial) to the same shape.
+    v is the variance of each channel, `regularisation` the paper's lambda. Maps (B, C, *spatial)
+    to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, regularisation: float = 1e-4) -> None:
@@ -36,11 +36,11 @@ class SimAM(nn.Module):
 
     def _weights(self, x: Tensor) -> Tensor:
         distance = (x - x.mean(self.axes, keepdim=True)).square()
+        # The unbiased variance; a single position has no others, and distance zero.
         others = max(1, x[0, 0].numel() - 1)
         variance = distance.sum(self.axes, keepdim=True) / others
-        return (
-            distance / (4 * (variance + self.regularisation)) + 0.5
-        ).sigmoid()  # (B, C, *spatial)
+        # (B, C, *spatial)
+        return (distance / (4 * (variance + self.regularisation)) + 0.5).sigmoid()
 
     def attention_map(self, x: Tensor) -> Tensor:
         """Weights of the positions in (0, 1), their mean over channels, (B, 1, *spatial)."""

@@ -26,10 +26,9 @@ from attnbench.models.registry import Paper, mechanism
     default=("bottleneck",),
 )
 class SpatialAttention(nn.Module):
-    """x * sigmoid(conv([mean(x), max(x)])), mean and maximum over channels, one convolution of
-    kernel 7.
+    """x * sigmoid(conv([mean(x), max(x)])), mean and maximum over channels.
 
-    Maps (B, C, *spatial) to the same shape.
+    One convolution of kernel 7. Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, kernel_size: int = 7) -> None:

@@ -20,8 +20,9 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class SqueezeExcitation(ChannelExcitation):
-    """x * sigmoid(W2 relu(W1 mean(x))), the mean over all positions; maps (B, C, *spatial) to
-    the same shape.
+    """x * sigmoid(W2 relu(W1 mean(x))), the mean over all positions.
+
+    Maps (B, C, *spatial) to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, reduction: int = 16) -> None:

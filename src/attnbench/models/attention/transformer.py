@@ -53,11 +53,10 @@ class TransformerLayer(nn.Module):
     logits=("layers.*.attention.query", "layers.*.attention.key"),
 )
 class Transformer(nn.Module):
-    """norm(layers(e + position(e))), e = embed(x) a 1x1 convolution; pre-norm layers with an MLP of
-    `ratio` C.
+    """norm(layers(e + position(e))) with e = embed(x), a 1x1 convolution.
 
-    Maps (B, C, *spatial) to the same shape; C is a multiple of `heads`; memory is linear in the
-    number of positions.
+    Pre-norm layers with an MLP of `ratio` C. Maps (B, C, *spatial) to the same shape; C is a
+    multiple of `heads`; memory is linear in the number of positions.
     """
 
     def __init__(
@@ -74,8 +73,9 @@ class Transformer(nn.Module):
         return tokens(x + self.position(x))
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in the last layer, mean over queries and heads,
-        (B, 1, *spatial).
+        """Attention that each position receives in the last layer, (B, 1, *spatial).
+
+        Mean over queries and heads.
         """
         sequence = self._embedded(x)
         *before, last = self.layers

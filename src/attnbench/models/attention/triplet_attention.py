@@ -28,10 +28,10 @@ from attnbench.models.registry import Paper, mechanism
     default=("encoder", "bottleneck"),
 )
 class TripletAttention(nn.Module):
-    """x * mean over axes of sigmoid(norm(conv([max, mean]))), maximum and mean along the axis,
-    kernel 7.
+    """x * mean over axes of sigmoid(norm(conv([max, mean]))).
 
-    Maps (B, C, *spatial) to the same shape.
+    Maximum and mean go along the axis, the convolution has kernel 7. Maps (B, C, *spatial)
+    to the same shape.
     """
 
     def __init__(self, channels: int, ndim: int, kernel_size: int = 7) -> None:
@@ -49,9 +49,7 @@ class TripletAttention(nn.Module):
         )
 
     def _gates(self, x: Tensor) -> list[Tensor]:
-        """One gate in (0, 1) per axis, the channels first: the shape of `x` with 1 along that
-        axis.
-        """
+        """One gate in (0, 1) per axis, channels first: the shape of `x` with 1 along that axis."""
         gates = []
         for axis, layer in enumerate(self.gates, start=1):
             pooled = torch.stack([x.amax(axis), x.mean(axis)], dim=1)  # (B, 2, the other axes)
@@ -64,6 +62,7 @@ class TripletAttention(nn.Module):
         return torch.stack(gates).mean(0)
 
     def forward(self, x: Tensor) -> Tensor:
+        # Each gate has side 1 along its own axis: they spread in the sum, and cannot be stacked.
         first, *rest = self._gates(x)
         for gate in rest:
             first = first + gate

@@ -24,10 +24,10 @@ from attnbench.models.registry import mechanism
     logits=("block.scale", "block.bias"),
 )
 class WindowAttention(nn.Module):
-    """y = x + attention(norm(x)) inside windows, then y + mlp(norm(y)); maps (B, C, *spatial) to
-    the same shape.
+    """y = x + attention(norm(x)) inside windows, then y + mlp(norm(y)).
 
-    C below twice `head_width` is one head; time and memory are linear in the number of positions.
+    Maps (B, C, *spatial) to the same shape; C below twice `head_width` is one head; time and
+    memory are linear in the number of positions.
     """
 
     def __init__(
@@ -39,8 +39,9 @@ class WindowAttention(nn.Module):
         )
 
     def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives in its window, mean over queries and heads, (B,
-        1, *spatial).
+        """Attention that each position receives in its window, (B, 1, *spatial).
+
+        Mean over queries and heads.
         """
         return self.block.received(x.movedim(1, -1)).unsqueeze(1)
 
