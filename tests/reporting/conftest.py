@@ -164,7 +164,8 @@ def _info(dataset: str) -> DatasetInfo:
     )
     return DatasetInfo(
         **{key: getattr(entry, key) for key in (*same, "licence", "citation")},
-        normalisation="zscore", spacing=None, size=None, resampled=False, has_fov=False, has_second_rater=False,
+        normalisation="zscore", spacing=None, size=None, resampled=False, has_fov=False,
+        has_second_rater=False,
     )  # fmt: skip
 
 
@@ -264,14 +265,16 @@ def _score_rows(
 ) -> Iterator[dict[str, object]]:
     entry = load_entry(run.dataset)
     for value in entry.classes:
-        found, wanted = prediction == value, case.mask == value
-        empty = not found.any()
-        dice = 2.0 * (found & wanted).sum() / (found.sum() + wanted.sum())
+        predicted, wanted = prediction == value, case.mask == value
+        empty = not predicted.any()
+        dice = 2.0 * (predicted & wanted).sum() / (predicted.sum() + wanted.sum())
         for metric in study.metrics:
             overlap = METRICS[metric].unit == "1"
             yield {
-                **origin_of(run), "case": case.case, "group": case.group, "class": value, "metric": metric,
-                "value": dice if metric == "dice" else dice**2 if overlap else np.nan if empty else 12 * (1 - dice),
+                **origin_of(run), "case": case.case, "group": case.group, "class": value,
+                "metric": metric,
+                "value": dice if metric == "dice" else dice**2 if overlap
+                else np.nan if empty else 12 * (1 - dice),
                 "unit": "1" if overlap else entry.spacing_unit,
                 "status": "prediction_empty" if empty else "ok",
             }  # fmt: skip

@@ -165,8 +165,9 @@ def test_methods_state_the_studys_numbers_and_cite_what_references_hold(describe
     ):
         assert f"{family} ({size} test" in text
     for said in (
-        "2 datasets", "10 cases of 5 groups", "outer folds 2", "inner validation on one training group in 2", "3 models",
-        "2 seeds (0, 1)", "optimiser steps 1000; patches per step 8", "bootstrap resamples over groups 200",
+        "2 datasets", "10 cases of 5 groups", "outer folds 2",
+        "inner validation on one training group in 2", "3 models", "2 seeds (0, 1)",
+        "optimiser steps 1000; patches per step 8", "bootstrap resamples over groups 200",
         "seed of the resampling 0", "confidence of intervals 0.95", "level 0.05",
         "Of 24 planned trainings, 24 were finished", "scipy ",
     ):  # fmt: skip

@@ -1,5 +1,6 @@
-"""The catalog: datasets as data, one YAML each and a list of files. The only room that knows an
-address.
+"""The catalog: datasets as data, one YAML and a list of files each.
+
+No other room knows an address.
 """
 
 from __future__ import annotations
@@ -36,19 +37,22 @@ __all__ = [
 ]
 
 ENTRIES = Path(__file__).parent / "entries"
+# libyaml's loader, where PyYAML has it, is several times as fast; every command reads entries.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @lru_cache
 def catalog_names() -> tuple[str, ...]:
-    """Every dataset's name, sorted; reads file names only."""
+    """Return every dataset's name, sorted; reads file names only."""
     return tuple(sorted(path.stem for path in ENTRIES.glob("*.yaml")))
 
 
 @lru_cache
 def load_entry(name: str) -> Entry:
-    """The entry of one dataset; `CatalogError` names the nearest name, or what is wrong in the
-    entry.
+    """Return the entry of one dataset.
+
+    Raises:
+        CatalogError: no such dataset, with the nearest name, or what is wrong in the entry.
     """
     if name not in catalog_names():
         raise CatalogError(f"the catalog has no dataset {name!r}; {nearest(name, catalog_names())}")
@@ -56,8 +60,10 @@ def load_entry(name: str) -> Entry:
 
 
 def read_entry(path: Path) -> Entry:
-    """The entry in `<name>.yaml`, its files listed in `<name>.files.csv` beside it where it has
-    any.
+    """Return the entry in `<name>.yaml`; `<name>.files.csv` beside it, if any, lists its files.
+
+    Raises:
+        CatalogError: the file cannot be read, is no entry, or its entry has another name.
     """
     listing = path.with_suffix(".files.csv")
     try:
@@ -73,12 +79,12 @@ def read_entry(path: Path) -> Entry:
 
 
 def describe_catalog() -> str:
-    """A table for the terminal: name, axes, cases, groups, classes and title of every dataset."""
+    """Return a table of every dataset: name, axes, cases, groups, classes and title."""
     header = ("name", "ndim", "cases", "groups", "classes", "title")
     rows = [header, *map(_facts, map(load_entry, catalog_names()))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     lines = (
-        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
     return "\n".join([*lines, "* groups were inferred, not stated by the authors"])

@@ -1,6 +1,4 @@
-"""One dataset of the catalog as a checked model: facts, origin, reader and the list of its
-files.
-"""
+"""One dataset of the catalog as a checked model: facts, origin, reader and list of files."""
 
 from __future__ import annotations
 
@@ -32,8 +30,7 @@ def _text_as(key: str, value: Any) -> Any:
 
 
 class FileRow(NamedTuple):
-    """One file of a dataset: `path` below its raw folder, size, sha256, and what it is to which
-    case.
+    """One file of a dataset: `path` below its raw folder, size, sha256, and its role in a case.
 
     `case` and `group` are empty for files that belong to no case (a licence, a description).
     """
@@ -51,14 +48,14 @@ class _Part(BaseModel):
 
 
 class FilesOrigin(_Part):
-    """Every file has an address of its own, at a pinned commit."""
+    """Files that each have an address of their own, at a pinned commit."""
 
     kind: Literal["files"]
     url: Annotated[Address, StringConstraints(pattern=r"\{path\}")]
     page: Address
 
     def address(self, path: str) -> str:
-        """The address of one file; `path` is percent-encoded."""
+        """Return the address of one file; `path` is percent-encoded."""
         return self.url.replace("{path}", quote(path))
 
 
@@ -98,14 +95,14 @@ Origin = Annotated[
 
 
 class Reader(_Part):
-    """Which reader turns the files into cases, and its settings."""
+    """Name of the reader that turns the files into cases, and its settings."""
 
     name: Name
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
 class Entry(_Part):
-    """What the catalog knows of a dataset."""
+    """Everything that the catalog knows of a dataset."""
 
     name: Name
     short: Sentence = Field(description="What tables and figures call it.")
@@ -146,7 +143,7 @@ class Entry(_Part):
     @model_validator(mode="before")
     @classmethod
     def _count_embedded(cls, content: Any) -> Any:
-        """An embedded dataset has as many groups and cases as its reader is set to generate."""
+        """Give an embedded dataset the groups and cases that its reader is set to generate."""
         if not isinstance(content, dict) or content.get("origin") != "embedded":
             return content
         reader = content.get("reader")
@@ -171,22 +168,26 @@ class Entry(_Part):
         return self
 
     def files(self) -> tuple[FileRow, ...]:
-        """Every listed file in the listing's order; empty for embedded sets and packed archives."""
+        """Return every listed file in order; empty for embedded sets and packed archives."""
         return read_listing(self.listing) if self.listing else ()
 
     @property
     def has_second_rater(self) -> bool:
-        """Whether a second rater annotated some of the cases."""
+        """True where a second rater annotated some of the cases."""
         return any(row.role == "mask_second_rater" for row in self.files())
 
     def count_groups(self) -> int:
-        """Number of groups, without reading the list of files."""
+        """Return the number of groups, without reading the list of files."""
         return self.groups
 
 
 @lru_cache
 def read_listing(path: Path) -> tuple[FileRow, ...]:
-    """The rows of a list of files; `CatalogError` names the line that is wrong."""
+    """Return the rows of a list of files.
+
+    Raises:
+        CatalogError: other columns, or a line that is no row or leaves the dataset's folder.
+    """
     with path.open(encoding="utf-8", newline="") as stream:
         lines = csv.reader(stream)
         header = tuple(next(lines, ()))
@@ -205,6 +206,7 @@ def _row(listing: Path, number: int, line: list[str]) -> FileRow:
         raise CatalogError(
             f"{listing}, line {number}: not a row of a list of files: {error}"
         ) from None
+    # The path is joined to the raw folder, and what lies there is overwritten by a download.
     if path.startswith("/") or ".." in path.split("/"):
         raise CatalogError(f"{listing}, line {number}: {path!r} leaves the dataset's folder")
     return row

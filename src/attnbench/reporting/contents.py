@@ -22,7 +22,7 @@ TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("pdf", "png", "csv")
 
 Wanted = Callable[["Study", str], bool]
-"""Whether a study has the artefact; of an artefact per dataset, whether it has it of that one."""
+"""Test of a study (and, for an artefact per dataset, of that dataset) for having the artefact."""
 
 
 def _always(_study: Study, _dataset: str) -> bool:
@@ -96,7 +96,7 @@ class TableSpec:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a study: its file's `name`, its row, and the dataset of a figure per dataset."""
+    """One figure of a study: its file's `name`, its row, and its dataset, empty for all of them."""
 
     name: str
     spec: FigureSpec

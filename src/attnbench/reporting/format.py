@@ -8,12 +8,12 @@ NOTHING = "–"
 
 
 def decimals(unit: str) -> int:
-    """Digits after the point: three for plain numbers, two for lengths."""
+    """Return the digits after the point: three for plain numbers, two for lengths."""
     return 3 if unit == "1" else 2
 
 
 def number(value: float, digits: int, sign: bool = False) -> str:
-    """A number with a real minus; a dash for NaN; with `sign`, a plus for positive values.
+    """Return a number with a real minus; a dash for NaN; with `sign`, a plus for positive values.
 
     >>> number(-0.01234, 3), number(0.5, 2, sign=True), number(float("nan"), 3)
     ('−0.012', '+0.50', '–')
@@ -21,11 +21,19 @@ def number(value: float, digits: int, sign: bool = False) -> str:
     if value is None or math.isnan(value):
         return NOTHING
     text = f"{value:{'+' if sign else ''}.{digits}f}"
+    # What rounds to zero has no sign: neither "−0.000" nor "+0.000".
     return text.replace("-", "−") if float(text) else f"{0:.{digits}f}"
 
 
 def interval(value: float, low: float, high: float, digits: int, sign: bool = False) -> str:
-    """A value and its interval in square brackets.
+    """Return a value and its interval in square brackets; without limits, the value alone.
+
+    Args:
+        value: the value; NaN gives a dash.
+        low: lower limit of the interval, NaN for none.
+        high: upper limit, NaN for none.
+        digits: digits after the point, of all three.
+        sign: write a plus before a positive value.
 
     >>> interval(0.81234, 0.79, 0.83, 3)
     '0.812 [0.790, 0.830]'
@@ -37,21 +45,21 @@ def interval(value: float, low: float, high: float, digits: int, sign: bool = Fa
 
 
 def p_value(value: float) -> str:
-    """A p value to three digits, `<0.001` below."""
+    """Return a p value to three digits, `<0.001` below."""
     if math.isnan(value):
         return NOTHING
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def count(value: float) -> str:
-    """A whole number, with thin groups of thousands from five digits on; a dash for NaN."""
+    """Return a whole number, thin spaces by thousands from five digits on; a dash for NaN."""
     if math.isnan(value):
         return NOTHING
     return f"{int(value):,}".replace(",", " ") if value >= 10_000 else str(int(value))
 
 
 def scaled(value: float) -> str:
-    """A large number with three digits and a prefix.
+    """Return a large number with three digits and a prefix.
 
     >>> scaled(1_234_567), scaled(8.1e9), scaled(950)
     ('1.23 M', '8.10 G', '950')
@@ -70,9 +78,10 @@ def _three(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time in the largest fitting unit."""
+    """Return a span of time in the largest fitting unit."""
     if math.isnan(seconds):
         return NOTHING
+    # From two of a unit on: 90 s says more than 1.50 min.
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
             return f"{_three(seconds / size)} {unit}"

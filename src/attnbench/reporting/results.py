@@ -1,6 +1,4 @@
-"""What a study found, read once: the frames of the analysis and what figures and tables ask of
-them.
-"""
+"""Results of a study: frames of the analysis, read once, as figures and tables ask for them."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from attnbench.study.settings import Study
 
 ALL = "all"
-"""The word for the mean over classes, and for all datasets together."""
+"""Name of the mean over classes, and of all datasets together."""
 
 _OF_DATASETS, _OF_MODELS = ("dataset", "train", "test"), ("model", "model_a", "model_b")
 
@@ -58,6 +56,7 @@ class Results:
     @cached_property
     def page(self) -> Page:
         """The page that figures are printed on."""
+        # Here, not at the top: tables and the terminal do without matplotlib.
         from attnbench.reporting.style import Page
 
         return Page(*self.study.figures.page)
@@ -70,25 +69,28 @@ class Results:
         return model_styles(self.models, self.baseline, self.label)
 
     def label(self, model: str) -> str:
-        """What a reader sees for a model, or for the second rater."""
+        """Return the label of a model, or of the second rater."""
         if model == SECOND_RATER:
             return SECOND_RATER.capitalize()
         return model_label(self.study.model(model))
 
     @cached_property
     def baseline_label(self) -> str:
-        """What a reader sees for the baseline."""
+        """Label of the baseline."""
         return self.label(self.baseline)
 
     def dataset_label(self, dataset: str) -> str:
-        """What a reader sees for a dataset, or for all of them."""
+        """Return the label of a dataset, or of all of them."""
         return "All datasets" if dataset == ALL else dataset_label(dataset)
 
     def frame(self, name: str) -> pd.DataFrame:
-        """The frame `name` of the analysis; empty, with its columns, where there is no file yet.
+        """Return the frame `name` of the analysis; empty, with its columns, without a file.
 
         Rows of datasets and models that the study no longer has, and comparisons with other
-        baselines than the study's, are left out. Raises `DataError` when columns lack.
+        baselines than the study's, are left out.
+
+        Raises:
+            DataError: the file lacks columns.
         """
         frame = self._frame(name)
         if "baseline" not in frame:
@@ -97,8 +99,9 @@ class Results:
         return frame[own].reset_index(drop=True)
 
     def whole(self, name: str, **chosen: object) -> pd.DataFrame:
-        """Rows of a frame about the mean over classes in the first main metric; `chosen` by value
-        of other columns.
+        """Return the rows of a frame on the mean over classes, in the first main metric.
+
+        `chosen` keeps those with a value in a further column: `dataset="phantom2d"`.
         """
         frame = self.frame(name)
         kept = frame["metric"] == self.metric
@@ -108,26 +111,27 @@ class Results:
         return frame[kept].reset_index(drop=True)
 
     def control_effects(self) -> pd.DataFrame:
-        """The rows of `effects` that compare a variant with one of its controls."""
+        """Return the rows of `effects` that compare a variant with one of its controls."""
+        # From the file itself: `frame` drops these rows, their baseline being the control.
         frame = self._frame("effects")
         variant = {model.name: model.control_of for model in self.study.models}
         own = frame["baseline"].map(variant).eq(frame["model"])
         return frame[own].reset_index(drop=True)
 
     def case_values(self, metric: str, seed: int | None = None) -> pd.DataFrame:
-        """`case_values` of the analysis: one row per dataset, model and case."""
+        """Return `case_values` of the analysis: one row per dataset, model and case."""
         if (metric, seed) not in self._values:
             self._values[metric, seed] = case_values(self.study, metric, seed)
         return self._values[metric, seed]
 
     def chosen_cases(self, dataset: str) -> list[Choice]:
-        """The cases of a dataset that figures show, as the analysis chose them."""
+        """Return the cases of a dataset that figures show, as the analysis chose them."""
         frame = self.frame("cases")
         rows = records(frame[frame["dataset"] == dataset])
         return [Choice(row["rule"], row["case"], row["of_model"]) for row in rows]
 
     def store(self, dataset: str) -> CaseStore:
-        """The prepared cases of a dataset."""
+        """Return the prepared cases of a dataset."""
         if dataset not in self._stores:
             self._stores[dataset] = CaseStore.open(self.layout.prepared(dataset))
         return self._stores[dataset]
@@ -140,7 +144,7 @@ class Results:
 
     @cached_property
     def analysed(self) -> bool:
-        """Whether the analysis has been written."""
+        """True once the analysis has been written."""
         return self._path("means").is_file()
 
     def _path(self, name: str) -> Path:
@@ -156,6 +160,7 @@ class Results:
         if not path.exists():
             return pd.DataFrame(columns=list(FRAMES[name]))
         texts = dict.fromkeys(TEXTS.intersection(FRAMES[name]), "str")
+        # Only an empty field is missing: "none" and "NA" may be names.
         frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
         lacking = [column for column in FRAMES[name] if column not in frame.columns]
         if lacking:
@@ -172,8 +177,10 @@ class Results:
 
 
 def scored_runs(results: Results, dataset: str) -> dict[tuple[str, str], tuple[Run, float]]:
-    """The run of the first seed that predicted each (model, case) of a dataset, and the case's
-    score by the first main metric, mean over classes.
+    """Return, by (model, case) of a dataset, the first seed's run and the score of the case.
+
+    The run is the one that predicted the case; the score is the first main metric, mean over
+    classes.
     """
     from attnbench.study.paths import Run
 
@@ -189,17 +196,17 @@ def scored_runs(results: Results, dataset: str) -> dict[tuple[str, str], tuple[R
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as plain dictionaries."""
+    """Return the rows as plain dictionaries."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def keyed(frame: pd.DataFrame, column: str) -> dict[str, dict[str, Any]]:
-    """The rows by the text in `column`, which names each once."""
+    """Return the rows by the text in `column`, which names each once."""
     return {row[column]: row for row in records(frame)}
 
 
 def absent_runs(results: Results, kinds: Iterable[str] = ()) -> list[str]:
-    """Sentences about runs that the analysis lacks: of the ordinary ones, then of shift `kinds`."""
+    """Return sentences about runs that the analysis lacks: ordinary ones, then of shift `kinds`."""
     if not results.analysed:
         return ["No run of this study has been scored and analysed yet."]
     notes = []

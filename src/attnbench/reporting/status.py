@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STATES = ("done", "running", "failed", "stopped", "left")
 _SAID = {"step": "step", "loss": "loss", "validation_dice": "validation Dice"}
-_QUIET_S = 900.0
+_QUIET_S = 900.0  # a validation pass or a large scoring writes nothing for minutes
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RunStatus:
 
 
 def run_status(layout: Layout, run: Run, now: float) -> RunStatus:
-    """State of `run` at `now`, in seconds since the epoch."""
+    """Return the state of `run` at `now`, in seconds since the epoch."""
     stages = (name for name, file in STAGES.items() if not (layout.run(run) / file).exists())
     stage = next(stages, "")
     if not stage:
@@ -65,7 +65,7 @@ def run_status(layout: Layout, run: Run, now: float) -> RunStatus:
 
 
 def _last_row(progress: Path) -> dict[str, str]:
-    """Last row of a history that grows, each column with its last number so far."""
+    """Return the last row of a growing history, each column with its last number so far."""
     row: dict[str, str] = {}
     with progress.open(encoding="utf-8", newline="") as stream:
         for values in csv.DictReader(stream):
@@ -74,7 +74,7 @@ def _last_row(progress: Path) -> dict[str, str]:
 
 
 def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
-    """Seconds of training ahead, one run after another; NaN where no run of a dataset is trained.
+    """Return the seconds of training ahead in sequence; NaN where a dataset has no trained run.
 
     A run takes the mean of the trained runs of the same dataset and model, else of the dataset; a
     run at work takes the share of its steps that is left.
@@ -105,7 +105,7 @@ def _expected(run: Run, taken: dict[Run, float]) -> float:
 
 
 def status_lines(study: Study, now: float) -> list[str]:
-    """Lines of `attnbench status`: counts, runs that run, stopped or failed, and the time left."""
+    """Return the lines of `attnbench status`: counts, unfinished runs by state, time left."""
     runs = [*study.runs(), *study.data_efficiency_runs()]
     statuses = [run_status(study.layout, run, now) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
@@ -126,7 +126,7 @@ def status_lines(study: Study, now: float) -> list[str]:
 def _stated(study: Study, statuses: Sequence[RunStatus]) -> str:
     """Time left at the number of runs that train now."""
     left = training_left(study, statuses)
-    if left != left:
+    if left != left:  # NaN
         return "unknown until a run of every dataset is done"
     at_once = max(1, _count((each for each in statuses if each.stage == "train"), "running"))
     pace = f"{at_once} runs at a time" if at_once > 1 else "one run after another"

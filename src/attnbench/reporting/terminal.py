@@ -32,6 +32,7 @@ def show_comparison(study: Study) -> None:
     values and the further metrics' intervals are in the table files; here the marks stand beside
     the differences.
     """
+    # The first console only measures the terminal; a file or pipe has no width of its own.
     console = Console(highlight=False)
     console = Console(
         highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH
@@ -47,7 +48,7 @@ def show_comparison(study: Study) -> None:
 
 
 def _grid(block: Block, columns: tuple[Column, ...]) -> Grid:
-    """A block without its wide columns."""
+    """Return a block without its wide columns."""
     grid = Grid(
         title=f"{block.title}: {block.behind}",
         title_justify="left",
@@ -72,7 +73,7 @@ def _text(cell: Cell) -> Text:
 
 
 def _files(study: Study) -> Iterator[tuple[str, str]]:
-    """What there is to open, each with the formats beside it."""
+    """Yield the files there are to open, each with the formats beside it."""
     layout = study.layout
     for name in table_names(study):
         yield from _formats("table", layout.tables / f"{name}.md", TABLE_FORMATS)

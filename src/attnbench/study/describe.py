@@ -20,7 +20,7 @@ PER_AXIS = InWords(lambda values: " × ".join(map(_text, values)))
 
 
 def describe(settings: BaseModel, base: BaseModel | None = None) -> list[tuple[str, str]]:
-    """Label and value in words of every field but `name`; None and empty values are left out.
+    """Return label and value in words of every field but `name`; empty values are left out.
 
     A label is the field's title, else its name with spaces. With `base`, settings of the same
     kind, only the fields that differ from it.
@@ -51,6 +51,7 @@ def _text(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
+            # Every digit that a study writes, none of binary rounding.
             return f"{value:.12g}"
         case BaseModel():
             inner = in_words(value)
@@ -64,7 +65,7 @@ def _text(value: Any) -> str:
 
 
 def _bracketed(value: Any) -> str:
-    """Text of a value in a list or mapping, whose own commas must not run into those around it."""
+    """Return a value's text with its own commas in brackets, apart from those around it."""
     match value:
         case Mapping():
             return f"{{{_text(value)}}}"

@@ -13,7 +13,7 @@ from attnbench.errors import nearest
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line per problem that pydantic met while it filled `model`.
+    """Return one line per problem that pydantic met while it filled `model`.
 
     A validator's `ValueError` may hold several lines that start with a path of their own.
     """
@@ -21,11 +21,12 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _is_cause(item: Any) -> bool:
-    """False for a follow-up: pydantic calls a list too short once an entry of it has failed."""
+    """Return False for a follow-up: pydantic calls a list too short once an entry has failed."""
     return item["type"] != "too_short" or len(item["input"]) < item["ctx"]["min_length"]
 
 
 def _problem(item: Any, model: type[BaseModel]) -> list[str]:
+    # pydantic adds "[key]" where the key of a mapping is at fault, not its value.
     keys = (key for key in item["loc"] if key != "[key]")
     path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
     message = item["msg"].removeprefix("Value error, ")
@@ -50,7 +51,7 @@ def _problem(item: Any, model: type[BaseModel]) -> list[str]:
 
 
 def _keys_at(location: Sequence[Any], model: type[BaseModel]) -> list[str]:
-    """Names of the keys that the model at `location` below `model` allows."""
+    """Return the keys that the model at `location` below `model` allows."""
     for step in location:
         if isinstance(step, str) and step in model.model_fields:
             inner = _model_in(model.model_fields[step].annotation)

@@ -35,7 +35,7 @@ class Settings(BaseModel):
 
 
 def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator:
-    """Validator: the name must be a known `kind`."""
+    """Return a validator that refuses a name that is no known `kind`."""
 
     def refuse_unknown(name: str, info: ValidationInfo) -> str:
         known = getattr(info.context, kind) if info.context else ()
@@ -47,7 +47,7 @@ def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator
 
 
 def name_as_mapping(value: Any) -> Any:
-    """`cbam` as `{name: cbam}`; anything else unchanged."""
+    """Return `cbam` as `{name: cbam}`; anything else unchanged."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -183,7 +183,7 @@ class ModelSettings(Settings):
         return self
 
     def mechanisms(self) -> tuple[str, ...]:
-        """Names of the mechanisms in the slots, sorted."""
+        """Return the names of the mechanisms in the slots, sorted."""
         placed = (placement for placements in self.slots.values() for placement in placements)
         return tuple(sorted({placement.name for placement in placed}))
 
@@ -194,7 +194,7 @@ def resolve_models(
     backbone: BackboneSettings,
     known: Known,
 ) -> tuple[ModelSettings, ...]:
-    """Models with every mechanism in its slots, followed by the `controls` of every variant.
+    """Return models with every mechanism in its slots, then the `controls` of every variant.
 
     This is the one place that decides what a name means. Inapplicable controls are skipped where
     they come from `controls`, and refused where a model asks for one.
@@ -235,7 +235,7 @@ def resolve_model(
     backbone: BackboneSettings,
     known: Known,
 ) -> ModelSettings:
-    """The model with its mechanisms in their slots; a control takes over those of its variant.
+    """Return the model with mechanisms in their slots; a control takes over its variant's.
 
     Args:
         model: as written.
@@ -276,7 +276,7 @@ def resolve_model(
 
 
 def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placement, ...]] | None:
-    """Mechanisms by slot, levels as written; None where nothing defines them."""
+    """Return mechanisms by slot, levels as written; None where nothing defines them."""
     if model.slots or model.network or model.name == "unet":
         return model.slots
     names = known.presets.get(model.name)
@@ -288,12 +288,13 @@ def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placeme
 
 
 def _at_levels(placement: Placement, slot: Slot, depth: int, known: Known) -> Placement:
-    """The placement with explicit levels, in a U-Net of `depth` levels."""
+    """Return the placement with explicit levels, in a U-Net of `depth` levels."""
     facts = known.mechanisms[placement.name]
     if slot not in facts.slots:
         raise ValueError(
             f"{placement.name} cannot sit in slot {slot!r}; allowed: {', '.join(facts.slots)}"
         )
+    # The deepest level is the bottleneck's alone.
     available = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
     if placement.levels is None:
         first = 0 if facts.deepest is None else -facts.deepest
@@ -308,5 +309,5 @@ def _at_levels(placement: Placement, slot: Slot, depth: int, known: Known) -> Pl
 
 
 def _lacking(model: ModelSettings, control: str | None, known: Known) -> Iterator[str]:
-    """Mechanisms of a resolved model that cannot have a control."""
+    """Yield the mechanisms of a resolved model that cannot have a control."""
     return (name for name in model.mechanisms() if control in known.mechanisms[name].lacks)

@@ -24,8 +24,10 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class MechanismFacts:
-    """Where a mechanism sits: `slots` it can take, `default` those of its paper, `deepest` how many
-    of a slot's deepest levels it takes by default (None: all); `lacks`: controls it cannot have.
+    """Slots of a mechanism, and the controls that it `lacks`.
+
+    `default`: the paper's slots; `slots`: all that it can take; `deepest`: number of a slot's
+    deepest levels that it takes by default (None: all).
     """
 
     default: tuple[Slot, ...]

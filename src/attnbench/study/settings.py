@@ -369,6 +369,7 @@ class Study(Settings):
     def _resolve(
         cls, models: tuple[ModelSettings, ...], info: ValidationInfo
     ) -> tuple[ModelSettings, ...]:
+        # Keys with a problem are absent from `data`: without them nothing can be resolved.
         known, given = info.context, info.data
         if not (known and known.mechanisms) or not {"controls", "backbone"} <= given.keys():
             return models
@@ -401,7 +402,7 @@ class Study(Settings):
                 yield f"{key}: {name!r} stands there more than once; every entry needs its own name"
 
     def _impossible(self, dataset: DatasetSettings, facts: DatasetFacts) -> Iterator[str]:
-        """Settings of a dataset, and of its folds, that its facts rule out."""
+        """Yield problems of a dataset's settings, and of its folds, that its facts rule out."""
         name, ndim, groups = dataset.name, facts.ndim, facts.groups
         for key in ("spacing", "size", "patch"):
             value = getattr(dataset, key)
@@ -411,13 +412,14 @@ class Study(Settings):
                 )
         patch = self.patch(name, ndim)
         depth = max(len((model.backbone or self.backbone).widths) for model in self.models)
-        divisor = 2 ** (depth - 1)
+        divisor = 2 ** (depth - 1)  # every level but the first halves the sides
         if any(side % divisor for side in patch):
             near = [max(divisor, round(side / divisor) * divisor) for side in patch]
             yield (
                 f"datasets: {name} has patch {list(patch)}; with {depth} levels every side is a "
                 f"multiple of {divisor}, nearest: {near}"
             )
+        # The largest test fold leaves the fewest groups, and so does the largest validation.
         left = groups - math.ceil(groups / self.folds.outer)
         if groups < self.folds.outer:
             yield (
@@ -433,11 +435,11 @@ class Study(Settings):
             yield from data_efficiency_problems(self.data_efficiency, name, training)
 
     def dataset(self, name: str) -> DatasetSettings:
-        """Settings of one dataset; `StudyError` names the others."""
+        """Return the settings of one dataset; `StudyError` names the others."""
         return _named(self.datasets, name, "dataset")
 
     def model(self, name: str) -> ModelSettings:
-        """Settings of one model; `StudyError` names the others."""
+        """Return the settings of one model; `StudyError` names the others."""
         return _named(self.models, name, "model")
 
     @property
@@ -452,21 +454,21 @@ class Study(Settings):
         )
 
     def backbone_of(self, model: str) -> BackboneSettings:
-        """The backbone of one model: its own, else the study's."""
+        """Return the backbone of one model: its own, else the study's."""
         return self.model(model).backbone or self.backbone
 
     def patch(self, dataset: str, ndim: int) -> tuple[int, ...]:
-        """Pixels per axis of a training patch of `dataset`."""
+        """Return the pixels per axis of a training patch of `dataset`."""
         return self.dataset(dataset).patch or (
             self.training.patch_2d if ndim == 2 else self.training.patch_3d
         )
 
     def folds_to_run(self) -> tuple[int, ...]:
-        """The outer folds this study trains."""
+        """Return the outer folds this study trains."""
         return self.folds.run if self.folds.run is not None else tuple(range(self.folds.outer))
 
     def runs(self) -> Iterator[Run]:
-        """Every run of the study, in a fixed order."""
+        """Yield every run of the study, in a fixed order."""
         for dataset in self.datasets:
             for model in self.models:
                 for fold in self.folds_to_run():
@@ -474,13 +476,13 @@ class Study(Settings):
                         yield Run(dataset.name, model.name, fold, seed)
 
     def data_efficiency_runs(self) -> Iterator[Run]:
-        """Every run again for each share of the training groups that the study asks for."""
+        """Yield every run again for each share of the training groups that the study asks for."""
         return (
             replace(run, percent=percent) for percent in self.data_efficiency for run in self.runs()
         )
 
     def transfers_of(self, dataset: str) -> tuple[TransferSettings, ...]:
-        """Transfers of the models that are trained on `dataset`."""
+        """Return the transfers of the models that are trained on `dataset`."""
         return tuple(transfer for transfer in self.transfer if transfer.train == dataset)
 
     @property
@@ -490,7 +492,7 @@ class Study(Settings):
         return Layout(output, self.data.downloads or output / "data" / "raw")
 
     def recipe(self, dataset: str, model: str) -> dict[str, Any]:
-        """All that decides the weights of a run of (dataset, model) but fold and seed, as data."""
+        """Return as data what decides the weights of (dataset, model), but for fold and seed."""
         return {
             "dataset": self.dataset(dataset).model_dump(mode="json"),
             "model": self.model(model).model_dump(mode="json"),
@@ -500,7 +502,7 @@ class Study(Settings):
         }
 
     def to_yaml(self) -> str:
-        """The study with every default written out."""
+        """Return the study as YAML with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
@@ -513,7 +515,11 @@ def _named(settings: tuple[Any, ...], name: str, kind: str) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Content of a study file; `StudyError` names file and line when it is missing or no YAML."""
+    """Return the content of a study file.
+
+    Raises:
+        StudyError: the file is missing or no YAML, with its path and the line.
+    """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -523,7 +529,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_study(content: Any, known: Known | None = None, source: str = "study") -> Study:
-    """The study in `content`, a mapping of keys.
+    """Return the study in `content`, a mapping of keys.
 
     Without `known`, names are not checked, and models stay as they are written: such a study
     describes runs, but its networks cannot be built.
@@ -543,5 +549,5 @@ def parse_study(content: Any, known: Known | None = None, source: str = "study")
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema of a study file, for editors."""
+    """Return the JSON schema of a study file, for editors."""
     return Study.model_json_schema()

@@ -29,7 +29,7 @@ class TransferSettings(Settings):
     )
 
     def mapped(self, train: Mapping[int, str], test: Mapping[int, str]) -> dict[int, int]:
-        """Class of the test set: class of the training set; both are given as names by number."""
+        """Return training classes by test class, both numbers; given are names by number."""
         numbers = {name: number for number, name in train.items()}
         return self.classes or {
             number: numbers[name] for number, name in test.items() if name in numbers
@@ -41,7 +41,7 @@ def transfer_problems(
     datasets: Collection[str],
     facts: Mapping[str, DatasetFacts],
 ) -> Iterator[str]:
-    """Transfers that cannot be done with the study's `datasets`; `facts` may be empty: unknown."""
+    """Yield problems of transfers between the study's `datasets`; `facts` may be empty: unknown."""
     pairs = [(transfer.train, transfer.test) for transfer in transfers]
     for number, transfer in enumerate(transfers):
         path, (train, test) = f"transfer[{number}]", pairs[number]
@@ -89,8 +89,9 @@ def _misfits(
 
 
 def data_efficiency_problems(percents: Sequence[int], dataset: str, groups: int) -> Iterator[str]:
-    """Shares of the `groups` training groups of a fold of `dataset` below half a group."""
+    """Yield problems of shares below half of one of a fold's `groups` training groups."""
     for number, percent in enumerate(percents):
+        # A share is rounded to whole groups: below a half, none would be left.
         if percent * groups < 50:
             yield (
                 f"data_efficiency[{number}]: {percent} % of the {groups} training groups of a "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def write_exports(study: Study) -> None:
     """Write `scores.parquet`, `tables/challenger.csv`, `methods.md` and `references.bib`."""
     results, layout = Results(study), study.layout
+    # pandas opens its own file, so the rename that keeps it whole is made around it.
     with whole_file(layout.parquet) as temporary:
         read_scores(layout.scores).to_parquet(temporary, engine="pyarrow", index=False)
     write_csv(layout.challenger, rank_input(results))

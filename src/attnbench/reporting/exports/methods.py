@@ -23,7 +23,7 @@ PACKAGES = ("medpy", "scipy", "statsmodels", "pandas")
 
 
 def compose_methods(results: Results, references: Sequence[Reference]) -> str:
-    """Markdown: one paragraph each on data, models, training, evaluation, statistics and runs.
+    """Return Markdown: a paragraph each on data, models, training, evaluation, statistics, runs.
 
     Sources are cited as `[@key]` with the keys of `references.bib`. What has not been computed
     yet is said to be open.
@@ -117,7 +117,7 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
 
 
 def _rows_of(protocol: Mapping[str, str], kind: str) -> Iterator[str]:
-    """A sentence for each row of the protocol about one model or dataset."""
+    """Yield a sentence for each row of the protocol about one model or dataset."""
     yield from (
         f"{setting.removeprefix(kind)} differs: {text}."
         for setting, text in protocol.items()
@@ -136,6 +136,7 @@ def _evaluation(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
 
 
 def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    # 12 digits hide what 1 - 0.95 leaves behind in binary: 0.05, not 0.050000000000000044.
     yield (
         "Differences from the baseline were paired by case, class and seed and averaged over "
         "classes, seeds and cases. Intervals are percentile bootstrap intervals over groups with "
@@ -154,14 +155,14 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     means = results.frame("means")
     for dataset, rows in means[means["class"] == "all"].groupby("dataset", sort=False):
         yield (
-            f"Means on {results.dataset_label(str(dataset))} rest on {_span(rows['cases'])} cases of "
-            f"{_span(rows['groups'])} "
-            f"groups, {_span(rows['folds'])} folds and {_span(rows['seeds'])} seeds."
+            f"Means on {results.dataset_label(str(dataset))} rest on {_span(rows['cases'])} cases "
+            f"of {_span(rows['groups'])} groups, {_span(rows['folds'])} folds and "
+            f"{_span(rows['seeds'])} seeds."
         )
 
 
 def _families(results: Results, name: str) -> list[str]:
-    """Families of tests in a frame of the analysis, with their numbers of tests."""
+    """Return the families of tests in a frame, with their numbers of tests."""
     frame = results.frame(name)
     if "family" not in frame:
         return []
@@ -178,29 +179,29 @@ def _shift(results: Results) -> Iterator[str]:
         named = [f"{number} as {trained}" for number, trained in classes.items()]
         yield (
             f"Models of {results.dataset_label(transfer.train)} were also scored on every case of "
-            f"{results.dataset_label(transfer.test)} "
-            f"(classes: {_joined(named)}), a case's scores averaged over the trainings of all folds"
+            f"{results.dataset_label(transfer.test)} (classes: {_joined(named)}), a case's scores "
+            "averaged over the trainings of all folds"
             f"{_tested(results, 'transfer')}."
         )
     if study.corruptions:
         kinds = _joined([kind.replace("_", " ") for kind in study.corruptions])
         yield (
             f"Test images were corrupted in five levels by {kinds}, with the models as trained; "
-            "the change of a score "
-            "per level is the least-squares slope over levels 0 to 5 within each case"
+            "the change of a score per level is the least-squares slope over levels 0 to 5 within "
+            "each case"
             f"{_tested(results, 'corruption_slopes')}."
         )
     if study.data_efficiency:
         shares = _joined([str(percent) for percent in sorted(study.data_efficiency)])
         yield (
             f"Every model was trained again on {shares} % of a fold's training groups, the "
-            "smaller part of the larger, "
-            f"with test and validation groups unchanged{_tested(results, 'data_efficiency')}."
+            "smaller part of the larger, with test and validation groups unchanged"
+            f"{_tested(results, 'data_efficiency')}."
         )
 
 
 def _tested(results: Results, name: str) -> str:
-    """Number of differences that a frame of shift tests, per metric and kind of class."""
+    """Return the number of differences that a frame tests, per metric and kind of class."""
     frame = results.frame(name)
     sizes = frame[frame["p_holm"].notna()].groupby(["metric", frame["class"] == "all"]).size()
     return f" ({_span(sizes)} tests per metric, corrected together)" if len(sizes) else ""

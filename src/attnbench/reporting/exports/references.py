@@ -29,7 +29,8 @@ _UNETS = {
   doi = {10.1007/978-3-319-24574-4_28}
 }""",
     3: """@inproceedings{cicek2016unet,
-  author = {{\\c{C}}i{\\c{c}}ek, {\\"O}zg{\\"u}n and Abdulkadir, Ahmed and Lienkamp, Soeren S. and Brox, Thomas and
+  author = {{\\c{C}}i{\\c{c}}ek, {\\"O}zg{\\"u}n and Abdulkadir, Ahmed and Lienkamp, Soeren S. \
+and Brox, Thomas and
     Ronneberger, Olaf},
   title = {{3D} {U-Net}: Learning Dense Volumetric Segmentation from Sparse Annotation},
   booktitle = {Medical Image Computing and Computer-Assisted Intervention (MICCAI)},
@@ -52,9 +53,9 @@ class Reference:
 
 
 def collect_references(study: Study) -> list[Reference]:
-    """Return the references of datasets, U-Net and the described models' mechanisms, in this order.
+    """Return the references of datasets, U-Net and mechanisms, in this order; some share an entry.
 
-    Some share an entry.
+    Mechanisms are those of the models that have been described (`models/`).
     """
     mechanisms = {reference.name: reference for reference in _mechanisms(study)}
     ndims = sorted({load_entry(dataset.name).ndim for dataset in study.datasets})
@@ -81,6 +82,7 @@ def _mechanisms(study: Study) -> Iterator[Reference]:
 
 
 def _paper(paper: dict[str, Any]) -> Reference:
+    # BibTeX's word for "et al." is an author called "others".
     names = [name.strip() for name in paper["authors"].replace(" et al.", ", others").split(",")]
     words = re.findall(r"[a-z0-9]{3,}", f"{names[0]} {paper['year']} {paper['title']}".lower())
     key = "".join(words[:3])

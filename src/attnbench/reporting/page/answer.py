@@ -49,7 +49,7 @@ def answer_study(results: Results) -> Answer:
 
 
 def _verdict(rows: pd.DataFrame) -> str:
-    """Only what holds when models are trained again counts for a mechanism."""
+    """Return the answer in a few words; for a mechanism only retrained models count."""
     better, worse = (int((rows["verdict_retrained"] == name).sum()) for name in ("better", "worse"))
     comparisons = _several(len(rows), "comparison")
     if better:
@@ -138,7 +138,7 @@ def _retrained(results: Results, rows: pd.DataFrame) -> str:
 
 
 def _largest(results: Results, rows: pd.DataFrame) -> str:
-    """The largest difference with its interval for retrained models."""
+    """Return the largest difference with its interval for retrained models."""
     largest = records(rows.loc[[rows["difference"].abs().idxmax()]])[0]
     again = {**largest, "low": largest["retrained_low"], "high": largest["retrained_high"]}
     return f"the largest, with its interval for retrained models, is {_one(results, again)}"

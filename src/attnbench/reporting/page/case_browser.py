@@ -60,12 +60,14 @@ def _dataset(results: Results, dataset: str, values: pd.DataFrame, share: int) -
     folds = values.drop_duplicates("case").set_index("case")["fold"]
     shown: list[dict[str, Any]] = []
     used = 0
+    # Files stay open for a dataset: a member is read only when its case is asked for.
     with ExitStack() as opened:
         read = _reader(results, dataset, opened)
         for case, chosen in _order(results, dataset, gains).items():
             masks = [read(name, int(folds[case]), case) for name in results.models]
             pictures = _pictures(store, case, masks)
             addresses = [pictures[key] for key in ("image", "reference", "outline")]
+            # Characters, as they stand in the page: base64 takes a third more than bytes.
             used += sum(len(picture or "") for picture in [*pictures["masks"], *addresses])
             if shown and used > share and not chosen:
                 break
@@ -88,7 +90,7 @@ def _rounded(value: float) -> float | None:
 
 
 def _order(results: Results, dataset: str, gains: pd.DataFrame) -> dict[str, bool]:
-    """Cases and whether a rule chose them: those first, then by largest difference."""
+    """Return cases, True where a rule chose them: those first, then by largest difference."""
     choices = results.chosen_cases(dataset)
     chosen = [choice.case for choice in choices if choice.case in gains.index]
     rest = gains.abs().max(axis=1).fillna(0).sort_values(ascending=False, kind="stable").index
@@ -96,7 +98,7 @@ def _order(results: Results, dataset: str, gains: pd.DataFrame) -> dict[str, boo
 
 
 def _reader(results: Results, dataset: str, opened: ExitStack) -> ReadPrediction:
-    """A reader of masks by model, fold and case; every file of predictions is opened once."""
+    """Return a reader of masks by model, fold and case; it opens a file of predictions once."""
     files: dict[tuple[str, int], Any] = {}
 
     def read(model: str, fold: int, case: str) -> NDArray[np.uint8] | None:
@@ -112,9 +114,10 @@ def _reader(results: Results, dataset: str, opened: ExitStack) -> ReadPrediction
 def _pictures(
     store: CaseStore, case: str, predictions: list[NDArray[np.uint8] | None]
 ) -> dict[str, Any]:
-    """Image, reference, its outline and predictions of one plane as addresses; None for no mask."""
+    """Return image, reference, outline and predictions of a plane as addresses; None: no mask."""
     i = store.index(case)
     plane = plane_of(store, i)
+    # In the plane's physical proportions, which the voxels of a volume need not have.
     scale = _SIDE / max(plane.box)
     size = (max(1, round(plane.box[0] * scale)), max(1, round(plane.box[1] * scale)))
     colours = {int(key): class_colour(int(key)) for key in store.info.classes}

@@ -53,7 +53,7 @@ def embed_figure(results: Results, figure: Figure) -> Picture:
 
 
 def _small(picture: Image.Image) -> str:
-    """The picture as WebP: every pixel kept, unless that takes more than 400 kB."""
+    """Encode the picture as WebP: every pixel kept, unless that takes more than 400 kB."""
     lossless, lossy = io.BytesIO(), io.BytesIO()
     picture.save(lossless, "WEBP", lossless=True, method=2)
     if len(lossless.getvalue()) <= _LOSSLESS_BYTES:

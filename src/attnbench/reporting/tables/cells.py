@@ -1,4 +1,4 @@
-"""Parts that the tables of scores share: marks, headings, cells, and the notes that explain them."""
+"""Marks, headings and cells that the tables of scores share, and the notes that explain them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,14 @@ def unit_of(frame: pd.DataFrame, dataset: str, metric: str) -> str:
 
 
 def block_title(results: Results, frame: pd.DataFrame, dataset: str, metric: str) -> str:
-    """Return dataset, metric and its unit, as they stand above the rows of a block."""
+    """Return dataset, metric and its unit, as they stand above the rows of a block.
+
+    Args:
+        results: the study's results, which have the dataset's label.
+        frame: rows with `dataset`, `metric` and `unit`.
+        dataset: name of the dataset.
+        metric: name of the metric.
+    """
     unit = unit_of(frame, dataset, metric)
     return f"{results.dataset_label(dataset)}: {heading(metric)}{f' in {unit}' if unit else ''}"
 
@@ -82,6 +89,7 @@ def difference_cells(row: dict[str, Any]) -> tuple[Cell, Cell]:
     if row["against_baseline"] == "baseline":
         return Cell("baseline"), DASH
     limits = row["difference_low"], row["difference_high"]
+    # In the terminal the column of p is left out: the difference takes over its mark.
     text = interval(row["difference"], *limits, decimals(row["unit"]), sign=True)
     mark = verdict_mark(row["against_baseline"], row.get("verdict_retrained"))
     return Cell(text, narrow=Cell(text, mark)), Cell(p_value(row["p_holm"]), mark)
@@ -102,9 +110,9 @@ def best_notes(results: Results) -> tuple[str, ...]:
     if len(results.models) == 1:
         return ()
     return (
-        f"Bold: best mean. {AS_GOOD}: not distinguishable from the best (signed-rank test over groups, "
-        f"corrected by Holm over the models, p > {results.level:.2g}), which does not show that "
-        "it is as good; none where the groups are too few to tell any.",
+        f"Bold: best mean. {AS_GOOD}: not distinguishable from the best (signed-rank test over "
+        f"groups, corrected by Holm over the models, p > {results.level:.2g}), which does not show "
+        "that it is as good; none where the groups are too few to tell any.",
     )
 
 

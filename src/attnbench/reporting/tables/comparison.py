@@ -41,13 +41,13 @@ SECOND_RATER_NOTE = (
 
 
 def join_comparison(results: Results) -> pd.DataFrame:
-    """Return means of every dataset, class, metric and model beside the difference from the
-    baseline.
+    """Return every mean beside the difference from the baseline.
 
-    Columns: those of `means.csv`, then `difference, difference_low, difference_high, p_holm` and
-    the columns of `effects.csv` about retrained models, `best` (has the best mean of its
-    dataset, class and metric) and `as_good` (not distinguishable from it) of `best.csv`, and
-    `against_baseline`, the verdict on the models as trained.
+    A row is a dataset, class, metric and model. Columns: those of `means.csv`, then `difference,
+    difference_low, difference_high, p_holm` and the columns of `effects.csv` about retrained
+    models, `best` (has the best mean of its dataset, class and metric) and `as_good` (not
+    distinguishable from it) of `best.csv`, and `against_baseline`, the verdict on the models as
+    trained.
     """
     effects = results.frame("effects").rename(
         columns={"low": "difference_low", "high": "difference_high"}
@@ -56,6 +56,7 @@ def join_comparison(results: Results) -> pd.DataFrame:
     frame = frame.merge(effects[[*_KEYS, *_EFFECT, "verdict"]], on=_KEYS, how="left")
     best = results.frame("best")[[*_KEYS, "best", "as_good"]]
     frame = frame.merge(best, on=_KEYS, how="left")
+    # `as_good` is NaN without a row in best.csv, or where few groups cannot tell: no mark then.
     return frame.assign(
         best=frame["best"].eq(frame["model"]),
         as_good=frame["as_good"].eq(True),
@@ -90,7 +91,7 @@ def tabulate_comparison(results: Results) -> Table:
 
 
 def _second_rater(results: Results) -> pd.DataFrame:
-    """Means of the second rater, never the best of a dataset; empty without one."""
+    """Return means of the second rater, never the best of a dataset; empty without one."""
     means = results.frame("second_rater")
     return means[means["model"] == SECOND_RATER].assign(
         best=False, as_good=False, against_baseline=""
@@ -128,8 +129,9 @@ def _row(results: Results, model: str, by_metric: Mapping[str, dict[str, Any]]) 
 
 
 def _cells(row: dict[str, Any] | None, brief: bool) -> tuple[Cell, Cell, Cell]:
-    """Mean, difference and p of one model and metric; `brief`: no interval of the mean where there
-    is little room.
+    """Return mean, difference and p of one model and metric.
+
+    `brief`: where there is little room, the mean has no interval.
     """
     if row is None:
         return DASH, DASH, DASH
@@ -142,13 +144,13 @@ def _cells(row: dict[str, Any] | None, brief: bool) -> tuple[Cell, Cell, Cell]:
 
 
 def _span(counts: Sequence[str], unit: str) -> str:
-    """Cases or groups behind the rows of a block; all counts where they differ."""
+    """Return the cases or groups behind a block's rows; all counts where they differ."""
     distinct = list(dict.fromkeys(text for text in counts if text != NOTHING))
     return f"{' or '.join(distinct) or 'no'} {unit}"
 
 
 def _undefined(results: Results, frame: pd.DataFrame) -> Iterator[str]:
-    """A sentence per dataset, model and metric with values that are undefined and in no mean."""
+    """Yield a sentence per dataset, model and metric with undefined values, which no mean has."""
     rows = frame[frame["metric"].isin(results.metrics) & (frame["undefined"] > 0)]
     for row in records(rows):
         yield (

@@ -1,4 +1,4 @@
-"""Every variant against its controls: whether another explanation does for what it gains."""
+"""Every variant against its controls, each of which rules out another cause of its gain."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def _rows(results: Results, compared: pd.DataFrame, dataset: str, metric: str) -
     shown = (compared["dataset"] == dataset) & (compared["metric"] == metric)
     for row in records(compared[shown]):
         digits = decimals(row["unit"])
+        # In these rows the control stands where other rows have the study's baseline.
         yield plain_row(
             results.label(row["model"]),
             str(results.study.model(row["baseline"]).control),

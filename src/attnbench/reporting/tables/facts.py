@@ -27,7 +27,7 @@ _DATASET_COLUMNS = (
 
 
 def tabulate_datasets(results: Results) -> Table:
-    """Every dataset with classes, cases, groups, grid and licence; citations in the notes."""
+    """Show every dataset with classes, cases, groups, grid and licence; citations in the notes."""
     rows = [_facts(results, name) for name in results.datasets]
     labels = [results.dataset_label(name) for name in results.datasets]
     labelled = list(zip(labels, rows, strict=True))
@@ -56,7 +56,7 @@ def tabulate_datasets(results: Results) -> Table:
 
 
 def _facts(results: Results, dataset: str) -> dict[str, Any]:
-    """Facts of a dataset: from its prepared store, before that from its catalog entry."""
+    """Return facts of a dataset: from its prepared store, before that from its catalog entry."""
     path = results.layout.prepared(dataset) / "dataset.json"
     if path.exists():
         known = read_json(path)
@@ -90,7 +90,7 @@ def _dataset_row(label: str, row: dict[str, Any]) -> Row:
 
 
 def tabulate_protocol(results: Results) -> Table:
-    """The recipe that all models share and what differs, the metrics' rules and the statistics."""
+    """Show the shared recipe, what differs from it, the metrics' rules and the statistics."""
     shared, models = tuple(_shared_rows(results)), tuple(_model_rows(results))
     return Table(
         name="protocol",
@@ -149,7 +149,7 @@ def _model_rows(results: Results) -> Iterator[tuple[str, str]]:
 
 
 def model_differences(study: Study, model: ModelSettings) -> str:
-    """Settings that make a model other than the shared backbone, in words; empty if none do.
+    """Return in words what makes a model other than the shared backbone; empty if nothing.
 
     A control whose name says it all has none: it is its variant but for the control.
     """
@@ -162,7 +162,7 @@ def model_differences(study: Study, model: ModelSettings) -> str:
 
 
 def _empty(metric: str) -> str:
-    """Rule of a metric for masks without a voxel of the class."""
+    """Return the rule of a metric for masks without a voxel of the class."""
     known = METRICS[metric]
     worth = {
         "Both masks empty": known.both_empty,
@@ -177,4 +177,5 @@ def _empty(metric: str) -> str:
 def _worth(value: EmptyValue) -> str:
     if value == "diagonal":
         return "the image's diagonal"
+    # NaN alone differs from itself.
     return "undefined" if value != value else f"{value:g}"

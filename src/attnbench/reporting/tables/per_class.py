@@ -58,12 +58,13 @@ def tabulate_per_class(results: Results) -> Table:
 def _blocks(
     results: Results, frame: pd.DataFrame, dataset: str, metrics: tuple[str, ...]
 ) -> Iterator[Block]:
-    """A block per class of a dataset, one with dashes where nothing has been scored."""
+    """Yield a block per class of a dataset, one with dashes where nothing has been scored."""
     rows = frame[frame["dataset"] == dataset]
     label = results.dataset_label(dataset)
     unit = distances_in({unit_of(frame, dataset, metric) for metric in metrics})
     if rows.empty:
         yield Block(label, ((DASH,) * (len(metrics) + 3),))
+    # Classes are texts in the frame ("all" is one): by number, 10 comes after 9.
     for number_of_class in sorted(rows["class"].unique(), key=int):
         of_class = rows[rows["class"] == number_of_class]
         yield Block(

@@ -27,6 +27,7 @@ _TEX = {
     "^": r"\textasciicircum{}",
     "<": r"$<$",
     ">": r"$>$",
+    # A row that begins with [ would be read as the argument of the \\ before it.
     "[": "{[}",
     "]": "{]}",
     "−": "$-$",
@@ -78,7 +79,7 @@ class Column:
 
     @property
     def wraps(self) -> bool:
-        """Whether the column wraps its text."""
+        """True where the column wraps its text."""
         return self.align.startswith("p")
 
     @property
@@ -109,7 +110,7 @@ class Table:
 
     @property
     def wraps(self) -> bool:
-        """Whether a column wraps its text, so that the table is as wide as the page by itself."""
+        """True where a column wraps its text: the table is then as wide as the page by itself."""
         return any(column.wraps for column in self.columns)
 
 
@@ -125,6 +126,7 @@ def to_tex(text: str) -> str:
 
 def to_md(text: str) -> str:
     """Return plain text as Markdown that stays one cell of a table."""
+    # The backslash first: those that escape the others are not escaped again.
     for special in "\\|*_":
         text = text.replace(special, f"\\{special}")
     return text.replace("<", "&lt;")
@@ -179,6 +181,7 @@ def render_tex(table: Table) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # LaTeX is full of braces, so the template's own marks are others.
         block_start_string="<%",
         block_end_string="%>",
         variable_start_string="<<",

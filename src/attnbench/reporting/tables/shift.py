@@ -110,7 +110,7 @@ def _grid(
     values: Mapping[Any, str],
     sign: bool = False,
 ) -> tuple[Block, ...]:
-    """Blocks by dataset and metric, a row per model.
+    """Return blocks by dataset and metric, a row per model.
 
     Args:
         results: the study's results.
@@ -119,6 +119,7 @@ def _grid(
         values: its values in order, with their headings.
         sign: write a plus before positive means.
     """
+    # By value, not by order: a level or share that has not been run leaves a dash.
     cells = {
         (row["dataset"], row["metric"], row["model"], row[column]): Cell(
             mean_interval(row, sign), verdict_mark(row["against_baseline"])
@@ -156,7 +157,7 @@ def _legend(results: Results, difference: str = "") -> str:
 
 
 def _gaps(results: Results, kind: str, shown: pd.DataFrame) -> list[str]:
-    """Sentences on what lacks: intervals, runs, or everything."""
+    """Return sentences on what lacks: intervals, runs, or everything."""
     absent = absent_runs(results, [kind])
     return [
         *few_groups(shown["mean"], shown["low"]),
