@@ -16,7 +16,8 @@ def test_cases_are_chosen_by_the_runs_of_the_first_seed(score_table):
     scores = score_table(values, groups="vwxyz", folds=[0, 0, 1, 1, 2])
     table = chosen(scores, seeds=[0, 1]).set_index("rule")
     assert table["case"].to_dict() == {
-        "Median": "case0001", "Largest gain": "case0000", "Largest loss": "case0002", "Worst": "case0004",
+        "Median": "case0001", "Largest gain": "case0000", "Largest loss": "case0002",
+        "Worst": "case0004",
     }  # fmt: skip
     assert table["of_model"].dropna().to_dict() == {"Largest gain": "m1", "Largest loss": "m1"}
     assert table["group"].to_dict() == {

@@ -32,8 +32,8 @@ PART = AnalysisSettings(bootstrap=200)
 MODELS, SEEDS, GROUPS, CASES = ("unet", "m1", "m2"), (0, 1), 6, 12
 MASKS = ("ok", "both_empty", "prediction_empty", "reference_empty")
 STUDIES = (
-    "as usual", "a class absent from a fold", "one group only", "one case only", "all models equal", "all models empty",
-    "probabilities are NaN",
+    "as usual", "a class absent from a fold", "one group only", "one case only", "all models equal",
+    "all models empty", "probabilities are NaN",
 )  # fmt: skip
 SHOWN = ("dice", "hd95", "hd95_penalised", "volume_error", "ece")
 """One metric for each rule of empty masks."""
@@ -272,7 +272,8 @@ def cell(averages, differences, metric):
     about = f"`class` == 'all' and metric == '{metric}' and model == 'm1'"
     mean, effect = averages.query(about).iloc[0], differences.query(about).iloc[0]
     undefined = f" ({mean['undefined']})" if mean["undefined"] else ""
-    return f"{number(mean['mean'])}{undefined}; {number(effect['difference'])}, {number(effect['p'])}, {effect['verdict']}"
+    compared = f"{number(effect['difference'])}, {number(effect['p'])}, {effect['verdict']}"
+    return f"{number(mean['mean'])}{undefined}; {compared}"
 
 
 def number(value):

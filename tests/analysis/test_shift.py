@@ -301,7 +301,8 @@ def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random
         study, scores, compute_runs(layout, study.runs(), scores), read_shift_scores(study)
     )
     assert {name: len(frame) for name, frame in tables.items()} == {
-        "transfer": 3 * 2 * 3, "corruption_levels": 6 * 2 * 3, "corruption_slopes": 2 * 3, "data_efficiency": 2 * 2 * 3,
+        "transfer": 3 * 2 * 3, "corruption_levels": 6 * 2 * 3, "corruption_slopes": 2 * 3,
+        "data_efficiency": 2 * 2 * 3,
     }  # fmt: skip
     assert tables["transfer"][["train", "test"]].drop_duplicates().to_numpy().tolist() == [
         ["sim", "sim"], ["other", "other"], ["sim", "other"],

@@ -19,6 +19,7 @@ from attnbench.analysis.mixed import fit_mixed, unfitted
 from attnbench.study.settings import AnalysisSettings
 
 MOST_FITS = 300
+# Offset between datasets, above the cases, groups and runs that one can have.
 _APART = 1_000_000
 _KEYS = ("metric", "unit", "model", "baseline")
 _Key = tuple[str, str, str, str]
@@ -26,8 +27,7 @@ _Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class _Differences:
-    """Paired differences of one dataset, metric and pair of models, mean over classes: `values` is
-    (cases, seeds).
+    """Paired differences (cases, seeds) of one dataset, metric and pair, mean over classes.
 
     `counts` says how many datasets, groups, cases, runs (fold and seed) and differences they are.
     """
@@ -42,9 +42,7 @@ class _Differences:
         return float(mean_defined(mean_defined(self.values, 1)[None], 1)[0])
 
     def rows(self) -> pd.DataFrame:
-        """One row per case and seed; no two datasets share the integers of fold, run, group and
-        case.
-        """
+        """One row per case and seed; datasets share no integer of fold, run, group or case."""
         case, seed = np.nonzero(~np.isnan(self.values))
         fold, start = self.block.case_fold[case], _APART * self.index
         return pd.DataFrame(
@@ -81,8 +79,9 @@ def compute_across(
         controls: pairs (variant, control) that are compared as well, as `Study.control_pairs`.
     """
     rows: list[dict[str, Any]] = []
+    # In this order, so that the limit on fits cuts comparisons with controls first.
     for of_baseline in (True, False):
-        found = [
+        measured = [
             (block.dataset, _differences(block, pairs, index))
             for index, block in enumerate(scores)
             if (
@@ -93,10 +92,10 @@ def compute_across(
                 ]
             )
         ]
-        if len(found) > 1:
-            together = _comparable([differences for _, differences in found])
+        if len(measured) > 1:
+            together = _comparable([differences for _, differences in measured])
             rows += [*_fits("all", together, settings, len(rows)), *_by_dataset(together, settings)]
-        for name, differences in found:
+        for name, differences in measured:
             single = {key: [one] for key, one in differences.items()}
             rows += _fits(name, single, settings, len(rows))
     return of_rows("across", rows)
@@ -105,7 +104,7 @@ def compute_across(
 def _differences(
     block: DatasetScores, pairs: Sequence[Pair], index: int
 ) -> dict[_Key, _Differences]:
-    """Of every metric and pair of which any case has one."""
+    """Differences of every metric and pair that have any, by key."""
     values = paired(block, pairs)[0][:, -1]
     shape = values.shape
     rows = values.reshape(-1, *shape[2:])
@@ -122,6 +121,7 @@ def _differences(
         key: _Differences(
             block,
             index,
+            # A view would keep the array of all keys.
             rows[i].copy(),
             {
                 "datasets": 1,
@@ -136,20 +136,23 @@ def _differences(
     }
 
 
-def _comparable(found: Sequence[Mapping[_Key, _Differences]]) -> dict[_Key, list[_Differences]]:
-    """What the datasets have of every key, of metrics whose unit is the same in all."""
+def _comparable(measured: Sequence[Mapping[_Key, _Differences]]) -> dict[_Key, list[_Differences]]:
+    """Differences of all datasets by key, of metrics whose unit is the same in all."""
     units: dict[str, set[str]] = {}
     together: dict[_Key, list[_Differences]] = {}
-    for key, one in chain.from_iterable(differences.items() for differences in found):
+    for key, one in chain.from_iterable(differences.items() for differences in measured):
         units.setdefault(key[0], set()).add(key[1])
         together.setdefault(key, []).append(one)
     return {key: parts for key, parts in together.items() if len(units[key[0]]) == 1}
 
 
 def _fits(
-    name: str, found: Mapping[_Key, Sequence[_Differences]], settings: AnalysisSettings, before: int
+    name: str,
+    by_key: Mapping[_Key, Sequence[_Differences]],
+    settings: AnalysisSettings,
+    before: int,
 ) -> Iterator[dict[str, Any]]:
-    for number, (key, parts) in enumerate(found.items(), start=before):
+    for number, (key, parts) in enumerate(by_key.items(), start=before):
         if number < MOST_FITS:
             fit = fit_mixed(
                 pd.concat([one.rows() for one in parts], ignore_index=True), settings.confidence
@@ -160,9 +163,9 @@ def _fits(
 
 
 def _by_dataset(
-    found: Mapping[_Key, Sequence[_Differences]], settings: AnalysisSettings
+    by_key: Mapping[_Key, Sequence[_Differences]], settings: AnalysisSettings
 ) -> Iterator[dict[str, Any]]:
-    for key, parts in found.items():
+    for key, parts in by_key.items():
         means = np.array([one.case_mean() for one in parts])
         yield {
             **_behind("all", key, parts),
@@ -177,9 +180,7 @@ def _behind(name: str, key: _Key, parts: Sequence[_Differences]) -> dict[str, An
 
 
 def student(means: Floats, confidence: float) -> dict[str, Any]:
-    """Mean of independent values with Student's interval and p; without an interval for fewer
-    than two.
-    """
+    """Mean of independent values with Student's interval and p; of one value the mean alone."""
     estimate, free = float(means.mean()), means.size - 1
     if free < 1:
         return {
@@ -189,6 +190,7 @@ def student(means: Floats, confidence: float) -> dict[str, Any]:
         }
     error = float(stats.sem(means))
     half = stats.t.ppf((1 + confidence) / 2, free) * error
+    # Without variation any difference is certain, and none at all is p = 1.
     t = abs(estimate) / error if error else (np.inf if estimate else 0.0)
     p = float(2 * stats.t.sf(t, free))
     interval = {"low": estimate - half, "high": estimate + half, "p": p, "free": free}

@@ -13,6 +13,7 @@ from attnbench.analysis.blocks import Floats, Integers
 
 def mean_defined(values: Floats, axis: int) -> Floats:
     """Mean over `axis` of the values that are not NaN; NaN where there is none."""
+    # Not np.nanmean: it warns wherever nothing is defined, which is usual here.
     defined = ~np.isnan(values)
     count = defined.sum(axis=axis)
     total = np.where(defined, values, 0.0).sum(axis=axis)
@@ -22,6 +23,7 @@ def mean_defined(values: Floats, axis: int) -> Floats:
 def median_defined(values: Floats) -> Floats:
     """Median over the last axis of the values that are not NaN; NaN where there is none."""
     count = (~np.isnan(values)).sum(axis=-1, keepdims=True)
+    # np.sort puts NaN last, so that the first `count` values are the defined ones.
     ordered = np.sort(values, axis=-1)
     low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
     high = np.take_along_axis(ordered, np.minimum(count // 2, values.shape[-1] - 1), axis=-1)
@@ -29,9 +31,7 @@ def median_defined(values: Floats) -> Floats:
 
 
 def sd_defined(values: Floats) -> Floats:
-    """Standard deviation (n - 1) over the last axis of the values that are not NaN; NaN for
-    fewer than two.
-    """
+    """Standard deviation (n - 1) over the last axis of what is not NaN; NaN for fewer than two."""
     centred = values - mean_defined(values, -1)[..., None]
     free = (~np.isnan(values)).sum(axis=-1) - 1
     squares = np.nansum(centred**2, axis=-1)
@@ -47,13 +47,17 @@ def with_all_classes(values: Floats) -> Floats:
 
 
 def group_totals(values: Floats, case_group: Integers, groups: int) -> tuple[Floats, Floats]:
-    """Sum and number of the defined values of every group: `values` (rows, cases) to two (rows,
-    groups) arrays.
+    """Sum and number of the defined values of every group.
+
+    Takes `values` (rows, cases) and the group of each case; gives two (rows, groups) arrays.
     """
+    # reduceat sums runs of neighbours. A stable sort keeps the cases of a group in their order,
+    # on which the last bits of its sum depend.
     order = np.argsort(case_group, kind="stable")
     present, starts = np.unique(case_group[order], return_index=True)
     ordered = values[:, order]
     defined = ~np.isnan(ordered)
+    # Groups without a case stay 0: reduceat has no sum for an empty run.
     sums, counts = np.zeros((2, len(values), groups))
     sums[:, present] = np.add.reduceat(np.where(defined, ordered, 0.0), starts, axis=1)
     counts[:, present] = np.add.reduceat(defined.astype(np.float64), starts, axis=1)
@@ -61,14 +65,16 @@ def group_totals(values: Floats, case_group: Integers, groups: int) -> tuple[Flo
 
 
 def by_defined_groups(counts: Floats, most: int = 512) -> Iterator[tuple[Integers, Integers]]:
-    """Blocks of at most `most` rows that share their groups with a positive count, as (rows,
-    groups) indices.
+    """Yield blocks of rows that have a positive count in the same groups.
 
-    Blocks with equally many groups follow each other; rows without any group are left out.
+    A block is a pair of indices (rows, groups); `most` rows bound the (resamples, rows) arrays that
+    are made from it. Blocks with equally many groups follow each other; rows without any group are
+    left out.
     """
     patterns, pattern_of = np.unique(counts > 0, axis=0, return_inverse=True)
     ordered = np.argsort(pattern_of.reshape(-1), kind="stable")
     bounds = np.searchsorted(pattern_of.reshape(-1)[ordered], np.arange(len(patterns) + 1))
+    # Sorted by the number of groups, so that cached weights and sign patterns serve many blocks.
     for index in np.argsort(patterns.sum(axis=1), kind="stable"):
         kept = np.flatnonzero(patterns[index])
         if kept.size:
@@ -84,9 +90,7 @@ def group_means(values: Floats, case_group: Integers, groups: int) -> Floats:
 
 @dataclass(frozen=True)
 class Support:
-    """How many cases, groups, folds and seeds stand behind each row of a table: four (rows,)
-    arrays.
-    """
+    """Cases, groups, folds and seeds behind each row of a table: four (rows,) arrays."""
 
     cases: Integers
     groups: Integers

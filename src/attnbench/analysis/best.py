@@ -1,4 +1,4 @@
-"""Which models the scores do not tell apart from the best."""
+"""Models that the scores cannot distinguish from the best."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from attnbench.scoring.definitions import METRICS
 def compute_best(
     scores: Sequence[DatasetScores], averages: pd.DataFrame, level: float
 ) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), metric and model: its paired difference from the
-    model of the best mean.
+    """One row per dataset, class (and `all`), metric and model: paired difference from the best.
 
-    `averages` is the table of means. `p` is the signed-rank test of the groups' mean
-    differences, `p_holm` corrected over the models of the row's dataset, class and metric;
-    `as_good` where it is above `level`, and for the best itself; empty where so few groups
-    cannot tell any model from the best. A model alone has no row.
+    The best has the best mean in `averages`, the table of means. `p` is the signed-rank test of the
+    groups' mean differences, `p_holm` corrected over the models of the row's dataset, class and
+    metric; `as_good` where it is above `level`, and for the best itself; empty where so few groups
+    cannot distinguish any model from the best. A model alone has no row.
     """
     frames = [
         _against_best(block, str(class_), str(metric), rows, level)
@@ -46,9 +45,11 @@ def _against_best(
     groups = group_means(per_case, block.case_group, len(block.groups))
     behind = (~np.isnan(groups)).sum(axis=1)
     p = signed_rank_p(groups)
+    # The best against itself is no test and must not count in Holm's correction.
     p[best] = np.nan
     corrected = holm(p)
     is_best = np.arange(len(models)) == best
+    # Holm's smallest p has to reach level / tests before any model falls behind.
     testable = np.array(
         [attainable_level(int(number), level / (len(models) - 1)) > 0 for number in behind]
     )
@@ -73,9 +74,7 @@ def _against_best(
 def _differences(
     block: DatasetScores, class_: str, metric: str, models: Sequence[str], best: str
 ) -> Floats:
-    """Model minus best, paired by case, class and seed, then averaged over classes (for `all`)
-    and seeds.
-    """
+    """Model minus best by case, class and seed, averaged over classes (for `all`) and seeds."""
     values = block.values[[block.metrics.index(metric)]]
     chosen = values[:, :, [block.models.index(name) for name in models]]
     differences = chosen - values[:, :, [block.models.index(best)]]

@@ -53,18 +53,18 @@ class DatasetScores:
 
     @property
     def class_words(self) -> tuple[str, ...]:
-        """The classes as they stand in the analysis' tables, `all` (their mean in each case)
-        last.
-        """
+        """Classes as they stand in the tables, `all` (their mean in each case) last."""
         return (*map(str, self.classes), ALL_CLASSES)
 
 
 def read_scores(path: Path, *added: str) -> pd.DataFrame:
-    """The study's `scores.csv`, or another table of scores with columns `added`, texts as
-    categories.
+    """Read the study's `scores.csv`, or another table of scores that has the columns `added`.
 
-    Texts are read as text first: categories read directly turn a case `01` into the number 1.
-    Raises `DataError` when the table is missing or lacks a column.
+    Texts become categories, but are read as text first: categories read directly turn a case `01`
+    into the number 1.
+
+    Raises:
+        DataError: the table is missing or lacks a column.
     """
     try:
         scores = pd.read_csv(
@@ -91,11 +91,17 @@ def read_scores(path: Path, *added: str) -> pd.DataFrame:
 def arrange(
     scores: pd.DataFrame, datasets: Sequence[str], models: Sequence[str], metrics: Sequence[str]
 ) -> list[DatasetScores]:
-    """One `DatasetScores` per dataset that has scores, names in the order given, names not given
-    left out.
+    """One `DatasetScores` per dataset that has scores, its names in the order given.
 
-    Raises `DataError` for an infinite value, a case that was scored twice by one model and seed,
-    or a case that lies in two groups.
+    Args:
+        scores: rows of `read_scores`, in any order.
+        datasets: names of the datasets wanted.
+        models: names of the models wanted; those without scores are left out.
+        metrics: names of the metrics wanted; those without scores are left out.
+
+    Raises:
+        DataError: a value is infinite, a case was scored twice by one model and seed, or it lies
+            in two groups or folds.
     """
     frame = scores.assign(**{name: scores[name].astype("category") for name in _TEXT})
     if np.isinf(frame["value"]).any():
@@ -104,6 +110,7 @@ def arrange(
             f"scores: infinite {where['metric']} in {_place(where)}; undefined scores are empty"
         )
     code = _positions(frame["dataset"], datasets)
+    # One stable sort keeps the rows' order and spares a mask per dataset.
     order = np.argsort(code, kind="stable")
     bounds = np.searchsorted(code[order], np.arange(len(datasets) + 1))
     blocks = [frame.iloc[order[start:stop]] for start, stop in pairwise(bounds)]
@@ -118,7 +125,8 @@ def arrange(
 def _positions(column: pd.Series, names: Sequence[str]) -> Integers:
     """Index into `names` of every row of a categorical column, -1 for other names."""
     wanted = {name: position for position, name in enumerate(names)}
-    lookup = np.array([wanted.get(str(word), -1) for word in column.cat.categories] + [-1])
+    # The -1 at the end serves the code -1 of a missing text.
+    lookup = np.array([wanted.get(str(category), -1) for category in column.cat.categories] + [-1])
     return lookup[column.cat.codes.to_numpy()]
 
 
@@ -146,6 +154,7 @@ def _block(
         if len(rows)
         else np.empty(0, np.int64)
     )
+    # Before writing: of two rows of one cell the second would silently win.
     _refuse_repeated(rows, cell, int(np.prod(shape)))
     values = np.full(shape, np.nan)
     values.flat[cell] = rows["value"].to_numpy()
@@ -155,10 +164,10 @@ def _block(
         dataset=dataset,
         metrics=tuple(metrics),
         units=_units(rows["unit"], metric, len(metrics)),
-        classes=tuple(int(word) for word in classes),
+        classes=tuple(int(number) for number in classes),
         models=tuple(models),
         cases=cases,
-        seeds=tuple(int(word) for word in seeds),
+        seeds=tuple(int(number) for number in seeds),
         groups=groups,
         case_group=_one_per_case(dataset, "group", cases, case, group),
         case_fold=_one_per_case(dataset, "fold", cases, case, rows["fold"].to_numpy()),
@@ -181,6 +190,7 @@ def _one_per_case(
     dataset: str, what: str, cases: Sequence[str], case: Integers, value: NDArray
 ) -> Integers:
     chosen = np.zeros(len(cases), np.int64)
+    # Of different values of a case one stays, and the rows of the others give it away.
     chosen[case] = value
     wrong = np.flatnonzero(chosen[case] != value)
     if wrong.size:

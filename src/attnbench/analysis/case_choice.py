@@ -24,11 +24,10 @@ class Choice:
 
 
 def compute_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
-    """One row per dataset and case that figures show, chosen by the first main metric and the runs
-    of the first seed.
+    """One row per dataset and case that figures show, chosen by the runs of the first seed.
 
-    Columns `dataset, rule, case, group, fold, seed, of_model, metric`; `of_model` is the model
-    that gains or loses.
+    The first main metric decides. Columns `dataset, rule, case, group, fold, seed, of_model,
+    metric`; `of_model` is the model that gains or loses.
     """
     metric, seed = main_metrics(study.metrics)[0], study.seeds[0]
     rows = []
@@ -44,8 +43,7 @@ def compute_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame
 
 
 def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) -> list[Choice]:
-    """Up to four different cases: the baseline's median and worst, and the largest gain and loss of
-    any model.
+    """Choose up to four cases: the baseline's median and worst, any model's largest gain and loss.
 
     `values` has columns `model, case, value`. Without the baseline, the first model takes its
     place; with one model alone, the best case replaces gain and loss. A case that an earlier
@@ -58,8 +56,8 @@ def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) ->
     goodness = table if higher_is_better else -table
     ranked = goodness[anchor].dropna().sort_values(kind="stable")
     middle = (len(ranked) - 1) // 2
-    by_distance = sorted(range(len(ranked)), key=lambda place: (abs(place - middle), place))
-    orders = {"Median": [Choice("Median", str(ranked.index[place])) for place in by_distance]}
+    by_distance = sorted(range(len(ranked)), key=lambda rank: (abs(rank - middle), rank))
+    orders = {"Median": [Choice("Median", str(ranked.index[rank])) for rank in by_distance]}
     gains = _gains(goodness, anchor)
     if gains:
         orders["Largest gain"] = [
@@ -70,6 +68,7 @@ def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) ->
         ]
     else:
         orders["Best"] = [Choice("Best", str(case)) for case in ranked.index[::-1]]
+    # Last, so that it yields: the worst case often is the largest loss or gain as well.
     orders["Worst"] = [Choice("Worst", str(case)) for case in ranked.index]
     return _all_different(list(orders.values()))
 
@@ -77,12 +76,12 @@ def choose_cases(values: pd.DataFrame, baseline: str, higher_is_better: bool) ->
 def _gains(goodness: pd.DataFrame, anchor: str) -> list[tuple[float, str, str]]:
     """Every defined difference from the anchor with its case and model, the largest loss first."""
     gains = goodness.drop(columns=anchor).sub(goodness[anchor], axis=0)
-    found = [
+    differences = [
         (float(gain), str(case), str(model))
         for model in gains.columns
         for case, gain in gains[model].dropna().items()
     ]
-    return sorted(found)
+    return sorted(differences)
 
 
 def _all_different(orders: list[list[Choice]]) -> list[Choice]:

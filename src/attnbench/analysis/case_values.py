@@ -18,13 +18,10 @@ COLUMNS = ("dataset", "model", "case", "group", "fold", "value")
 
 
 def case_values(study: Study, metric: str, seed: int | None = None) -> pd.DataFrame:
-    """One row per dataset, model and case: `metric` averaged over classes, then seeds, as behind
-    `means.csv`.
+    """One row per dataset, model and case: `metric` averaged over classes, then seeds.
 
-    With `seed`, the runs of that seed alone.
-
-    Columns `dataset, model, case, group, fold, value`; undefined values are left out. Empty
-    without scores.
+    The averages behind `means.csv`; with `seed`, of the runs of that seed alone. Columns `dataset,
+    model, case, group, fold, value`; undefined values are left out. Empty without scores.
     """
     frames = [values_of(block, metric, seed) for block in _blocks(study)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
@@ -33,17 +30,18 @@ def case_values(study: Study, metric: str, seed: int | None = None) -> pd.DataFr
 def _blocks(study: Study) -> list[DatasetScores]:
     if not study.layout.scores.exists():
         return []
-    datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
+    datasets = [dataset.name for dataset in study.datasets]
+    models = [model.name for model in study.models]
     return arrange(read_scores(study.layout.scores), datasets, models, study.metrics)
 
 
 def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFrame:
-    """The rows of `case_values` of one dataset."""
+    """Rows of `case_values` of one dataset."""
     if metric not in block.metrics:
         return pd.DataFrame(columns=list(COLUMNS))
     position = block.metrics.index(metric)
     per_seed = with_all_classes(block.values[[position]])[0, -1]
-    chosen = [place for place, number in enumerate(block.seeds) if seed in (None, number)]
+    chosen = [index for index, number in enumerate(block.seeds) if seed in (None, number)]
     values = mean_defined(per_seed[..., chosen], axis=-1)
     model, case = (index.ravel() for index in np.indices(values.shape))
     groups = np.array(block.groups, dtype=object)[block.case_group]
@@ -67,15 +65,14 @@ def case_benefits(values: pd.DataFrame, metric: str, baseline: str) -> pd.DataFr
 
 
 def case_gains(values: pd.DataFrame, metric: str, baseline: str) -> pd.DataFrame:
-    """Rows `dataset, model, case, group, gain`: what a model gains on a case over the baseline.
+    """Rows `dataset, model, case, group, gain`: the benefit of a model over the baseline on a case.
 
-    `values` are those of `case_values`; a gain is above 0 where the model is better, whichever
-    the direction of the metric.
+    `values` are those of `case_values`; a gain is a benefit as `case_benefits` computes it.
     """
     base = values.loc[values["model"] == baseline, ["dataset", "case", "value"]]
     pairs = values[values["model"] != baseline].merge(
         base, on=["dataset", "case"], suffixes=("", "_baseline")
     )
-    sign = 1 if METRICS[metric].higher_is_better else -1
-    gain = sign * (pairs["value"].astype(float) - pairs["value_baseline"].astype(float))
+    table = pairs[["value", "value_baseline"]].astype(float)
+    gain = case_benefits(table, metric, "value_baseline")["value"]
     return pairs[["dataset", "model", "case", "group"]].assign(gain=gain)

@@ -1,4 +1,4 @@
-"""What every model costs on every dataset, beside the baseline."""
+"""Cost of every model on every dataset, beside the baseline."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def compute_cost(
     """One row per dataset and model; columns as in docs/files.md, empty where nothing was measured.
 
     `descriptions` holds what `attnbench describe` and `attnbench measure` wrote of each
-    (dataset, model) in the study's order, empty where the files are absent; `runs` is the table
-    of `study_runs`. The figures of runs are medians over the trained ones.
+    (dataset, model) in the study's order, empty where the files are absent; `runs` is the frame
+    `runs`. The figures of runs are medians over the trained ones.
     """
     trained = runs[runs["trained"]]
     rows = [
@@ -45,6 +45,7 @@ def compute_cost(
         "parameters", "flops", "peak_memory_bytes", "batch", "inference_peak_bytes",
         "step_peak_bytes", "rounds",
     )  # fmt: skip
+    # Int64, unlike int64, has empty cells beside whole numbers.
     return frame.astype(dict.fromkeys(whole, "Int64")) if len(frame) else frame
 
 
@@ -67,5 +68,5 @@ def _measured(trained: pd.DataFrame, dataset: str, model: str) -> dict[str, Any]
     }
 
 
-def _joined(words: Iterable[Any]) -> str | None:
-    return ", ".join(sorted({str(word) for word in words})) or None
+def _joined(values: Iterable[Any]) -> str | None:
+    return ", ".join(sorted({str(value) for value in values})) or None

@@ -41,6 +41,7 @@ def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.Dat
     for name in datasets:
         path = layout.prepared(name) / "cases.csv"
         if path.is_file():
+            # Only an empty cell is no value: a case may be called `NA`.
             cases = pd.read_csv(
                 path, dtype={"case": "str"}, keep_default_na=False, na_values=[""]
             ).set_index("case")
@@ -98,10 +99,18 @@ def compute_difficulty_strata(
     """Mean benefit in each third of the cases by a measure; columns: docs/files.md.
 
     Cases with the same value share a stratum, so that the thirds may differ in size.
+
+    Args:
+        scores: the scores of each dataset.
+        baseline: the model that every other one is compared with.
+        settings: confidence, resamples and seed.
+        difficulty: measures of every case, by dataset.
+        controls: pairs (variant, control) that are compared as well: those of `same_size`.
     """
     frames = []
     for block, labels, values, benefits in _measured(scores, baseline, difficulty, controls):
         edges = np.nanquantile(values, [1 / 3, 2 / 3])
+        # A value on an edge belongs to the lower stratum, as all cases that share it.
         member = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="left"))
         for number in np.unique(member[member >= 0]):
             inside = member == number
@@ -130,11 +139,12 @@ def _measured(
         labels, benefits = _benefits(block, pairs)
         for column in table:
             values = table[column].reindex(block.cases).to_numpy(np.float64)
+            # Only scored cases count: a measure that is the same in all of them has no slope.
             scored = np.where(np.isnan(benefits).all(axis=0), np.nan, values)
             if np.unique(scored[~np.isnan(scored)]).size > 1:
-                word = str(column).removeprefix("measured_")
+                measure = str(column).removeprefix("measured_")
                 known = not str(column).startswith("measured_")
-                yield block, labels.assign(measure=word, known_truth=known), scored, benefits
+                yield block, labels.assign(measure=measure, known_truth=known), scored, benefits
 
 
 def _benefits(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[pd.DataFrame, Floats]:
@@ -162,6 +172,7 @@ def _rows(
     settings: AnalysisSettings,
 ) -> pd.DataFrame:
     mean, sd = float(np.nanmean(values)), float(np.nanstd(values))
+    # Standardised before the sums, whose differences lose fewer digits the nearer x is to 0.
     totals = _totals(block, (values - mean) / sd, benefits)
     slope = _slope(totals.sum(axis=2))
     low, high = _interval(totals, slope, settings)
@@ -182,8 +193,9 @@ def _rows(
 
 
 def _totals(block: DatasetScores, x: Floats, y: Floats) -> Floats:
-    """Number of pairs and sums of x, y, xy, xx in every group, (5, rows, groups); `x` (cases,),
-    `y` (rows, cases).
+    """Number of pairs and sums of x, y, xy, xx in every group, (5, rows, groups).
+
+    `x` is (cases,), `y` (rows, cases); a pair counts where both are defined.
     """
     x = np.where(np.isnan(y), np.nan, x)
     y = np.where(np.isnan(x), np.nan, y)
@@ -203,12 +215,14 @@ def _slope(totals: Floats, otherwise: Floats | None = None) -> Floats:
         if otherwise is None
         else np.broadcast_to(otherwise, spread.shape).copy()
     )
+    # x has variance 1 over all cases: 1e-9 of that is rounding.
     return np.divide(xy - x * y / n, spread, out=slope, where=spread > 1e-9 * n)
 
 
 def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tuple[Floats, Floats]:
-    """Interval of every slope, groups resampled; a resample in which x does not vary keeps the
-    observed slope.
+    """Interval of every slope, groups resampled with all their cases.
+
+    A resample in which x does not vary keeps the observed slope.
     """
     low, high = np.full((2, totals.shape[1]), np.nan)
     for rows, kept in by_defined_groups(totals[0]):
@@ -216,6 +230,7 @@ def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tupl
             weights = group_weights(
                 kept.size, min(settings.bootstrap, SLOPE_RESAMPLES), settings.seed
             )
+            # A resample's sums are weighted sums of its groups': one product serves all slopes.
             resampled = np.stack([weights @ total[np.ix_(rows, kept)].T for total in totals])
             tail = widened_tail(settings.confidence, kept.size)
             low[rows], high[rows] = np.quantile(
@@ -225,9 +240,7 @@ def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tupl
 
 
 def _contributions(totals: Floats) -> Floats:
-    """Every group's share of the covariance of x and y about their means over cases, (rows,
-    groups).
-    """
+    """Share of every group in the covariance of x and y over cases, (rows, groups)."""
     n, x, y, xy, _ = totals
     cases = np.maximum(n.sum(axis=1, keepdims=True), 1)
     mean_x, mean_y = x.sum(axis=1, keepdims=True) / cases, y.sum(axis=1, keepdims=True) / cases
@@ -235,19 +248,17 @@ def _contributions(totals: Floats) -> Floats:
 
 
 def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Add Holm's p over all datasets, comparisons and measures of one metric, measured and known
-    difficulty apart.
-    """
+    """Add Holm's p over all tests of one metric, measured and known difficulty apart."""
     families = frame.groupby(["metric", "known_truth"], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
     corrected, size = holm_by_family(frame["p"].to_numpy(), code)
-    words = [
+    titles = [
         f"{metric}, {'known' if known else 'measured'} difficulty: {compared(rows, baseline)} x "
         f"{rows['measure'].nunique()} measures x {rows['dataset'].nunique()} datasets"
         for (metric, known), rows in families
     ]
     return frame.assign(
-        p_holm=corrected, family=np.array(words, dtype=object)[code], family_size=size
+        p_holm=corrected, family=np.array(titles, dtype=object)[code], family_size=size
     )
 
 

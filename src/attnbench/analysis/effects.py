@@ -76,6 +76,7 @@ def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndar
     Both arrays are (metrics, classes and `all`, pairs, cases, seeds); a difference is NaN where
     either value is missing or undefined.
     """
+    # Paired before classes are averaged: `all` then rests on classes that both models have.
     model, other = ([block.models.index(pair[side]) for pair in pairs] for side in (0, 1))
     differences = block.values[:, :, model] - block.values[:, :, other]
     scored = (block.status[:, :, model] >= 0) & (block.status[:, :, other] >= 0)
@@ -93,6 +94,7 @@ def _effects_of(
     differences, both_scored = paired(block, pairs)
     per_seed = differences.reshape(-1, len(block.cases), len(block.seeds))
     labels = row_labels(block, [model for model, _ in pairs], names)
+    # Pairs vary fastest in the labels, so that the baselines repeat from start to end.
     labels["baseline"] = np.resize(
         np.array([other for _, other in pairs], dtype=object), len(labels)
     )
@@ -172,13 +174,13 @@ def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
     families = frame.groupby([frame["metric"], level], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
     corrected, size = holm_by_family(frame["p"].to_numpy(), code)
-    words = [
+    titles = [
         f"{metric}, {which}: {compared(rows, baseline)} x {rows['dataset'].nunique()} datasets"
         for (metric, which), rows in families
     ]
     return frame.assign(
         p_holm=corrected,
-        family=np.array(words, dtype=object)[code],
+        family=np.array(titles, dtype=object)[code],
         family_size=size,
         p_retrained_holm=holm_by_family(frame["p_retrained"].to_numpy(), code)[0],
         p_equivalence_holm=holm_by_family(frame["p_equivalence"].to_numpy(), code)[0],
@@ -186,7 +188,7 @@ def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 
 def compared(rows: pd.DataFrame, baseline: str) -> str:
-    """How many models, and how many comparisons with controls, in words."""
+    """Numbers of models and of comparisons with controls, in words."""
     to_controls = rows.loc[rows["baseline"] != baseline, ["model", "baseline"]].drop_duplicates()
     models = f"{rows.loc[rows['baseline'] == baseline, 'model'].nunique()} models"
     return (
@@ -203,6 +205,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     return frame.assign(
         equivalent=equivalent,
         minimum_effect=minimum_effect(sd, groups, np.full(len(frame), level)),
+        # Bonferroni's level: the strictest step of Holm's correction.
         minimum_effect_holm=minimum_effect(
             sd, groups, level / np.maximum(frame["family_size"].to_numpy(), 1)
         ),

@@ -39,6 +39,7 @@ def compute_means(
 def _means_of(
     block: DatasetScores, settings: AnalysisSettings, names: Mapping[str, str]
 ) -> pd.DataFrame:
+    # Classes first, then seeds, then cases: where some are undefined, the order changes the mean.
     values = with_all_classes(block.values)
     per_seed = values.reshape(-1, len(block.cases), len(block.seeds))
     per_case = mean_defined(per_seed, 2)
@@ -62,7 +63,7 @@ def _means_of(
         folds=behind.folds,
         seeds=behind.seeds,
         undefined=_count(block, (block.status >= 0) & np.isnan(block.values)),
-        **{word: _count(block, block.status == STATUSES.index(word)) for word in STATUSES[1:]},
+        **{name: _count(block, block.status == STATUSES.index(name)) for name in STATUSES[1:]},
     )
     return frame[_count(block, block.status >= 0) > 0]
 
@@ -76,20 +77,18 @@ def _count(block: DatasetScores, marked: np.ndarray) -> np.ndarray:
 def row_labels(
     block: DatasetScores, models: Sequence[str], names: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Dataset, class, class name, metric, unit and model of each row of (metrics, classes and
-    `all`, models).
-    """
+    """Names of each row of (metrics, classes and `all`, models), the last axis fastest."""
     metric, class_, model = np.indices(
         (len(block.metrics), len(block.classes) + 1, len(models))
     ).reshape(3, -1)
-    words = np.array(block.class_words, dtype=object)[class_]
+    classes = np.array(block.class_words, dtype=object)[class_]
     return pd.DataFrame(
         {
             "dataset": block.dataset,
-            "class": words,
+            "class": classes,
             "class_name": [
-                names.get(word, "mean over classes" if word == ALL_CLASSES else word)
-                for word in words
+                names.get(name, "mean over classes" if name == ALL_CLASSES else name)
+                for name in classes
             ],
             "metric": np.array(block.metrics, dtype=object)[metric],
             "unit": np.array(block.units, dtype=object)[metric],

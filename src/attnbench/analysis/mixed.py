@@ -1,6 +1,4 @@
-"""One mixed model: the mean of paired differences when folds, trainings, groups and cases have
-luck of their own.
-"""
+"""Mixed model of paired differences, with random effects of folds, trainings, groups and cases."""
 
 from __future__ import annotations
 
@@ -12,17 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+# A fit works on dense matrices of the differences: its time grows faster than their number.
 MOST_DIFFERENCES = 1200
 MOST_WITH_CASES = 400
 TERMS = {"fold": "0 + C(fold)", "run": "0 + C(run)", "group": "0 + C(group)", "case": "0 + C(case)"}
-"""Random effects, each nested in its dataset: what a fold, a training (fold and seed), a group
-and a case share.
-"""
+"""Random effects, each nested in its dataset: luck that a fold's or a case's rows share."""
 
 
 def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
-    """Mean difference, its interval and the standard deviation of every random effect, by REML
-    (statsmodels).
+    """Fit the mean difference, its interval and the sd of each random effect by REML.
 
     `rows` has `dataset, fold, run, group, case, value`. The interval uses t with Satterthwaite's
     degrees of freedom: it is wide where the difference mostly varies between a few folds or
@@ -54,6 +50,7 @@ def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
         )
     fit = _fit(rows, sizes, terms, confidence, notes)
     if not fit["converged"] and "fold" in terms and len(terms) > 1:
+        # Few folds say little of their own spread: the effect that the rest can do without.
         rest = {level: formula for level, formula in terms.items() if level != "fold"}
         fit = _fit(
             rows, sizes, rest, confidence, [*notes, "fold left out: did not converge with it"]
@@ -83,9 +80,12 @@ def _fit(
     confidence: float,
     notes: list[str],
 ) -> dict[str, Any]:
+    # Imported here: statsmodels loads slowly, and most commands never fit.
     from statsmodels.regression.mixed_linear_model import MixedLM
 
+    # With one dataset there is no spread between datasets to estimate.
     several, scale = sizes["dataset"] > 1, float(rows["value"].std())
+    # In units of their sd: the optimisers' tolerances are absolute, those of scores are not.
     scaled = rows.assign(value=rows["value"] / scale)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -130,17 +130,18 @@ def _fit(
 
 
 def _is_a_try(warning: warnings.WarningMessage) -> bool:
-    """Whether a warning is about one of the optimisers tried; `converged` says how it ended."""
+    """True for a warning about one of the optimisers tried; `converged` says how it ended."""
     return str(warning.message).startswith(
         ("Retrying", "Gradient opt", "Maximum Like", "MixedLM opt")
     )
 
 
-def _satterthwaite(parts: Iterable[tuple[float, int]]) -> float:
-    """Degrees of freedom of a mean whose variance is the sum of sd^2 / n over (sd, n), as in a
-    balanced design.
+def _satterthwaite(components: Iterable[tuple[float, int]]) -> float:
+    """Degrees of freedom of a mean whose variance is the sum of sd^2 / n, as in a balanced design.
+
+    `components` are the pairs (sd, n).
     """
-    shares = [(sd**2 / count, count - 1) for sd, count in parts]
+    shares = [(sd**2 / count, count - 1) for sd, count in components]
     return float(
         sum(share for share, _ in shares) ** 2 / sum(share**2 / free for share, free in shares)
     )

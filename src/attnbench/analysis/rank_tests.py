@@ -16,11 +16,10 @@ from attnbench.analysis.verdicts import directions, is_significant
 
 
 def compute_rank_tests(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
-    """One row per ranking: Friedman's test with tie correction, its F form, and Nemenyi's critical
-    difference.
+    """One row per ranking: Friedman's test with its F form, and Nemenyi's critical difference.
 
-    Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A 9, 1980. Empty
-    with fewer than three models or two blocks; p is 1 where every block is one tie.
+    Corrected for ties. Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A
+    9, 1980. Empty with fewer than three models or two blocks; p is 1 where every block is one tie.
     """
     rows = []
     for ranking in ranked:
@@ -39,11 +38,13 @@ def friedman(ranks: Floats) -> tuple[float, float, float, float]:
     if models < 3 or blocks < 2:
         return (np.nan,) * 4
     centred = ranks - (models + 1) / 2
+    # The spread that the ranks have, smaller with ties: dividing by it corrects for them.
     spread = (centred**2).sum() / (models - 1)
     if spread == 0:
         return 0.0, 1.0, 0.0, 1.0
     chi2 = float((centred.sum(axis=0) ** 2).sum() / spread)
     left = blocks * (models - 1) - chi2
+    # Where all blocks agree nothing but rounding is left, and F is infinite.
     f = (blocks - 1) * chi2 / left if left > 1e-9 else np.inf
     free = models - 1
     return (
@@ -60,13 +61,12 @@ def critical_difference(models: int, blocks: int, level: float) -> float:
 
 
 def _rank_error(models: int, blocks: int) -> float:
+    # Nemenyi's q / sqrt(2) * sqrt(k (k + 1) / (6 n)), with the sqrt(2) drawn into the root.
     return float(np.sqrt(models * (models + 1) / (12 * blocks)))
 
 
 def compute_rank_pairs(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
-    """One row per pair of models of every ranking over `all` classes: Nemenyi's p of their mean
-    ranks' difference.
-    """
+    """One row per ranking over `all` classes and pair of models, with Nemenyi's p."""
     frames = [_pairs(ranking, level) for ranking in ranked if ranking.class_ == ALL_CLASSES]
     return joined("rank_pairs", frames)
 
@@ -82,6 +82,7 @@ def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
         {**ranking.labels, "model_a": names[first], "model_b": names[second]}
     ).assign(
         rank_difference=difference,
+        # The numerical integral may leave 0 to 1 by its error.
         p=np.clip(stats.studentized_range.sf(distance, models, np.inf), 0, 1),
         critical_difference=critical_difference(models, blocks, level),
         significant=lambda pairs: is_significant(pairs["p"], level),
@@ -89,15 +90,14 @@ def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
 
 
 def compute_agreement(means: pd.DataFrame) -> pd.DataFrame:
-    """One row per dataset and pair of metrics: Kendall's tau-b between their orders of the models,
-    and the winners.
+    """One row per dataset and pair of metrics: Kendall's tau-b of their orders, and the winners.
 
     `means` is the table of means; `all` classes are compared, models that both metrics have a
     mean for. Several winners are joined by `+`. Kendall, Biometrika 30, 1938.
     """
     rows = []
-    for dataset, part in means[means["class"] == ALL_CLASSES].groupby("dataset", sort=False):
-        wide = part.pivot_table(index="model", columns="metric", values="mean", sort=False)
+    for dataset, averages in means[means["class"] == ALL_CLASSES].groupby("dataset", sort=False):
+        wide = averages.pivot_table(index="model", columns="metric", values="mean", sort=False)
         for a, b in combinations(wide.columns, 2):
             both = wide[[a, b]].dropna()
             if len(both) > 1:

@@ -40,12 +40,11 @@ class Ranking:
 
 
 def rankings(scores: Sequence[DatasetScores]) -> list[Ranking]:
-    """Every ranking of at least two models: per dataset, class and metric, then over datasets
-    (`all` classes).
+    """Every ranking of at least two models: per dataset, class and metric, then over datasets.
 
-    Only complete blocks count: a group in which some model has no defined score is left out, and
-    so is a dataset in which some model was not scored (Demsar, Statistical comparisons of
-    classifiers, JMLR 7, 2006).
+    Over datasets only `all` classes are ranked. Only complete blocks count: a group in which some
+    model has no defined score is left out, and so is a dataset in which some model was not scored
+    (Demsar, Statistical comparisons of classifiers, JMLR 7, 2006).
     """
     return [*(ranking for block in scores for ranking in _within(block)), *_across(scores)]
 
@@ -83,6 +82,7 @@ def _ranking(
     complete = ~np.isnan(values).any(axis=1)
     if len(models) < 2 or not complete.any():
         return
+    # rankdata gives rank 1 to the smallest.
     ranks = stats.rankdata(_better_first(values[complete], metric), axis=1)
     yield Ranking(dataset, class_, metric, models, int((~complete).sum()), ranks)
 
@@ -117,6 +117,7 @@ def _rank_rows(ranking: Ranking, resampled: str, settings: AnalysisSettings) -> 
     blocks = len(ranking.ranks)
     enough = blocks >= MIN_GROUPS
     means = (
+        # Sums of ranks: positions are by order, which dividing by the blocks does not change.
         group_weights(blocks, settings.bootstrap, settings.seed) @ ranking.ranks if enough else None
     )
     return _rows(ranking, resampled, means, settings)
@@ -164,7 +165,8 @@ def _group_resampled(
 
 
 def _position(means: Floats) -> Floats:
-    """Place of each model by mean rank, ties sharing the better place; (resamples, models)."""
+    """Position of each model by mean rank, ties sharing the better one; (resamples, models)."""
+    # Equal mean ranks may differ in their last bits, which must not break the tie.
     return stats.rankdata(np.round(means, 9), axis=1, method="min").astype(np.float64)
 
 
@@ -172,5 +174,6 @@ def _stability(means: Floats, confidence: float) -> tuple[Floats, Floats, Floats
     positions = _position(means)
     best = positions == 1
     tail = (1 - confidence) / 2
+    # inverted_cdf: an end of the interval is a position that occurs, never one between two.
     low, high = np.quantile(positions, (tail, 1 - tail), axis=0, method="inverted_cdf")
     return (best / best.sum(axis=1, keepdims=True)).mean(axis=0), low, high

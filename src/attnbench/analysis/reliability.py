@@ -1,6 +1,4 @@
-"""Reliability: how often a class is there where a model gives it some probability, over all test
-cases.
-"""
+"""Reliability: share of voxels that are of a class, by the probability that a model gives it."""
 
 from __future__ import annotations
 
@@ -26,12 +24,18 @@ def compute_reliability(
     settings: AnalysisSettings,
     names: ClassNames,
 ) -> pd.DataFrame:
-    """One row per dataset, class (and `all`), model and bin that has voxels; columns as in
-    docs/files.md.
+    """One row per dataset, class (and `all`), model and bin with voxels; columns: docs/files.md.
 
     Voxels of a bin are pooled over cases, folds, seeds and, for `all`, classes; the interval of
     the share observed resamples groups. `ece` is the mean of the metric of that name, as in
     `means.csv`.
+
+    Args:
+        layout: where the runs' `calibration.csv` lie.
+        runs: the study's runs, those of a dataset and model next to each other.
+        blocks: the scores of each dataset, which know the group of every case.
+        settings: confidence, resamples and seed.
+        names: name of each class by dataset and class.
     """
     groups = {block.dataset: _group_of_case(block) for block in blocks}
     frames = []
@@ -39,8 +43,8 @@ def compute_reliability(
         bins = _bins_of(layout, own, groups.get(dataset, {}))
         if len(bins):
             frame = pd.concat(_curves(bins, settings), ignore_index=True)
-            words = {**names.get(dataset, {}), ALL_CLASSES: "all classes together"}
-            class_name = [words.get(word, word) for word in frame["class"]]
+            titles = {**names.get(dataset, {}), ALL_CLASSES: "all classes together"}
+            class_name = [titles.get(name, name) for name in frame["class"]]
             frames.append(frame.assign(dataset=dataset, model=model, class_name=class_name))
     return joined("reliability", frames)
 
@@ -54,19 +58,21 @@ def _group_of_case(block: DatasetScores) -> dict[str, str]:
 def _bins_of(layout: Layout, runs: Iterable[Run], groups: dict[str, str]) -> pd.DataFrame:
     """The bins of one model's scored cases, with `fold`, `seed` and `group`."""
     paths = {run: layout.run(run) / "calibration.csv" for run in runs}
-    found = [
+    tables = [
         read_calibration(path).assign(fold=run.fold, seed=run.seed)
         for run, path in paths.items()
         if path.is_file()
     ]
-    if not found:
+    if not tables:
         return pd.DataFrame()
-    bins = pd.concat(found, ignore_index=True)
+    bins = pd.concat(tables, ignore_index=True)
+    # A case without a score has no group to be resampled with.
     return bins.assign(group=bins["case"].map(groups)).dropna(subset="group")
 
 
 def _curves(bins: pd.DataFrame, settings: AnalysisSettings) -> Iterator[pd.DataFrame]:
     """The curve of every class, then that of all."""
+    # An error per case and seed, as the metric: that of the pooled bins is another quantity.
     errors = pd.Series(
         {
             key: expected_calibration_error(own["voxels"], own["probability"], own["observed"])
@@ -79,15 +85,15 @@ def _curves(bins: pd.DataFrame, settings: AnalysisSettings) -> Iterator[pd.DataF
 
 
 def _curve(
-    bins: pd.DataFrame, word: str, errors: pd.Series, settings: AnalysisSettings
+    bins: pd.DataFrame, class_: str, errors: pd.Series, settings: AnalysisSettings
 ) -> pd.DataFrame:
     """The rows of one class; `errors` has the calibration error of each case and seed."""
-    parts = {
+    weighted = {
         "voxels": bins["voxels"],
         **{name: bins["voxels"] * bins[name] for name in ("probability", "observed")},
     }
-    totals = bins.assign(**parts).pivot_table(
-        index="bin", columns="group", values=list(parts), aggfunc="sum", fill_value=0
+    totals = bins.assign(**weighted).pivot_table(
+        index="bin", columns="group", values=list(weighted), aggfunc="sum", fill_value=0
     )
     voxels, hits = (totals[name].to_numpy(np.float64) for name in ("voxels", "observed"))
     low, high = interval_of_totals(
@@ -96,7 +102,7 @@ def _curve(
     number = voxels.sum(axis=1)
     return pd.DataFrame(
         {
-            "class": word,
+            "class": class_,
             "bin": totals.index,
             "voxels": number.astype(np.int64),
             "probability": totals["probability"].to_numpy(np.float64).sum(axis=1) / number,

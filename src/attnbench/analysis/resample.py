@@ -11,23 +11,25 @@ from attnbench.analysis.averages import by_defined_groups, group_totals
 from attnbench.analysis.blocks import Floats, Integers
 
 MIN_GROUPS = 5
-"""Fewer groups give no interval: resampling cannot reach beyond the range of the data, and the
-range of n independent values misses their median with probability 2^(1 - n), which is 12.5 % for
-four groups.
+"""Fewer groups give no interval.
+
+Resampling cannot reach beyond the range of the data, and the range of n independent values misses
+their median with probability 2^(1 - n), which is 12.5 % for four groups.
 """
 
 STUDENTISED_FROM = 20
-"""From so many groups on the studentised bootstrap covers better: where differences are skewed
-93.3 to 93.6 % with 20 to 40 groups, against 92.3 to 92.7 % of the widened percentile and 92.5 to
-92.8 % of BCa widened alike; where they are normal all three lie within 0.8 % of each other. With
-few groups its ends are erratic: of skewed differences the widest interval in a hundred is 1.7
-times that of the percentile with 20 groups, and 3 times with 14.
+"""From so many groups on the studentised bootstrap covers better.
+
+Where differences are skewed it covers 93.3 to 93.6 % with 20 to 40 groups, against 92.3 to 92.7 %
+of the widened percentile and 92.5 to 92.8 % of BCa widened alike; where they are normal all three
+lie within 0.8 % of each other. With few groups its ends are erratic: of skewed differences the
+widest interval in a hundred is 1.7 times that of the percentile with 20 groups, and 3 times with
+14.
 """
 
 
 def widened_tail(confidence: float, groups: int) -> float:
-    """Lower quantile of the resampled means that bounds an interval of `confidence` from `groups`
-    groups.
+    """Lower quantile of the resampled means that bounds an interval from `groups` groups.
 
     The plain percentile interval of a mean is too narrow by sqrt((n - 1) / n) and by normal
     instead of t quantiles; with 8 groups a "95 %" interval covers 88 %. Widening the quantiles
@@ -44,19 +46,22 @@ def widened_tail(confidence: float, groups: int) -> float:
 
 @lru_cache(maxsize=4)
 def group_weights(groups: int, resamples: int, seed: int) -> Floats:
-    """How often each group is drawn in each resample, (resamples, groups); every row sums to
-    `groups`.
-    """
+    """Draws of each group in each resample, (resamples, groups); rows sum to `groups`."""
+    # Counts instead of drawn indices: all resamples of all rows are then one matrix product.
     random = np.random.default_rng([seed, groups])
     return random.multinomial(groups, [1 / groups] * groups, size=resamples).astype(np.float64)
 
 
 def bootstrap_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
-    """Mean over cases in every resample of the groups: (rows, groups) totals to (resamples, rows)
-    means.
+    """Mean over cases in every resample of the groups, (resamples, rows).
 
-    Every count is positive. All rows share the resamples, so that differences between rows are
-    paired too.
+    All rows share the resamples, so that differences between rows are paired too.
+
+    Args:
+        sums: sum of the values of each group, (rows, groups).
+        counts: number of values of each group, (rows, groups), all positive.
+        resamples: number of resamples.
+        seed: of the resamples.
     """
     weights = group_weights(sums.shape[1], resamples, seed)
     return (weights @ sums.T) / (weights @ counts.T)
@@ -67,8 +72,15 @@ def bootstrap_interval(
 ) -> tuple[Floats, Floats]:
     """Interval of the mean over cases of each row, groups resampled with all their cases.
 
-    `values` is (rows, cases), NaN where undefined; a row's groups are those with a defined case.
     Returns two (rows,) arrays; NaN where fewer than `MIN_GROUPS` groups are left.
+
+    Args:
+        values: (rows, cases), NaN where undefined; a row's groups are those with a defined case.
+        case_group: index of each case's group, (cases,).
+        groups: number of groups of the dataset.
+        confidence: of the interval, between 0 and 1.
+        resamples: number of resamples.
+        seed: of the resamples.
     """
     return interval_of_totals(
         *group_totals(values, case_group, groups), confidence, resamples, seed
@@ -78,8 +90,14 @@ def bootstrap_interval(
 def interval_of_totals(
     sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """The same from what each group holds: `sums` and `counts` (rows, groups), a count of 0
-    where it holds nothing.
+    """Interval as of `bootstrap_interval`, from the totals of each group.
+
+    Args:
+        sums: sum of the values of each group, (rows, groups).
+        counts: number of values of each group, (rows, groups); 0 where it holds nothing.
+        confidence: of the interval, between 0 and 1.
+        resamples: number of resamples.
+        seed: of the resamples.
     """
     low, high = np.full((2, len(sums)), np.nan)
     for rows, kept in by_defined_groups(counts):
@@ -105,8 +123,7 @@ def _percentile(
 def _studentised(
     sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
 ) -> Floats:
-    """Ends (2, rows) of the studentised interval: every resample's mean in units of its own
-    standard error.
+    """Ends (2, rows) of the studentised interval: each resample's mean by its own standard error.
 
     The standard error is that of a ratio of sums over groups. No end lies beyond the groups'
     means, where a resample without any variation would put it. Davison and Hinkley, Bootstrap
@@ -117,11 +134,14 @@ def _studentised(
     weights = group_weights(sums.shape[1], resamples, seed)
     total = weights @ counts.T
     moved = (weights @ residuals.T) / total
+    # Sum of w (residual - moved * count)^2, expanded: no (resamples, rows, groups) array is made.
     squares = weights @ (residuals**2).T - 2 * moved * (weights @ (residuals * counts).T)
     squares += moved**2 * (weights @ (counts**2).T)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Rounding may leave a square just below 0; a resample without variation has an infinite t.
         t = moved * total / np.sqrt(np.maximum(squares, 0))
     tail = (1 - confidence) / 2
+    # Finite, so that quantiles can be interpolated; the upper quantile of t gives the lower end.
     quantiles = np.quantile(
         np.nan_to_num(t, nan=0.0, posinf=1e9, neginf=-1e9), (1 - tail, tail), axis=0
     )

@@ -49,6 +49,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     layout = study.layout
     scores = read_scores(layout.scores)
     runs = compute_runs(layout, study.runs(), scores)
+    # Before any statistic: a pair on different folds would look like a difference of models.
     refuse_mixed_data(runs)
     shifted = read_shift_scores(study)
     missing = compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]])

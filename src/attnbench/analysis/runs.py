@@ -54,8 +54,10 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`, empty when there is no such file; `DataError` when it holds
-    something else.
+    """The JSON object in `path`; empty without such a file.
+
+    Raises:
+        DataError: the file holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -109,8 +111,10 @@ def _next_step(folder: Path, steps: Mapping[str, str]) -> str:
 
 
 def refuse_mixed_data(runs: pd.DataFrame) -> None:
-    """Raise `DataError` when runs of one dataset were made on different data or folds: no pair
-    would be fair.
+    """Refuse runs of one dataset that were made on different data or folds: no pair would be fair.
+
+    Raises:
+        DataError: a run differs from most others of its dataset.
     """
     for fact in ("data_hash", "folds_hash"):
         known = runs[runs["gathered"] & runs[fact].notna()]
@@ -131,6 +135,7 @@ def compute_learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
     a validation Dice.
     """
     keep = max(20, min(200, LEARNING_ROWS // max(1, len(runs))))
+    # Through a file: a million rows of Python strings take far more memory than their frame.
     with TemporaryFile("w+", encoding="utf-8", newline="") as joined:
         table = csv.writer(joined)
         table.writerow(FRAMES["learning"])
@@ -146,21 +151,19 @@ def compute_learning(layout: Layout, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _thinned(path: Path, keep: int) -> list[list[str]]:
-    """The kept rows of a history as they stand there, one cell per learning column, empty where
-    it has none.
-    """
+    """Kept rows of a history, one cell per learning column, empty where it has none."""
     with path.open(encoding="utf-8", newline="") as stream:
         header, *rows = csv.reader(stream)
     if len(rows) > keep:
-        chosen = {round(place * (len(rows) - 1) / (keep - 1)) for place in range(keep)}
+        chosen = {round(step * (len(rows) - 1) / (keep - 1)) for step in range(keep)}
         validated = header.index("validation_dice") if "validation_dice" in header else None
         rows = [
             row
-            for place, row in enumerate(rows)
-            if place in chosen or (validated is not None and row[validated])
+            for index, row in enumerate(rows)
+            if index in chosen or (validated is not None and row[validated])
         ]
-    places = [
+    columns = [
         header.index(name) if name in header else None
         for name in FRAMES["learning"][len(RUN_COLUMNS) :]
     ]
-    return [["" if place is None else row[place] for place in places] for row in rows]
+    return [["" if column is None else row[column] for column in columns] for row in rows]

@@ -35,11 +35,18 @@ def compute_second_rater(
     settings: AnalysisSettings,
     names: ClassNames,
 ) -> pd.DataFrame:
-    """The rows of `means` on the cases that a second rater annotated, the second rater among the
-    models.
+    """Rows of `means` on the cases that a second rater annotated, as one more model.
 
     A case that no model was scored on is left out, so that all rows of a dataset speak about the
     same cases.
+
+    Args:
+        scores: the table of the models' scores.
+        observed: score rows of the second raters, as `read_second_raters` returns them.
+        models: names of the models, in the order of the rows.
+        metrics: names of the metrics, in the order of the rows.
+        settings: confidence, resamples and seed.
+        names: name of each class by dataset and class.
     """
     if observed.empty:
         return joined("second_rater", [])
@@ -51,6 +58,7 @@ def compute_second_rater(
     if rows.empty:
         return joined("second_rater", [])
     folds = rows[["dataset", "case", "fold"]].drop_duplicates(["dataset", "case"])
+    # A second rater has no training: the fold is the case's, the seed any one of the models'.
     human = observed.merge(folds, on=["dataset", "case"]).assign(
         model=SECOND_RATER, seed=rows["seed"].min()
     )

@@ -23,7 +23,7 @@ from attnbench.study.settings import Study
 log = logging.getLogger(__name__)
 
 Cell = tuple[Mapping[str, Any], DatasetScores]
-"""What a part of a table is about, as columns, and the scores that say it."""
+"""Columns that name a cell of a table, and the scores behind it."""
 
 RUN = ["dataset", "model", "fold", "seed"]
 LEVELS = np.arange(6)
@@ -81,37 +81,36 @@ def compute_transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame
     trainings (folds and seeds), and a difference is paired by case, class and training. On its
     own set every case has its fold's models.
     """
-    asked = [part for part in study.transfer if (elsewhere["dataset"] == part.train).any()]
-    own = {name for part in asked for name in (part.train, part.test)}
+    asked = [pair for pair in study.transfer if (elsewhere["dataset"] == pair.train).any()]
+    own = {name for pair in asked for name in (pair.train, pair.test)}
     cells: list[Cell] = [
         ({"train": block.dataset, "test": block.dataset}, block)
         for block in _blocks(study, scores, own)
     ]
     counts = []
-    for part in asked:
-        cell = {"train": part.train, "test": part.test}
-        rows = elsewhere[(elsewhere["dataset"] == part.train) & (elsewhere["test"] == part.test)]
+    for pair in asked:
+        cell = {"train": pair.train, "test": pair.test}
+        rows = elsewhere[(elsewhere["dataset"] == pair.train) & (elsewhere["test"] == pair.test)]
         cells += [(cell, block) for block in _blocks(study, _one_fold(rows))]
         counts.append(_trainings(rows).assign(**cell))
     table = _compared(cells, study)
     if counts:
         keys = ["train", "test", "class", "metric", "model"]
-        found = table[keys].merge(pd.concat(counts), on=keys, how="left")
+        # Models tested on their own dataset have no count here and keep theirs.
+        counted = table[keys].merge(pd.concat(counts), on=keys, how="left")
         table = table.assign(
-            **{name: found[name].fillna(table[name]).astype(int) for name in ("folds", "seeds")}
+            **{name: counted[name].fillna(table[name]).astype(int) for name in ("folds", "seeds")}
         )
     return table.reindex(columns=list(FRAMES["transfer"]))
 
 
 def _one_fold(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same scores with a seed for every training, whatever its fold: each case is tested by
-    all of them.
-    """
+    """Scores in one fold: every training becomes a seed, since each is tested on all cases."""
     return rows.assign(seed=rows["fold"] * (rows["seed"].max() + 1) + rows["seed"], fold=0)
 
 
 def _trainings(rows: pd.DataFrame) -> pd.DataFrame:
-    """How many folds and seeds have a defined score, per class (and `all`), metric and model."""
+    """Numbers of folds and seeds with a defined score, per class (and `all`), metric and model."""
     keys = ["class", "metric", "model"]
     defined = rows.loc[rows["value"].notna(), [*keys, "fold", "seed"]].astype(
         dict.fromkeys(keys, "str")
@@ -164,15 +163,19 @@ def case_slopes(scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     are defined: a slope over the levels at which a model has not failed yet would flatter it.
     """
     keys = [name for name in SCORE_COLUMNS if name not in ("value", "status")]
+    # As text: the categories of the two tables differ.
     texts = dict.fromkeys(("dataset", "model", "case", "group", "metric", "unit"), "str")
     touched = corrupted[[*keys, "value", "level"]].astype(texts)
     runs = pd.MultiIndex.from_frame(touched[RUN].drop_duplicates())
     every = scores[[*keys, "value"]].astype(texts)
+    # Level 0 only of the runs whose corrupted images were scored.
     untouched = every[pd.MultiIndex.from_frame(every[RUN]).isin(runs)].assign(level=0)
     every = pd.concat([untouched, touched], ignore_index=True)
     values = np.full((len(every), len(LEVELS)), np.nan)
+    # ngroup counts groups as they first appear (sort=False), the order of `first` below.
     values[every.groupby(keys, sort=False).ngroup(), every["level"].astype(int)] = every["value"]
     first = every.drop_duplicates(keys)
+    # Least squares over fixed levels is one weighted sum of the values; a NaN makes it NaN.
     centred = LEVELS - LEVELS.mean()
     slopes = values[: len(first)] @ (centred / (centred**2).sum())
     return first[keys].assign(value=slopes, status="ok")
@@ -184,6 +187,12 @@ def compute_data_efficiency(
     """One row per dataset, percent of the training groups, class, metric and model.
 
     100 percent are the ordinary runs; `training_groups` is the mean over trainings.
+
+    Args:
+        study: names the datasets, models, metrics and statistics.
+        scores: the table of the ordinary runs.
+        small: score rows with `percent` (below 100) and `training_groups`.
+        runs: the frame `runs`, which has the training groups of the ordinary runs.
     """
     seen = set(small["dataset"])
     cells: list[Cell] = []
@@ -204,19 +213,15 @@ def compute_data_efficiency(
 def _blocks(
     study: Study, rows: pd.DataFrame, datasets: Collection[str] | None = None
 ) -> list[DatasetScores]:
-    """Arranged scores of the study's models and metrics on its datasets, or on those of them
-    that are named.
-    """
+    """Arranged scores of the study's models and metrics, on its datasets or those named."""
     if rows.empty:
         return []
-    names = [part.name for part in study.datasets if datasets is None or part.name in datasets]
-    return arrange(rows, names, [part.name for part in study.models], study.metrics)
+    names = [one.name for one in study.datasets if datasets is None or one.name in datasets]
+    return arrange(rows, names, [model.name for model in study.models], study.metrics)
 
 
 def _averages(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
-    """Means of every cell with the columns of the cell, and the failures: rows in which one mask
-    alone is empty.
-    """
+    """Means of every cell with its columns, and `failures`: rows with one mask alone empty."""
     frame = compute_means(_numbered(cells), study.analysis, {})
     return _labelled(frame, cells).assign(
         failures=frame["prediction_empty"] + frame["reference_empty"]
@@ -224,8 +229,9 @@ def _averages(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
 
 
 def _compared(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
-    """`_averages` with the difference from the baseline; Holm's p over all cells of a metric,
-    `all` classes apart.
+    """`_averages` with the difference from the baseline and its verdict.
+
+    Holm's p is over all cells of a metric, `all` classes apart.
     """
     tested = compute_effects(_numbered(cells), study.baseline, study.analysis, {})
     tested = tested.rename(columns={"low": "difference_low", "high": "difference_high"})
@@ -241,6 +247,7 @@ def _compared(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
 
 def _numbered(cells: Sequence[Cell]) -> list[DatasetScores]:
     """The cells' scores, with the number of the cell in place of the dataset's name."""
+    # Cells may share a dataset, and means and effects separate datasets by their names.
     return [replace(block, dataset=str(number)) for number, (_, block) in enumerate(cells)]
 
 

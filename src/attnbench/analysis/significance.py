@@ -9,7 +9,9 @@ import numpy as np
 from attnbench.analysis.averages import by_defined_groups
 from attnbench.analysis.blocks import Floats, Integers
 
+# As scipy's `wilcoxon`; above it the normal approximation is close.
 EXACT_UP_TO = 50
+# 2^13 patterns with the first sign fixed are quickly listed; every group doubles them.
 EXACT_FLIPS = 14
 
 
@@ -37,6 +39,7 @@ def _signed_rank(nonzero: Floats) -> float:
 
     ranks = stats.rankdata(np.abs(nonzero))
     positive = float(ranks[nonzero > 0].sum())
+    # Ties share half ranks; doubled they are whole and index the null distribution.
     doubled = np.rint(2 * ranks).astype(np.int64)
     if nonzero.size <= EXACT_UP_TO:
         less = _null_cumulative(tuple(sorted(doubled.tolist())))
@@ -54,14 +57,13 @@ def _null_cumulative(doubled_ranks: tuple[int, ...]) -> Floats:
     for rank in doubled_ranks:
         shifted = np.zeros_like(probability)
         shifted[rank:] = probability[: probability.size - rank]
+        # The rank is added or not, each with probability 1/2.
         probability = (probability + shifted) / 2
     return np.cumsum(probability)
 
 
 def attainable_level(groups: int, level: float) -> float:
-    """Largest p up to `level` that the signed-rank test of `groups` groups can take; 0 where it
-    can take none.
-    """
+    """Largest p up to `level` that the signed-rank test of `groups` groups can take, else 0."""
     if groups > EXACT_UP_TO:
         return level
     possible = 2 * _null_cumulative(tuple(range(2, 2 * groups + 1, 2)))
@@ -69,17 +71,22 @@ def attainable_level(groups: int, level: float) -> float:
 
 
 def sign_flip_p(sums: Floats, counts: Floats, flips: int, seed: int) -> Floats:
-    """Two-sided permutation p of the mean over cases, the signs of whole groups flipped: (rows,
-    groups) to (rows,).
+    """Two-sided permutation p of the mean over cases, the signs of whole groups flipped: (rows,).
 
-    `sums` and `counts` are the totals of `group_totals`. All 2^n sign patterns up to 14 groups,
-    else `flips` random ones and the observed. NaN without groups. Good, Permutation, parametric
-    and bootstrap tests of hypotheses, 2005.
+    All 2^n sign patterns up to 14 groups, else `flips` random ones and the observed. NaN without
+    groups. Good, Permutation, parametric and bootstrap tests of hypotheses, 2005.
+
+    Args:
+        sums: sum of the values of each group, (rows, groups), as `group_totals` returns them.
+        counts: number of values of each group, (rows, groups); 0 leaves the group out.
+        flips: number of random sign patterns, at least 1.
+        seed: of the random sign patterns.
     """
     result = np.full(len(sums), np.nan)
     for rows, kept in by_defined_groups(counts):
         signs = _signs(kept.size, flips, seed)
         observed = sums[np.ix_(rows, kept)]
+        # Equal sums added up in another order differ by rounding and have to count as extreme.
         tolerance = 1e-9 * np.abs(observed).sum(axis=1)
         extreme = np.abs(signs @ observed.T) >= np.abs(observed.sum(axis=1)) - tolerance
         result[rows] = extreme.mean(axis=0)
@@ -88,13 +95,15 @@ def sign_flip_p(sums: Floats, counts: Floats, flips: int, seed: int) -> Floats:
 
 @lru_cache(maxsize=4)
 def _signs(groups: int, flips: int, seed: int) -> Floats:
-    """Sign patterns, (patterns, groups); the first sign is fixed where all are listed (the test
-    is two-sided).
+    """Sign patterns, (patterns, groups).
+
+    The first sign is fixed where all are listed, since the test is two-sided.
     """
     if groups <= EXACT_FLIPS:
         bits = np.arange(2 ** (groups - 1))[:, None] >> np.arange(groups) & 1
         return np.asarray(1.0 - 2.0 * bits, np.float64)
     random = np.random.default_rng([seed, groups])
+    # The observed pattern is one of them, so that p is never 0.
     return np.concatenate([np.ones((1, groups)), random.choice([-1.0, 1.0], (flips, groups))])
 
 
@@ -108,14 +117,13 @@ def holm(p: Floats) -> Floats:
     tests = np.flatnonzero(~np.isnan(p))
     order = tests[np.argsort(p[tests], kind="stable")]
     steps = p[order] * np.arange(order.size, 0, -1)
+    # No p may be below that of a stronger result.
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
 
 
 def holm_by_family(p: Floats, family: Integers) -> tuple[Floats, Integers]:
-    """Holm within each family (an integer per row); returns the corrected p and the number of
-    tests in the family.
-    """
+    """Holm's p within each family (an integer per row), and the number of tests in it."""
     corrected = np.full(p.shape, np.nan)
     size = np.zeros(p.shape, np.int64)
     for member in np.unique(family):

@@ -12,12 +12,12 @@ from attnbench.scoring.definitions import METRICS
 
 
 def directions(metrics: Iterable[str]) -> Floats:
-    """1 for every metric that is better when higher, -1 for the others."""
+    """Sign of every metric: 1 where higher is better, else -1."""
     return np.array([1.0 if METRICS[name].higher_is_better else -1.0 for name in metrics])
 
 
 def is_significant(p: pd.Series, level: float) -> pd.Series:
-    """Whether each corrected p is at most `level`; a p that is not there is no evidence."""
+    """True where a corrected p is at most `level`; a p that is NaN is no evidence."""
     return p <= level
 
 
@@ -39,5 +39,6 @@ def judge(
         "worse": significant & (benefit < 0),
         "equivalent": equivalent & p.notna(),
     }
+    # The first that holds counts: a difference both significant and negligible is not equivalent.
     verdict = np.select(list(cases.values()), list(cases), "undecided").astype(object)
     return pd.DataFrame({"benefit": benefit, "significant": significant, "verdict": verdict})
