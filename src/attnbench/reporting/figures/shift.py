@@ -1,4 +1,4 @@
-"""Scores away from the data of training: corrupted images, and fewer training groups."""
+"""Corrupted images and data efficiency: scores by level, and by share of training groups."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from attnbench.reporting.figures.drawing import (
     legend_mm,
     make_blocks,
     make_grid,
-    say,
     score_label,
+    write_message,
 )
 from attnbench.reporting.figures.forest import draw_forest
 from attnbench.reporting.words import display_name
@@ -33,7 +33,7 @@ _NOT_CORRUPTED = "No model has been scored on corrupted images yet."
 
 
 def draw_corruption(results: Results) -> Drawn:
-    """Draw one panel per dataset and corruption, a dataset's on one scale: mean score by level."""
+    """Draw mean score by level: a panel per dataset and corruption, a dataset's on one scale."""
     page, styles, frame = results.page, coloured(results), results.whole("corruption_levels")
     if frame.empty:
         return draw_message(page, _NOT_CORRUPTED, frame)
@@ -47,7 +47,7 @@ def draw_corruption(results: Results) -> Drawn:
         axes.set_title(display_name(kind), fontweight="normal", loc="center")
         rows = frame[(frame["dataset"] == name) & (frame["corruption"] == kind)]
         if rows.empty:
-            say(axes, "no score yet")
+            write_message(axes, "no score yet")
             continue
         axes.grid(axis="y")
         draw_curves(axes, rows, "level", "mean", styles)
@@ -63,7 +63,7 @@ def draw_corruption(results: Results) -> Drawn:
 
 
 def draw_corruption_slopes(results: Results) -> Drawn:
-    """Draw a forest: change of the score per level; filled: other than the baseline's."""
+    """Draw a forest: change of the score per level, filled where it is not the baseline's."""
     frame = results.whole("corruption_slopes")
     if frame.empty:
         return draw_message(results.page, _NOT_CORRUPTED, frame)
@@ -71,8 +71,9 @@ def draw_corruption_slopes(results: Results) -> Drawn:
         results.page,
         by_dataset(results, frame.assign(row=frame["corruption"].map(display_name))),
         coloured(results),
-        heading=f"Filled: other than the slope of {results.baseline_label}, "
-        f"p < {results.level:.2g}",
+        heading=(
+            f"Filled: other than the slope of {results.baseline_label}, p < {results.level:.2g}"
+        ),
         label=f"Change of {_label(frame)} per level",
         lacking="no score yet",
     )
