@@ -40,6 +40,7 @@ def draw_corruption(results: Results) -> Drawn:
     names, kinds = results.datasets, results.study.corruptions
     legend = legend_mm(len(styles) + 1, page.double)
     figure, panels = make_blocks(page, len(names), len(kinds), 40, legend, [55, 40, 29])
+    # corruptions of one dataset can be compared by eye; other datasets have scales of their own
     for own in panels:
         for axes in own[1:]:
             axes.sharey(own[0])
@@ -97,6 +98,7 @@ def draw_data_efficiency(results: Results) -> Drawn:
         groups = rows.groupby("percent")["training_groups"].max()
         ticks = [f"{percent} %\n({count:g})" for percent, count in groups.items()]
         axes.set_xticks(groups.index.tolist(), ticks, minor=False)
+        # a logarithmic axis would write numbers between the shares
         axes.minorticks_off()
         axes.set_xlabel("Share of the training groups (how many)")
         axes.set_ylabel(_label(frame) if leads_row(axes) else "")
