@@ -15,8 +15,8 @@ from attnbench.study.settings import Study, parse_study
 
 PLACES = ("encoder1", "encoder0", "decoder0", "bottleneck2")
 MANY = (
-    "attention_gate", "cbam", "bam", "scse", "spatial_se", "self_attention", "non_local", "criss_cross",
-    "simam", "transformer", "axial_attention", "triplet_attention",
+    "attention_gate", "cbam", "bam", "scse", "spatial_se", "self_attention", "non_local",
+    "criss_cross", "simam", "transformer", "axial_attention", "triplet_attention",
 )  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def write_maps(study: Study, dataset: str) -> None:
     shown = pd.read_csv(study.layout.analysis / "cases.csv", dtype={"case": "str"}).query(
         "dataset == @dataset"
     )
-    for model in (part.name for part in study.models if has_map(part)):
+    for model in (settings.name for settings in study.models if has_map(settings)):
         path = study.layout.attention(dataset, model)
         path.parent.mkdir(parents=True, exist_ok=True)
         shapes = {case: store.original_shape(store.index(case)) for case in shown["case"]}

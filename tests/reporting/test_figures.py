@@ -1,6 +1,4 @@
-"""Figures: both formats at the printed size, the numbers beside them, and words where something
-is missing.
-"""
+"""Figures: both formats at the printed size, their numbers, and messages for what is missing."""
 
 from __future__ import annotations
 
@@ -225,7 +223,7 @@ def test_every_model_has_a_look_of_its_own_and_keeps_it():
     assert Results(study_of(*names[:5])).styles == {name: styles[name] for name in names[:5]}
 
 
-def test_neighbouring_models_are_told_apart_with_a_colour_deficiency():
+def test_neighbouring_models_are_distinguishable_with_a_colour_deficiency():
     """Machado et al. (2009), severity 1: protanopia, deuteranopia, tritanopia, in linear RGB."""
     matrices = [
         [

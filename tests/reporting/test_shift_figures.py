@@ -1,6 +1,4 @@
-"""Figures of shift and calibration: drawn from the analysis, only when asked for, and honest
-about what lacks.
-"""
+"""Figures of shift and calibration: drawn only when asked for, and honest about what lacks."""
 
 from __future__ import annotations
 
@@ -33,8 +31,8 @@ ASKED = {
 }
 
 NUMBERS = (
-    "mean", "low", "high", "slope", "difference", "difference_low", "difference_high", "p", "p_holm",
-    "observed", "ece",
+    "mean", "low", "high", "slope", "difference", "difference_low", "difference_high", "p",
+    "p_holm", "observed", "ece",
 )  # fmt: skip
 
 
@@ -48,12 +46,12 @@ def with_shift(study: Study) -> Study:
     """
     study, layout = asking(study, **ASKED), study.layout
     scores = pd.read_csv(layout.scores)
-    worse = [
+    corrupted = [
         scores.assign(value=scores["value"] * (1 - rate * level), corruption=kind, level=level)
         for kind, rate in (("noise", 0.02), ("blur", 0.05))
         for level in range(1, 6)
     ]
-    write_csv(layout.shift("corrupted"), pd.concat(worse))
+    write_csv(layout.shift("corrupted"), pd.concat(corrupted))
     own = scores[(scores["dataset"] == "phantom2d") & (scores["class"] == 1)]
     elsewhere = own.assign(
         value=own["value"] * 0.7, case="r_" + own["case"], group="r_" + own["group"]

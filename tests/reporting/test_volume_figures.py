@@ -1,6 +1,4 @@
-"""Volumes in figures: slices across every axis, surfaces and their distances, and where a
-prediction is wrong.
-"""
+"""Volumes in figures: slices across every axis, surfaces, distances, errors of predictions."""
 
 from __future__ import annotations
 

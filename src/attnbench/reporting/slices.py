@@ -1,4 +1,4 @@
-"""Planes of a case, ready to be shown: a picture as it is, a volume cut where it shows most."""
+"""Planes of a case to be shown: a picture as it is, a volume cut where it shows most."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from attnbench.data.store import CaseStore
 
-_LARGEST_SIDE = 640
+_LARGEST_SIDE = 640  # pixels: more cannot be seen in a panel of print
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Plane:
 
 
 def plane_of(store: CaseStore, i: int, axis: int = 2) -> Plane:
-    """The plane in which case `i` is shown: across `axis`, where the reference is largest."""
+    """Choose the plane in which to show case `i`: across `axis`, where the reference is largest."""
     reference, spacing = store.reference(i), store.original_spacing(i)
     sides = [size * step for size, step in zip(reference.shape, spacing, strict=True)]
     if reference.ndim == 2:
@@ -54,7 +54,9 @@ def image_plane(store: CaseStore, i: int, plane: Plane) -> NDArray[np.float32]:
         np.stack([_upright(channel, plane, store.original_shape(i)) for channel in image], axis=-1)
     )
     seen = _seen(store, i, plane, picture.shape[:2])
+    # percentiles of the field of view alone: its black surroundings would set the lower one
     low, high = np.percentile(picture[seen], (0.5, 99.5))
+    # the least range keeps an image of one grey value from a division by zero
     shown = np.clip((picture - low) / max(high - low, 1e-6), 0, 1) * seen[..., None]
     return (shown[..., 0] if shown.shape[-1] == 1 else shown).astype(np.float32)
 
@@ -100,6 +102,7 @@ def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDA
     if fov is None:
         return np.ones(shape, np.bool_)
     flat = _upright(fov, plane, fov.shape)
+    # nearest pixel by its centre: the field of view may have another grid than the mask
     rows, columns = (
         ((np.arange(to) + 0.5) * size / to).astype(int)
         for to, size in zip(shape, flat.shape, strict=True)
@@ -108,7 +111,7 @@ def _seen(store: CaseStore, i: int, plane: Plane, shape: tuple[int, ...]) -> NDA
 
 
 def _upright(array: NDArray[Any], plane: Plane, grid: tuple[int, ...]) -> NDArray[Any]:
-    """Cut an array; pictures are upright already, of a slice the second axis points up.
+    """Cut an array and turn the slice, whose second axis points up; pictures are upright already.
 
     The plane's index counts in `grid`; an array of another size is cut at the same share of it.
     """
@@ -120,15 +123,13 @@ def _upright(array: NDArray[Any], plane: Plane, grid: tuple[int, ...]) -> NDArra
 
 
 def _thinned(array: NDArray[Any]) -> NDArray[Any]:
+    # divided upwards
     step = max(1, -(-max(array.shape[:2]) // _LARGEST_SIDE))
     return array[::step, ::step]
 
 
 def read_prediction(run: Path, case: str) -> NDArray[np.uint8] | None:
-    """Classes that a run predicted for a case on its own grid; None where they are not there.
-
-    `run` is the run's folder.
-    """
+    """Read the classes that a run (its folder) predicted on the case's own grid; None if absent."""
     path = run / "predictions.npz"
     if not path.exists():
         return None

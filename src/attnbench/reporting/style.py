@@ -15,8 +15,8 @@ STYLE_FILE = Path(__file__).parent / "attnbench.mplstyle"
 NEUTRAL = "#4d4d4d"
 QUIET = "#767676"
 OTHERS = "#c4c4c4"
-# Okabe and Ito (2008) without black and yellow, then Tol's muted set: told apart with every common
-# colour blindness.
+# Okabe and Ito (2008) without black and yellow, then Tol's muted set: distinguishable with every
+# common colour blindness
 _MODEL_COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255",
     "#332288", "#999933", "#44AA99",
@@ -33,22 +33,20 @@ _CLASS_COLOURS = ("#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#F0E442", "#D55E0
 
 @dataclass(frozen=True)
 class Page:
-    """Room that a journal gives a figure, in mm: one column, the whole width, and the height
-    above a caption.
-    """
+    """Room of a figure in a journal, in mm: one column, the whole width, height above a caption."""
 
     single: float
     double: float
     tallest: float
 
     def columns(self, least_mm: float = 55.0) -> int:
-        """How many panels at least so wide stand beside each other."""
+        """Number of panels of at least this width that stand beside each other."""
         return max(1, int(self.double // least_mm))
 
 
 @dataclass(frozen=True)
 class ModelStyle:
-    """How one model looks in every figure."""
+    """Look of one model in every figure."""
 
     label: str
     colour: str
@@ -59,8 +57,7 @@ class ModelStyle:
 def model_styles(
     models: Sequence[str], baseline: str, label: Callable[[str], str]
 ) -> dict[str, ModelStyle]:
-    """The look of every model, from its position in the study's list; the baseline is dark grey
-    with circles.
+    """Look of every model by its position in the study's list; the baseline is grey with circles.
 
     Ten colours and nine markers give ninety models a pair of their own.
     """
@@ -82,9 +79,7 @@ def class_colour(number: int) -> str:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw and save inside this: matplotlib's defaults and the project's style, nothing of the
-    user's own settings.
-    """
+    """Draw and save inside this by the project's style, untouched by the user's own settings."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rc_file(STYLE_FILE, use_default_template=False)
@@ -92,5 +87,5 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(width_mm: float, height_mm: float) -> Figure:
-    """An empty figure of exactly this printed size, laid out so that labels do not overlap."""
+    """Make an empty figure of exactly this printed size, in which labels do not overlap."""
     return Figure(figsize=(width_mm / 25.4, height_mm / 25.4), layout="constrained")

@@ -46,10 +46,11 @@ if TYPE_CHECKING:
     from attnbench.reporting.slices import Plane
 
 _MARGIN_MM = 6.0
-_READABLE_MM = 17.0
+_READABLE_MM = 17.0  # the narrowest panel in which a map can still be read in print
 _LEGEND_MM = 20.0
 _NAMED = 10
 _LEAST, _MOST = "#542788", "#fdb863"  # dark and light: less and more in grey print, too
+# a third and three times the mean are equally far from it on a logarithmic scale
 _OCTAVES = float(np.log2(3))
 _TICKS = {-_OCTAVES: "1/3", -1.0: "1/2", 0.0: "1", 1.0: "2", _OCTAVES: "3"}
 _OPAQUE = 0.85
@@ -93,7 +94,10 @@ def draw_attention(results: Results, dataset: str) -> Drawn:
 
 
 def _grid(page: Page, columns: int, planes: Sequence[Plane]) -> tuple[Figure, NDArray[Any], float]:
-    """Make a row of panels per case; one column wide where that is enough. Width in mm last."""
+    """Make a row of panels per case, and return the width of one in mm.
+
+    The figure is one column of the page wide where that is enough.
+    """
     whole = page.single if columns * 1.2 * _READABLE_MM <= page.single - _MARGIN_MM else page.double
     width = (whole - _MARGIN_MM) / columns
     titles = 3.0 * (1 if width > 30 else 2 if width > 20 else 3)
@@ -108,7 +112,7 @@ def _grid(page: Page, columns: int, planes: Sequence[Plane]) -> tuple[Figure, ND
 def _read(
     results: Results, dataset: str, model: str
 ) -> dict[str, tuple[NDArray[np.float16], dict[str, Any]]]:
-    """Read by case the model's finest map, the last in the network, and its row of the table."""
+    """Read the model's finest map of every case, and the map's row in the table of maps."""
     path = results.layout.attention(dataset, model)
     table = pd.read_csv(
         path.with_suffix(".csv"), dtype={"case": "str"}, keep_default_na=False, na_values=[""]
@@ -117,6 +121,7 @@ def _read(
     with np.load(path) as maps:
         for case, rows in table.groupby("case", sort=False):
             levels = [int(re.findall(r"\d+", name)[0]) for name in rows["place"]]
+            # several maps may be equally fine: the last in the network counts
             finest = max(i for i, level in enumerate(levels) if level == min(levels))
             finest_maps[str(case)] = maps[str(case)][finest], records(rows)[finest]
     return finest_maps
@@ -130,6 +135,7 @@ def _case(
     choice: Choice,
     plane: Plane,
 ) -> list[dict[str, Any]]:
+    """Draw one case's row of panels; return the rows of the CSV."""
     i = store.index(choice.case)
     image, reference = image_plane(store, i, plane), mask_plane(store.reference(i), store, i, plane)
     show_plane(panels[0], image, reference, plane, "Reference")
@@ -155,9 +161,11 @@ def _case(
 
 def _overlay(relative: NDArray[np.float32]) -> NDArray[np.float32]:
     """Colours (H, W, 4) of weights relative to their mean: clear at 1, opaque at 1/3 and 3."""
+    # a weight of 0 is minus infinity octaves, and ends at the dark end of the scale
     with np.errstate(divide="ignore"):
         octaves = np.clip(np.log2(relative), -_OCTAVES, _OCTAVES)
     colours = np.where(octaves[..., None] < 0, to_rgb(_LEAST), to_rgb(_MOST))
+    # outside the field of view the map is NaN, and the image shows through
     opacity = _OPAQUE * np.abs(np.nan_to_num(octaves)) / _OCTAVES
     return np.concatenate([colours, opacity[..., None]], axis=-1).astype(np.float32)
 
@@ -166,22 +174,18 @@ def _explain(figure: Figure, panels: NDArray[Any], dataset: str, left_out: list[
     """Write heading, colour scale as it looks on grey, and the models that did not fit."""
     steps = np.linspace(-_OCTAVES, _OCTAVES, 256)
     colours = _overlay(np.exp2(steps).astype(np.float32)[None])[0]
+    # maps lie over an image, so that the scale is shown over its middle grey
     on_grey = colours[:, :3] * colours[:, 3:] + 0.5 * (1 - colours[:, 3:])
     scale = ScalarMappable(Normalize(-_OCTAVES, _OCTAVES), ListedColormap(on_grey))
     bar = figure.colorbar(
-        scale,
-        ax=panels.ravel().tolist(),
-        location="bottom",
-        shrink=0.4,
-        aspect=40,
+        scale, ax=panels.ravel().tolist(), location="bottom", shrink=0.4, aspect=40,
         ticks=list(_TICKS),
-    )
+    )  # fmt: skip
     bar.ax.set_xticklabels(list(_TICKS.values()))
     bar.set_label("Weight of a position, relative to the map's mean")
     heading = (
         f"{dataset}: attention at each model's finest level; in brackets its mean "
-        "inside the reference, "
-        "more than 2 voxels from any boundary (–: no such voxel)"
+        "inside the reference, more than 2 voxels from any boundary (–: no such voxel)"
     )
     write_heading(figure, heading)
     if left_out:

@@ -1,4 +1,4 @@
-"""Reliability diagrams: how often a class is there where a model says so with some probability."""
+"""Reliability diagrams: observed share of a class against the probability a model gives it."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ def _legend(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle]) ->
         if model in errors
     ]
     others = len(set(errors.index) - set(styles))
+    # beside the panel: the curves of badly calibrated models may run anywhere inside
     axes.legend(
         handles=model_handles(known, lines=True, others=others),
         title="Expected calibration error", title_fontsize=6, fontsize=6, handlelength=1.8,

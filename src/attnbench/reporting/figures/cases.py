@@ -38,20 +38,11 @@ if TYPE_CHECKING:
 
 _MARGIN_MM = 6.0
 _TITLE_MM = 3.0
-_READABLE_MM = 17.0
+_READABLE_MM = 17.0  # the narrowest panel in which errors can still be seen in print
 _COLOURED = 9
 _COLUMNS = [
-    "dataset",
-    "case",
-    "rule",
-    "of_model",
-    "model",
-    "fold",
-    "seed",
-    "metric",
-    "value",
-    "slice",
-]
+    "dataset", "case", "rule", "of_model", "model", "fold", "seed", "metric", "value", "slice",
+]  # fmt: skip
 
 
 def draw_cases(results: Results, dataset: str) -> Drawn:
@@ -66,6 +57,7 @@ def draw_cases(results: Results, dataset: str) -> Drawn:
         return draw_message(page, no_case(results, dataset), pd.DataFrame(columns=_COLUMNS))
     store, runs = results.store(dataset), scored_runs(results, dataset)
     planes = [plane_of(store, store.index(choice.case)) for choice in chosen]
+    # fewer models until the panels can be read; those of the chosen cases always stay
     for most in range(_COLOURED, 0, -1):
         wanted = {*coloured(results, most), *(choice.model for choice in chosen)}
         models = [name for name in results.models if name in wanted]
@@ -76,8 +68,9 @@ def draw_cases(results: Results, dataset: str) -> Drawn:
     figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.02)
     panels = figure.subplots(len(chosen) * rows_of_case, columns, squeeze=False)
     rows: list[tuple[Any, ...]] = []
-    for number_of_case, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
-        own = panels[number_of_case * rows_of_case :][:rows_of_case]
+    for position, (choice, plane) in enumerate(zip(chosen, planes, strict=True)):
+        own = panels[position * rows_of_case :][:rows_of_case]
+        # the two panels of a pair stand below each other, or beside each other in a single row
         halves = (own[::2], own[1::2]) if rows_of_case > 1 else (own[:, ::2], own[:, 1::2])
         pairs = list(zip(*(half.ravel() for half in halves), strict=True))
         _originals(pairs[0], store, choice, plane)
@@ -87,14 +80,9 @@ def draw_cases(results: Results, dataset: str) -> Drawn:
             if scored:
                 run, value = scored
                 facts = (
-                    dataset,
-                    choice.case,
-                    choice.rule.lower(),
-                    choice.model,
-                    model,
-                    run.fold,
+                    dataset, choice.case, choice.rule.lower(), choice.model, model, run.fold,
                     run.seed,
-                )
+                )  # fmt: skip
                 rows.append((*facts, metric, value, plane.index))
         for axes in (axes for pair in pairs[1 + len(models) :] for axes in pair):
             axes.set_axis_off()
@@ -106,9 +94,9 @@ def draw_cases(results: Results, dataset: str) -> Drawn:
 
 
 def _arrangement(page: Page, pairs: int, planes: list[Plane]) -> tuple[float, int, int, float]:
-    """Width of a panel in mm, rows of panels per case, columns, and the figure's height in mm.
+    """Choose panel width in mm, rows of panels per case, columns, and the figure's height in mm.
 
-    The two panels of a pair stand side by side in one row if that leaves them wide enough to
+    The two panels of a pair stand beside each other in one row if that leaves them wide enough to
     read, else below each other, in as few lines as keep them readable; where none does, the
     widest panels that fit one page.
     """
@@ -121,6 +109,7 @@ def _arrangement(page: Page, pairs: int, planes: list[Plane]) -> tuple[float, in
         width = (page.double - _MARGIN_MM) / columns
         titles = _TITLE_MM * (1 if width > 30 else 2 if width > 18 else 3)
         height = len(planes) * (rows * (width * shape + 1.5) + max(1, rows // 2) * titles) + 14
+        # panels keep their shape: on a page too short for them they get narrower, too
         shrink = min(1.0, page.tallest / height)
         options.append((width * shrink, rows, columns, min(height, page.tallest)))
     wide = [option for option in options if option[0] >= _READABLE_MM]
@@ -136,10 +125,15 @@ def _originals(pair: tuple[Axes, Axes], store: CaseStore, choice: Choice, plane:
 
 
 def _compared(
-    pair: tuple[Axes, Axes], results: Results, store: CaseStore, choice: Choice, plane: Plane, model: str,
+    pair: tuple[Axes, Axes],
+    results: Results,
+    store: CaseStore,
+    choice: Choice,
+    plane: Plane,
+    model: str,
     scored: tuple[Run, float] | None,
-) -> None:  # fmt: skip
-    """Show a model's prediction with its score, and below it where that is wrong."""
+) -> None:
+    """Show a model's prediction with its score in one panel, the errors of it in the other."""
     prediction = read_prediction(results.layout.run(scored[0]), choice.case) if scored else None
     if scored is None or prediction is None:
         show_plane(pair[0], None, None, plane, results.label(model))

@@ -1,4 +1,4 @@
-"""Lines of models over something: the coloured ones in front, the others in grey behind them."""
+"""Curves, one per model: the coloured ones in front, the others in grey behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a model gains: its benefit over the baseline against how difficult the case is."""
+"""Difficulty: a model's benefit over the baseline against a measure of how hard a case is."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from attnbench.reporting.figures.drawing import (
     draw_model_legend,
     legend_mm,
     make_grid,
-    say,
+    write_message,
 )
 from attnbench.reporting.figures.forest import draw_forest
 from attnbench.reporting.results import records
@@ -46,8 +46,8 @@ _COLUMNS = [
 def draw_difficulty(results: Results) -> Drawn:
     """Draw one row per dataset, one column per measure: a point per case, a line through thirds.
 
-    Phantoms show their known truths, other datasets three measured ones; `difficulty_slopes` has
-    all.
+    Phantoms show their known truths, other datasets three measures of image and reference; all
+    measures are in `difficulty_slopes`.
     """
     frame, page, styles = difficulty_frame(results), results.page, _variants(results)
     if frame.empty:
@@ -60,7 +60,7 @@ def draw_difficulty(results: Results) -> Drawn:
         for column, axes in enumerate(panels[_SHOWN * row : _SHOWN * (row + 1)]):
             axes.set_title(title if column == 0 else " ")
             if column >= len(measures):
-                say(axes, "no further measure" if measures else _UNMEASURED)
+                write_message(axes, "no further measure" if measures else _UNMEASURED)
                 continue
             rows = own[own["measure"] == measures[column]]
             _panel(axes, rows, styles)
@@ -100,7 +100,7 @@ def _nothing(results: Results) -> str:
 
 
 def difficulty_frame(results: Results) -> pd.DataFrame:
-    """The cases (`shown` is `case`) and means of thirds (`stratum`), by the measures shown."""
+    """Cases (`shown` is `case`) and means of thirds (`stratum`), by the measures shown."""
     strata = results.whole("difficulty_strata")
     gains = case_gains(results.case_values(results.metric), results.metric, results.baseline)
     frames = []
@@ -111,6 +111,7 @@ def difficulty_frame(results: Results) -> pd.DataFrame:
             points = own.merge(
                 cases[["case", column]].rename(columns={column: "difficulty"}), on="case"
             )
+            # a third has a range of difficulty, and is drawn at its middle
             thirds = rows[(rows["measure"] == measure) & (rows["known_truth"] == known)]
             middle = (thirds["from"] + thirds["to"]) / 2
             thirds = thirds.rename(columns={"benefit": "gain"}).assign(difficulty=middle)
@@ -125,7 +126,7 @@ def difficulty_frame(results: Results) -> pd.DataFrame:
 
 
 def _chosen(rows: pd.DataFrame) -> list[tuple[str, bool]]:
-    """Known truths first, then the measures that name a reason, then the others."""
+    """Choose measures: known truths first, then those that name a reason, then the others."""
     order = {measure: position for position, measure in enumerate(_FIRST)}
     pairs = rows[["measure", "known_truth"]].drop_duplicates().itertuples(index=False, name=None)
     measures = [(str(measure), bool(known)) for measure, known in pairs]

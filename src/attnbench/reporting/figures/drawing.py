@@ -1,4 +1,4 @@
-"""What figures share: panels, a legend of models, sentences about what is missing, and saving."""
+"""Shared parts of figures: panels, legend of models, messages about what is missing, saving."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from attnbench.reporting.results import Results
 
 
+# estimates for text of 7 points: a heading, and the marker and name of a model
 _CHARACTERS_PER_INCH = 20
 _LEGEND_ENTRY_MM = 34
 
@@ -55,6 +56,7 @@ def make_grid(
     height = min(page.tallest, rows * panel_mm + extra_mm)
     figure = new_figure(page.single if panels == 1 else page.double, height)
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    # the last row may have fewer panels than columns
     for unused in axes[panels:]:
         unused.remove()
     return figure, axes[:panels]
@@ -93,7 +95,7 @@ def make_blocks(
 
 
 def by_dataset(results: Results, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Label and rows of every dataset, those without rows too."""
+    """Label and rows of every dataset of the study, also of one without rows."""
     return [
         (results.dataset_label(name), frame[frame["dataset"] == name]) for name in results.datasets
     ]
@@ -102,22 +104,23 @@ def by_dataset(results: Results, frame: pd.DataFrame) -> list[tuple[str, pd.Data
 def fill_panels(
     panels: Sequence[Axes], titled: Sequence[tuple[str, pd.DataFrame]], lacking: str
 ) -> Iterator[tuple[Axes, pd.DataFrame]]:
-    """Title every panel and yield it with its rows; without rows say what is `lacking` instead."""
+    """Title every panel and yield it with its rows; one without rows gets the message `lacking`."""
     for axes, (title, rows) in zip(panels, titled, strict=True):
         axes.set_title(title)
         if rows.empty:
-            say(axes, lacking)
+            write_message(axes, lacking)
         else:
             yield axes, rows
 
 
 def leads_row(axes: Axes) -> bool:
-    """Tell if no drawn panel stands at the left of this one: names of rows are written here."""
+    """Tell if no drawn panel stands to the left of this one: names of rows are written here."""
     cell = axes.get_subplotspec()
     if cell is None:
         return True
     neighbours = ((panel, panel.get_subplotspec()) for panel in axes.figure.axes)
     return not any(
+        # a panel with a message has no axes, and therefore no names of rows
         panel.axison and other.rowspan == cell.rowspan and other.colspan.stop == cell.colspan.start
         for panel, other in neighbours
         if other
@@ -136,12 +139,12 @@ def ends_column(axes: Axes) -> bool:
 
 
 def row_mm(rows: int) -> float:
-    """Height of one model's row: generous for few, tight but legible for many."""
+    """Height of one model's row in mm: generous for few, tight but legible for many."""
     return 7.0 if rows <= 4 else 5.0 if rows <= 8 else 3.8 if rows <= 20 else 3.2
 
 
-def say(axes: Axes, message: str) -> None:
-    """Leave a panel without axes and with one sentence in it: what is missing."""
+def write_message(axes: Axes, message: str) -> None:
+    """Hide a panel's axes and write one message in its middle: what is missing."""
     axes.set_axis_off()
     axes.text(
         0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=QUIET,
@@ -152,12 +155,13 @@ def say(axes: Axes, message: str) -> None:
 def draw_message(page: Page, message: str, frame: pd.DataFrame) -> Drawn:
     """Draw a small figure that only says what is missing."""
     figure = new_figure(page.single, 25)
-    say(figure.add_subplot(), message)
+    write_message(figure.add_subplot(), message)
     return Drawn(figure, frame)
 
 
 def set_model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> None:
     """Give each model a row, the first on top, with names at the left where `labelled`."""
+    # half a row of margin, upside down: the first model of the study stands on top
     axes.set_ylim(len(styles) - 0.45, -0.55)
     axes.set_yticks(range(len(styles)), [style.label if labelled else "" for style in styles])
     axes.tick_params(axis="y", length=0)
@@ -166,18 +170,18 @@ def set_model_rows(axes: Axes, styles: Sequence[ModelStyle], labelled: bool) -> 
 
 
 def write_heading(figure: Figure, text: str, hidden: int = 0) -> None:
-    """Write above the panels what they have in common and how many models they leave out."""
+    """Write above the panels their common heading, and how many models they leave out."""
     left_out = f"; {hidden} further models are not shown" if hidden else ""
     figure.suptitle(wrapped(figure, text + left_out), x=0.01, ha="left", fontsize=7)
 
 
 def wrapped(figure: Figure, text: str) -> str:
-    """Text broken into lines as wide as the figure."""
+    """Break text into lines as wide as the figure."""
     return textwrap.fill(text, int(figure.get_figwidth() * _CHARACTERS_PER_INCH))
 
 
 def score_label(metric: str, unit: str) -> str:
-    """Label of an axis: the metric, and its unit in brackets where it has one."""
+    """Label of an axis: the metric, with its unit in brackets where it has one."""
     shown = display_unit(unit)
     return f"{METRICS[metric].label}{f' ({shown})' if shown else ''}"
 
@@ -189,7 +193,7 @@ def no_case(results: Results, dataset: str) -> str:
 
 
 def coloured(results: Results, most: int = 9) -> dict[str, ModelStyle]:
-    """The models drawn in colour: all of up to `most`, else the baseline and those that rank best.
+    """Choose models to colour: all of up to `most`, else the baseline and those that rank best.
 
     Curves of the others are drawn in grey behind them; their numbers are in the CSV.
     """
@@ -204,7 +208,7 @@ def coloured(results: Results, most: int = 9) -> dict[str, ModelStyle]:
 
 
 def model_handles(styles: Iterable[ModelStyle], lines: bool, others: int = 0) -> list[Line2D]:
-    """Legend entries: each model's marker, on its line where `lines`, and `others` in grey."""
+    """Make legend entries: each model's marker, on its line where `lines`, `others` in grey."""
     handles = [
         Line2D(
             [], [], color=style.colour, label=style.label, marker=style.marker, markersize=4,
@@ -237,12 +241,13 @@ def draw_model_legend(
 
 
 def legend_mm(entries: int, width_mm: float) -> float:
-    """Height of a legend of so many entries."""
+    """Height in mm of a legend with this many entries, below a figure of this width."""
     return 4.0 + 3.6 * math.ceil(entries / max(1, int(width_mm // _LEGEND_ENTRY_MM)))
 
 
 def save(drawn: Drawn, folder: Path, name: str) -> None:
     """Write `name.pdf`, `name.png` and `name.csv`, each whole; same numbers give the same bytes."""
+    # a date of creation would make the file another one at every drawing
     with whole_file(folder / f"{name}.pdf") as temporary:
         drawn.figure.savefig(temporary, metadata={"CreationDate": None})
     # the layout of the PDF holds for the PNG too: solving it again would take as long as drawing

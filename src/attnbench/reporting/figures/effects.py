@@ -10,9 +10,9 @@ from attnbench.reporting.figures.drawing import (
     leads_row,
     make_grid,
     row_mm,
-    say,
     score_label,
     set_model_rows,
+    write_message,
 )
 from attnbench.reporting.figures.forest import draw_estimate
 from attnbench.reporting.results import ALL, records
@@ -53,7 +53,7 @@ def draw_effects(results: Results) -> Drawn:
         # a space keeps the title's height, so that panels of one row stay level
         axes.set_title(results.dataset_label(dataset) if metric == metrics[0] else " ")
         if rows.empty:
-            say(axes, "no effect yet")
+            write_message(axes, "no effect yet")
             continue
         _panel(axes, rows, styles)
     return Drawn(figure, frame)
@@ -86,9 +86,11 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> 
 def _shade_better(axes: Axes, higher_is_better: bool) -> None:
     """Tint the side of zero on which a model is better than the baseline."""
     low, high = axes.get_xlim()
+    # zero stays in sight, with a narrow strip of the side on which nothing lies
     low, high = min(low, -0.05 * high), max(high, -0.05 * low)
     side, edge, better = ("right", 1.0, (0, high)) if higher_is_better else ("left", 0.0, (low, 0))
     axes.axvspan(*better, color="#eef4ee", zorder=0, linewidth=0)
+    # the span has widened the axis by a margin
     axes.set_xlim(low, high)
     axes.text(
         edge, 1.0, "better", transform=axes.transAxes, ha=side, va="bottom", color="#3d6b3d",

@@ -1,4 +1,4 @@
-"""Forests: estimates with intervals in rows, the models of a row below each other."""
+"""Forests: rows of estimates with their intervals, the models of a row below each other."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw_forest(
     label: str,
     lacking: str,
 ) -> Figure:
-    """Draw one panel per dataset: the slopes of every model in every row, filled if significant.
+    """Draw one panel per dataset: every model's slope in every row, filled where significant.
 
     Args:
         page: the page.
@@ -42,7 +42,7 @@ def draw_forest(
             `high`, `significant`.
         styles: the models shown; the heading counts the others.
         heading: text above the panels.
-        label: what is drawn across.
+        label: label of the axis of slopes.
         lacking: sentence for a panel without rows.
     """
     width = page.single if len(titled) == 1 else page.double
@@ -70,6 +70,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> 
     for line in range(1, len(names)):
         axes.axhline(line - 0.5, color="#ececec", linewidth=0.6, zorder=0)
     for number, (model, style) in enumerate(styles.items()):
+        # the models of a row share 78 % of its height, which leaves a gap between rows
         shift = 0.78 * ((number + 0.5) / len(styles) - 0.5)
         for row in records(rows[rows["model"] == model]):
             draw_estimate(axes, row, "slope", names.index(row["row"]) + shift, style, width=0.9)
@@ -92,7 +93,7 @@ def draw_estimate(
         row: the estimate with `low`, `high` and `significant`.
         column: the estimate's name.
         height: where it stands, in rows.
-        style: that of its model.
+        style: look of its model.
         width: of the interval's line, in points.
         marker: further properties of the marker.
     """

@@ -36,7 +36,7 @@ def draw_heatmap_classes(results: Results) -> Drawn:
     """Draw one panel per dataset: difference of the first metric by model and class."""
     frame = results.frame("effects")
     frame = frame[frame["metric"] == results.metric].reset_index(drop=True)
-    # of one class alone, the mean over classes is that class once more
+    # a dataset of one class has two rows of numbers that are equal: the class, and the mean
     single = frame.groupby("dataset")["class"].transform("nunique") == 2
     drawn = frame[~(single & (frame["class"] == ALL))]
     drawn = drawn.assign(column=drawn["class_name"].where(drawn["class"] != ALL, "all classes"))
@@ -77,7 +77,7 @@ def _heatmap(
 
 
 def _strength(effects: pd.DataFrame) -> pd.Series:
-    """Benefit from -1 to 1: 1 is the figure's largest difference in that metric and unit."""
+    """Benefits scaled to -1..1: 1 is the figure's largest difference in that metric and unit."""
     benefit = effects["benefit"].astype(float)
     largest = benefit.abs().groupby([effects["metric"], effects["unit"]]).transform("max")
     return benefit / largest.where(largest > 0, 1.0)
@@ -96,6 +96,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, models: Sequence[str]) -> None:
     for line, column in zip(*np.nonzero(np.isnan(strength)), strict=True):
         write_number(axes, column, line, NOTHING, size)
     show_strength(axes, strength)
+    # level names of columns would run into each other
     turned = max(map(len, headings)) * len(headings) > 36
     axes.set_xticks(
         range(len(headings)), headings, rotation=35 if turned else 0,

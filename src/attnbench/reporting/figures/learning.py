@@ -12,7 +12,7 @@ from attnbench.reporting.figures.drawing import (
     coloured,
     draw_model_legend,
     legend_mm,
-    say,
+    write_message,
 )
 from attnbench.reporting.style import new_figure
 
@@ -39,11 +39,12 @@ def draw_learning(results: Results) -> Drawn:
     legend = legend_mm(len(styles) + 1, width)
     figure = new_figure(width, min(page.tallest, rows * 75 + legend))
     panels = figure.subplots(2 * rows, columns, squeeze=False)
+    # (row, loss or Dice, column) becomes a list of pairs (loss, Dice), one for each dataset
     pairs = panels.reshape(rows, 2, columns).swapaxes(1, 2).reshape(-1, 2)
     for pair, (title, shown) in zip(pairs, titled, strict=False):
         pair[0].set_title(title)
         if shown.empty:
-            say(pair[0], "no finished run")
+            write_message(pair[0], "no finished run")
             pair[1].set_axis_off()
         else:
             _pair(pair.tolist(), shown, styles)
@@ -58,7 +59,7 @@ def draw_learning(results: Results) -> Drawn:
 
 
 def curve_frame(history: pd.DataFrame) -> pd.DataFrame:
-    """Mean, lowest and highest run by `dataset, model, curve, step`, and how many `runs`."""
+    """Mean, lowest and highest run by `dataset, model, curve, step`, and the number of `runs`."""
     keys = ["dataset", "model", "curve", "step"]
     long = history.melt(["dataset", "model", "step"], list(_CURVES), "curve").dropna(subset="value")
     long["value"] = long["value"].astype(float)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-_CHARACTER_MM = 1.25
+_CHARACTER_MM = 1.25  # about the mean width of a character of 6 points
 _ERRORS = {"missed": "#ffffff", "added": "#e6194b", "wrong class": "#84b6ff"}
-_LONGEST_OUTLINE = 15.0
+_LONGEST_OUTLINE = 15.0  # in longest sides of the plane
 _LONGEST_CASE = 16
 
 
@@ -39,7 +39,7 @@ def wrap_titles(panels: list[Axes], width_mm: float) -> None:
 
 
 def shortened(case: str) -> str:
-    """A case's name, its middle left out where it is long."""
+    """Shorten a case's name: a long one loses its middle."""
     half = _LONGEST_CASE // 2
     return case if len(case) <= _LONGEST_CASE else f"{case[:half]}…{case[1 - half :]}"
 
@@ -48,6 +48,7 @@ def draw_class_legend(figure: Figure, classes: Mapping[int, str], errors: bool =
     """Draw one legend of the classes' colours and, with `errors`, of those of `show_errors`."""
     handles = [Patch(color=class_colour(number), label=name) for number, name in classes.items()]
     if errors:
+        # a single class cannot be mistaken for another one
         kinds = list(_ERRORS)[: 2 if len(classes) == 1 else 3]
         handles += [Patch(facecolor=_ERRORS[name], edgecolor=QUIET, label=name) for name in kinds]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(7, len(handles)))
@@ -60,7 +61,7 @@ def show_plane(
     plane: Plane,
     title: str,
 ) -> None:
-    """Show the image, and over it each class of the mask tinted and outlined in its colour.
+    """Show the image, and over it each class of the mask, tinted and outlined in its colour.
 
     Where outlines would cover what they enclose (vessels, many small cells), a deeper tint
     stands alone.
@@ -75,13 +76,9 @@ def show_plane(
     prepare_panel(axes, plane, title)
     if image is None:
         axes.text(
-            plane.box[0] / 2,
-            plane.box[1] / 2,
-            "no\nprediction",
-            ha="center",
-            va="center",
+            plane.box[0] / 2, plane.box[1] / 2, "no\nprediction", ha="center", va="center",
             color=QUIET,
-        )
+        )  # fmt: skip
         return
     show_picture(axes, image, plane)
     for number, region in regions_of(mask):
@@ -119,7 +116,7 @@ def show_errors(
 
 
 def prepare_panel(axes: Axes, plane: Plane, title: str) -> None:
-    """Title an empty panel in the shape of the plane."""
+    """Give an empty panel its title and the shape of the plane."""
     axes.set_title(title, loc="center", fontsize=6, fontweight="normal", pad=2)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -132,15 +129,12 @@ def prepare_panel(axes: Axes, plane: Plane, title: str) -> None:
 
 def show_picture(axes: Axes, picture: NDArray[np.float32], plane: Plane) -> None:
     """Show a picture over the whole plane: (H, W) grey, or with colours, in 0..1."""
-    smooth = "nearest" if picture.shape[-1] == 4 else None
+    # a tint (H, W, 4) is exact to the pixel: smoothing would blur where a class ends
+    interpolation = "nearest" if picture.shape[-1] == 4 else None
     axes.imshow(
-        picture,
-        "gray",
-        vmin=0,
-        vmax=1,
-        extent=(0, plane.box[0], plane.box[1], 0),
-        interpolation=smooth,
-    )
+        picture, "gray", vmin=0, vmax=1, extent=(0, plane.box[0], plane.box[1], 0),
+        interpolation=interpolation,
+    )  # fmt: skip
 
 
 def draw_outline(axes: Axes, region: NDArray[np.bool_], plane: Plane, colour: str) -> None:
@@ -158,11 +152,13 @@ def draw_outline(axes: Axes, region: NDArray[np.bool_], plane: Plane, colour: st
         (np.arange(cells) + 0.5) * side / cells
         for side, cells in zip(plane.box, region.shape[::-1], strict=True)
     )
+    # coordinates are centres of pixels; as vectors, long outlines would swell the PDF
     axes.contour(x, y, region, levels=[0.5], colors=colour, linewidths=0.6).set_rasterized(True)
 
 
 def is_fine(region: NDArray[np.bool_]) -> bool:
     """Tell if a region's outline is so long that a line would cover it."""
+    # pairs of unlike neighbours, in longest sides of the plane: finer grids give the same number
     steps = np.count_nonzero(region[1:] != region[:-1]) + np.count_nonzero(
         region[:, 1:] != region[:, :-1]
     )
@@ -170,7 +166,7 @@ def is_fine(region: NDArray[np.bool_]) -> bool:
 
 
 def regions_of(mask: NDArray[np.uint8] | None) -> list[tuple[int, NDArray[np.bool_]]]:
-    """Number and region of every foreground class in the plane."""
+    """Number and region (H, W) of every foreground class that the plane shows."""
     if mask is None:
         return []
     return [(int(number), mask == number) for number in np.unique(mask) if number]

@@ -1,4 +1,4 @@
-"""Score against cost: which models are worth their parameters, time, memory and energy."""
+"""Score against cost: parameters, operations, time, memory and energy of every model."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from attnbench.reporting.figures.drawing import (
     leads_row,
     legend_mm,
     make_blocks,
-    say,
     write_heading,
+    write_message,
 )
 from attnbench.reporting.format import scaled
 from attnbench.reporting.results import records
@@ -41,6 +41,7 @@ _COSTS = {
     "peak_memory_bytes": ("Peak memory", "B"),
     "energy_j": ("Energy", "J"),
 }
+# units by least value in base units: (from this value on, name, size); the first that fits counts
 _UNITS = {
     "": ((0.0, "", 1.0),),
     "s": ((7200.0, "h", 3600.0), (120.0, "min", 60.0), (1.0, "s", 1.0), (0.0, "ms", 1e-3)),
@@ -48,14 +49,14 @@ _UNITS = {
     "J": ((1e4, "kJ", 1e3), (0.0, "J", 1.0)),
 }
 _LEAST_MM = 29.0
-_LOG_FROM = 4.0
+_LOG_FROM = 4.0  # times the least cost: a narrower range is read more easily without logarithms
 
 
 def draw_pareto(results: Results) -> Drawn:
     """Draw one row per dataset, one column per cost, and a line through undominated models.
 
     Of more than nine models, the baseline and those on such a line are coloured. Costs that
-    nobody measured are named.
+    were not measured are named.
     """
     page, higher = results.page, METRICS[results.metric].higher_is_better
     means = results.whole("means")[["dataset", "model", "metric", "mean", "low", "high"]]
@@ -71,7 +72,7 @@ def draw_pareto(results: Results) -> Drawn:
         rows = frame[frame["dataset"] == name].dropna(subset=["mean", cost])
         axes.set_title(results.dataset_label(name) if cost == costs[0] else " ")
         if rows.empty:
-            say(axes, "no score or\nno cost yet")
+            write_message(axes, "no score or\nno cost yet")
             continue
         _panel(axes, rows, cost, higher, styles)
         axes.set_ylabel(METRICS[results.metric].label if leads_row(axes) else "")
@@ -139,7 +140,7 @@ def _panel(
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """Two or a few round numbers in a range, for an axis with logarithmic scale."""
+    """Two or more round numbers within a range, else its ends, for a logarithmic axis."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5)):
         ticks = [step * 10.0**decade for decade in decades for step in steps]
@@ -150,7 +151,8 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def front_of(rows: pd.DataFrame, cost: str, higher_is_better: bool) -> pd.DataFrame:
-    """The rows whose `mean` no cheaper or equally cheap row reaches, cheapest first."""
+    """Rows whose `mean` no cheaper or equally cheap row reaches, cheapest first."""
+    # of equally cheap rows the best comes first, so that the others do not exceed it
     ordered = rows.sort_values(
         [cost, "mean"], ascending=[True, not higher_is_better], kind="stable"
     )

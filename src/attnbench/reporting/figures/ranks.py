@@ -1,4 +1,4 @@
-"""Ranking: the critical-difference diagram, and how far resampled groups move the places."""
+"""Ranking: the critical-difference diagram, and the stability of positions under resampling."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw_ranks(results: Results) -> Drawn:
 
 
 def draw_rank_stability(results: Results) -> Drawn:
-    """Draw every model's place with its interval and share of first places over resamples."""
+    """Draw every model's position, its interval, and how often it is first in resamples."""
     draw = partial(_places, confidence=results.study.analysis.confidence)
     return _drawn(results, _ranked(results), "position", draw)
 
@@ -55,7 +55,7 @@ def _ranked(results: Results) -> pd.DataFrame:
 def _drawn(
     results: Results, frame: pd.DataFrame, column: str, draw: Callable[[Axes, pd.DataFrame], None]
 ) -> Drawn:
-    """Draw one panel per ranking, the one over datasets last: `column` as markers, then `draw`."""
+    """Draw one panel per ranking, that over datasets last: markers at `column`, then `draw`."""
     models, page = len(results.models), results.page
     if models < 2:
         return draw_message(page, "No ranking: the study has one model.", frame)
@@ -91,7 +91,8 @@ def _points(axes: Axes, ranks: pd.Series, styles: Sequence[ModelStyle]) -> None:
     axes.set_xticks(sorted(ticks))
 
 
-def _behind(rows: pd.DataFrame) -> str:
+def _blocks(rows: pd.DataFrame) -> str:
+    """Number and kind of the blocks over which models were ranked."""
     blocks, unit = int(rows["blocks"].iloc[0]), "group"
     if rows["dataset"].iloc[0] == ALL:
         unit = "dataset"
@@ -100,7 +101,7 @@ def _behind(rows: pd.DataFrame) -> str:
 
 def _critical_difference(axes: Axes, rows: pd.DataFrame) -> None:
     critical = float(rows["critical_difference"].iloc[0])
-    axes.set_xlabel(f"Mean rank over {_behind(rows)}")
+    axes.set_xlabel(f"Mean rank over {_blocks(rows)}")
     if math.isnan(critical):
         _write_corner(axes, 0.98, "no test: needs three models")
         return
@@ -125,6 +126,7 @@ def alike(mean_ranks: Sequence[float], critical: float) -> Iterator[tuple[int, i
     >>> list(alike([1.0, 1.5, 2.2, 4.0], 1.0))
     [(0, 1), (1, 2)]
     """
+    # a stretch that ends no later than an earlier one lies inside it
     reached = -1
     for first, rank in enumerate(mean_ranks):
         last = max(i for i, other in enumerate(mean_ranks) if other - rank <= critical)
@@ -134,7 +136,7 @@ def alike(mean_ranks: Sequence[float], critical: float) -> Iterator[tuple[int, i
 
 
 def _places(axes: Axes, rows: pd.DataFrame, confidence: float) -> None:
-    axes.set_xlabel(f"Place by mean rank over {_behind(rows)}; line: {confidence:.0%} interval")
+    axes.set_xlabel(f"Place by mean rank over {_blocks(rows)}; line: {confidence:.0%} interval")
     for line, row in enumerate(records(rows)):
         ends = [row["position_low"], row["position_high"]]
         axes.plot(ends, [line] * 2, color=QUIET, linewidth=1, solid_capstyle="butt")

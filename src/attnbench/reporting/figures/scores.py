@@ -1,4 +1,4 @@
-"""Every case's score by model and dataset, cases paired by lines, with mean and interval."""
+"""Scores of every case by model and dataset, joined across models, with mean and interval."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from attnbench.reporting.style import ModelStyle
 
 _PAIRED_UP_TO = 6
-_VECTORS_UP_TO = 300
+_VECTORS_UP_TO = 300  # cases; more are drawn as pixels, or the PDF gets slow to show
 _GOLDEN = 0.6180339887
 _COLUMNS = [
     "dataset", "model", "metric", "shown", "case", "group", "fold", "value", "low", "high",
@@ -102,7 +102,7 @@ def _mean(axes: Axes, row: Mapping[str, Any], height: float, style: ModelStyle) 
 
 
 def _frame(values: pd.DataFrame, means: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """The points (`shown` is `case`) and the means with their intervals (`shown` is `mean`)."""
+    """Points (`shown` is `case`) and means with their intervals (`shown` is `mean`)."""
     cases = values.assign(shown="case")
     averages = means.rename(columns={"mean": "value"}).assign(shown="mean")
     # an empty frame would turn columns of numbers into objects

@@ -1,4 +1,4 @@
-"""Scores away from the data of training: corrupted images, and fewer training groups."""
+"""Corrupted images and data efficiency: scores by level, and by share of training groups."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from attnbench.reporting.figures.drawing import (
     legend_mm,
     make_blocks,
     make_grid,
-    say,
     score_label,
+    write_message,
 )
 from attnbench.reporting.figures.forest import draw_forest
 from attnbench.reporting.words import display_name
@@ -33,13 +33,14 @@ _NOT_CORRUPTED = "No model has been scored on corrupted images yet."
 
 
 def draw_corruption(results: Results) -> Drawn:
-    """Draw one panel per dataset and corruption, a dataset's on one scale: mean score by level."""
+    """Draw mean score by level: a panel per dataset and corruption, a dataset's on one scale."""
     page, styles, frame = results.page, coloured(results), results.whole("corruption_levels")
     if frame.empty:
         return draw_message(page, _NOT_CORRUPTED, frame)
     names, kinds = results.datasets, results.study.corruptions
     legend = legend_mm(len(styles) + 1, page.double)
     figure, panels = make_blocks(page, len(names), len(kinds), 40, legend, [55, 40, 29])
+    # corruptions of one dataset can be compared by eye; other datasets have scales of their own
     for own in panels:
         for axes in own[1:]:
             axes.sharey(own[0])
@@ -47,7 +48,7 @@ def draw_corruption(results: Results) -> Drawn:
         axes.set_title(display_name(kind), fontweight="normal", loc="center")
         rows = frame[(frame["dataset"] == name) & (frame["corruption"] == kind)]
         if rows.empty:
-            say(axes, "no score yet")
+            write_message(axes, "no score yet")
             continue
         axes.grid(axis="y")
         draw_curves(axes, rows, "level", "mean", styles)
@@ -63,7 +64,7 @@ def draw_corruption(results: Results) -> Drawn:
 
 
 def draw_corruption_slopes(results: Results) -> Drawn:
-    """Draw a forest: change of the score per level; filled: other than the baseline's."""
+    """Draw a forest: change of the score per level, filled where it is not the baseline's."""
     frame = results.whole("corruption_slopes")
     if frame.empty:
         return draw_message(results.page, _NOT_CORRUPTED, frame)
@@ -71,8 +72,9 @@ def draw_corruption_slopes(results: Results) -> Drawn:
         results.page,
         by_dataset(results, frame.assign(row=frame["corruption"].map(display_name))),
         coloured(results),
-        heading=f"Filled: other than the slope of {results.baseline_label}, "
-        f"p < {results.level:.2g}",
+        heading=(
+            f"Filled: other than the slope of {results.baseline_label}, p < {results.level:.2g}"
+        ),
         label=f"Change of {_label(frame)} per level",
         lacking="no score yet",
     )
@@ -96,6 +98,7 @@ def draw_data_efficiency(results: Results) -> Drawn:
         groups = rows.groupby("percent")["training_groups"].max()
         ticks = [f"{percent} %\n({count:g})" for percent, count in groups.items()]
         axes.set_xticks(groups.index.tolist(), ticks, minor=False)
+        # a logarithmic axis would write numbers between the shares
         axes.minorticks_off()
         axes.set_xlabel("Share of the training groups (how many)")
         axes.set_ylabel(_label(frame) if leads_row(axes) else "")

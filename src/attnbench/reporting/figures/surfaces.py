@@ -37,23 +37,13 @@ if TYPE_CHECKING:
     from attnbench.study.paths import Run
 
 _PANEL_MM = 36.0
-_MOST_CELLS = 96
-_SCALE_END = 0.98
+_MOST_VOXELS = 96  # along a side: finer surfaces cannot be seen in print, and take long to draw
+_SCALE_END = 0.98  # quantile: a few far-off points would leave all others in one colour
 _COLUMNS = [
-    "dataset",
-    "case",
-    "rule",
-    "class",
-    "model",
-    "fold",
-    "seed",
-    "unit",
-    "points",
-    "mean",
+    "dataset", "case", "rule", "class", "model", "fold", "seed", "unit", "points", "mean",
     "largest",
-]
-
-
+]  # fmt: skip
+# towards the light, of length 1: it shines from the viewer, a little from above
 _LIGHT = np.array([0.35, -0.75, 0.56])
 
 
@@ -66,8 +56,11 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One class of one model's prediction; no surface where the class was not predicted."""
+class PredictedClass:
+    """One class of one model's prediction; no surface where the class was not predicted.
+
+    `away` (n,) is the distance of every point of `mesh` from the surface of the reference.
+    """
 
     number: int
     model: str
@@ -81,14 +74,16 @@ def surface_of(region: NDArray[np.bool_], spacing: Sequence[float]) -> Surface:
     Lorensen and Cline, Marching cubes, SIGGRAPH 1987. Regions longer than 96 voxels are sampled
     more coarsely.
     """
-    step = max(1, -(-max(region.shape) // _MOST_CELLS))
+    step = max(1, -(-max(region.shape) // _MOST_VOXELS))
+    # a rim of background closes the surface where the region touches the array's edge
     coarse = np.pad(region[::step, ::step, ::step], 1).astype(np.float32)
     points, faces, *_ = marching_cubes(coarse, 0.5)
+    # minus 1: the rim has moved the region by one voxel
     return Surface((points - 1) * step * np.asarray(spacing), faces.astype(np.int64))
 
 
 def distances(surface: Surface, other: Surface) -> NDArray[np.float64]:
-    """Distance (n,) of every point of a surface to another, in the spacing's unit."""
+    """Distance (n,) of every point to the nearest of the other surface, in the spacing's unit."""
     from scipy.spatial import cKDTree
 
     return np.asarray(cKDTree(other.points).query(surface.points)[0])
@@ -109,20 +104,25 @@ def draw_surface(results: Results, dataset: str) -> Drawn:
         message = f"{results.dataset_label(dataset)}: the reference of {choice.case} is empty"
         return draw_message(page, message, pd.DataFrame(columns=_COLUMNS))
     truth = {number: surface_of(reference == number, spacing) for number in classes}
-    cells, rows = [], []
+    predictions, rows = [], []
     for model, (run, mask) in _predicted(results, dataset, choice.case, list(styles)).items():
         for number in classes:
             if not (mask == number).any():
-                cells.append(Cell(number, model))
+                predictions.append(PredictedClass(number, model))
                 continue
             mesh = surface_of(mask == number, spacing)
             away = distances(mesh, truth[number])
-            cells.append(Cell(number, model, mesh, away))
+            predictions.append(PredictedClass(number, model, mesh, away))
             facts = (dataset, choice.case, choice.rule.lower(), number, model, run.fold, run.seed)
             rows.append((*facts, store.info.spacing_unit, len(away), away.mean(), away.max()))
     unit = display_unit(store.info.spacing_unit)
     figure = _panels(
-        page, classes, truth, {(cell.number, cell.model): cell for cell in cells}, styles, unit
+        page,
+        classes,
+        truth,
+        {(prediction.number, prediction.model): prediction for prediction in predictions},
+        styles,
+        unit,
     )
     write_heading(
         figure,
@@ -135,8 +135,11 @@ def draw_surface(results: Results, dataset: str) -> Drawn:
 def _predicted(
     results: Results, dataset: str, case: str, models: Sequence[str]
 ) -> dict[str, tuple[Run, NDArray[np.uint8]]]:
+    """Run and predicted classes (X, Y, Z) by model, of the models that predicted the case."""
     runs = {
-        model: run for (model, of), (run, _) in scored_runs(results, dataset).items() if of == case
+        model: run
+        for (model, scored_case), (run, _) in scored_runs(results, dataset).items()
+        if scored_case == case
     }
     masks = {
         model: read_prediction(results.layout.run(runs[model]), case)
@@ -147,10 +150,14 @@ def _predicted(
 
 
 def _panels(
-    page: Page, classes: dict[int, str], truth: dict[int, Surface], cells: dict[tuple[int, str], Cell],
-    styles: dict[str, ModelStyle], unit: str,
-) -> Figure:  # fmt: skip
-    """Draw the reference in grey, the models on a scale per class that holds 98 % of points."""
+    page: Page,
+    classes: dict[int, str],
+    truth: dict[int, Surface],
+    predictions: dict[tuple[int, str], PredictedClass],
+    styles: dict[str, ModelStyle],
+    unit: str,
+) -> Figure:
+    """Draw references in grey, and models on one scale per class that holds 98 % of the points."""
     figure = new_figure(page.double, min(page.tallest, (_PANEL_MM + 3) * len(classes) + 8))
     panels = figure.subplots(
         len(classes), 1 + len(styles), squeeze=False, subplot_kw={"projection": "3d"}
@@ -158,13 +165,20 @@ def _panels(
     for line, (number, name) in zip(panels, classes.items(), strict=True):
         meshes = [
             truth[number],
-            *(cell.mesh for cell in cells.values() if cell.number == number and cell.mesh),
+            *(
+                prediction.mesh
+                for prediction in predictions.values()
+                if prediction.number == number and prediction.mesh
+            ),
         ]
         points = np.concatenate([mesh.points for mesh in meshes])
         box = points.min(axis=0), points.max(axis=0)
         away = [
-            cell.away for cell in cells.values() if cell.number == number and cell.away is not None
+            prediction.away
+            for prediction in predictions.values()
+            if prediction.number == number and prediction.away is not None
         ]
+        # one box and one scale for a whole row, so that its models can be compared
         end = float(np.quantile(np.concatenate(away), _SCALE_END)) if away else 0.0
         scale = ScalarMappable(Normalize(0, end or 1.0), colormaps["viridis"])
         _draw(
@@ -172,19 +186,19 @@ def _panels(
         )
         _entitle(line[0], f"Reference: {name}")
         for axes, (model, style) in zip(line[1:], styles.items(), strict=True):
-            cell = cells.get((number, model))
+            prediction = predictions.get((number, model))
             _entitle(axes, style.label)
-            if cell and cell.mesh and cell.away is not None:
+            if prediction and prediction.mesh and prediction.away is not None:
                 _draw(
                     axes,
-                    cell.mesh,
-                    scale.to_rgba(cell.away[cell.mesh.faces].mean(axis=1))[:, :3],
+                    prediction.mesh,
+                    scale.to_rgba(prediction.away[prediction.mesh.faces].mean(axis=1))[:, :3],
                     box,
                 )
             else:
                 axes.text2D(
-                    0.5, 0.5, "nothing predicted" if cell else "no prediction", transform=axes.transAxes, ha="center",
-                    color=QUIET,
+                    0.5, 0.5, "nothing predicted" if prediction else "no prediction",
+                    transform=axes.transAxes, ha="center", color=QUIET,
                 )  # fmt: skip
         bar = figure.colorbar(
             scale, ax=line.tolist(), location="right", shrink=0.7, aspect=14, extend="max", pad=0.01
@@ -203,18 +217,16 @@ def _draw(axes: Axes3D, mesh: Surface, colours: NDArray[np.float64], box: tuple[
     corners = mesh.points[mesh.faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     lengths = np.linalg.norm(normals, axis=1)
+    # both sides of a face are lit alike: the order of its corners may turn it either way
     facing = np.abs(normals @ _LIGHT) / np.where(lengths > 0, lengths, 1.0)
     shaded = colours * (0.7 + 0.3 * facing)[:, None]
     axes.add_collection3d(
+        # antialiasing would leave seams between the faces
         Poly3DCollection(
-            corners,
-            facecolors=shaded,
-            edgecolors="none",
-            antialiased=False,
-            rasterized=True,
+            corners, facecolors=shaded, edgecolors="none", antialiased=False, rasterized=True,
             clip_on=False,
         )
-    )
+    )  # fmt: skip
     axes.set(xlim=(box[0][0], box[1][0]), ylim=(box[0][1], box[1][1]), zlim=(box[0][2], box[1][2]))
     axes.set_box_aspect(box[1] - box[0], zoom=1.05)
     axes.view_init(elev=22, azim=-60)

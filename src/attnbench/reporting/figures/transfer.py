@@ -1,4 +1,4 @@
-"""Models of one dataset on another: a matrix of training and test set per model."""
+"""External test sets: a matrix of training set by test set for every model."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from attnbench.reporting.results import Results
 
-_LEVEL_NAMES = 3
+_LEVEL_NAMES = 3  # names of more datasets run into each other unless they are turned
 
 
 def draw_transfer(results: Results) -> Drawn:
-    """Draw one matrix per model, training sets by test sets: score, and difference below it."""
+    """Draw one matrix per model, training set by test set: score, and difference below it."""
     page, styles, frame = results.page, coloured(results), results.whole("transfer")
     if frame.empty:
         message = "No model has been scored on an external test set yet."
@@ -44,6 +44,7 @@ def draw_transfer(results: Results) -> Drawn:
     figure, panels = make_grid(page, len(styles), 8 * len(names) + 9, extra_mm=16)
     benefit = frame["benefit"].astype(float)
     largest = benefit[frame["model"].isin(styles)].abs().max()
+    # one scale for all panels; a study whose models all equal the baseline has no colour
     drawn = frame.assign(strength=benefit / largest if largest > 0 else 0.0)
     for axes, (model, style) in zip(panels, styles.items(), strict=True):
         axes.set_title(style.label)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _CASE_MM = 90.0
 _MODELS = 6
-_PLANES = {2: "xy", 1: "xz", 0: "yz"}
+_PLANES = {2: "xy", 1: "xz", 0: "yz"}  # by the axis that is cut; the axial slice comes first
 _COLUMNS = ["dataset", "case", "rule", "model", "fold", "seed", "metric", "value", "x", "y", "z"]
 
 
@@ -70,8 +70,8 @@ def draw_slices(results: Results, dataset: str) -> Drawn:
     runs, rows = scored_runs(results, dataset), []
     for line, (model, style) in zip(panels[1:], styles.items(), strict=True):
         line[0].set_ylabel(textwrap.fill(style.label, 16), fontsize=6)
-        for number_of_case, choice in enumerate(chosen):
-            own = slice(len(_PLANES) * number_of_case, len(_PLANES) * (number_of_case + 1))
+        for position, choice in enumerate(chosen):
+            own = slice(len(_PLANES) * position, len(_PLANES) * (position + 1))
             run, value = runs.get((model, choice.case), (None, float("nan")))
             _row_of_slices(
                 line[own].tolist(), results, store, [cut for _, cut in cuts[own]], choice.case, run
@@ -80,25 +80,12 @@ def draw_slices(results: Results, dataset: str) -> Drawn:
                 f"{METRICS[metric].label} {number(value, decimals(METRICS[metric].unit))}"
             )
             if run:
-                facts = (
-                    dataset,
-                    choice.case,
-                    choice.rule.lower(),
-                    model,
-                    run.fold,
-                    run.seed,
-                    metric,
+                # positions of the cuts in the columns x, y, z, whatever the order of the panels
+                rows.append((
+                    dataset, choice.case, choice.rule.lower(), model, run.fold, run.seed, metric,
                     value,
-                )
-                rows.append(
-                    (
-                        *facts,
-                        *(
-                            cut.index
-                            for _, cut in sorted(cuts[own], key=lambda pair: pair[1].axis or 0)
-                        ),
-                    )
-                )
+                    *(cut.index for _, cut in sorted(cuts[own], key=lambda cut: cut[1].axis or 0)),
+                ))  # fmt: skip
     draw_class_legend(figure, store.info.classes)
     write_heading(
         figure,
@@ -116,6 +103,7 @@ def _row_of_slices(
     case: str,
     run: Run | None,
 ) -> None:
+    """Show one model's slices of one case; the reference's outline is white."""
     prediction = read_prediction(results.layout.run(run), case) if run else None
     reference = store.reference(store.index(case))
     for axes, plane in zip(panels, planes, strict=True):
@@ -127,6 +115,7 @@ def _row_of_slices(
 
 
 def _slice(axes: Axes, store: CaseStore, case: str, plane: Plane, mask: Any, title: str) -> None:
+    """Show one slice with the classes of `mask`, or say that there is no prediction."""
     i = store.index(case)
     if mask is None:
         show_plane(axes, None, None, plane, title)
