@@ -77,7 +77,10 @@ def test_rooms_that_do_not_compute_networks_run_without_torch():
         for path in SOURCES
         if room(path) in WITHOUT_TORCH
     ]
-    script = f"import sys, importlib\nfor name in {modules}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    script = (
+        f"import sys, importlib\nfor name in {modules}: importlib.import_module(name)\n"
+        "print('torch' in sys.modules)"
+    )
     found = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
@@ -85,7 +88,10 @@ def test_rooms_that_do_not_compute_networks_run_without_torch():
 
 
 def test_drawing_a_figure_does_not_load_what_computes_statistics():
-    script = "import sys, attnbench.reporting.figures, attnbench.reporting.tables; print('scipy' in sys.modules)"
+    script = (
+        "import sys, attnbench.reporting.figures, attnbench.reporting.tables; "
+        "print('scipy' in sys.modules)"
+    )
     found = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
