@@ -139,7 +139,7 @@ def efficient_self_attention(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def gated_axial_attention(m: nn.Module, x: Tensor) -> Tensor:
-    """As Medical Transformer does it: lines permuted and copied, norms over them, tables added."""
+    """As Medical Transformer does it: lines copied, norms over them, tables gathered."""
     y = F.relu(m.reduce(x))
     for layer in m.axes:
         y = gated_axis(layer, y)
