@@ -1,5 +1,4 @@
-"""`python -m benchmarks [ROW ...]`: measure the rows of docs/performance.md here, print and keep
-them.
+"""`python -m benchmarks [ROW ...]`: measure rows of docs/performance.md; print and keep them.
 
 `--render` writes the tables of docs/performance.md from the kept results instead.
 """

@@ -51,24 +51,24 @@ def write_inputs(output: Path, share: float) -> None:
     study = large_study(output, share)
     random = np.random.default_rng(0)
     study.layout.scores.parent.mkdir(parents=True, exist_ok=True)
-    tables = (scores_of(random, study, part.name) for part in study.datasets)
+    tables = (scores_of(random, study, dataset.name) for dataset in study.datasets)
     first = next(tables)
     with csv.CSVWriter(study.layout.scores, first.schema) as writer:
         for table in (first, *tables):
             writer.write_table(table)
-    for part in study.datasets:
+    for dataset in study.datasets:
         measures = {f"difficulty_{name}": random.normal(size=FOLDS * CASES) for name in MEASURES}
-        folder = study.layout.prepared(part.name)
+        folder = study.layout.prepared(dataset.name)
         folder.mkdir(parents=True)
         pd.DataFrame({"case": case_names(), **measures}).to_csv(folder / "cases.csv", index=False)
         write(folder / "dataset.json", {"classes": {"1": "organ"}})
         for model in study.models:
             write(
-                study.layout.model(part.name, model.name),
+                study.layout.model(dataset.name, model.name),
                 {"parameters": 10**6, "flops": 10**9, "input": [1, 64, 64]},
             )
             write(
-                study.layout.measured(part.name, model.name),
+                study.layout.measured(dataset.name, model.name),
                 {"latency_seconds": 0.1, "step_seconds": 0.2, "rounds": 9},
             )
     history = "step,loss,validation_dice\n" + "".join(
@@ -94,9 +94,7 @@ def case_names() -> list[str]:
 
 
 def scores_of(random: np.random.Generator, study: Study, dataset: str) -> pa.Table:
-    """Correlated scores of every run on one dataset: a case's difficulty, a model's quality,
-    noise.
-    """
+    """Scores of every run on one dataset: a case's difficulty, a model's quality and noise."""
     cases = FOLDS * CASES
     shape = (len(study.models), cases, SEEDS, len(NAMES))
     model, case, seed, metric = np.indices(shape).reshape(4, -1)
@@ -116,7 +114,7 @@ def scores_of(random: np.random.Generator, study: Study, dataset: str) -> pa.Tab
 
     columns = {
         "dataset": words(np.zeros_like(model), [dataset]),
-        "model": words(model, [part.name for part in study.models]),
+        "model": words(model, [settings.name for settings in study.models]),
         "fold": case // CASES,
         "seed": seed,
         "case": words(case, case_names()),
@@ -152,7 +150,10 @@ def report(output: Path, share: float) -> Iterator[str]:
         for path in sorted(study.layout.analysis.glob("*.csv"))
     )
     yield f"{runs} runs x {CASES} cases x {len(NAMES)} metrics = {runs * CASES * len(NAMES)} scores"
-    yield f"analysis: {seconds:.0f} s, peak {peak_gib():.1f} GiB (imports {before:.1f} GiB), {rows} rows written"
+    yield (
+        f"analysis: {seconds:.0f} s, peak {peak_gib():.1f} GiB (imports {before:.1f} GiB), "
+        f"{rows} rows written"
+    )
 
 
 def main() -> None:

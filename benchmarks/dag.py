@@ -1,5 +1,4 @@
-"""Row 8: planning a study of up to 42,000 runs (`snakemake -n`), against a workflow of as many
-trivial jobs.
+"""Row 8: planning up to 42,000 runs (`snakemake -n`), beside as many trivial jobs.
 
 The study has 28 datasets (the entry of one phantom under 28 names, in a copy of the package),
 100 models that put every mechanism into one slot, 5 folds and 3 seeds. The trivial workflow has
@@ -78,9 +77,7 @@ def row_8(_device: str) -> Iterator[Record]:
 
 
 def write_study(folder: Path, datasets: int, models: int) -> Path:
-    """A copy of the workflow in which the catalog has `datasets` phantoms more, and a study of
-    all of them.
-    """
+    """Copy the workflow with `datasets` more phantoms in its catalog, and a study of them all."""
     for name in ("workflow", "src/attnbench"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copy(ROOT / "Snakefile", folder)
@@ -116,8 +113,9 @@ def _placeable() -> list[str]:
 
 
 def _single_jobs(datasets: int, models: int) -> int:
-    """Jobs beside the three of every run: three of a dataset, two of a dataset and model, and
-    those of the study.
+    """Number of jobs beside the three of every run.
+
+    Three of a dataset, two of a dataset and model, and those of the study.
     """
     return 3 * datasets + 2 * datasets * models + 25
 

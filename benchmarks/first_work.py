@@ -1,5 +1,4 @@
-"""`python -m benchmarks.first_work VERB ...`: a verb of the command line up to its first useful
-work, for row 7.
+"""`python -m benchmarks.first_work VERB ...`: a verb up to its first useful work, for row 7.
 
 The module loads nothing that the verb would not: what it takes is part of what is timed.
 """
@@ -11,7 +10,7 @@ import sys
 # Verb: the function whose first call is its useful work.
 WORK = {
     "train": "attnbench.training.loop:take_step",
-    "predict": "attnbench.inference:predict_probabilities",
+    "predict": "attnbench.inference.trained:predict_probabilities",
     "measure": "attnbench.training.measure:_peak_of",
     "describe": "attnbench.models.describe:build_network",
     "score": "attnbench.scoring.run:score_masks",

@@ -1,6 +1,4 @@
-"""Row 10: one large case, covered by overlapping windows, from image to mask; the same network
-for everybody.
-"""
+"""Row 10: one large case in overlapping windows, from image to mask, by the same network."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ WINDOWS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Case:
-    """A case's size, and the work whose dataset gives channels and classes, and whose patch is
-    the window.
-    """
+    """Size of a case, and the work that gives channels, classes and, by its patch, the window."""
 
     shape: tuple[int, ...]
     work: Work
@@ -38,8 +34,9 @@ CASES = (
 
 
 def row_10(device: str) -> Iterator[Record]:
-    """Half a window of overlap and Gaussian weights for everybody, no mirroring; peers average
-    logits.
+    """Time the whole case here and by every peer.
+
+    Half a window of overlap and Gaussian weights for everybody, no mirroring; peers average logits.
     """
     with claimed(device) as where:
         for case in CASES:

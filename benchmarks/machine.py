@@ -1,4 +1,4 @@
-"""What a device can do, measured, and the least time in which a step could run on it."""
+"""Rates that a device reaches, measured, and the least time in which a step could run on it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ _VIEWS = (
 
 @dataclass(frozen=True)
 class Machine:
-    """Highest rates found: of single-precision (on CUDA: bfloat16) matrix products, and of bytes
-    read and written.
+    """Highest rates of matrix products and of bytes read and written.
+
+    Products are of single precision, on CUDA of bfloat16.
     """
 
     device: torch.device
@@ -43,9 +44,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Roofline:
-    """Work of a step and its floor: every operation at the rate that limits it, none fused with
-    another.
-    """
+    """Work of a step and its floor: every operation at the rate that limits it, none fused."""
 
     flops: float
     bytes: float
@@ -63,8 +62,9 @@ def limits_of(device: torch.device) -> Machine:
 
 
 def roofline(step: Callable[[], object], machine: Machine) -> Roofline:
-    """Counts one step; `losses` names the three operations that lose most time against their
-    floors.
+    """Count one step.
+
+    `losses` names the three operations that lose most time against their floors.
     """
     with _Counter() as counter:
         step()
@@ -94,6 +94,7 @@ class _Counter(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         name = func._overloadpacket.__name__
         if name not in _VIEWS:
+            # By identity: an operation in place has the same tensor as argument and result.
             tensors = {id(leaf): leaf for leaf in _tensors([args, kwargs, result])}
             formula = flop_registry.get(func._overloadpacket)
             self.work[name][0] += formula(*args, **(kwargs or {}), out_val=result) if formula else 0

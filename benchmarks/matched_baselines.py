@@ -1,9 +1,9 @@
-"""Print, as Markdown, every variant's parameters and FLOPs beside those of its two matched plain
-U-Nets.
+"""Print every variant's parameters and FLOPs beside those of its matched plain U-Nets.
 
     python benchmarks/matched_baselines.py [2|3]
 
-Default backbone, one input channel, two classes, FLOPs of one forward pass of the reference patch.
+As Markdown. Default backbone, one input channel, two classes, FLOPs of one forward pass of the
+reference patch.
 """
 
 import sys

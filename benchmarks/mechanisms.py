@@ -1,5 +1,4 @@
-"""Row 5: a training step of the U-Net with every mechanism, against the authors' formulation
-written naively.
+"""Row 5: a training step with every mechanism, against the authors' formulation as written.
 
 Default backbone and places, one input channel; both networks have the same weights and, to
 rounding, the same numbers, which is checked first. What is given is the time of a step over that
@@ -66,18 +65,19 @@ def _naive(network: nn.Module, name: str) -> nn.Module:
 
 
 def _check_same(name: str, ndim: int, shape: tuple[int, ...]) -> None:
-    """Scales that start at 0 would hide what they scale: every weight is moved off its starting
-    value.
+    """Refuse a naive form whose numbers differ from the mechanism's.
+
+    Scales that start at 0 would hide what they scale, so every weight is moved off its start.
     """
     network = _network(name, ndim).eval()
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.1)
         x = torch.randn(shape)
-        expected, found = network(x), _naive(network, name)(x)
-    if not (expected - found).abs().max() < 1e-4 * expected.abs().max():
+        expected, naive = network(x), _naive(network, name)(x)
+    if not (expected - naive).abs().max() < 1e-4 * expected.abs().max():
         raise AssertionError(
-            f"{name}: the naive form differs by {(expected - found).abs().max():.2g}"
+            f"{name}: the naive form differs by {(expected - naive).abs().max():.2g}"
         )
 
 

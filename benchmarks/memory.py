@@ -35,8 +35,9 @@ def peaks_of_models() -> Iterator[Record]:
 
 
 def peaks(ndim: int) -> dict[str, int]:
-    """Bytes that a step of every model takes at its peak beyond what the process had before,
-    weights included.
+    """Peak memory of a step by model, in bytes beyond what the process had before.
+
+    Weights are included.
     """
     torch.set_num_threads(1)
     models = [named_model(name) for name in model_names()]
@@ -57,12 +58,11 @@ def _peak_of_step(model: ModelSettings, ndim: int) -> int:
 
 
 def peak_bytes(work: Callable[[], object]) -> int:
-    """Largest resident memory during `work` beyond that before it, in bytes; freed memory is
-    given back first.
-    """
+    """Largest resident memory during `work` beyond that before it, in bytes."""
+    # Freed memory goes back to the kernel first: reused pages would not count as growth.
     ctypes.CDLL(None).malloc_trim(0)
     before = _status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     work()
     return _status("VmHWM") - before
 

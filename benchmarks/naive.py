@@ -1,5 +1,4 @@
-"""Mechanisms as their papers and authors' code write them, on the weights of this project's own
-modules.
+"""Mechanisms as their authors write them, on the weights of this project's own modules.
 
 Every function takes a module of the zoo and what its forward takes, and computes the same
 numbers the straightforward way: the matrix of all pairs, expanded copies, permuted axes, one
@@ -22,7 +21,14 @@ Formula = Callable[..., Tensor]
 
 
 def pairs(query: Tensor, key: Tensor, value: Tensor, scale: float = 1.0) -> Tensor:
-    """softmax(scale * q k^T) v of (..., N, D), with the matrix of all pairs."""
+    """softmax(scale * q k^T) v, with the matrix of all pairs.
+
+    Args:
+        query: (..., N, D).
+        key: (..., M, D).
+        value: (..., M, D).
+        scale: factor of the products.
+    """
     return torch.softmax(scale * (query @ key.transpose(-1, -2)), dim=-1) @ value
 
 
@@ -89,7 +95,7 @@ def axial_attention(m: nn.Module, x: Tensor) -> Tensor:
     x = x.movedim(1, -1).contiguous()
     for axis, layer in enumerate(m.axes, start=1):
         lines = layer.qkv(layer.norm(x)).movedim(axis, -2).contiguous()
-        parts = (heads(part.flatten(0, -3), layer.heads) for part in lines.chunk(3, dim=-1))
+        parts = (heads(third.flatten(0, -3), layer.heads) for third in lines.chunk(3, dim=-1))
         attended = pairs(*parts, layer.scale).permute(0, 2, 1, 3).flatten(2)
         x = x + layer.output(attended.reshape(*lines.shape[:-1], -1).movedim(-2, axis))
     return x.movedim(-1, 1)
@@ -102,7 +108,7 @@ def criss_cross(m: nn.Module, x: Tensor) -> Tensor:
         sides = x.shape[2:]
         energies = []
         for axis, side in enumerate(sides, start=2):
-            lines = [part.movedim((axis, 1), (-2, -1)).contiguous() for part in (query, key)]
+            lines = [each.movedim((axis, 1), (-2, -1)).contiguous() for each in (query, key)]
             energy = lines[0] @ lines[1].transpose(-1, -2)
             if axis < len(sides) + 1:
                 energy = energy + torch.diag(torch.full((side,), float("inf"))).neg().nan_to_num(
@@ -133,9 +139,7 @@ def efficient_self_attention(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def gated_axial_attention(m: nn.Module, x: Tensor) -> Tensor:
-    """As Medical Transformer does it: lines permuted and copied, a convolution and norms over
-    them, tables gathered.
-    """
+    """As Medical Transformer does it: lines copied, norms over them, tables gathered."""
     y = F.relu(m.reduce(x))
     for layer in m.axes:
         y = gated_axis(layer, y)
@@ -166,13 +170,13 @@ def gated_axis(m: nn.Module, x: Tensor) -> Tensor:
         1, 3, 1, 1, 1
     )
     weights = (gates * terms).sum(1).softmax(3)
-    found = (
+    mixed = (
         torch.einsum("bgij,bgcj->bgci", weights, v),
         torch.einsum("bgij,cij->bgci", weights, r_v),
     )
-    found = m.norm_output(torch.cat([part.flatten(1, 2) for part in found], dim=1))
-    found = (m.gates[2:].reshape(1, 2, 1, 1) * found.unflatten(1, (2, -1))).sum(1)
-    return found.reshape(moved.shape).movedim((-1, -2), (m.axis + 2, 1)).contiguous()
+    mixed = m.norm_output(torch.cat([term.flatten(1, 2) for term in mixed], dim=1))
+    mixed = (m.gates[2:].reshape(1, 2, 1, 1) * mixed.unflatten(1, (2, -1))).sum(1)
+    return mixed.reshape(moved.shape).movedim((-1, -2), (m.axis + 2, 1)).contiguous()
 
 
 def channel_cross_fusion(m: nn.Module, skips: list[Tensor]) -> list[Tensor]:
@@ -197,12 +201,12 @@ def channel_attention(m: nn.Module, sequences: list[Tensor], joined: Tensor) -> 
         )  # (B, heads, N, C)
 
     key, value = per_head(m.key, joined), per_head(m.value, joined).transpose(-1, -2)
-    found = []
+    attended = []
     for query, output, x in zip(m.query, m.output, sequences, strict=True):
         scores = per_head(query, x).transpose(-1, -2) @ key / joined.shape[2] ** 0.5
         context = F.instance_norm(scores).softmax(3) @ value
-        found.append(output(context.permute(0, 3, 2, 1).contiguous().mean(3)))
-    return found
+        attended.append(output(context.permute(0, 3, 2, 1).contiguous().mean(3)))
+    return attended
 
 
 def fill(m: nn.Module, x: Tensor, like: Tensor) -> Tensor:
@@ -255,9 +259,7 @@ def global_context(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def coordinate_attention(m: nn.Module, x: Tensor) -> Tensor:
-    """As the authors' code does it: a pooling per axis, hard swish from its parts, copied
-    weights.
-    """
+    """As the authors' code: a pooling per axis, hard swish from its parts, copied weights."""
     pool = F.adaptive_avg_pool2d if x.dim() == 4 else F.adaptive_avg_pool3d
     axes, sides = range(x.dim() - 2), list(x.shape[2:])
     sizes = [[side if other == axis else 1 for other, side in enumerate(sides)] for axis in axes]
@@ -265,8 +267,8 @@ def coordinate_attention(m: nn.Module, x: Tensor) -> Tensor:
     reduced = norm(convolution(torch.cat([pool(x, size).flatten(2) for size in sizes], dim=2)))
     reduced = reduced * (F.relu6(reduced + 3) / 6)
     result = x
-    for layer, size, part in zip(m.expand, sizes, reduced.split(sides, dim=2), strict=True):
-        result = result * layer(part).sigmoid().reshape(*x.shape[:2], *size).expand_as(x)
+    for layer, size, pooled in zip(m.expand, sizes, reduced.split(sides, dim=2), strict=True):
+        result = result * layer(pooled).sigmoid().reshape(*x.shape[:2], *size).expand_as(x)
     return result
 
 
@@ -359,7 +361,7 @@ def triplet_attention(m: nn.Module, x: Tensor) -> Tensor:
             0,
             1,
             max(2, axis),
-            *(place for place in range(2, x.dim()) if place != max(2, axis)),
+            *(other for other in range(2, x.dim()) if other != max(2, axis)),
         ]
         back = sorted(
             range(x.dim()), key=order.__getitem__
@@ -378,10 +380,11 @@ def selective_kernel(m: nn.Module, x: Tensor) -> Tensor:
 FORMULAS: dict[str, Formula] = {
     formula.__name__: formula
     for formula in (
-        self_attention, dual_attention, non_local, multi_head_self_attention, cross_attention, transformer,
-        axial_attention, criss_cross, efficient_self_attention, gated_axial_attention, channel_cross_fusion,
-        window_attention, shifted_window_attention, linear_attention, attention_gate, attention_gate_upsampled,
-        global_context, coordinate_attention, polarized_self_attention, large_kernel_attention, spatial_attention,
-        spatial_se, eca, squeeze_excitation, scse, cbam, bam, simam, triplet_attention, selective_kernel,
+        self_attention, dual_attention, non_local, multi_head_self_attention, cross_attention,
+        transformer, axial_attention, criss_cross, efficient_self_attention, gated_axial_attention,
+        channel_cross_fusion, window_attention, shifted_window_attention, linear_attention,
+        attention_gate, attention_gate_upsampled, global_context, coordinate_attention,
+        polarized_self_attention, large_kernel_attention, spatial_attention, spatial_se, eca,
+        squeeze_excitation, scse, cbam, bam, simam, triplet_attention, selective_kernel,
     )
 } | {"channel_se": squeeze_excitation}  # fmt: skip

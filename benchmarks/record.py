@@ -1,4 +1,4 @@
-"""What a row of the benchmark says, and the file in which a machine's rows are kept."""
+"""Records of the benchmark, and the file in which those of a machine are kept."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def met(self) -> bool | None:
-        """Whether the ratio reaches the goal; None where there is no goal or no ratio."""
+        """True where the ratio reaches the goal; None where there is no goal or no ratio."""
         if not self.goal or self.ratio is None:
             return None
         sense, bound = self.goal.split()
@@ -72,8 +72,18 @@ def compare(
     amount: float | None = None,
     unit: str = "s",
 ) -> Record:
-    """The record of paired seconds; with an `amount` of work per call (images, say) it shows
-    `unit` per second.
+    """Return the record of paired seconds.
+
+    Args:
+        row: number of the row.
+        work: name of what is timed.
+        peer: name of whom it is compared with.
+        ours: seconds here, one per round.
+        theirs: seconds of the peer in the same rounds.
+        goal: `>= x` for a speed-up, `<= x` for a share of the peer's cost, or empty.
+        note: words beside the numbers.
+        amount: work per call (images, say), shown as `unit` per second; without it seconds.
+        unit: that of the values or of `amount`.
     """
     ratio: Spread = (
         paired_ratio(theirs, ours) if not goal.startswith("<=") else paired_ratio(ours, theirs)
@@ -85,7 +95,7 @@ def compare(
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What the numbers depend on; neither host nor path."""
+    """Facts that the numbers depend on; neither host nor path."""
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else _processor()
@@ -96,7 +106,7 @@ def machine(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "date": date.today().isoformat(),
-        "versions": {package: found for package in PACKAGES if (found := _version(package))},
+        "versions": {package: number for package in PACKAGES if (number := _version(package))},
     }
 
 
@@ -107,7 +117,14 @@ def results_file(facts: dict[str, Any], device: str) -> Path:
 
 
 def keep(path: Path, facts: dict[str, Any], row: int, records: Sequence[Record]) -> None:
-    """Put the records of one row in the place of its former ones."""
+    """Put the records of one row where its former ones were.
+
+    Args:
+        path: the machine's file of results.
+        facts: those of `machine`.
+        row: number of the row.
+        records: all of that row.
+    """
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"rows": {}}
     content["rows"][str(row)] = {
         "measured": facts,
@@ -124,10 +141,10 @@ def kept(path: Path) -> dict[int, tuple[dict[str, Any], list[Record]]]:
     fields = Record.__dataclass_fields__
     return {
         int(row): (
-            part["measured"],
-            [Record(**{key: one[key] for key in fields}) for one in part["records"]],
+            kept_row["measured"],
+            [Record(**{key: one[key] for key in fields}) for one in kept_row["records"]],
         )
-        for row, part in rows.items()
+        for row, kept_row in rows.items()
     }
 
 

@@ -17,9 +17,7 @@ _HEADER = (
 
 
 def cells(record: Record) -> tuple[str, ...]:
-    """Work, peer, both values with their unit, ratio with its quartiles, goal, verdict and note,
-    as text.
-    """
+    """Cells of a record as text: work, peer, both values, ratio, goal, verdict and note."""
     ratio = (
         ""
         if record.ratio is None
@@ -37,8 +35,8 @@ def render() -> None:
     """Write every row's table into its place in docs/performance.md."""
     files = {path: kept(path) for path in sorted(RESULTS.glob("*.json"))}
 
-    def table(place: re.Match[str]) -> str:
-        row = int(place[2])
+    def table(marked: re.Match[str]) -> str:
+        row = int(marked[2])
         lines = [
             f"| {facts['machine']} | {' | '.join(cells(record))} |\n"
             for rows in files.values()
@@ -46,7 +44,7 @@ def render() -> None:
             for facts, records in [rows[row]]
             for record in records
         ]
-        return place[1] + (_HEADER + "".join(lines) if lines else "not measured\n") + place[3]
+        return marked[1] + (_HEADER + "".join(lines) if lines else "not measured\n") + marked[3]
 
     PAGE.write_text(_PLACE.sub(table, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 

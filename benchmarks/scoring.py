@@ -1,5 +1,4 @@
-"""Row 6: Dice, HD, HD95 and ASSD of one class of one case, against medpy on whole arrays, MONAI and
-two more.
+"""Row 6: Dice, HD, HD95 and ASSD of one class, against medpy on whole arrays and others.
 
 MONAI, surface-distance and scikit-image follow definitions of their own; only medpy gives the
 same numbers, and the row ends with an error where it does not, bit for bit. Masks are what a

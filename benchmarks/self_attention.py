@@ -1,5 +1,4 @@
-"""Row 4: one training step of self-attention on N = side^2 positions, against the explicit form and
-MONAI's block.
+"""Row 4: a step of self-attention on side^2 positions, beside its explicit form and MONAI's.
 
 One mechanism of 32 channels, batch 1, single precision, forward and backward. The explicit form
 is SAGAN's formula as its authors write it, softmax(q k^T) v with the N x N matrix; MONAI's
@@ -74,9 +73,7 @@ def make_step(form: str, side: int, device: str) -> Callable[[], None]:
 
 
 def peak_of_step(form: str, side: int, device: str) -> int:
-    """Bytes that a step takes beyond what the process had before; meant for a process of its
-    own.
-    """
+    """Bytes that a step takes beyond those before; meant for a process of its own."""
     make_step(form, 8, device)()
     step = make_step(form, side, device)
     if device == "cpu":

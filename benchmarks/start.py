@@ -1,6 +1,4 @@
-"""Row 7: what a job costs before its first useful work, against `import torch` alone, each in a
-fresh process.
-"""
+"""Row 7: the cost of a job before its useful work, in processes, beside `import torch`."""
 
 from __future__ import annotations
 

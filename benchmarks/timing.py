@@ -25,8 +25,7 @@ class Spread(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What a process took: wall seconds, processor seconds of it and its children, and its peak of
-    memory.
+    """Cost of a process: wall seconds, processor seconds with its children, peak of memory.
 
     The peak is at least that of the process that started it: the kernel counts from before the
     new program.
@@ -43,11 +42,16 @@ def interleave(
     warm: int = 1,
     finish: Callable[[], object] | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of every callable in each of `repeats` rounds, after `warm` rounds that do not count.
+    """Seconds of every callable in each round, all callables taken in turn.
 
     A round calls each of them once and begins with another one each time, so that what the
-    machine does beside falls on all of them. `finish` is called before the clock stops, as
-    `torch.cuda.synchronize` must be.
+    machine does beside falls on all of them.
+
+    Args:
+        work: the callables by name.
+        repeats: number of rounds that count.
+        warm: number of rounds before them that do not.
+        finish: called before the clock stops, as `torch.cuda.synchronize` must be.
     """
     names = list(work)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -79,9 +83,7 @@ def paired_ratio(above: Sequence[float], below: Sequence[float]) -> Spread:
 def finish_process(
     command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> Finished:
-    """Run a command from the checkout to its end; raises `RuntimeError` with its last lines
-    where it fails.
-    """
+    """Run a command from the checkout to its end; raise `RuntimeError` where it fails."""
     variables = {**os.environ, **(environment or {})}
     started = time.perf_counter()
     process = subprocess.Popen(
@@ -100,10 +102,10 @@ def finish_process(
 
 
 def alone(function: str, *arguments: Any) -> Any:
-    """What `module:function` returns in an interpreter of its own; arguments and result pass as
-    JSON.
+    """Return the result of `module:function` from an interpreter of its own.
 
-    Raises `RuntimeError` with the last lines of the process where it fails.
+    Arguments and result pass as JSON. Raises `RuntimeError` with the last lines of the process
+    where it fails.
     """
     command = [sys.executable, "-m", "benchmarks.timing", function, json.dumps(arguments)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

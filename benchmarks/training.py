@@ -1,6 +1,4 @@
-"""Rows 1, 2 and 3: training steps against peers, against a fixed batch, and against what the
-machine can do.
-"""
+"""Rows 1, 2 and 3: training steps against peers, a fixed batch and the machine's limits."""
 
 from __future__ import annotations
 
@@ -28,8 +26,9 @@ PEERS = {
 
 
 def row_1(device: str) -> Iterator[Record]:
-    """Images per second with random changes; a peer's data path counts where it takes a tenth of
-    its step.
+    """Images per second with random changes, beside every peer.
+
+    A peer's data path counts where it takes a tenth of its step.
     """
     for work in WORKS:
         if store_of(work.dataset) is None:
@@ -62,7 +61,10 @@ def _compare_steps(work: Work, device: str, seat: Mapping[str, Seat]) -> Iterato
         whole, fixed = (median(seconds[name, step]) for step in STEPS)
         share = max(0, 1 - fixed / whole)
         goal = ">= 3" if device == "cuda" else ">= 1.5" if share >= 0.1 else ">= 1"
-        note = f"data path takes {share:.0%} of the peer's step; {images / fixed:.3g} images/s on a fixed batch"
+        note = (
+            f"data path takes {share:.0%} of the peer's step; "
+            f"{images / fixed:.3g} images/s on a fixed batch"
+        )
         times = seconds["here", "step"], seconds[name, "step"]
         yield compare(1, str(work), name, *times, goal, note, images, "images")
 
@@ -84,9 +86,7 @@ def row_2(device: str) -> Iterator[Record]:
 
 
 def row_3(device: str) -> Iterator[Record]:
-    """The U-Net's step against the machine's matrix products and copies, and memory of every
-    model's step.
-    """
+    """The U-Net's step beside the machine's limits, and the memory of every model's step."""
     with claimed(device) as where:
         limits = limits_of(where)
         for work in WORKS:

@@ -1,5 +1,4 @@
-"""What the intervals and tests of the analysis really do, on simulated studies whose truth is
-known.
+"""Intervals and tests of the analysis on simulated studies whose truth is known.
 
 Every study has groups of unequally many correlated cases, models that share the difficulty of
 the cases and the errors of the baseline, and two seeds. The table says what was promised, what
@@ -47,12 +46,18 @@ def simulate(
     run_sd=0.0,
     name="simulated",
 ):
-    """Scores of a baseline and `models` models whose true mean differs from it by `effect`, on one
-    dataset.
+    """Scores of a baseline and of models on one dataset, with a known difference.
 
-    `alone`: the baseline is constant and nothing is shared, so that the models are independent
-    replicates. `run_sd`: what all cases of one fold and seed share because they were predicted
-    by one training.
+    Args:
+        random: source of all numbers.
+        groups: number of groups, of 1 to 4 cases each.
+        models: number of models beside the baseline.
+        effect: true difference of a model's mean from the baseline's.
+        alone: the baseline is constant and nothing is shared: models are independent replicates.
+        skewed: exponential noise instead of normal.
+        folds: number of test folds.
+        run_sd: luck of one training that all cases of its fold and seed share.
+        name: that of the dataset.
     """
     case_group = np.repeat(np.arange(groups), random.integers(1, 5, groups))
     case_fold, seeds = case_group % folds, 2
@@ -90,7 +95,7 @@ def effects_of(block):
 
 
 def at_most(count, level, trials):
-    """Whether `count` of `trials` is below the upper end of the binomial interval of `level`."""
+    """True where `count` of `trials` is no more than chance gives at the rate `level`."""
     return bool(count <= stats.binom.ppf(0.975, trials, level))
 
 
@@ -126,7 +131,7 @@ def false_positives() -> Iterator[Row]:
 
 
 def coverage() -> Iterator[Row]:
-    """Does the interval hold the planted difference of 0.01?"""
+    """Intervals that hold the planted difference of 0.01."""
     for skewed in (False, True):
         for groups in (5, 8, 10, 14, 20, 40):
             random = np.random.default_rng(groups)
@@ -146,16 +151,16 @@ def coverage() -> Iterator[Row]:
 
 
 def power() -> Iterator[Row]:
-    """Are effects of the promised minimum size found in 80 % of studies?"""
+    """Effects of the promised minimum size, found in 80 % of studies."""
     for groups in (8, 10, 20, 40):
         random = np.random.default_rng(groups)
         null = pd.concat([effects_of(simulate(random, groups, 100, alone=True)) for _ in range(20)])
         sd = float(np.sqrt((null["group_sd"] ** 2).mean()))
         promised = minimum_effect(np.array([sd]), np.array([groups]), np.array([0.05]))[0]
-        found = pd.concat(
+        detected = pd.concat(
             [effects_of(simulate(random, groups, 100, promised, alone=True)) for _ in range(20)]
         )
-        rate = (found["p"] <= 0.05).mean()
+        rate = (detected["p"] <= 0.05).mean()
         yield (
             f"power, {groups} groups: effect of minimum_effect",
             "80 %",
@@ -172,9 +177,7 @@ def power() -> Iterator[Row]:
 
 
 def equivalence() -> Iterator[Row]:
-    """How often a study says `equivalent` when the truth is the margin itself, and when it is
-    nothing.
-    """
+    """Studies that say `equivalent` when the truth is the margin itself, and when it is nothing."""
     for groups, effect, promise in (
         (20, PART.margin, "<= 5 %"),
         (40, PART.margin, "<= 5 %"),
@@ -198,9 +201,7 @@ def equivalence() -> Iterator[Row]:
 
 
 def retraining() -> Iterator[Row]:
-    """False positives when every training has luck of its own (sd 0.02) that all its test cases
-    share.
-    """
+    """False positives when every training has luck (sd 0.02) that its test cases share."""
     random = np.random.default_rng(1)
     shape = {"groups": 20, "alone": True, "run_sd": 0.02}
     many = pd.concat(
@@ -227,12 +228,10 @@ def retraining() -> Iterator[Row]:
 
 
 def difficulty() -> Iterator[Row]:
-    """The slope of the benefit on a measure that is alike within groups: none planted, then 0.02
-    per sd.
-    """
+    """Slopes on a measure that is alike within groups: none planted, then 0.02 per sd."""
     for groups in (8, 20):
         random = np.random.default_rng(groups)
-        tests, wrong, covered, found = 0, 0, 0, 0
+        tests, wrong, covered, detected = 0, 0, 0, 0
         for _ in range(STUDIES // 100):
             block = simulate(random, groups, 100, alone=True)
             measure = random.normal(size=groups)[block.case_group] + random.normal(
@@ -245,7 +244,7 @@ def difficulty() -> Iterator[Row]:
             planted = compute_difficulty([replace(block, values=values)], "unet", PART, known)
             tests, wrong = tests + len(null), wrong + int((null["p"] <= 0.05).sum())
             covered += int(((planted["low"] <= 0.02) & (planted["high"] >= 0.02)).sum())
-            found += int(((planted["p"] <= 0.05) & (planted["slope"] > 0)).sum())
+            detected += int(((planted["p"] <= 0.05) & (planted["slope"] > 0)).sum())
         name, rate = f"slope on difficulty, {groups} groups", covered / tests
         yield (
             f"{name}: false positives",
@@ -262,15 +261,13 @@ def difficulty() -> Iterator[Row]:
         yield (
             f"{name}: planted slope found",
             "often",
-            percent(found / tests),
-            bool(found > 0.8 * tests) if groups >= 20 else None,
+            percent(detected / tests),
+            bool(detected > 0.8 * tests) if groups >= 20 else None,
         )
 
 
 def phantoms() -> Iterator[Row]:
-    """An oracle that degrades with the phantoms' known blur, against one that does not and
-    against its own twin.
-    """
+    """An oracle that degrades with the phantoms' blur, beside a steady one and its own twin."""
     for name in ("phantom2d", "phantom3d"):
         random, cases = np.random.default_rng(0), list(generate(load_entry(name)))
         blur = np.array([case.facts["blur"] for case in cases])
@@ -314,16 +311,16 @@ def oracle(random, mask, rate):
 def main() -> int:
     failed = 0
     print(f"{'what':72} {'promised':>9} {'found':>14}")
-    for part in (false_positives, coverage, power, equivalence, retraining, difficulty, phantoms):
+    for check in (false_positives, coverage, power, equivalence, retraining, difficulty, phantoms):
         start = process_time()
-        for what, promised, found, judged in part():
+        for what, promised, seen, judged in check():
             failed += judged is False
             print(
-                f"{what:72} {promised:>9} {found:>14}  "
+                f"{what:72} {promised:>9} {seen:>14}  "
                 f"{'shown' if judged is None else 'ok' if judged else 'FAILED'}",
                 flush=True,
             )
-        print(f"  ({process_time() - start:.0f} s) {part.__doc__}")
+        print(f"  ({process_time() - start:.0f} s) {check.__doc__}")
     return int(failed > 0)
 
 

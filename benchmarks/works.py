@@ -1,6 +1,4 @@
-"""The data, networks and training steps that rows 1, 2, 3 and 10 measure, the same for every
-contestant.
-"""
+"""Data, networks and training steps of rows 1, 2, 3 and 10, the same for everybody."""
 
 from __future__ import annotations
 
@@ -42,9 +40,7 @@ DATA = ROOT / "results" / "bench" / "data"
 
 @dataclass(frozen=True)
 class Work:
-    """One training: a dataset, its patches, and the channels per level of a U-Net with two
-    convolutions per block.
-    """
+    """One training: a dataset, its patches and the channels per level of a plain U-Net."""
 
     dataset: str
     patch: tuple[int, ...]
@@ -65,9 +61,7 @@ WORKS = (
 
 
 class Contestant(Protocol):
-    """Somebody who trains: a step on augmented data, one on a batch that is there, and what runs
-    beside it.
-    """
+    """Somebody who trains, on augmented data or a fixed batch, with worker processes or not."""
 
     def step(self) -> object: ...
     def fixed_step(self) -> object: ...
@@ -76,8 +70,9 @@ class Contestant(Protocol):
 
 
 def store_of(dataset: str) -> CaseStore | None:
-    """The prepared cases; None for real data that is neither there nor on a mirror
-    (ATTNBENCH_MIRROR).
+    """Open the prepared cases, prepared first if need be.
+
+    None for real data that is neither there nor on a mirror (ATTNBENCH_MIRROR).
     """
     folder, raw = DATA / "prepared" / dataset, DATA / "raw" / dataset
     if not folder.exists():
@@ -108,14 +103,16 @@ class Ours:
     """This project: its sampler and its step."""
 
     def __init__(self, work: Work, store: CaseStore, device: torch.device) -> None:
-        indices, part = range(len(store)), TrainingSettings()
+        indices, settings = range(len(store)), TrainingSettings()
         rng = np.random.default_rng(0)
-        planner = Planner(store, indices, work.patch, part.foreground, AugmentationSettings(), rng)
+        planner = Planner(
+            store, indices, work.patch, settings.foreground, AugmentationSettings(), rng
+        )
         self.batches = batches(
             CasePool(store, indices, device), planner, 10**9, work.batch, device, 0
         )
         self.network = unet(work, store, device).train()
-        self.optimiser = make_optimiser(self.network, part, device)
+        self.optimiser = make_optimiser(self.network, settings, device)
         self.autocast = autocast_type("auto", device)
         self.fixed = next(self.batches)
 
@@ -133,8 +130,9 @@ class Ours:
 
 
 class Seat:
-    """A contestant in a process of its own, with the settings that it makes there; it stands
-    still out of its turn.
+    """A contestant in a process of its own, with the settings that it makes there.
+
+    It stands still out of its turn.
     """
 
     def __init__(self, module: str, kind: str, work: Work, device: str) -> None:
@@ -186,7 +184,14 @@ def _sit(pipe: Connection, module: str, kind: str, work: Work, device: str) -> N
 
 
 def steps(contestant: Contestant, step: str, count: int, device: torch.device) -> None:
-    """`count` steps, `step` or `fixed_step`, to their end."""
+    """Take `count` steps to their end.
+
+    Args:
+        contestant: who takes them.
+        step: `step` or `fixed_step`.
+        count: number of steps.
+        device: waited for at the end.
+    """
     for _ in range(count):
         getattr(contestant, step)()
     finish(device)

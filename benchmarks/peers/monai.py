@@ -1,5 +1,4 @@
-"""MONAI: CacheDataset, dictionary transforms, its loader with a process per core, DynUNet and
-DiceCELoss.
+"""MONAI: CacheDataset, a loader with a process per core, DynUNet and DiceCELoss.
 
 As in MONAI's tutorials of 3-D segmentation and of fast training: deterministic transforms and
 the positions of the foreground are cached, metadata are not tracked. The random changes are
@@ -93,9 +92,7 @@ class Monai:
 
 
 def network(work: Work, store: CaseStore) -> DynUNet:
-    """nnU-Net's U-Net: two convolutions per block, instance norm, leaky ReLU; strided
-    convolutions, no pooling.
-    """
+    """nnU-Net's U-Net: two convolutions per block, instance norm, leaky ReLU, strides."""
     ndim, levels = len(work.patch), len(work.widths)
     strides = [[1] * ndim] + [[2] * ndim] * (levels - 1)
     kernels, spec = [[3] * ndim] * levels, NetworkSpec.of(store.info, work.patch)
@@ -111,8 +108,8 @@ def network(work: Work, store: CaseStore) -> DynUNet:
 
 
 def changes(patch: Sequence[int]) -> Compose:
-    part, ndim = AugmentationSettings(), len(patch)
-    turn = [np.deg2rad(part.rotation)] * (1 if ndim == 2 else 3)
+    settings, ndim = AugmentationSettings(), len(patch)
+    turn = [np.deg2rad(settings.rotation)] * (1 if ndim == 2 else 3)
     positions = {"fg_indices_key": "label_fg_indices", "bg_indices_key": "label_bg_indices"}
     return Compose(
         [
@@ -124,15 +121,17 @@ def changes(patch: Sequence[int]) -> Compose:
                 KEYS,
                 prob=1,
                 rotate_range=turn,
-                scale_range=[part.scaling] * ndim,
+                scale_range=[settings.scaling] * ndim,
                 mode=("bilinear", "nearest"),
                 padding_mode="zeros",
             ),
             *(RandFlipd(KEYS, prob=0.5, spatial_axis=axis) for axis in range(ndim)),
-            RandScaleIntensityd("image", part.contrast, prob=1),
-            RandShiftIntensityd("image", part.brightness, prob=1),
-            RandAdjustContrastd("image", prob=1, gamma=(np.exp(-part.gamma), np.exp(part.gamma))),
-            RandGaussianNoised("image", prob=1, std=part.noise),
+            RandScaleIntensityd("image", settings.contrast, prob=1),
+            RandShiftIntensityd("image", settings.brightness, prob=1),
+            RandAdjustContrastd(
+                "image", prob=1, gamma=(np.exp(-settings.gamma), np.exp(settings.gamma))
+            ),
+            RandGaussianNoised("image", prob=1, std=settings.noise),
             _Only(KEYS),
         ]
     )

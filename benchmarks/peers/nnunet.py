@@ -1,6 +1,4 @@
-"""nnU-Net v2: its own trainer without deep supervision, its data loader and worker processes, on
-a matched plan.
-"""
+"""nnU-Net v2: its trainer without deep supervision, its data loader, on a matched plan."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ import numpy as np
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnUNetDatasetBlosc2
-from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerNoDeepSupervision import (
+from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainerNoDeepSupervision import (  # noqa: E501
     nnUNetTrainerNoDeepSupervision,
 )
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -36,8 +34,8 @@ class NnUNet:
 
     def __init__(self, work: Work, store: CaseStore, device: torch.device) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="nnunet"))
-        for part in ("raw", "preprocessed", "results"):
-            os.environ[f"nnUNet_{part}"] = str(self.folder / part)
+        for folder in ("raw", "preprocessed", "results"):
+            os.environ[f"nnUNet_{folder}"] = str(self.folder / folder)
         cases = self.folder / "preprocessed" / NAME / "cases"
         cases.mkdir(parents=True)
         for index in range(len(store)):
@@ -70,14 +68,21 @@ class NnUNet:
 
 
 def save_case(store: CaseStore, index: int, work: Work, folder: Path) -> None:
-    """One preprocessed case as nnU-Net keeps it; a 2-D image is a volume of one slice."""
+    """Write one preprocessed case as nnU-Net keeps it; a 2-D image is a volume of one slice.
+
+    Args:
+        store: the prepared dataset.
+        index: the case's position in the store.
+        work: its patch gives the size of blocks.
+        folder: where nnU-Net looks for the cases.
+    """
     image, mask = np.array(store.image(index)), np.array(store.mask(index), dtype=np.int16)[None]
     if store.info.ndim == 2:
         image, mask = image[:, None], mask[:, None]
     rng, locations = np.random.default_rng(index), {}
     for number in store.info.classes:
-        found = np.argwhere(mask == number)
-        locations[number] = rng.permutation(found)[:_LARGEST_TABLE]
+        voxels = np.argwhere(mask == number)
+        locations[number] = rng.permutation(voxels)[:_LARGEST_TABLE]
     blocks, chunks = comp_blosc2_params(image.shape, work.patch, 4)
     blocks_seg, chunks_seg = comp_blosc2_params(mask.shape, work.patch, 2)
     layout = {
@@ -103,9 +108,7 @@ def description(store: CaseStore) -> dict[str, Any]:
 
 
 def plan(work: Work, store: CaseStore) -> dict[str, Any]:
-    """nnU-Net's plan with this work's patch, batch and widths; the rest as its planner writes
-    it.
-    """
+    """Plan of nnU-Net with this work's patch, batch and widths, else as its planner writes it."""
     ndim, levels, channels = len(work.patch), len(work.widths), store.info.channels
     network = {
         "n_stages": levels,
@@ -156,8 +159,13 @@ def plan(work: Work, store: CaseStore) -> dict[str, Any]:
 def predictor(
     network: nn.Module, work: Work, store: CaseStore, device: torch.device
 ) -> nnUNetPredictor:
-    """nnU-Net's sliding window around any network: steps of half a window, Gaussian weights, no
-    mirroring.
+    """nnU-Net's sliding window around any network: half a window's steps, no mirroring.
+
+    Args:
+        network: from images to logits.
+        work: its patch is the window.
+        store: gives channels and classes.
+        device: that of network and images.
     """
     with quiet():
         made = nnUNetPredictor(

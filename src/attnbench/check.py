@@ -31,6 +31,7 @@ def _known(content: Any) -> Known:
         str(item.get("name") if isinstance(item, Mapping) else item)
         for item in (used if isinstance(used, list | tuple) else ())
     }
+    # Only entries in use are read; of the others the names are enough to suggest them.
     datasets = {
         name: _facts(name) if name in names else DatasetFacts(0, 0) for name in catalog_names()
     }

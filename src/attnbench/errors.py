@@ -1,6 +1,4 @@
-"""Errors meant for a person: each message says what was found, where, what is allowed and what
-to do.
-"""
+"""Errors meant for a person: they say what was found, where, what is allowed, what to do."""
 
 from __future__ import annotations
 
@@ -36,14 +34,14 @@ class CheckpointError(AttnBenchError):
     """A checkpoint does not belong to the study, the data or the model at hand."""
 
 
-def nearest(found: str, allowed: Iterable[str]) -> str:
-    """A sentence that names the allowed words, the nearest to `found` first.
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """A sentence that names the nearest to `given`, then everything that is allowed.
 
     >>> nearest("unte", ["unet", "attention_gate"])
     "did you mean 'unet'? allowed: attention_gate, unet"
     """
     words = sorted(allowed)
-    close = get_close_matches(found, words, n=1, cutoff=0.5)
+    close = get_close_matches(given, words, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}allowed: {', '.join(words)}"
 

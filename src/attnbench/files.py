@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any
-    error.
-    """
+    """Yield a temporary path that replaces `path` on success and is removed on any error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
+    os.close(handle)  # who writes opens the file by its name
     temporary = Path(name)
     try:
         yield temporary
+        # `mkstemp` makes files that their owner alone may read.
         temporary.chmod(0o644)
         temporary.replace(path)
     finally:
@@ -56,12 +55,11 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """What `write_csv` writes of a frame of these rows, without the time that pandas takes to
-    load; NaN is empty.
-    """
+    """Write rows as `write_csv` does, but without loading pandas; NaN is empty."""
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(columns)
+        # NaN alone differs from itself; other values need not be numbers.
         table.writerows(
             ["" if row[name] != row[name] else row[name] for name in columns] for row in rows
         )

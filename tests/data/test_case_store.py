@@ -19,8 +19,9 @@ from attnbench.errors import DataError
 def make_info(**changes):
     info = DatasetInfo(
         name="toy", title="Toy", task="two things", modality="none", ndim=2, channels=2,
-        classes={1: "thing", 2: "other"}, spacing_unit="mm", normalisation="none", spacing=None, size=None,
-        resampled=False, has_fov=False, has_second_rater=False, groups_inferred=False, licence="MIT", citation="nobody",
+        classes={1: "thing", 2: "other"}, spacing_unit="mm", normalisation="none", spacing=None,
+        size=None, resampled=False, has_fov=False, has_second_rater=False, groups_inferred=False,
+        licence="MIT", citation="nobody",
     )  # fmt: skip
     return replace(info, **changes)
 
@@ -28,8 +29,9 @@ def make_info(**changes):
 def make_case(rng, name, shape, channels=2, group="a", **changes):
     mask = rng.integers(0, 3, shape).astype(np.uint8)
     case = PreparedCase(
-        case=name, group=group, image=rng.normal(size=(channels, *shape)).astype(np.float32), mask=mask,
-        reference=mask, spacing=(1.0,) * len(shape), original_spacing=(1.0,) * len(shape),
+        case=name, group=group, image=rng.normal(size=(channels, *shape)).astype(np.float32),
+        mask=mask, reference=mask,
+        spacing=(1.0,) * len(shape), original_spacing=(1.0,) * len(shape),
     )  # fmt: skip
     return replace(case, **changes)
 

@@ -143,9 +143,11 @@ def originals(tmp_path):
     with (tmp_path / "toy.files.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
     entry = Entry(
-        name="toy", title="Toy", task="vessels", modality="b", ndim=2, channels=1, classes={1: "vessel"}, cases=3,
-        groups=3, groups_inferred=False, licence="MIT", citation="nobody", listing=tmp_path / "toy.files.csv",
-        origin={"kind": "files", "url": "http://localhost/{path}", "page": "http://localhost"}, reader="binary_mask",
+        name="toy", title="Toy", short="Toy", task="vessels", modality="b", ndim=2, channels=1,
+        classes={1: "vessel"}, cases=3, groups=3, groups_inferred=False,
+        licence="MIT", citation="nobody", listing=tmp_path / "toy.files.csv",
+        origin={"kind": "files", "url": "http://localhost/{path}", "page": "http://localhost"},
+        reader="binary_mask",
     )  # fmt: skip
     return entry, tmp_path / "raw", tmp_path / "prepared" / "toy"
 

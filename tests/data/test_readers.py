@@ -47,6 +47,7 @@ class Originals:
         words = {
             "name": "toy",
             "title": "Toy",
+            "short": "Toy",
             "task": "a",
             "modality": "b",
             "licence": "c",

@@ -233,7 +233,10 @@ def test_a_new_model_trains_only_its_own_runs(finished):
 
 def test_a_new_seed_or_a_mechanism_elsewhere_trains_only_its_own_runs(finished):
     assert finished.planned("--config", "seeds=[0, 1]")["train"] == 4
-    mine = "models=[unet, attention_gate, {name: mine, slots: {decoder: {name: self_attention, levels: [0]}}}]"
+    mine = (
+        "models=[unet, attention_gate, "
+        "{name: mine, slots: {decoder: {name: self_attention, levels: [0]}}}]"
+    )
     assert finished.planned("--config", mine)["train"] == 2
 
 

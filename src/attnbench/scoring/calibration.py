@@ -1,4 +1,4 @@
-"""Calibration of one case: whether a class is there as often as its probability says."""
+"""Calibration of one case: a class should be there as often as its probability says."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ _VOXELS_AT_ONCE = 2**22
 
 
 def read_calibration(path: Path) -> pd.DataFrame:
-    """The bins of a run's test cases as `attnbench predict` wrote them, one row per case, class
-    and bin.
-    """
+    """Read the bins that `attnbench predict` wrote: one row per test case, class and bin."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; `ece` is scored from it: predict the run again")
+    # A case may be named "NA"; only an empty probability means a missing value.
     return pd.read_csv(
         path, dtype={"case": "str"}, keep_default_na=False, na_values={"probability": [""]}
     )
@@ -35,8 +34,7 @@ def read_calibration(path: Path) -> pd.DataFrame:
 def expected_calibration_error(
     voxels: ArrayLike, probability: ArrayLike, observed: ArrayLike
 ) -> float:
-    """Mean over voxels of the distance, in their bin, of the mean probability from the share
-    observed: 0 to 1.
+    """Mean distance, over voxels, of their bin's probability from the share observed: 0 to 1.
 
     All three are (bins,); NaN without any voxel. Guo et al., On calibration of modern neural
     networks, ICML 2017.
@@ -55,12 +53,20 @@ def calibration_rows(
     classes: Sequence[int],
     region: NDArray[Any] | None = None,
 ) -> Iterator[ScoreRow]:
-    """The rows `ece` of one case, one per class, from its bins; the masks (*spatial) give the
-    status alone.
+    """Rows `ece` of one case, one per class, from its bins; the masks give the status alone.
 
     Where the network's probabilities are no numbers, neither is the value, and the status is
-    `not_a_number`. Raises `DataError` when the bins do not count every voxel inside `region`
-    (all, without one) once.
+    `not_a_number`.
+
+    Args:
+        bins: the case's rows of `calibration.csv`.
+        prediction: integer mask (*spatial).
+        reference: integer mask (*spatial).
+        classes: numbers of the classes to score.
+        region: mask (*spatial) of the voxels that count; all do without one.
+
+    Raises:
+        DataError: the bins do not count every voxel inside `region` once.
     """
     inside = np.ones(reference.shape, bool) if region is None else region.astype(bool)
     for number in classes:
@@ -86,14 +92,18 @@ def calibration_rows(
 def reliability(
     probabilities: Tensor, reference: Tensor, region: Tensor | None, classes: Iterable[int]
 ) -> Iterator[dict[str, Any]]:
-    """How often a class is there where the network gives it a probability: one row per class and
-    bin that has voxels.
+    """Bins of one case: a row per class and bin that has voxels.
 
-    `probabilities` (K, *spatial) and `reference` (*spatial) lie on one grid; voxels outside
-    `region` (bool) are left out. Bin b of 15 holds probabilities in (b / 15, (b + 1) / 15], the
-    first one 0 too; a row has the number of `voxels`, their mean `probability` and the share
-    `observed` whose reference is the class (Guo et al., On calibration of modern neural
-    networks, ICML 2017, for each class instead of the most probable one).
+    Bin b of 15 holds probabilities in (b / 15, (b + 1) / 15], the first one 0 too. A row has the
+    number of `voxels`, their mean `probability` and the share `observed` whose reference is the
+    class (Guo et al., On calibration of modern neural networks, ICML 2017, for each class instead
+    of the most probable one).
+
+    Args:
+        probabilities: (K, *spatial), 0 to 1; class 0 is the background.
+        reference: integer mask (*spatial) on the same grid.
+        region: bool (*spatial); voxels outside it are left out.
+        classes: numbers of the classes to bin.
     """
     if probabilities.device.type == "mps":
         probabilities, reference = probabilities.cpu(), reference.cpu()  # MPS has no float64
@@ -104,12 +114,12 @@ def reliability(
             probabilities[number].flatten() if region is None else probabilities[number][region]
         )
         voxels, sums, hits = _binned(values, inside == number)
-        for place in voxels.nonzero()[0].tolist():
+        for index in voxels.nonzero()[0].tolist():
             means = {
-                "probability": sums[place] / voxels[place],
-                "observed": hits[place] / voxels[place],
+                "probability": sums[index] / voxels[index],
+                "observed": hits[index] / voxels[index],
             }
-            yield {"class": number, "bin": place, "voxels": int(voxels[place]), **means}
+            yield {"class": number, "bin": index, "voxels": int(voxels[index]), **means}
 
 
 def _binned(values: Tensor, hit: Tensor) -> np.ndarray:
@@ -117,11 +127,14 @@ def _binned(values: Tensor, hit: Tensor) -> np.ndarray:
     import torch
 
     totals = np.zeros((3, BINS))
-    for part, there in zip(values.split(_VOXELS_AT_ONCE), hit.split(_VOXELS_AT_ONCE), strict=True):
-        place = (part.nan_to_num() * BINS).ceil().sub(1).clamp(0, BINS - 1).long()
-        missed, found = (
-            torch.bincount(place + BINS * there, minlength=2 * BINS).view(2, BINS).cpu().numpy()
+    # In chunks, which bound the memory of the integer and double copies.
+    for chunk, there in zip(values.split(_VOXELS_AT_ONCE), hit.split(_VOXELS_AT_ONCE), strict=True):
+        # `ceil` puts a bound into the bin below it. NaN counts in the first bin, and in its sum.
+        bins = (chunk.nan_to_num() * BINS).ceil().sub(1).clamp(0, BINS - 1).long()
+        # One count for both: the bins of the hits follow those of the misses.
+        misses, hits = (
+            torch.bincount(bins + BINS * there, minlength=2 * BINS).view(2, BINS).cpu().numpy()
         )
-        sums = torch.bincount(place, part.double(), minlength=BINS).cpu().numpy()
-        totals += [missed + found, sums, found]
+        sums = torch.bincount(bins, chunk.double(), minlength=BINS).cpu().numpy()
+        totals += [misses + hits, sums, hits]
     return totals

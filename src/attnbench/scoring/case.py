@@ -1,6 +1,4 @@
-"""Scores of one case: every class, every metric, with a stated value and a status where a mask
-is empty.
-"""
+"""Scores of one case: every class and metric, with a status where a mask is empty."""
 
 from __future__ import annotations
 
@@ -26,14 +24,19 @@ def score_case(
     spacing_mm: Sequence[float] | None = None,
     classes: Sequence[int] = (1, 2),
 ) -> list[ScoreRow]:
-    """Every metric of one case's masks: one row per class and metric, ready for
-    `pandas.DataFrame(rows)`.
+    """Score one case's masks: one row per class and metric, ready for `pandas.DataFrame(rows)`.
 
-    `prediction` and `reference` are integer masks of one shape (*spatial), 0 is background.
-    Distances are in mm when `spacing_mm` gives the voxel's size per axis, else in pixels; the row's
-    `unit` says which. An empty mask never raises: `docs/decisions/empty-masks.md` states each
-    metric's value, `status` what was empty. Raises `DataError` when the shapes differ, a mask is no
-    integer array or the spacing does not fit.
+    The row's `unit` says what distances are in. An empty mask never raises:
+    `docs/decisions/empty-masks.md` states each metric's value, `status` what was empty.
+
+    Args:
+        prediction: integer mask (*spatial), 0 is background.
+        reference: integer mask of the same shape.
+        spacing_mm: the voxel's size per axis in mm; without it distances are in pixels.
+        classes: numbers of the classes to score.
+
+    Raises:
+        DataError: the shapes differ, a mask is no integer array or the spacing does not fit.
 
     >>> score_case([[0, 1, 1]], [[0, 0, 1]], classes=[1])[0]
     {'class': 1, 'metric': 'dice', 'value': 0.6666666666666666, 'unit': '1', 'status': 'ok'}
@@ -53,11 +56,19 @@ def score_masks(
     metrics: Sequence[str],
     region: NDArray[Any] | None = None,
 ) -> list[ScoreRow]:
-    """The rows of one case as in `score_case`, for the named metrics of masks and any unit of
-    `spacing`.
+    """Score one case as `score_case` does, by the named metrics and in any unit of `spacing`.
 
-    Where `region` (*spatial) is given, for example a field of view, voxels outside it are
-    background in both masks.
+    Args:
+        prediction: integer mask (*spatial), 0 is background.
+        reference: integer mask of the same shape.
+        spacing: the voxel's size per axis, positive.
+        unit: that of `spacing`: mm, um or px.
+        classes: numbers of the classes to score.
+        metrics: names of metrics of masks.
+        region: mask (*spatial), such as a field of view; outside it all is background.
+
+    Raises:
+        DataError: the shapes differ, or a mask, metric, unit or the spacing does not fit.
     """
     _refuse_misfits(prediction, reference, spacing, region)
     _refuse_unknown(metrics, MASK_METRICS, "metric of masks")
@@ -71,7 +82,7 @@ def score_masks(
 
 
 def status_of(prediction: Mask, reference: Mask) -> Status:
-    """Which of two masks (*spatial) has no voxel."""
+    """Status of two masks (*spatial): says which of them has no voxel."""
     if prediction.any():
         return "ok" if reference.any() else "reference_empty"
     return "prediction_empty" if reference.any() else "both_empty"
@@ -92,8 +103,8 @@ def _rows(pair: Pair, number: int, unit: str, metrics: Sequence[str]) -> Iterato
 
 
 def _class(mask: NDArray[Any], number: int, inside: Mask | None) -> Mask:
-    found: Mask = mask == number
-    return found if inside is None else found & inside
+    voxels: Mask = mask == number
+    return voxels if inside is None else voxels & inside
 
 
 def _refuse_unknown(names: Sequence[str], known: Collection[str], kind: str) -> None:
@@ -118,10 +129,10 @@ def _refuse_misfits(
             f"the region has shape {region.shape}, the masks have {reference.shape}; all must be "
             "equal"
         )
-    for word, mask in (("prediction", prediction), ("reference", reference)):
+    for name, mask in (("prediction", prediction), ("reference", reference)):
         if mask.dtype.kind not in "iub":
             raise DataError(
-                f"the {word} holds {mask.dtype} values; a mask holds integers, one per class: "
+                f"the {name} holds {mask.dtype} values; a mask holds integers, one per class: "
                 "threshold probabilities first, or convert with .astype('uint8')"
             )
     if len(spacing) != reference.ndim or not all(0 < side < np.inf for side in spacing):

@@ -1,6 +1,4 @@
-"""Every metric in words and numbers: unit, direction, value when a mask is empty. A light
-import.
-"""
+"""Every metric in words and numbers: unit, direction, value when a mask is empty."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ SCORE_COLUMNS = (
 )
 
 NSD_TOLERANCE = {"mm": 1.0, "um": 0.2, "px": 2.0}
-"""How far surfaces may lie apart to count as equal in `nsd`, by the unit of the case's spacing."""
+"""Largest distance between surfaces that are equal in `nsd`, by the unit of the case's spacing."""
 
 
 @dataclass(frozen=True)

@@ -79,10 +79,10 @@ def join_scores(
 
 
 def _refuse_other_columns(scores: IO[bytes], columns: Sequence[str]) -> None:
-    found = scores.readline().decode(errors="replace").strip()
-    if found != ",".join(columns):
+    header = scores.readline().decode(errors="replace").strip()
+    if header != ",".join(columns):
         raise DataError(
-            f"{scores.name}: has columns {found!r}, expected {','.join(columns)!r}; score the run "
+            f"{scores.name}: has columns {header!r}, expected {','.join(columns)!r}; score the run "
             "again"
         )
 

@@ -29,9 +29,7 @@ class Pair:
 
     @property
     def diagonal(self) -> float:
-        """Length of the image's diagonal, from outer corner to outer corner, in the unit of the
-        spacing.
-        """
+        """Length of the image's diagonal between outer corners, in the unit of the spacing."""
         return math.hypot(*np.multiply(self.reference.shape, self.spacing))
 
     @cached_property
@@ -42,9 +40,7 @@ class Pair:
 
     @cached_property
     def distances(self) -> tuple[Distances, Distances]:
-        """Surface distances from the prediction and from the reference, in the unit of the
-        spacing.
-        """
+        """Surface distances from the prediction and from the reference, in the spacing's unit."""
         return surface_distances(*self.cropped, self.spacing)
 
 

@@ -25,13 +25,15 @@ log = logging.getLogger(__name__)
 
 
 def score_run(study: Study, run: Run) -> None:
-    """Score a run's `predictions.npz`, and `calibration.csv` for `ece`, and write `scores.csv`
-    beside them.
+    """Score a run's predictions, with their calibration for `ece`, and write `scores.csv`.
 
-    One row per test case, class and metric of the study, with `SCORE_COLUMNS`. Where the dataset
-    has a field of view, voxels outside it do not count. Raises `DataError` when the predictions
-    are missing, are not exactly those of the fold's test cases, or lie on another grid than the
-    reference.
+    Reads `predictions.npz` and `calibration.csv` of the run's folder. One row per test case, class
+    and metric of the study, with `SCORE_COLUMNS`. Where the dataset has a field of view, voxels
+    outside it do not count.
+
+    Raises:
+        DataError: the predictions are missing, are not exactly those of the fold's test cases, or
+            lie on another grid than the reference.
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     tested = load_folds(study.layout.folds(run.dataset), store).fold(run.fold).test
@@ -39,6 +41,7 @@ def score_run(study: Study, run: Run) -> None:
     if not path.is_file():
         raise DataError(f"{path}: no such file; predict the run before scoring it")
     bins = read_calibration(path.with_name("calibration.csv")) if "ece" in study.metrics else None
+    # Arrays are read one by one as they are asked for, never all cases at once.
     with np.load(path) as predictions:
         _refuse_other_cases(path, predictions.files, tested)
         try:
@@ -67,12 +70,20 @@ def case_scores(
     bins: pd.DataFrame | None,
     classes: Collection[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of one prediction (*original_shape) of a case of `store`: case, group, class,
-    metric, value, ...
+    """Score one prediction of a case: rows of case, group, class, metric, value and the rest.
 
-    `bins` are the case's rows of `calibration.csv`; without them metrics of probabilities are
-    left out. `classes` are those to score, all of the dataset by default. Voxels outside the
-    field of view do not count.
+    Voxels outside the field of view do not count.
+
+    Args:
+        store: the prepared dataset.
+        index: the case's position in the store.
+        prediction: integer mask (*original_shape).
+        metrics: names; those of probabilities need `bins`.
+        bins: the case's rows of `calibration.csv`; without them only masks are scored.
+        classes: numbers of the classes to score, by default all of the dataset.
+
+    Raises:
+        DataError: the masks or bins do not fit the case.
     """
     reference, fov, numbers = (
         store.reference(index),
@@ -104,8 +115,8 @@ def _case_rows(
     return [origin_of(run) | row for row in rows]
 
 
-def _refuse_other_cases(path: Path, found: Collection[str], tested: Collection[str]) -> None:
-    absent, extra = sorted(set(tested) - set(found)), sorted(set(found) - set(tested))
+def _refuse_other_cases(path: Path, predicted: Collection[str], tested: Collection[str]) -> None:
+    absent, extra = sorted(set(tested) - set(predicted)), sorted(set(predicted) - set(tested))
     if absent or extra:
         raise DataError(
             f"{path}: not the predictions of this fold's {len(tested)} test cases: "
@@ -116,7 +127,7 @@ def _refuse_other_cases(path: Path, found: Collection[str], tested: Collection[s
 
 
 def _failures(scores: pd.DataFrame) -> str:
-    """What was empty, in words; nothing when no mask was."""
+    """Counts of empty masks in words; nothing when no mask was empty."""
     counts = scores.drop_duplicates(["case", "class"])["status"].value_counts()
     empty = [f"{status} {number}" for status, number in counts.items() if status != "ok"]
     return f"; cases and classes with empty masks: {', '.join(empty)}" if empty else ""

@@ -1,6 +1,4 @@
-"""Metrics of shape rather than of voxels: centrelines of thin structures, and lesions counted as
-components.
-"""
+"""Metrics of shape rather than of voxels: centrelines, and lesions as components."""
 
 from __future__ import annotations
 
@@ -23,14 +21,14 @@ def centreline_dice(prediction: Mask, reference: Mask) -> float:
 
 
 def skeleton(mask: Mask) -> Mask:
-    """Skeleton of a mask (*spatial) by scikit-image: Zhang and Suen (1984) in 2-D, Lee et al.
-    (1994) in 3-D.
+    """Skeleton of a mask (*spatial), by scikit-image.
 
-    A component that thinning erases completely, as it does with a block of 2 x 2 x 2, keeps all
-    its voxels. The margin keeps a volume one voxel thick from being thinned as a picture.
+    The method is that of Zhang and Suen (1984) in 2-D, of Lee et al. (1994) in 3-D. A component
+    that thinning erases completely, as it does with a block of 2 x 2 x 2, keeps all its voxels.
     """
     from skimage.morphology import skeletonize
 
+    # The margin keeps a volume one voxel thick from being thinned as a picture.
     thin: Mask = skeletonize(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
     components, number = _components(mask)
     kept = np.zeros(number + 1, dtype=bool)
@@ -39,11 +37,11 @@ def skeleton(mask: Mask) -> Mask:
 
 
 def lesion_f1(prediction: Mask, reference: Mask) -> float:
-    """F1 over connected components (diagonal neighbours connect) of two masks (*spatial), each with
-    a voxel.
+    """F1 over connected components of two masks (*spatial), each with a voxel: 0 to 1.
 
-    A reference component is found when the prediction has at least one of its voxels; a
-    predicted component is right when it has at least one voxel of the reference. 0 to 1.
+    Diagonal neighbours connect. A reference component is found when the prediction has at least
+    one of its voxels; a predicted component is right when it has at least one voxel of the
+    reference.
     """
     return harmonic_mean(_touched(prediction, reference), _touched(reference, prediction))
 

@@ -24,9 +24,7 @@ _LEAF = 64
 
 
 def union_box(first: Mask, second: Mask) -> tuple[slice, ...]:
-    """The smallest box that holds every voxel of two masks of one shape; at least one mask has a
-    voxel.
-    """
+    """Smallest box that holds every voxel of two masks of one shape, at least one not empty."""
     box = []
     union = first | second
     for axis in range(union.ndim):
@@ -40,6 +38,7 @@ def surface(mask: Mask) -> Mask:
     """Voxels of `mask` with a face neighbour outside it; beyond the array is outside."""
     inner = mask.copy()
     for axis in range(mask.ndim):
+        # A view: what is cleared here is cleared in `inner`.
         inside = np.moveaxis(inner, axis, 0)
         source = np.moveaxis(mask, axis, 0)
         inside[1:] &= source[:-1]
@@ -60,6 +59,7 @@ def surface_distances(
     """
     surfaces = surface(prediction), surface(reference)
     if all(side == 1 for side in spacing):
+        # With this margin no ring leaves the array, so flat indices never wrap.
         first, second = (np.pad(voxels, _REACH) for voxels in surfaces)
         there, here = np.flatnonzero(second), np.flatnonzero(first)
         return np.sqrt(_squares_in_pixels(here, second, there)), np.sqrt(
@@ -73,30 +73,33 @@ def _to_nearest(voxels: Mask, targets: Mask, spacing: Sequence[float]) -> Distan
         ~targets, sampling=spacing, return_distances=False, return_indices=True
     )
     offsets = (nearest[:, voxels] - np.stack(voxels.nonzero())).astype(np.float64)
+    # The order of operations is scipy's own: every distance rounds as medpy's does.
     offsets *= np.asarray(spacing, dtype=np.float64)[:, None]
     np.multiply(offsets, offsets, offsets)
     return np.sqrt(np.add.reduce(offsets, axis=0))
 
 
 def _squares_in_pixels(places: Places, targets: Mask, there: Places) -> Distances:
-    """Squared distance of every place to the nearest target, in pixels: whole numbers, so every way
-    to them is exact.
+    """Squared distance of every place to the nearest target, in pixels.
 
-    `places` (n,) are flat indices into `targets`, whose `_REACH` outermost voxels are False;
-    `there` are those of the targets. Most surfaces lie a few pixels apart: they are looked up
-    ring by ring, and only what is left is searched in a tree.
+    Squares are whole numbers, so every way to them is exact. `places` (n,) are flat indices into
+    `targets`, whose `_REACH` outermost voxels are False; `there` are those of the targets. Most
+    surfaces lie a few pixels apart: they are looked up ring by ring, and only what is left is
+    searched in a tree.
     """
     strides = np.cumprod((1, *targets.shape[:0:-1]))[::-1]
     flat, squares = targets.ravel(), np.zeros(places.size)
     left = np.arange(places.size)
     for square, offsets in _rings(targets.ndim):
-        found = flat.take(places[left] + (offsets @ strides)[:, None]).any(axis=0)
-        squares[left[found]] = square
-        left = left[~found]
+        # Rings come in order of their length: the first that holds a target is the nearest.
+        reached = flat.take(places[left] + (offsets @ strides)[:, None]).any(axis=0)
+        squares[left[reached]] = square
+        left = left[~reached]
         if not left.size:
             return squares
     given, corners = (
-        np.stack(np.unravel_index(part, targets.shape), axis=1) for part in (places[left], there)
+        np.stack(np.unravel_index(flat_index, targets.shape), axis=1)
+        for flat_index in (places[left], there)
     )
     tree = KDTree(corners, leafsize=_LEAF, balanced_tree=False, compact_nodes=False)
     away = corners[tree.query(given)[1]] - given

@@ -1,3 +1,1 @@
-"""Models beside their own test folds: on other datasets, on corrupted images, trained on fewer
-groups.
-"""
+"""Models beside their test folds: other datasets, corrupted images, fewer training groups."""

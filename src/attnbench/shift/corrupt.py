@@ -1,5 +1,4 @@
-"""Corrupted images on purpose, in five levels: what scanners and cameras do, after a model was
-trained.
+"""Images corrupted on purpose, in five levels, as scanners and cameras may corrupt them.
 
 The idea and the five levels are those of Hendrycks and Dietterich, Benchmarking neural network
 robustness to common corruptions and perturbations, ICLR 2019; the kinds are those of medical
@@ -26,24 +25,31 @@ SEVERITY: dict[str, tuple[float, ...]] = {
     "resolution": (1.5, 2.0, 3.0, 4.0, 6.0),
     "ghosting": (0.15, 0.3, 0.45, 0.6, 0.8),
 }
-"""How strong each level of each kind is, in the words of the function of that name."""
+"""Strength of each level of each kind: the second argument of the function of that name."""
 _GHOSTS = 4
 _DEGREE = 3
 
 
 def corrupt(image: Image, kind: str, level: int, seed: int) -> Image:
-    """`image` (C, *spatial) corrupted by `kind` at `level`, 1 (slight) to 5; shape and type stay,
-    no mask changes.
+    """Return `image` corrupted by `kind` at `level`; shape and type stay, no mask changes.
 
-    A seed draws one pattern of noise or of a bias field, which the level only makes stronger. An
-    image without any contrast comes back as it is. Raises `DataError` for an unknown kind or
-    level.
+    An image without any contrast comes back as it is.
+
+    Args:
+        image: (C, *spatial), every channel corrupted alone.
+        kind: a key of `SEVERITY`.
+        level: 1 (slight) to 5.
+        seed: draws one pattern of noise or of a bias field, which the level only makes stronger.
+
+    Raises:
+        DataError: the kind or the level is unknown.
     """
     if kind not in SEVERITY:
         raise DataError(f"no such corruption: {kind!r}; {nearest(kind, SEVERITY)}")
     if level not in LEVELS:
         raise DataError(f"{kind}: no level {level!r}; levels are {', '.join(map(str, LEVELS))}")
     random = np.random.default_rng(seed)
+    # float64: the functions' rounding then does not show in the float32 of the result.
     changed = [
         _KINDS[kind](channel, SEVERITY[kind][level - 1], random)
         for channel in image.astype(np.float64)
@@ -52,29 +58,28 @@ def corrupt(image: Image, kind: str, level: int, seed: int) -> Image:
 
 
 def noise(channel: NDArray, share: float, random: np.random.Generator) -> NDArray:
-    """Gaussian noise whose standard deviation is `share` of the channel's (*spatial)."""
+    """Add Gaussian noise whose standard deviation is `share` of the channel's (*spatial)."""
     return channel + share * channel.std() * random.standard_normal(channel.shape)
 
 
 def blur(channel: NDArray, sigma: float, _random: np.random.Generator) -> NDArray:
-    """A Gaussian of `sigma` pixels along every axis of the channel (*spatial)."""
+    """Smooth the channel (*spatial) by a Gaussian of `sigma` pixels along every axis."""
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(channel, sigma, mode="nearest")
 
 
 def contrast(channel: NDArray, factor: float, _random: np.random.Generator) -> NDArray:
-    """Every distance from the channel's mean times `factor`."""
+    """Multiply every distance from the channel's mean by `factor`."""
     mean = channel.mean()
     return mean + factor * (channel - mean)
 
 
 def bias_field(channel: NDArray, strength: float, random: np.random.Generator) -> NDArray:
-    """Intensities above the channel's least times exp(f), f a random cubic of the position within
-    +-`strength`.
+    """Multiply intensities above the channel's least by exp(f), f a random cubic of the position.
 
-    As the smooth inhomogeneity of coils and of illumination (Van Leemput et al., IEEE TMI 18,
-    1999).
+    |f| reaches `strength`. As the smooth inhomogeneity of coils and of illumination (Van Leemput
+    et al., IEEE TMI 18, 1999).
     """
     axes = np.meshgrid(
         *(np.linspace(-1, 1, side) for side in channel.shape), indexing="ij", sparse=True
@@ -84,36 +89,39 @@ def bias_field(channel: NDArray, strength: float, random: np.random.Generator) -
         if 0 < sum(powers) <= _DEGREE:
             first, *others = (axis**power for axis, power in zip(axes, powers, strict=True))
             field += random.uniform(-1, 1) * math.prod(others, start=first)
+    # `tiny` keeps a field of zeros from dividing by zero.
     field *= strength / max(np.abs(field).max(), np.finfo(float).tiny)
     least = channel.min()
     return least + (channel - least) * np.exp(field)
 
 
 def resolution(channel: NDArray, factor: float, _random: np.random.Generator) -> NDArray:
-    """The channel (*spatial) as if its pixels were `factor` times as long along every axis, on the
-    same grid.
+    """Return the channel (*spatial) as if its pixels were `factor` times as long, on the same grid.
 
-    Smoothed by a Gaussian of that width, sampled on the coarse grid and interpolated linearly.
+    Smoothed along every axis by a Gaussian of that width, sampled on the coarse grid and
+    interpolated linearly.
     """
     from scipy.ndimage import gaussian_filter, zoom
 
     coarse_shape = [max(1, round(side / factor)) for side in channel.shape]
+    # A full width at half maximum of `factor` pixels.
     smooth = gaussian_filter(channel, factor / np.sqrt(8 * np.log(2)), mode="nearest")
+    # Pixels count as areas, so that both grids cover the same extent.
     steps = {"order": 1, "mode": "nearest", "grid_mode": True}
     coarse = zoom(smooth, np.divide(coarse_shape, channel.shape), **steps)
     return zoom(coarse, np.divide(channel.shape, coarse.shape), **steps)
 
 
 def ghosting(channel: NDArray, strength: float, _random: np.random.Generator) -> NDArray:
-    """Faint copies along the last axis: every fourth line of its spectrum, but for the mean, loses
-    `strength` of it.
+    """Add faint copies along the last axis: every fourth line of the spectrum loses `strength`.
 
-    What periodic motion does to an MR image (as `RandomGhosting` of TorchIO: Perez-Garcia et
-    al., CMPB 208, 2021).
+    The mean is kept. So does periodic motion to an MR image (as `RandomGhosting` of TorchIO:
+    Perez-Garcia et al., CMPB 208, 2021).
     """
     spectrum = np.fft.fft(channel, axis=-1)
     line = np.rint(np.fft.fftfreq(channel.shape[-1], 1 / channel.shape[-1])).astype(int)
     spectrum[..., (line % _GHOSTS == 0) & (line != 0)] *= 1 - strength
+    # Lines k and -k are weakened alike: what is imaginary is rounding alone.
     return np.fft.ifft(spectrum, axis=-1).real
 
 

@@ -1,4 +1,4 @@
-"""Models on the test images of their fold, corrupted in steps."""
+"""Models on the test images of their fold, corrupted level by level."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def score_corrupted(study: Study, run: Run) -> None:
-    """Score a run on its test cases, corrupted by every corruption of the study at every level;
-    write `corrupted.csv`.
+    """Score a run on its test cases under every corruption and level; write `corrupted.csv`.
 
     The columns are those of scores, then kind and level (1 to 5; level 0 is `scores.csv`).
     Images are corrupted as they are shown and nothing but the scores is kept.
@@ -47,6 +46,7 @@ def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, A
     )
     cases = [store.index(case) for case in trained.inputs.fold.test]
     shown = list(itertools.product(cases, study.corruptions, LEVELS))
+    # A generator: one corrupted image is in memory at a time.
     images = (corrupted_image(store, index, kind, level) for index, kind, level in shown)
     scored = score_images(
         trained, store, [index for index, _, _ in shown], images, classes, study.metrics
@@ -63,15 +63,25 @@ def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, A
 
 
 def corrupted_image(store: CaseStore, index: int, kind: str, level: int) -> NDArray[np.float32]:
-    """The prepared image (C, *shape) of a case corrupted, zero outside its field of view as
-    before.
+    """Return a case's prepared image corrupted, zero outside its field of view as before.
 
     The randomness is that of the case alone: every model, fold and level sees the same pattern.
+
+    Args:
+        store: the prepared dataset.
+        index: the case's position in the store; its image is (C, *shape).
+        kind: a corruption of `SEVERITY`.
+        level: 1 (slight) to 5.
+
+    Raises:
+        DataError: the kind or the level is unknown.
     """
+    # Not `hash()`, which differs from one process to the next.
     digest = hashlib.sha256(
         f"{store.info.name} {store.cases['case'].iloc[index]}".encode()
     ).digest()
     image = corrupt(store.image(index), kind, level, int.from_bytes(digest[:4]))
+    # The field of view lies on the original grid, the image on the prepared one.
     fov = store.fov(index)
     return (
         image

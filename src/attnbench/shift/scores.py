@@ -1,6 +1,4 @@
-"""A trained network shown images that are not those of its test fold: scored one by one,
-predictions never kept.
-"""
+"""Scores of a trained network on images other than its test fold, predictions not kept."""
 
 from __future__ import annotations
 
@@ -25,15 +23,21 @@ def score_images(
     classes: Mapping[int, int],
     metrics: Sequence[str],
 ) -> Iterator[list[dict[str, Any]]]:
-    """The rows of `case_scores` of each of `images` (C, *shape), which are the cases of `store` at
-    `indices`.
+    """Yield the rows of `case_scores` of every image, which the network predicts one by one.
 
-    `classes` says of each class of the store which class of the network it is; the network's
-    other classes count as background, and the store's other classes are not scored.
+    Args:
+        trained: the run's network.
+        store: the dataset that the images belong to.
+        indices: positions of the images' cases in `store`.
+        images: (C, *shape) each, in the order of `indices`.
+        classes: number in the store to number in the network, of every class that is scored; the
+            network's other classes count as background.
+        metrics: names of the study's metrics.
     """
     for index, probabilities in zip(indices, trained.predict(store, indices, images), strict=True):
         bins = None
         if "ece" in metrics:
+            # Probabilities by the store's numbers; unscored ones only fill the gaps.
             theirs = probabilities[[classes.get(number, 0) for number in range(max(classes) + 1)]]
             bins = pd.DataFrame(
                 case_reliability(theirs, store, index, classes),
@@ -45,9 +49,8 @@ def score_images(
 
 
 def renumbered(mask: NDArray[np.uint8], classes: Mapping[int, int]) -> NDArray[np.uint8]:
-    """`mask` (*spatial) with the number of each class replaced: `classes` has the old number by
-    the new one.
-    """
+    """Return `mask` (*spatial) with new class numbers; `classes` has the old by the new ones."""
+    # A table of all 8-bit numbers: those without a new one become background.
     new = np.zeros(256, dtype=np.uint8)
     new[list(classes.values())] = list(classes)
     return new[mask]

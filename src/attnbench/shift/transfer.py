@@ -1,4 +1,4 @@
-"""Models of one dataset on every case of another one."""
+"""Models of one dataset on every case of an external test set."""
 
 from __future__ import annotations
 
@@ -21,37 +21,38 @@ log = logging.getLogger(__name__)
 
 
 def score_transfer(study: Study, run: Run) -> None:
-    """Score a run on every case of the datasets that the study transfers its dataset to; write
-    `transfer.csv`.
+    """Score a run on every case of the external test sets of its dataset; write `transfer.csv`.
 
-    The columns are those of scores, `test` being the set scored on; cases, groups and
-    classes are those of `test`, on their own grid and inside their field of view. Raises
-    `DataError` when the two sets are normalised differently.
+    The columns are those of scores, `test` being the set scored on; cases, groups and classes are
+    those of `test`, on their own grid and inside their field of view.
+
+    Raises:
+        DataError: the two sets are normalised differently.
     """
     with trained_network(study, run) as trained:
         rows = (
             row
-            for part in study.transfers_of(run.dataset)
-            for row in _transferred(study, run, trained, part)
+            for transfer in study.transfers_of(run.dataset)
+            for row in _transferred(study, run, trained, transfer)
         )
         write_rows(study.layout.run(run) / "transfer.csv", KINDS["transfer"].columns, rows)
 
 
 def _transferred(
-    study: Study, run: Run, trained: Trained, part: TransferSettings
+    study: Study, run: Run, trained: Trained, transfer: TransferSettings
 ) -> Iterator[dict[str, Any]]:
-    own, store = trained.inputs.store, CaseStore.open(study.layout.prepared(part.test))
+    own, store = trained.inputs.store, CaseStore.open(study.layout.prepared(transfer.test))
     if own.info.normalisation != store.info.normalisation:
         raise DataError(
-            f"{part.test}: prepared with another normalisation than {part.train}: "
+            f"{transfer.test}: prepared with another normalisation than {transfer.train}: "
             f"{store.info.normalisation!r} instead "
             f"of {own.info.normalisation!r}; prepare both again"
         )
     indices = range(len(store))
-    classes = part.mapped(own.info.classes, store.info.classes)
-    origin = origin_of(run) | {"test": part.test}
+    classes = transfer.mapped(own.info.classes, store.info.classes)
+    origin = origin_of(run) | {"test": transfer.test}
     for rows in score_images(
         trained, store, indices, map(store.image, indices), classes, study.metrics
     ):
         yield from (origin | row for row in rows)
-    log.info("%s: scored on %d cases of %s", run, len(store), part.test)
+    log.info("%s: scored on %d cases of %s", run, len(store), transfer.test)

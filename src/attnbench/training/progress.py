@@ -40,6 +40,7 @@ def record_progress(path: Path) -> Iterator[Callable[[Row], None]]:
 @contextmanager
 def _curves(folder: Path) -> Iterator[Callable[[Row], None]]:
     """Yield what adds a row to TensorBoard's event file in `folder`, or does nothing without it."""
+    # A run that begins anew would otherwise add a second curve to that of its former try.
     for old in folder.glob("events.out.tfevents.*"):
         old.unlink()
     if not find_spec("tensorboard"):
@@ -53,6 +54,6 @@ def _curves(folder: Path) -> Iterator[Callable[[Row], None]]:
             for name in set(row) - {"step"}:
                 if not math.isnan(row[name]):
                     writer.add_scalar(name, row[name], int(row["step"]))
-            writer.flush()
+            writer.flush()  # the curves are watched while the run trains
 
         yield draw

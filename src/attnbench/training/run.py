@@ -39,7 +39,7 @@ log = logging.getLogger("attnbench")
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run is made from, and the hashes that identify it."""
+    """Data, fold and patch that a run is made from, and the hashes that identify it."""
 
     store: CaseStore
     fold: Fold
@@ -48,17 +48,19 @@ class RunInputs:
 
     @property
     def training_groups(self) -> int:
-        """How many groups the run is trained on."""
+        """Number of groups that the run is trained on."""
         return len({self.store.groups[case] for case in self.fold.train})
 
 
 def load_inputs(study: Study, run: Run) -> RunInputs:
-    """Prepared data and fold of a run, of its share of the training groups; refuses folds that
-    are not of the data.
+    """Read the prepared data and the fold of a run; refuse folds that are not of the data.
+
+    The fold keeps the run's share of the training groups alone.
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
     fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run)[2])
+    # A run on all groups has the hash that it had in a study without data efficiency.
     share = {} if run.percent == 100 else {"percent": run.percent}
     hashes = {
         "recipe": hash_of(study.recipe(run.dataset, run.model) | share),
@@ -112,6 +114,7 @@ def train_run(study: Study, run: Run) -> None:
             "weights_sha256": hash_of_weights(network),
         }
     progress.unlink()
+    # `run.json` marks a finished run: it is written when everything else is.
     hashes = {f"{name}_hash": value for name, value in inputs.hashes.items()}
     write_json(folder / STAGES["train"], vars(run) | hashes | facts)
     log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
@@ -120,7 +123,7 @@ def train_run(study: Study, run: Run) -> None:
 def _data(
     study: Study, run: Run, inputs: RunInputs, steps: int, device: torch.device
 ) -> tuple[Any, list[Batch]]:
-    """Endless-order training batches, and fixed validation batches without augmentation, for a run.
+    """Training batches in random order, and fixed validation batches without augmentation.
 
     Both depend on dataset, fold and seed, never on the model.
     """
@@ -137,6 +140,7 @@ def _data(
             store, indices, inputs.patch, study.training.foreground, augmentation, rng
         )
         sets.append(batches(CasePool(store, indices, device), planner, length, batch, device, seed))
+    # A list, so that every validation of the run sees the same patches.
     return sets[0], list(sets[1])
 
 
@@ -145,9 +149,8 @@ def _batch(study: Study, run: Run) -> int:
 
 
 def _seeds(run: Run) -> tuple[int, ...]:
-    """Seeds of training patches, validation patches and the order of groups: the same for every
-    model and share.
-    """
+    """Seeds of training patches, validation patches and group order, alike for every model."""
+    # Not `hash()`, which differs from one process to the next.
     digest = hashlib.sha256(f"{run.dataset} {run.fold} {run.seed}".encode()).digest()
     return tuple(int.from_bytes(digest[start : start + 4]) for start in (0, 4, 8))
 
@@ -168,7 +171,7 @@ def _summary(run: Run, last: dict[str, float], facts: dict[str, Any]) -> str:
 
 
 def _trained(study: Study) -> str:
-    """How many runs of the study have been trained, of how many."""
+    """Count of the runs that are trained, of all runs of the study, in words."""
     runs = [*study.runs(), *study.data_efficiency_runs()]
     done = sum((study.layout.run(run) / STAGES["train"]).exists() for run in runs)
     return f"trained {done:>{len(str(len(runs)))}}/{len(runs)}"

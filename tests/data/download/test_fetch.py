@@ -242,8 +242,7 @@ def test_source_that_fails_again_and_again_is_left_alone(serve, tmp_path, write_
     assert len(origin.asked) < 50
 
 
-# --- mirror
-# ------------------------------------------------------------------------------------------------------
+# --- mirror ---------------------------------------------------------------------------------------
 
 
 def in_mirror(files: dict[str, bytes]) -> dict[str, bytes]:
