@@ -43,12 +43,7 @@ layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.shift(kind) for kind in requested_kinds(study)]
-decided = cache(partial(rerun.decides, study))
-
-
-def decides(verb, *names):
-    """What decides a job, as a function of its wildcards `names`: in plain text Snakemake takes braces for wildcards."""
-    return lambda wildcards: decided(verb, **{name: wildcards[name] for name in names})
+decides = partial(rerun.decides_by, cache(partial(rerun.decides, study)))
 
 
 wildcard_constraints:

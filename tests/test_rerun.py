@@ -31,8 +31,7 @@ VERBS += (
     "score_second_rater",
     "export",
     "report",
-    "transfer",
-    "corrupt",
+    "score_shift",
     "gather_shift",
     "attend",
 )
@@ -60,6 +59,9 @@ def words(paths: list[Path]) -> set[str]:
     return {str(path.absolute().relative_to(rerun.PACKAGE)) for path in paths}
 
 
+SCORED = ("transfer", "corrupted")
+
+
 def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, str]:
     decided = (
         "prepare",
@@ -67,13 +69,12 @@ def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, s
         "describe",
         "train",
         "score",
-        "transfer",
-        "corrupt",
         "analyse",
         "tables",
         "figure",
     )
-    return {verb: rerun.decides(study, verb, dataset, model) for verb in decided}
+    shifted = {kind: rerun.decides(study, "score_shift", dataset, model, kind) for kind in SCORED}
+    return shifted | {verb: rerun.decides(study, verb, dataset, model) for verb in decided}
 
 
 def changed(**changes) -> set[str]:
@@ -132,7 +133,9 @@ def test_a_run_depends_on_the_mechanisms_of_its_model_only():
 def test_templates_and_styles_are_code_of_what_uses_them():
     beside = {
         verb: {
-            file for file in words(rerun.code(verb, figure="scores")) if not file.endswith(".py")
+            file
+            for file in words(rerun.code(verb, artefact="scores" * (verb == "figure")))
+            if not file.endswith(".py")
         }
         for verb in VERBS
     }
@@ -146,7 +149,7 @@ def test_templates_and_styles_are_code_of_what_uses_them():
 
 def test_a_figure_depends_on_what_draws_it_and_tables_on_what_builds_them():
     drawn = {
-        name: words(rerun.code("figure", figure=name)) for name in ("scores", "cases_phantom2d")
+        name: words(rerun.code("figure", artefact=name)) for name in ("scores", "cases_phantom2d")
     }
     assert "reporting/figures/scores.py" in drawn["scores"] - drawn["cases_phantom2d"]
     assert "reporting/figures/cases.py" in drawn["cases_phantom2d"] - drawn["scores"]
@@ -164,17 +167,21 @@ def test_rooms_after_training_are_no_code_of_training():
 def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     comparison = {"analyse", "tables", "figure"}
     assert changed(analysis={"bootstrap": 300}) == comparison
-    assert changed(metrics=["dice"]) == comparison | {"score", "transfer", "corrupt"}
-    assert changed(corruptions=["blur"]) == {"corrupt", "tables"}
+    assert changed(metrics=["dice"]) == comparison | {"score", "transfer", "corrupted"}
+    assert changed(corruptions=["blur"]) == {"corrupted", "tables"}
     assert changed(data_efficiency=[50]) == {"tables"}
     transfer = {"train": "phantom2d", "test": "phantom3d"}
     assert changed(transfer=[transfer]) == {"transfer", "tables"}
     by_name, stated = (
         study(transfer=[{**transfer, **said}]) for said in ({}, {"classes": {1: 1, 2: 2, 3: 3}})
     )
-    assert rerun.decides(by_name, "transfer", "phantom2d") == rerun.decides(
-        stated, "transfer", "phantom2d"
+    one, other = (
+        rerun.decides(said, "score_shift", "phantom2d", "unet", "transfer")
+        for said in (by_name, stated)
     )
+    assert one == other
+    kinds = {kind: words(rerun.code("score_shift", artefact=kind)) for kind in SCORED}
+    assert "shift/corrupt.py" in kinds["corrupted"] - kinds["transfer"]
     assert changed(models=["unet", "attention_gate"]) == comparison
     assert changed(training={"steps": 3}) == {"describe", "train", "tables"}
     assert changed(folds={"outer": 3}) == {"folds", "tables"}

@@ -245,7 +245,8 @@ def score(
 
 
 @app.command()
-def transfer(
+def score_shift(
+    kind: Annotated[str, typer.Argument(help="transfer or corrupted.")],
     dataset: Dataset,
     model: Model,
     fold: Fold,
@@ -253,29 +254,12 @@ def transfer(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Score one run on every case of other datasets."""
+    """Score one trained run on external test sets or on corrupted images."""
     loaded = _start(study, log)
-    from attnbench.shift.transfer import score_transfer
+    from attnbench.shift.score import score_shift as score_kind
     from attnbench.study.paths import Run
 
-    score_transfer(loaded, Run(dataset, model, fold, seed))
-
-
-@app.command()
-def corrupt(
-    dataset: Dataset,
-    model: Model,
-    fold: Fold,
-    seed: Seed,
-    study: StudyFile = DEFAULT_STUDY,
-    log: Log = None,
-) -> None:
-    """Score one run on its test corrupted images."""
-    loaded = _start(study, log)
-    from attnbench.shift.corruption import score_corrupted
-    from attnbench.study.paths import Run
-
-    score_corrupted(loaded, Run(dataset, model, fold, seed))
+    score_kind(loaded, kind, Run(dataset, model, fold, seed))
 
 
 @app.command()
@@ -302,9 +286,7 @@ def gather_shift(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Join the scores of all runs on other data, on corrupted images, or of runs on fewer
-    groups.
-    """
+    """Join the scores of all runs of one kind of shift."""
     loaded = _start(study, log)
     from attnbench.shift.gather import gather_shift as gather_table
 

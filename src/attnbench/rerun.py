@@ -14,6 +14,7 @@ from attnbench.catalog import ENTRIES, load_entry
 from attnbench.models.names import mechanisms_of
 from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
+from attnbench.shift.kinds import KINDS
 from attnbench.study.models import ModelSettings
 from attnbench.study.settings import Study
 
@@ -38,12 +39,13 @@ _BUILD = "attnbench.models.build"
 _FOR_READERS = ("title", "short", "paper")
 
 
-def code(verb: str, model: ModelSettings | None = None, figure: str = "") -> list[Path]:
+def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> list[Path]:
     """Source files that `attnbench <verb>` runs, with the templates and styles that these name.
 
-    They are all that the verb imports; `model` adds its mechanisms, `figure` what draws it.
+    They are all that the verb imports; `model` adds its mechanisms, `artefact` (a figure, a kind
+    of shift) what makes it.
     """
-    return list(_code(verb, *_choices(model), figure))
+    return list(_code(verb, *_choices(model), artefact))
 
 
 def catalog_files(dataset: str) -> list[Path]:
@@ -52,7 +54,7 @@ def catalog_files(dataset: str) -> list[Path]:
     return [_here(path) for path in (ENTRIES / f"{dataset}.yaml", listing) if path]
 
 
-def decides(study: Study, verb: str, dataset: str = "", model: str = "", figure: str = "") -> str:
+def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefact: str = "") -> str:
     """Fingerprint of a job as a line of JSON: the settings that decide it and the hash of its code.
 
     Where it changes the job runs again. A hash, not the files as input: they would be nine in
@@ -63,12 +65,26 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", figure:
         verb: function of the command line that the job calls.
         dataset: dataset that the job is about; empty if it is about all.
         model: model that the job is about; empty if it is about all.
-        figure: figure that the job draws.
+        artefact: figure that the job draws, or kind of shift that it scores.
     """
     settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
-    digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), figure)
+    if verb == "score_shift":
+        settings = {"metrics": study.metrics, artefact: KINDS[artefact].settings(study, dataset)}
+    digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), artefact)
     content = {"code": digest, "study": settings}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def decides_by(
+    decide: Callable[..., str], verb: str, *names: str, **others: str
+) -> Callable[[Any], str]:
+    """`decide` of a verb as a function of a job's wildcards, which Snakemake calls for `params`.
+
+    As plain text it would take the braces of a study for wildcards. The wildcards `names` are
+    arguments of `decide` under their own names, `others` under the names given.
+    """
+    arguments = {name: name for name in names} | others
+    return lambda wildcards: decide(verb, **{to: wildcards[of] for to, of in arguments.items()})
 
 
 def options_of_run(wildcards: Any) -> str:
@@ -99,23 +115,25 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
     return tuple(mechanisms_of(model)), frozenset(f"attnbench.models.{name}" for name in others)
 
 
-def _declared(verb: str, figure: str) -> Iterator[str]:
-    """Modules that a verb imports by their row in the contents, where no import names them."""
+def _declared(verb: str, artefact: str) -> Iterator[str]:
+    """Modules that a verb imports by a row of contents or kinds, where no import names them."""
     if verb == "figure":
-        modules = {item.module for item in FIGURES if figure.startswith(item.name)}
+        modules = {item.module for item in FIGURES if artefact.startswith(item.name)}
         yield from (f"attnbench.reporting.figures.{module}" for module in modules)
+    if verb == "score_shift" and artefact:
+        yield f"attnbench.shift.{KINDS[artefact].module}"
     if verb in ("tables", "report"):
         yield from (f"attnbench.reporting.tables.{item.module}" for item in TABLES)
 
 
 @cache
 def _code(
-    verb: str, mechanisms: tuple[str, ...], others: frozenset[str], figure: str
+    verb: str, mechanisms: tuple[str, ...], others: frozenset[str], artefact: str
 ) -> tuple[Path, ...]:
     roots = {
         *_imports_of_verb(verb),
         *(f"attnbench.models.attention.{name}" for name in mechanisms),
-        *_declared(verb, figure),
+        *_declared(verb, artefact),
     }
     modules = tuple(_file(module) for module in sorted(_closure(frozenset(roots), others)))
     return tuple(_here(path) for path in (*modules, *_named_by(modules)))
@@ -123,10 +141,10 @@ def _code(
 
 @cache
 def _hash_of_code(
-    verb: str, mechanisms: tuple[str, ...], others: frozenset[str], figure: str
+    verb: str, mechanisms: tuple[str, ...], others: frozenset[str], artefact: str
 ) -> str:
     digest = hashlib.sha256()
-    for path in _code(verb, mechanisms, others, figure):
+    for path in _code(verb, mechanisms, others, artefact):
         digest.update(_meaning(path, for_readers=verb == "describe"))
     return digest.hexdigest()
 
@@ -186,17 +204,6 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
     return study.recipe(dataset, model)
 
 
-def _transfers(study: Study, dataset: str, _model: str) -> dict[str, Any]:
-    """Test sets of the models of `dataset`, class by class, and the metrics of their scores."""
-    classes = {
-        transfer.test: transfer.mapped(
-            load_entry(transfer.train).classes, load_entry(transfer.test).classes
-        )
-        for transfer in study.transfers_of(dataset)
-    }
-    return {"metrics": study.metrics, "transfer": classes}
-
-
 def _metrics(study: Study, _dataset: str, _model: str) -> tuple[str, ...]:
     return study.metrics
 
@@ -238,8 +245,6 @@ _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "train": _recipe,
     "score": _metrics,
     "score_second_rater": _metrics,
-    "transfer": _transfers,
-    "corrupt": lambda study, *_: study.model_dump(mode="json", include={"metrics", "corruptions"}),
     "analyse": _comparison,
     "figure": _drawn,
     "tables": _everything,

@@ -27,7 +27,7 @@ TABLES = ["scores.csv", "transfer.csv", "corrupted.csv", "data_efficiency.csv"]
 
 def test_corruptions_train_nothing(finished):
     jobs = finished.planned("--config", "corruptions=[noise, blur]")
-    assert (jobs.pop("corrupt"), jobs.pop("gather_shift")) == (4, 1)
+    assert (jobs.pop("score_shift"), jobs.pop("gather_shift")) == (4, 1)
     assert not jobs.keys() & {"prepare", "train", "predict", "score", "gather"}
 
 
@@ -36,12 +36,12 @@ def test_fewer_groups_train_runs_of_their_own(finished):
     assert {rule: jobs[rule] for rule in ("train", "predict", "score", "gather_shift")} == {
         "train": 8, "predict": 8, "score": 8, "gather_shift": 1,
     }  # fmt: skip
-    assert not jobs.keys() & {"prepare", "gather", "transfer", "corrupt"}
+    assert not jobs.keys() & {"prepare", "gather", "score_shift"}
 
 
 def test_a_transfer_takes_the_models_of_one_dataset(finished):
     jobs = finished.planned("--config", BOTH, TRANSFER)
-    assert (jobs["train"], jobs["transfer"], jobs["gather_shift"]) == (4, 4, 1)
+    assert (jobs["train"], jobs["score_shift"], jobs["gather_shift"]) == (4, 4, 1)
 
 
 def test_a_transfer_that_cannot_be_is_refused_before_any_job(untouched):
@@ -84,7 +84,7 @@ def test_a_study_of_shift_from_keys_to_tables(untouched, tmp_path):
     again = checkout.snakemake_on(
         "-n", *arguments[:2], "--config", "corruptions=[blur, noise]", *arguments[2:]
     )
-    assert "corrupt " in again.stdout and "train " not in again.stdout
+    assert "score_shift " in again.stdout and "train " not in again.stdout
     status = [sys.executable, "-m", "attnbench.cli", "status", "shifted.yaml"]
     said = subprocess.run(
         status, cwd=checkout.folder, env=checkout.environment, capture_output=True, text=True

@@ -66,7 +66,7 @@ rule figure:
         runtime=30,
     params:
         study=layout.study,
-        decides=lambda wildcards: decided("figure", figure=wildcards.name),
+        decides=decides("figure", artefact="name"),
     message:
         "draw figure {wildcards.name}"
     shell:

@@ -1,21 +1,23 @@
-# Models on other datasets, on corrupted images and on fewer groups: scores in tables of their own.
+# Runs on external test sets, on corrupted images and on fewer groups: scores in tables of their own.
 
 
-rule transfer:
+rule score_shift:
     input:
         model=layout.run(any_run) / "model.pt",
         facts=layout.run(any_run) / "run.json",
         datasets=lambda wildcards: [
-            layout.prepared(part.test) / name
-            for part in study.transfers_of(wildcards.dataset)
+            layout.prepared(dataset) / name
+            for dataset in KINDS[wildcards.kind].reads(study, wildcards.dataset)
             for name in ("dataset.json", "cases.csv")
         ],
     output:
-        layout.run(any_run) / "transfer.csv",
+        layout.run(any_run) / "{kind}.csv",
     log:
-        layout.log(f"transfer/{any_run}"),
+        layout.log(f"score_shift/{{kind}}/{any_run}"),
     benchmark:
-        layout.benchmark(f"transfer/{any_run}")
+        layout.benchmark(f"score_shift/{{kind}}/{any_run}")
+    wildcard_constraints:
+        kind="|".join(name for name, kind in KINDS.items() if kind.module),
     conda:
         "../../envs/cpu.yaml"
     threads: study.compute.threads
@@ -24,36 +26,12 @@ rule transfer:
     params:
         study=layout.study,
         run=rerun.options_of_run,
-        decides=decides("transfer", "dataset", "model"),
+        decides=decides("score_shift", "dataset", "model", artefact="kind"),
     message:
-        "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on other datasets"
+        "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, "
+        "seed {wildcards.seed}: {wildcards.kind}"
     shell:
-        "attnbench transfer --study {params.study:q} {params.run} --log {log:q}"
-
-
-rule corrupt:
-    input:
-        model=layout.run(any_run) / "model.pt",
-        facts=layout.run(any_run) / "run.json",
-    output:
-        layout.run(any_run) / "corrupted.csv",
-    log:
-        layout.log(f"corrupt/{any_run}"),
-    benchmark:
-        layout.benchmark(f"corrupt/{any_run}")
-    conda:
-        "../../envs/cpu.yaml"
-    threads: study.compute.threads
-    resources:
-        **RUN_RESOURCES,
-    params:
-        study=layout.study,
-        run=rerun.options_of_run,
-        decides=decides("corrupt", "model"),
-    message:
-        "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed} on corrupted images"
-    shell:
-        "attnbench corrupt --study {params.study:q} {params.run} --log {log:q}"
+        "attnbench score-shift {wildcards.kind} --study {params.study:q} {params.run} --log {log:q}"
 
 
 SHIFTED = {

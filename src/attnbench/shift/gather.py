@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from attnbench.errors import StudyError, nearest
 from attnbench.scoring.gather import join_scores
-from attnbench.shift.kinds import requested_kinds
+from attnbench.shift.score import requested_kind
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -16,10 +15,6 @@ def gather_shift(study: Study, name: str) -> tuple[Run, ...]:
         StudyError: the study does not ask for such a kind.
         DataError: no run has scores, or a file has other columns.
     """
-    kinds = requested_kinds(study)
-    if name not in kinds:
-        hint = nearest(name, kinds) if kinds else "it asks for no shift"
-        raise StudyError(f"the study has no table {name!r}; {hint}")
-    kind, layout = kinds[name], study.layout
+    kind, layout = requested_kind(study, name), study.layout
     files = ((run, layout.run(run) / kind.files[0]) for run in kind.runs(study))
     return join_scores(layout.shift(name), kind.columns, files, kind.facts)

@@ -1,17 +1,18 @@
 """Kinds of shift: what a study may ask about its runs beside their own test folds.
 
-A new kind is a study key, a row here, a frame in `analysis/tables.py` that `analysis/shift.py`
-computes, and a figure and a table of it. Its runs, its table, the gathering, what is missing and
-what is said about that follow from the row. A kind whose runs are scored by a verb of its own
-also needs the module that scores a run, the verb in `cli.py` and its rule.
+A new kind is a study key (`study/settings.py`), a row here, a module of this room that scores a
+run unless runs are scored as usual, a frame (`analysis/tables.py`) that `analysis/shift.py`
+computes, and its figure or table (`reporting/contents.py` and a module). Verb, rule, gathering,
+what is missing and what is said about that follow from the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from attnbench.catalog import load_entry
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.study.paths import STAGES
 
@@ -20,23 +21,36 @@ if TYPE_CHECKING:
     from attnbench.study.settings import Study
 
 
+def _nothing(_study: Study, _dataset: str) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class ShiftKind:
     """One kind of shift; the study's table of its scores is `<name>.csv`.
 
-    `requested` says whether a study asks for it, `runs` are those it asks about. `steps` are the
-    verbs from training to a run's scores, each with the file that it leaves in the run's folder,
-    the last being the scores: a CSV with `columns`. Every row of the table also gets `facts` of
-    the run's `run.json`. `absent_note` says in a few words what is missing.
+    `requested` says whether a study asks for it, `runs` are those it asks about, `absent_note`
+    says in a few words what is missing. Runs are trained and scored as usual or, where `module`
+    names one of this room, trained runs are scored by its `score_<name>(study, run)`, decided by
+    the `settings` for a dataset and the prepared cases of the datasets that it `reads`. A run's
+    scores are a CSV with `columns`; every row of the table also gets `facts` of its `run.json`.
     """
 
     name: str
     requested: Callable[[Study], bool]
     runs: Callable[[Study], Iterable[Run]]
-    steps: Mapping[str, str]
     absent_note: str
+    module: str = ""
+    settings: Callable[[Study, str], Any] = _nothing
+    reads: Callable[[Study, str], Sequence[str]] = _nothing
     columns: tuple[str, ...] = SCORE_COLUMNS
     facts: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> Mapping[str, str]:
+        """Verbs from training to a run's scores, each with the file that it leaves behind."""
+        own = {"train": STAGES["train"], "score_shift": f"{self.name}.csv"}
+        return own if self.module else STAGES
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -50,35 +64,46 @@ class ShiftKind:
         return (scores, STAGES["train"]) if self.facts else (scores,)
 
 
+def _classes_by_test_set(study: Study, dataset: str) -> dict[str, Any]:
+    classes = load_entry(dataset).classes
+    return {
+        transfer.test: transfer.mapped(classes, load_entry(transfer.test).classes)
+        for transfer in study.transfers_of(dataset)
+    }
+
+
 KINDS: dict[str, ShiftKind] = {
     kind.name: kind
     for kind in (
         ShiftKind(
             "transfer",
-            lambda study: bool(study.transfer),
-            lambda study: (run for run in study.runs() if study.transfers_of(run.dataset)),
-            {"train": STAGES["train"], "transfer": "transfer.csv"},
-            "runs not scored on external test sets",
+            requested=lambda study: bool(study.transfer),
+            runs=lambda study: (run for run in study.runs() if study.transfers_of(run.dataset)),
+            absent_note="runs not scored on external test sets",
+            module="transfer",
+            settings=_classes_by_test_set,
+            reads=lambda study, dataset: [item.test for item in study.transfers_of(dataset)],
             columns=(SCORE_COLUMNS[0], "test", *SCORE_COLUMNS[1:]),
         ),
         ShiftKind(
             "corrupted",
-            lambda study: bool(study.corruptions),
-            lambda study: study.runs(),
-            {"train": STAGES["train"], "corrupt": "corrupted.csv"},
-            "runs not scored on corrupted images",
+            requested=lambda study: bool(study.corruptions),
+            runs=lambda study: study.runs(),
+            absent_note="runs not scored on corrupted images",
+            module="corruption",
+            settings=lambda study, _dataset: study.corruptions,
             columns=(*SCORE_COLUMNS, "corruption", "level"),
         ),
         ShiftKind(
             "data_efficiency",
-            lambda study: bool(study.data_efficiency),
-            lambda study: study.data_efficiency_runs(),
-            STAGES,
-            "runs on fewer training groups not finished",
+            requested=lambda study: bool(study.data_efficiency),
+            runs=lambda study: study.data_efficiency_runs(),
+            absent_note="runs on fewer training groups not finished",
             facts=("percent", "training_groups"),
         ),
     )
 }
+"""Every kind by name."""
 
 
 def requested_kinds(study: Study) -> dict[str, ShiftKind]:
