@@ -340,7 +340,7 @@ def test_runs_without_scores_of_a_shift_are_named_with_the_step_they_lack(
         run for run in study.data_efficiency_runs() if run != replace(runs[0], percent=25)
     ]
     assert frames["corrupted"]["next_step"].tolist() == [
-        "corrupt",
+        "score_shift",
         "gather",
         *["train"] * (len(runs) - 3),
     ]

@@ -10,7 +10,8 @@ from docutils.core import publish_parts
 from jinja2 import Environment, StrictUndefined
 
 from attnbench.models.names import known_models
-from attnbench.reporting.contents import figure_names, table_names
+from attnbench.reporting import contents
+from attnbench.reporting.contents import figure_names, figures_of, table_names, tables_of
 from attnbench.study.settings import parse_study
 
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
@@ -34,6 +35,12 @@ def rendered(path: Path, **snakemake: object) -> str:
     )
     strict = {"halt_level": 2, "report_level": 2}
     return publish_parts(text, writer="html5", settings_overrides=strict)["body"]
+
+
+def test_the_study_of_these_tests_has_every_row_of_the_contents():
+    study = parse_study(WHOLE, known_models())
+    assert {figure.spec for figure in figures_of(study)} == set(contents.FIGURES)
+    assert set(tables_of(study)) == set(contents.TABLES)
 
 
 @pytest.mark.parametrize("name", FIGURES)

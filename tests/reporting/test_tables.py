@@ -13,12 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attnbench.models.names import known_models
 from attnbench.reporting.contents import TABLE_FORMATS, table_names
 from attnbench.reporting.format import decimals, number
+from attnbench.reporting.results import Results
 from attnbench.reporting.tables import write_tables
+from attnbench.reporting.tables.controls import tabulate_controls
 from attnbench.reporting.tables.render import Block, pages, plain_row, to_md, to_tex
 from attnbench.reporting.words import mechanism_label, model_label
-from attnbench.study.settings import Study
+from attnbench.study.names import CONTROLS
+from attnbench.study.settings import Study, parse_study
 from attnbench.study.shift import TransferSettings
 
 ZOO = (
@@ -377,3 +381,12 @@ def test_marks_are_doubled_only_where_retrained_models_say_the_same(write_study)
     assert second[3].endswith("⁺") and not second[3].endswith("⁺⁺")
     text = (study.layout.tables / "comparison.md").read_text(encoding="utf-8")
     assert "also when the models are trained again" in text
+
+
+def test_every_control_says_what_it_rules_out(write_study):
+    study = write_study(datasets=["retina_drive"], models=["unet", "self_attention"])
+    names = [f"self_attention-{control}" for control in CONTROLS]
+    models = [{"name": name, "slots": {}} for name in ("unet", "self_attention", *names)]
+    asked = parse_study(study.model_dump(mode="json") | {"models": models}, known_models())
+    notes = " ".join(tabulate_controls(Results(asked)).notes)
+    assert [control for control in CONTROLS if f"{control.capitalize()}: " not in notes] == []

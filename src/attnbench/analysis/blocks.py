@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attnbench.analysis.tables import TEXTS
 from attnbench.errors import DataError
 from attnbench.scoring.definitions import SCORE_COLUMNS
 
@@ -21,12 +22,7 @@ STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty", "not_a_nu
 ALL_CLASSES = "all"
 
 _TEXT = ("dataset", "model", "case", "group", "metric", "unit", "status")
-_SHIFT_TEXT = ("test", "corruption")
-_DTYPES = {
-    **dict.fromkeys((*_TEXT, *_SHIFT_TEXT), "str"),
-    **dict.fromkeys(("fold", "seed", "class", "level", "percent", "training_groups"), "int32"),
-    "value": "float64",
-}
+_INTEGER = ("fold", "seed", "class")
 
 
 @dataclass(frozen=True)
@@ -66,17 +62,20 @@ def read_scores(path: Path, *added: str) -> pd.DataFrame:
     Raises:
         DataError: the table is missing or lacks a column.
     """
+    texts = ({*_TEXT, *TEXTS} - {*_INTEGER}) & {*SCORE_COLUMNS, *added}
     try:
         scores = pd.read_csv(
             path,
             usecols=[*SCORE_COLUMNS, *added],
-            dtype=_DTYPES,
+            dtype={
+                **dict.fromkeys(texts, "str"),
+                **dict.fromkeys(_INTEGER, "int32"),
+                "value": "float64",
+            },
             keep_default_na=False,
             na_values={"value": [""]},
         )
-        return scores.astype(
-            {name: "category" for name in (*_TEXT, *_SHIFT_TEXT) if name in scores}
-        )
+        return scores.astype({name: "category" for name in scores if name in texts})
     except FileNotFoundError:
         raise DataError(
             f"{path}: no scores to analyse; score at least one run and gather (`attnbench gather`)"

@@ -1,7 +1,10 @@
 """Controls: networks that rule out another explanation for what a mechanism does.
 
 They change the slots of a variant after it was built, so that the backbone keeps its initial
-weights to the bit.
+weights to the bit. A new one is a name in `study/names.py:Control` (then `make schema`), a case in
+`apply_control` below, and a sentence about what it rules out in `reporting/tables/controls.py`.
+One whose mechanisms do not train has `slots.untrained` set, or their statistics go on learning;
+one that a mechanism must declare something for is named in `models/names.py:_NEEDED`.
 """
 
 from __future__ import annotations

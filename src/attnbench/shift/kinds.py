@@ -3,7 +3,8 @@
 A new kind is a study key (`study/settings.py`), a row here, a module of this room that scores a
 run unless runs are scored as usual, a frame (`analysis/tables.py`) that `analysis/shift.py`
 computes, and its figure or table (`reporting/contents.py` and a module). Verb, rule, gathering,
-what is missing and what is said about that follow from the row.
+what is missing and the protocol follow from the row; a sentence for the methods stands in
+`reporting/exports/methods.py`.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ def _nothing(_study: Study, _dataset: str) -> tuple[str, ...]:
 class ShiftKind:
     """One kind of shift; the study's table of its scores is `<name>.csv`.
 
-    `requested` says whether a study asks for it, `runs` are those it asks about, `absent_note`
-    says in a few words what is missing. Runs are trained and scored as usual or, where `module`
+    `key` is that of the study file, `runs` are those that it asks about, `absent_note` says in a
+    few words what is missing. Runs are trained and scored as usual or, where `module`
     names one of this room, trained runs are scored by its `score_<name>(study, run)`, decided by
     the `settings` for a dataset and the prepared cases of the datasets that it `reads`. A run's
     scores are a CSV with `columns`; every row of the table also gets `facts` of its `run.json`.
     """
 
     name: str
-    requested: Callable[[Study], bool]
+    key: str
     runs: Callable[[Study], Iterable[Run]]
     absent_note: str
     module: str = ""
@@ -45,6 +46,10 @@ class ShiftKind:
     reads: Callable[[Study, str], Sequence[str]] = _nothing
     columns: tuple[str, ...] = SCORE_COLUMNS
     facts: tuple[str, ...] = ()
+
+    def requested(self, study: Study) -> bool:
+        """True where the study asks for this kind."""
+        return bool(getattr(study, self.key))
 
     @property
     def steps(self) -> Mapping[str, str]:
@@ -77,7 +82,7 @@ KINDS: dict[str, ShiftKind] = {
     for kind in (
         ShiftKind(
             "transfer",
-            requested=lambda study: bool(study.transfer),
+            key="transfer",
             runs=lambda study: (run for run in study.runs() if study.transfers_of(run.dataset)),
             absent_note="runs not scored on external test sets",
             module="transfer",
@@ -87,7 +92,7 @@ KINDS: dict[str, ShiftKind] = {
         ),
         ShiftKind(
             "corrupted",
-            requested=lambda study: bool(study.corruptions),
+            key="corruptions",
             runs=lambda study: study.runs(),
             absent_note="runs not scored on corrupted images",
             module="corruption",
@@ -96,7 +101,7 @@ KINDS: dict[str, ShiftKind] = {
         ),
         ShiftKind(
             "data_efficiency",
-            requested=lambda study: bool(study.data_efficiency),
+            key="data_efficiency",
             runs=lambda study: study.data_efficiency_runs(),
             absent_note="runs on fewer training groups not finished",
             facts=("percent", "training_groups"),

@@ -82,7 +82,7 @@ def draw_difficulty_slopes(results: Results) -> Drawn:
         results.page,
         by_dataset(results, frame.assign(row=np.array(names, dtype=object))),
         _variants(results),
-        heading=f"Filled: the gain changes with the measure, p < {results.level:.2g}",
+        heading=f"Filled: the gain changes with the measure, p ≤ {results.level:.2g}",
         label=f"Gain in {METRICS[results.metric].label} per standard deviation of the measure",
         lacking=_UNMEASURED,
     )

@@ -71,7 +71,7 @@ def _heatmap(
     for axes, rows in fill_panels(panels, titled, "no effect yet"):
         _panel(axes, rows, models)
         axes.set_yticks(range(len(models)), labels if leads_row(axes) else [""] * len(models))
-    meaning = f"purple: better, orange: worse, bold: p < {results.level:.2g}"
+    meaning = f"purple: better, orange: worse, bold: p ≤ {results.level:.2g}"
     write_heading(figure, f"{title} against {results.baseline_label} ({meaning})")
     return Drawn(figure, frame)
 

@@ -73,7 +73,7 @@ def draw_corruption_slopes(results: Results) -> Drawn:
         by_dataset(results, frame.assign(row=frame["corruption"].map(display_name))),
         coloured(results),
         heading=(
-            f"Filled: other than the slope of {results.baseline_label}, p < {results.level:.2g}"
+            f"Filled: other than the slope of {results.baseline_label}, p ≤ {results.level:.2g}"
         ),
         label=f"Change of {_label(frame)} per level",
         lacking="no score yet",

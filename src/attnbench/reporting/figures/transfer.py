@@ -59,7 +59,7 @@ def draw_transfer(results: Results) -> Drawn:
     heading = (
         f"{METRICS[results.metric].label}, and below it the difference from "
         f"{results.baseline_label} on the same cases "
-        f"(purple: better, orange: worse, bold: p < {results.level:.2g})"
+        f"(purple: better, orange: worse, bold: p ≤ {results.level:.2g})"
     )
     write_heading(figure, heading, len(results.models) - len(styles))
     return Drawn(figure, frame)

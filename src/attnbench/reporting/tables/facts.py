@@ -13,6 +13,7 @@ from attnbench.reporting.format import NOTHING, count
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue
+from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
 from attnbench.study.models import ModelSettings
 
@@ -123,22 +124,16 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Augmentation", in_words(study.training.augmentation)
     yield "Loss", "Dice + cross-entropy, equal weights"
     yield "Precision", dict(describe(study.compute))["precision"]
-    yield from _shift_rows(results)
+    asked = dict(describe(study))
+    for kind in requested_kinds(study).values():
+        label = kind.key.replace("_", " ")
+        yield label.capitalize(), asked[label]
     for metric in study.metrics:
         yield f"Metric: {METRICS[metric].label}", METRICS[metric].rule + _empty(metric)
     yield (
         "Statistics",
         f"{in_words(study.analysis)}; intervals by bootstrap over groups, Wilcoxon signed-rank "
         "test over groups, Holm's correction",
-    )
-
-
-def _shift_rows(results: Results) -> Iterator[tuple[str, str]]:
-    asked = dict(describe(results.study))
-    yield from (
-        (key.capitalize(), asked[key])
-        for key in ("transfer", "corruptions", "data efficiency")
-        if key in asked
     )
 
 
