@@ -151,7 +151,7 @@ def _hash_of_code(
 
 @cache
 def _meaning(path: Path, for_readers: bool) -> bytes:
-    """What decides the output of a file: its syntax tree without docstrings, else its bytes."""
+    """Bytes of a file that decide its output: its syntax tree without docstrings, else all."""
     if path.suffix != ".py":
         return path.read_bytes()
     return " ".join(_written(_tree(path.absolute()), for_readers)).encode()
