@@ -64,7 +64,7 @@ def unfitted(note: str) -> dict[str, Any]:
 
 
 def _distinct_terms(sizes: Mapping[str, int], rows: int) -> dict[str, str]:
-    """The random effects that the data can tell apart: repeated, and no copy of a coarser one."""
+    """Random effects that the data can separate: repeated, and no copy of a coarser one."""
     kept: dict[str, str] = {}
     for level, formula in TERMS.items():
         coarser = [sizes["dataset"], *(sizes[other] for other in kept)]

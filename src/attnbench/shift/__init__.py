@@ -1,1 +1,1 @@
-"""Models beside their test folds: other datasets, corrupted images, fewer training groups."""
+"""Runs beside their test folds: external test sets, corrupted images, fewer training groups."""
