@@ -91,7 +91,7 @@ def train_run(study: Study, run: Run) -> None:
         network = network_for(study, run, inputs.store)
         network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
         training, validation = _data(study, run, inputs, steps, device)
-        # The counter is the GPU's: with other runs on it, their energy cannot be told apart.
+        # The counter is the GPU's: with other runs on it, the energies cannot be separated.
         alone = study.compute.runs_per_gpu == 1
         rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
         for row in train(network, training, validation, settings, steps, device, autocast):
