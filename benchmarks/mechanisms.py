@@ -18,7 +18,7 @@ from torch import nn
 from attnbench.models.attention import mechanism_names
 from attnbench.models.build import build_model
 from attnbench.models.registry import get_mechanism
-from attnbench.study.settings import TrainingSettings
+from attnbench.study.groups import TrainingSettings
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
 from benchmarks.naive import FORMULAS

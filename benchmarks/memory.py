@@ -12,8 +12,8 @@ from attnbench.models.build import build_network
 from attnbench.models.listing import axes_of
 from attnbench.models.names import model_names, named_model
 from attnbench.models.spec import NetworkSpec
+from attnbench.study.groups import TrainingSettings
 from attnbench.study.models import BackboneSettings, ModelSettings
-from attnbench.study.settings import TrainingSettings
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
 from benchmarks.record import Record

@@ -27,7 +27,7 @@ from attnbench.analysis.ranks import rankings
 from attnbench.catalog import load_entry
 from attnbench.data.phantom import generate
 from attnbench.scoring.case import score_masks
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=1000)
 STUDIES, INTERVALS = 2000, 4000

@@ -22,7 +22,7 @@ from attnbench.data.prepare import prepare_dataset
 from attnbench.data.store import CaseStore
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
-from attnbench.study.settings import (
+from attnbench.study.groups import (
     AugmentationSettings,
     ComputeSettings,
     DatasetSettings,

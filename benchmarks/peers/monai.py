@@ -31,7 +31,7 @@ from monai.transforms import (
 
 from attnbench.data.store import CaseStore
 from attnbench.models.spec import NetworkSpec
-from attnbench.study.settings import AugmentationSettings
+from attnbench.study.groups import AugmentationSettings
 from attnbench.training.device import autocast_type
 from benchmarks.works import Work
 

@@ -7,7 +7,7 @@ from attnbench.analysis.across import compute_across, student
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.mixed import fit_mixed
 from attnbench.analysis.tables import FRAMES
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=200)
 RANDOM = np.random.default_rng(41)

@@ -8,7 +8,7 @@ from attnbench.analysis.best import compute_best
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.tables import FRAMES
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 MODELS = ["unet", "m1", "m2", "m3"]
 PART = AnalysisSettings(bootstrap=200)

@@ -15,8 +15,8 @@ from attnbench.analysis.difficulty import (
 from attnbench.analysis.tables import FRAMES
 from attnbench.data.difficulty import MEASURES
 from attnbench.files import write_csv
+from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout
-from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
 GROUPS, PER_GROUP = 14, 4

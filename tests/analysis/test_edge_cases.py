@@ -25,7 +25,7 @@ from attnbench.errors import DataError
 from attnbench.scoring.calibration import calibration_rows
 from attnbench.scoring.case import score_case, score_masks
 from attnbench.scoring.definitions import MASK_METRICS, METRICS
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "edge-cases.md"
 PART = AnalysisSettings(bootstrap=200)

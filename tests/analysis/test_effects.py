@@ -8,7 +8,7 @@ from scipy import stats
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.tables import FRAMES
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
 RANDOM = np.random.default_rng(11)

@@ -5,7 +5,7 @@ import pytest
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.tables import FRAMES
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
 NAMES = {"sim": {"1": "organ", "2": "lesion"}}

@@ -15,7 +15,7 @@ from attnbench.analysis.rank_tests import (
 )
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.tables import FRAMES
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
 RANDOM = np.random.default_rng(31)

@@ -13,8 +13,8 @@ from attnbench.analysis.reliability import compute_reliability
 from attnbench.analysis.resample import bootstrap_interval
 from attnbench.files import write_csv
 from attnbench.scoring.calibration import expected_calibration_error
+from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout, Run
-from attnbench.study.settings import AnalysisSettings
 
 PART = AnalysisSettings(bootstrap=400)
 NAMES = {"d": {"1": "organ", "2": "lesion"}}

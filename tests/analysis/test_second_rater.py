@@ -8,8 +8,8 @@ from attnbench.analysis.blocks import read_scores
 from attnbench.analysis.second_rater import SECOND_RATER, compute_second_rater, read_second_raters
 from attnbench.analysis.tables import FRAMES
 from attnbench.files import write_csv
+from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout
-from attnbench.study.settings import AnalysisSettings
 
 GROUPS = 16
 PART = AnalysisSettings(bootstrap=300)

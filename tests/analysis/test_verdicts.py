@@ -18,7 +18,8 @@ from attnbench.analysis.shift import (
     compute_transfer,
 )
 from attnbench.analysis.verdicts import judge
-from attnbench.study.settings import AnalysisSettings, Study
+from attnbench.study.groups import AnalysisSettings
+from attnbench.study.settings import Study
 
 REPORTING = Path(__file__).parents[2] / "src" / "attnbench" / "reporting"
 GROUPS = np.arange(16)

@@ -17,7 +17,7 @@ from attnbench.data.phantom import Settings, generate
 from attnbench.data.prepare import normalise, prepare_case
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
-from attnbench.study.settings import DatasetSettings
+from attnbench.study.groups import DatasetSettings
 
 
 def ball(shape, radius, spacing=None):

@@ -18,7 +18,7 @@ from attnbench.data.info import DatasetInfo
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
 from attnbench.errors import DataError
-from attnbench.study.settings import FoldsSettings
+from attnbench.study.groups import FoldsSettings
 
 PARTS = ("train", "validation", "test")
 

@@ -18,7 +18,7 @@ from attnbench.data.prepare import normalise, prepare_case, prepare_dataset
 from attnbench.data.resample import resample_image
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
-from attnbench.study.settings import DatasetSettings
+from attnbench.study.groups import DatasetSettings
 
 
 @given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e4), shift=st.floats(-1e3, 1e3))

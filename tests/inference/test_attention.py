@@ -18,8 +18,9 @@ from attnbench.inference.attention import attend_model, regions, relative_to_mea
 from attnbench.inference.trained import trained_network
 from attnbench.models.attention_maps import attention_maps
 from attnbench.models.names import known_models
+from attnbench.study.groups import FoldsSettings
 from attnbench.study.paths import Run
-from attnbench.study.settings import FoldsSettings, parse_study
+from attnbench.study.settings import parse_study
 from attnbench.training.run import train_run
 
 

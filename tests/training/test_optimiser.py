@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from attnbench.study.settings import TrainingSettings
+from attnbench.study.groups import TrainingSettings
 from attnbench.training.optimiser import make_optimiser
 
 
@@ -52,7 +52,7 @@ def test_steps_are_those_of_torch_bit_for_bit(name, kind, options):
 def test_a_step_does_not_load_the_compiler():
     script = """
 import sys, torch
-from attnbench.study.settings import TrainingSettings
+from attnbench.study.groups import TrainingSettings
 from attnbench.training.loop import take_step
 from attnbench.training.optimiser import make_optimiser
 net = torch.nn.Conv2d(1, 2, 1)

@@ -16,8 +16,9 @@ from attnbench.errors import AttnBenchError, CheckpointError
 from attnbench.inference.predict import predict_run
 from attnbench.models.names import known_models
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
+from attnbench.study.groups import FoldsSettings
 from attnbench.study.paths import Run
-from attnbench.study.settings import FoldsSettings, parse_study
+from attnbench.study.settings import parse_study
 from attnbench.training.loop import HISTORY, train
 from attnbench.training.optimiser import make_optimiser
 from attnbench.training.run import load_inputs, network_for, train_run

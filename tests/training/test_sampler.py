@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from attnbench.study.settings import AugmentationSettings
+from attnbench.study.groups import AugmentationSettings
 from attnbench.training.plan import PatchPlan, Planner
 from attnbench.training.sampler import CasePool, batches, change_intensity
 

@@ -16,7 +16,7 @@ from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.effects import Pair, comparisons, paired
 from attnbench.analysis.frames import of_rows
 from attnbench.analysis.mixed import fit_mixed, unfitted
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 MOST_FITS = 300
 # Offset between datasets, above the cases, groups and runs that one can have.

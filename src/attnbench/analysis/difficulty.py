@@ -15,8 +15,9 @@ from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, group_we
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
 from attnbench.analysis.verdicts import directions, judge
 from attnbench.data.difficulty import MEASURES
+from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout
-from attnbench.study.settings import AnalysisSettings, Study
+from attnbench.study.settings import Study
 
 KNOWN_TRUTH = ("blur", "contrast", "clutter")
 SAME_SIZE = "parameters"

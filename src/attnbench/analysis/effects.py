@@ -23,7 +23,7 @@ from attnbench.analysis.retraining import retrained
 from attnbench.analysis.significance import holm_by_family, sign_flip_p, signed_rank_p
 from attnbench.analysis.verdicts import directions, judge
 from attnbench.scoring.definitions import METRICS
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 Pair = tuple[str, str]
 """A model and the baseline that it is compared with."""

@@ -17,7 +17,7 @@ from attnbench.analysis.averages import (
 from attnbench.analysis.blocks import ALL_CLASSES, STATUSES, DatasetScores
 from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import bootstrap_interval
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 ClassNames = Mapping[str, Mapping[str, str]]
 """Name of each class by dataset and class, from `dataset.json`."""

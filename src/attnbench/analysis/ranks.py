@@ -14,7 +14,7 @@ from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
 from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_means, group_weights
 from attnbench.scoring.definitions import METRICS
-from attnbench.study.settings import AnalysisSettings
+from attnbench.study.groups import AnalysisSettings
 
 ALL = "all"
 

@@ -13,8 +13,8 @@ from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames
 from attnbench.analysis.resample import interval_of_totals
 from attnbench.scoring.calibration import expected_calibration_error, read_calibration
+from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout, Run
-from attnbench.study.settings import AnalysisSettings
 
 
 def compute_reliability(

@@ -9,8 +9,8 @@ import pandas as pd
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames, compute_means
+from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout
-from attnbench.study.settings import AnalysisSettings
 
 SECOND_RATER = "second rater"
 """Stands where tables have a model; no model of a study can have this name."""

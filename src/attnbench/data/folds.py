@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import read_json, write_json
-from attnbench.study.settings import FoldsSettings
+from attnbench.study.groups import FoldsSettings
 
 if TYPE_CHECKING:
     import pandas as pd

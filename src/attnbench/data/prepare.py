@@ -21,7 +21,7 @@ from attnbench.data.resample import (
     spacing_of_shape,
 )
 from attnbench.data.write import write_store
-from attnbench.study.settings import DatasetSettings
+from attnbench.study.groups import DatasetSettings
 
 PERCENTILES = (0.5, 99.5)
 NORMALISATION = (

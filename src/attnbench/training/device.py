@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from attnbench.errors import AttnBenchError
-from attnbench.study.settings import ComputeSettings
+from attnbench.study.groups import ComputeSettings
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # options of mallopt(3)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.errors import AttnBenchError
-from attnbench.study.settings import TrainingSettings
+from attnbench.study.groups import TrainingSettings
 from attnbench.training.loss import losses_of, pooled_dice
 from attnbench.training.optimiser import make_optimiser
 

@@ -7,7 +7,7 @@ import inspect
 import torch
 from torch import nn
 
-from attnbench.study.settings import TrainingSettings
+from attnbench.study.groups import TrainingSettings
 
 # torch 2 wraps methods of its optimisers so that its compiler leaves them alone. The wrappers
 # change no number, but their first call imports the compiler: 800 modules, which takes a process

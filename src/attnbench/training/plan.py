@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from attnbench.data.store import CaseStore
-from attnbench.study.settings import AugmentationSettings
+from attnbench.study.groups import AugmentationSettings
 
 _LARGEST_TABLE = 20_000  # voxels per case and class: bounds memory, whatever the size of a case
 

@@ -19,8 +19,9 @@ from attnbench.files import write_json, write_rows
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
+from attnbench.study.groups import AugmentationSettings
 from attnbench.study.paths import STAGES, Run
-from attnbench.study.settings import AugmentationSettings, Study
+from attnbench.study.settings import Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.energy import energy_between, energy_used

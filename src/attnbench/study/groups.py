@@ -1,0 +1,272 @@
+"""Groups of settings in a study file: datasets, folds, training, analysis, figures, machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from attnbench.errors import nearest
+from attnbench.study.describe import PER_AXIS, InWords
+from attnbench.study.models import Name, Settings, one_of
+
+
+class DatasetSettings(Settings):
+    """One dataset of the study, and the sampling of its cases."""
+
+    name: Annotated[Name, one_of("datasets")] = Field(
+        description="The dataset's name in the catalog (`attnbench datasets`)."
+    )
+    spacing: Annotated[tuple[Annotated[float, Field(gt=0)], ...] | None, PER_AXIS] = Field(
+        None,
+        title="resampled to spacing",
+        description="Resample every case to this spacing (the dataset's unit, one value per axis).",
+    )
+    size: Annotated[tuple[Annotated[int, Field(gt=0)], ...] | None, PER_AXIS] = Field(
+        None,
+        title="resampled to pixels",
+        description="Resample every case to this many pixels per axis; not together with "
+        "`spacing`.",
+    )
+    patch: Annotated[tuple[Annotated[int, Field(gt=0)], ...] | None, PER_AXIS] = Field(
+        None,
+        title="patch in pixels",
+        description="Pixels per axis of a training patch; default: `training.patch_2d` or "
+        "`patch_3d`.",
+    )
+    batch: int | None = Field(
+        None,
+        gt=0,
+        title="patches per step",
+        description="Patches per step, instead of `training.batch`.",
+    )
+    steps: int | None = Field(
+        None,
+        gt=0,
+        title="optimiser steps",
+        description="Optimiser steps, instead of `training.steps`.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_resample(self) -> Self:
+        if self.spacing and self.size:
+            raise ValueError("`spacing` and `size` exclude each other; keep one")
+        return self
+
+
+class FoldsSettings(Settings):
+    """Outer test folds and inner validation, both by group."""
+
+    outer: int = Field(
+        5,
+        ge=2,
+        title="outer folds",
+        description="Number of outer folds: every group is tested once.",
+    )
+    inner: int = Field(
+        4,
+        ge=2,
+        title="inner validation on one training group in",
+        description="One part in `inner` of a fold's training groups is held out.",
+    )
+    seed: int = Field(0, ge=0, title="seed of the split", description="Seed of the split.")
+    run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        None, title="folds run", description="Outer folds to run; default: all."
+    )
+
+    @model_validator(mode="after")
+    def _run_exists(self) -> Self:
+        wrong = [fold for fold in self.run or () if fold >= self.outer]
+        if wrong:
+            raise ValueError(
+                f"`run` names fold {wrong[0]}; with outer: {self.outer}, folds are 0 to "
+                f"{self.outer - 1}"
+            )
+        return self
+
+
+class AugmentationSettings(Settings):
+    """Random changes of a training patch, drawn anew per patch; zero switches one off."""
+
+    rotation: float = Field(
+        15,
+        ge=0,
+        le=180,
+        title="rotation in degrees up to",
+        description="Largest rotation in degrees, about every axis.",
+    )
+    scaling: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        title="relative change of size up to",
+        description="Largest relative change of size.",
+    )
+    flip: bool = Field(
+        True, title="mirroring", description="Mirror every axis with probability one half."
+    )
+    brightness: float = Field(
+        0.2,
+        ge=0,
+        title="shift of brightness in standard deviations up to",
+        description="Largest shift, in standard deviations of the image.",
+    )
+    contrast: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        title="relative change of contrast up to",
+        description="Largest relative change of contrast.",
+    )
+    gamma: float = Field(
+        0.2,
+        ge=0,
+        title="absolute log of the gamma exponent up to",
+        description="Largest absolute log of the gamma exponent.",
+    )
+    noise: float = Field(
+        0.1,
+        ge=0,
+        title="standard deviation of Gaussian noise up to",
+        description="Largest standard deviation of added Gaussian noise.",
+    )
+
+
+_OPTIMISERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
+
+
+class TrainingSettings(Settings):
+    """The one recipe and budget that all models share."""
+
+    steps: int = Field(
+        1000,
+        gt=0,
+        title="optimiser steps",
+        description="Optimiser steps, the same for every model.",
+    )
+    batch: int = Field(8, gt=0, title="patches per step", description="Patches per step.")
+    patch_2d: Annotated[tuple[int, int], PER_AXIS] = Field(
+        (128, 128), title="2-D patch in pixels", description="Pixels of a 2-D training patch."
+    )
+    patch_3d: Annotated[tuple[int, int, int], PER_AXIS] = Field(
+        (32, 32, 32), title="3-D patch in voxels", description="Voxels of a 3-D training patch."
+    )
+    optimiser: Annotated[Literal["adamw", "sgd"], InWords(_OPTIMISERS.__getitem__)] = Field(
+        "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
+    )
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        title="initial learning rate",
+        description="Learning rate at the first step.",
+    )
+    weight_decay: float = Field(
+        1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."
+    )
+    power: float = Field(
+        0.9,
+        ge=0,
+        title="power of the learning rate's polynomial decay to zero",
+        description="Exponent of the polynomial decay to zero.",
+    )
+    foreground: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="share of patches centred on a foreground voxel",
+        description="Share of patches centred on a foreground voxel.",
+    )
+    validate_every: int = Field(
+        100,
+        gt=0,
+        title="steps between inner validations",
+        description="Steps between inner-validation passes.",
+    )
+    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+
+
+class AnalysisSettings(Settings):
+    """Statistics that turn scores into effects."""
+
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        title="confidence of intervals",
+        description="Level of every interval.",
+    )
+    bootstrap: int = Field(
+        5000,
+        ge=200,
+        title="bootstrap resamples over groups",
+        description="Bootstrap resamples over groups.",
+    )
+    seed: int = Field(
+        0, ge=0, title="seed of the resampling", description="Seed of the resampling."
+    )
+    margin: float = Field(
+        0.01,
+        gt=0,
+        title="margin of equivalence for metrics without a unit",
+        description="Differences below this are negligible, for metrics without a unit (Dice and "
+        "its like).",
+    )
+
+
+# Springer LNCS has one column; IEEE and Nature have two. The height leaves room for a caption.
+_JOURNALS = {"miccai": (122, 122, 180), "tmi": (88.9, 181, 210), "nature": (89, 183, 230)}
+Journal = Literal["miccai", "tmi", "nature"]
+PageMm = tuple[
+    Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)]
+]
+
+
+def _page_of_journal(value: Any) -> Any:
+    if isinstance(value, str) and value not in _JOURNALS:
+        raise ValueError(f"no such journal; {nearest(value, _JOURNALS)}")
+    return _JOURNALS.get(value, value) if isinstance(value, str) else value
+
+
+class FiguresSettings(Settings):
+    """Size of printed figures."""
+
+    page: Annotated[
+        PageMm, BeforeValidator(_page_of_journal, json_schema_input_type=Journal | PageMm)
+    ] = Field(
+        (88, 180, 230),
+        description="A journal, or mm: width of a column, width of the text, largest height.",
+    )
+
+
+_PRECISIONS = {"auto": "bfloat16 autocast on CUDA, float32 elsewhere"}
+
+
+class ComputeSettings(Settings):
+    """Devices, and what one run asks of them."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="auto: CUDA, else MPS, else CPU."
+    )
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        InWords(lambda precision: _PRECISIONS.get(precision, precision)),
+    ] = Field("auto", description="auto: bfloat16 autocast on CUDA, float32 elsewhere.")
+    threads: int = Field(1, gt=0, description="CPU threads (Snakemake cores) of one run.")
+    runs_per_gpu: int = Field(1, gt=0, description="Runs that share one GPU.")
+    memory_mb: int = Field(4000, gt=0, description="Memory that one run asks a cluster for.")
+    minutes: int = Field(240, gt=0, description="Time that one run asks a cluster for.")
+
+
+class DataSettings(Settings):
+    """Source of the originals, and the folder that keeps them."""
+
+    mirror: str | None = Field(
+        None, description="URL or folder tried first; also ATTNBENCH_MIRROR."
+    )
+    offline: bool = Field(False, description="Never leave the mirror.")
+    downloads: Path | None = Field(
+        None,
+        description="Folder of verified originals, to share between studies; default: in the "
+        "output folder.",
+    )
