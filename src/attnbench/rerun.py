@@ -107,7 +107,7 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
     """Mechanisms of a model, and the modules that `build_network` imports for others only."""
     if model is None:
         return (), frozenset()
-    others = set()
+    others = {"names"}  # what a name means is in the recipe, slot by slot
     if not model.network:
         others.add("external")
     if model.control is None:
