@@ -105,6 +105,7 @@ def write_entry() -> Callable[..., Entry]:
         folder.mkdir(exist_ok=True)
         facts = {
             "title": "t",
+            "short": "t",
             "task": "t",
             "modality": "m",
             "ndim": 2,

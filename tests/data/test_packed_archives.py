@@ -73,6 +73,7 @@ def organ_entry(folder: Path, archive: bytes) -> Entry:
     content = {
         "name": "organ",
         "title": "t",
+        "short": "t",
         "task": "t",
         "modality": "m",
         "ndim": 3,
