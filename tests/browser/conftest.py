@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from attnbench.analysis.run import analyse_study
+from attnbench.check import check_study
 from attnbench.cli import app
 from attnbench.files import write_text
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.page import write_report
 from attnbench.scoring.gather import gather_scores
-from attnbench.study.settings import parse_study, read_yaml
+from attnbench.study.settings import read_yaml
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
@@ -112,7 +113,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drawn.
     """
     output = tmp_path_factory.mktemp("small")
-    study = parse_study(read_yaml(STUDY) | {"output": str(output)})
+    study = check_study(read_yaml(STUDY) | {"output": str(output)})
     write_text(study.layout.study, study.to_yaml())
 
     def attnbench(*words: object) -> None:
@@ -134,8 +135,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--seed",
             run.seed,
         )
-        for verb in ("train", "predict", "score", "corrupt"):
-            attnbench(verb, *which)
+        for verb in (("train",), ("predict",), ("score",), ("score-shift", "corrupted")):
+            attnbench(*verb, *which)
     for words in (("gather",), ("gather-shift", "corrupted"), ("analyse",), ("tables",)):
         attnbench(*words)
     for name in DRAWN:
@@ -159,7 +160,7 @@ def reported_again(finished: Path, tmp_path: Path) -> Callable[..., Path]:
         output = tmp_path / "again"
         shutil.copytree(finished, output)
         content = read_yaml(finished / "study.yaml") | changes | {"output": str(output)}
-        study = parse_study(content)
+        study = check_study(content)
         for run in lost:
             for name in ("run.json", "predictions.npz", "scores.csv"):
                 (output / "runs" / run / name).unlink()
