@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.analysis.blocks import Floats, Integers
+from attnbench.analysis.blocks import DatasetScores, Floats, Integers
 
 
 def mean_defined(values: Floats, axis: int) -> Floats:
@@ -41,7 +41,7 @@ def sd_defined(values: Floats) -> Floats:
 def with_all_classes(values: Floats) -> Floats:
     """Append, on axis 1, the mean over the classes in which the value is defined.
 
-    `values` is (metrics, classes, models, cases, seeds); the result has one class more.
+    `values` is (metrics, classes, models, cases, trainings); the result has one class more.
     """
     return np.concatenate([values, mean_defined(values, 1)[:, None]], axis=1)
 
@@ -64,7 +64,9 @@ def group_totals(values: Floats, case_group: Integers, groups: int) -> tuple[Flo
     return sums, counts
 
 
-def by_defined_groups(counts: Floats, most: int = 512) -> Iterator[tuple[Integers, Integers]]:
+def by_defined_groups(
+    counts: Floats | NDArray[np.bool_], most: int = 512
+) -> Iterator[tuple[Integers, Integers]]:
     """Yield blocks of rows that have a positive count in the same groups.
 
     A block is a pair of indices (rows, groups); `most` rows bound the (resamples, rows) arrays that
@@ -88,6 +90,15 @@ def group_means(values: Floats, case_group: Integers, groups: int) -> Floats:
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
 
 
+def mean_over_groups(values: Floats, case_group: Integers, groups: int) -> Floats:
+    """The estimate of every table: mean over groups of the mean over their cases, (rows,).
+
+    Takes `values` (rows, cases), NaN where undefined. A group counts once, however many cases it
+    has: the question is how a model does on a new patient.
+    """
+    return mean_defined(group_means(values, case_group, groups), 1)
+
+
 @dataclass(frozen=True)
 class Support:
     """Cases, groups, folds and seeds behind each row of a table: four (rows,) arrays."""
@@ -98,18 +109,19 @@ class Support:
     seeds: Integers
 
 
-def support(defined: NDArray[np.bool_], case_group: Integers, case_fold: Integers) -> Support:
-    """Count behind each row; `defined` is (rows, cases, seeds)."""
-    case: NDArray[np.bool_] = np.any(defined, axis=2)
+def support(block: DatasetScores, defined: NDArray[np.bool_]) -> Support:
+    """Count behind each row; `defined` is (rows, cases, trainings)."""
+    shape = (len(defined), len(block.cases), block.repeats, len(block.seeds))
+    tested: NDArray[np.bool_] = np.any(defined.reshape(shape), axis=3)
+    case: NDArray[np.bool_] = np.any(tested, axis=2)
+    folds = np.unique(block.case_fold[block.case_fold >= 0])
     return Support(
         cases=case.sum(axis=1),
-        groups=_distinct(case, case_group),
-        folds=_distinct(case, case_fold),
-        seeds=defined.any(axis=1).sum(axis=1),
+        groups=(group_totals(np.where(case, 0.0, np.nan), block.case_group, len(block.groups))[1] > 0)
+        .sum(axis=1),
+        folds=sum(
+            (tested & (block.case_fold == fold)).any(axis=(1, 2)).astype(np.int64) for fold in folds
+        )
+        + np.zeros(len(defined), np.int64),
+        seeds=np.any(defined.reshape(shape), axis=(1, 2)).sum(axis=1),
     )
-
-
-def _distinct(case: NDArray[np.bool_], label: Integers) -> Integers:
-    _, codes = np.unique(label, return_inverse=True)
-    _, counts = group_totals(np.where(case, 0.0, np.nan), codes, int(codes.max(initial=-1)) + 1)
-    return (counts > 0).sum(axis=1)

@@ -21,6 +21,7 @@ Integers = NDArray[np.int64]
 STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number")
 ALL_CLASSES = "all"
 
+_ABSENT = [STATUSES.index("both_empty"), STATUSES.index("reference_empty")]
 _TEXT = ("dataset", "model", "case", "group", "metric", "unit", "status")
 _INTEGER = ("fold", "seed", "class")
 
@@ -29,9 +30,11 @@ _INTEGER = ("fold", "seed", "class")
 class DatasetScores:
     """Every score of one dataset.
 
-    `values` and `status` have shape (metrics, classes, models, cases, seeds). A value is NaN
-    where the metric is undefined or the row is missing; `status` is an index into `STATUSES`, or
-    -1 where there is no row. Folds are no axis: every case is tested in exactly one fold.
+    `values` and `status` have shape (metrics, classes, models, cases, trainings): the trainings
+    that test a case are its repeats (one fold of each split) times the seeds, repeats outermost. A
+    value is NaN where the metric is undefined or the row is missing; `status` is an index into
+    `STATUSES`, or -1 where there is no row. Where `external`, every fold's training tests every
+    case, so that each fold counts as a repeat. `outer`: number of folds in a split.
     """
 
     dataset: str
@@ -46,6 +49,25 @@ class DatasetScores:
     case_fold: Integers
     values: Floats
     status: NDArray[np.int8]
+    outer: int
+    external: bool = False
+
+    @property
+    def repeats(self) -> int:
+        """Number of folds that test a case."""
+        return int(self.case_fold.shape[1])
+
+    @property
+    def group_fold(self) -> Integers:
+        """Fold that tests each group in each repeat, (groups, repeats); -1 where none does."""
+        folds = np.full((len(self.groups), self.repeats), -1)
+        folds[self.case_group] = self.case_fold
+        return folds
+
+    @property
+    def reference_absent(self) -> NDArray[np.bool_]:
+        """True where the reference lacks the class, in the shape of `status`."""
+        return np.isin(self.status, _ABSENT)
 
     @property
     def class_words(self) -> tuple[str, ...]:
@@ -88,7 +110,12 @@ def read_scores(path: Path, *added: str) -> pd.DataFrame:
 
 
 def arrange(
-    scores: pd.DataFrame, datasets: Sequence[str], models: Sequence[str], metrics: Sequence[str]
+    scores: pd.DataFrame,
+    datasets: Sequence[str],
+    models: Sequence[str],
+    metrics: Sequence[str],
+    outer: int | None = None,
+    external: bool = False,
 ) -> list[DatasetScores]:
     """One `DatasetScores` per dataset that has scores, its names in the order given.
 
@@ -97,10 +124,12 @@ def arrange(
         datasets: names of the datasets wanted.
         models: names of the models wanted; those without scores are left out.
         metrics: names of the metrics wanted; those without scores are left out.
+        outer: folds of a split; by default all that there are belong to one.
+        external: every fold's training tested every case.
 
     Raises:
-        DataError: a value is infinite, a case was scored twice by one model and seed, or it lies
-            in two groups or folds.
+        DataError: a value is infinite, a case was scored twice by one model, fold and seed, or it
+            lies in two groups or in two folds of a split.
     """
     frame = scores.assign(**{name: scores[name].astype("category") for name in _TEXT})
     if np.isinf(frame["value"]).any():
@@ -114,7 +143,7 @@ def arrange(
     bounds = np.searchsorted(code[order], np.arange(len(datasets) + 1))
     blocks = [frame.iloc[order[start:stop]] for start, stop in pairwise(bounds)]
     arranged = (
-        _block(name, block, models, metrics)
+        _block(name, block, models, metrics, outer, external)
         for name, block in zip(datasets, blocks, strict=True)
         if len(block)
     )
@@ -135,7 +164,12 @@ def _present(column: pd.Series) -> tuple[str, ...]:
 
 
 def _block(
-    dataset: str, rows: pd.DataFrame, models: Sequence[str], metrics: Sequence[str]
+    dataset: str,
+    rows: pd.DataFrame,
+    models: Sequence[str],
+    metrics: Sequence[str],
+    outer: int | None,
+    external: bool,
 ) -> DatasetScores:
     present_models, present_metrics = _present(rows["model"]), _present(rows["metric"])
     models = [name for name in models if name in present_models]
@@ -147,9 +181,13 @@ def _block(
     case, group = _positions(rows["case"], cases), _positions(rows["group"], groups)
     classes, class_ = np.unique(rows["class"].to_numpy(), return_inverse=True)
     seeds, seed = np.unique(rows["seed"].to_numpy(), return_inverse=True)
-    shape = (len(metrics), len(classes), len(models), len(cases), len(seeds))
+    fold = rows["fold"].to_numpy(np.int64)
+    outer = outer or int(fold.max(initial=0)) + 1
+    repeats, repeat = np.unique(fold if external else fold // outer, return_inverse=True)
+    shape = (len(metrics), len(classes), len(models), len(cases), len(repeats) * len(seeds))
+    training = repeat * len(seeds) + seed
     cell = (
-        np.ravel_multi_index((metric, class_, model, case, seed), shape)
+        np.ravel_multi_index((metric, class_, model, case, training), shape)
         if len(rows)
         else np.empty(0, np.int64)
     )
@@ -169,9 +207,11 @@ def _block(
         seeds=tuple(int(number) for number in seeds),
         groups=groups,
         case_group=_one_per_case(dataset, "group", cases, case, group),
-        case_fold=_one_per_case(dataset, "fold", cases, case, rows["fold"].to_numpy()),
+        case_fold=_folds_of_cases(dataset, cases, case, fold, repeat, len(repeats)),
         values=values,
         status=status,
+        outer=outer,
+        external=external,
     )
 
 
@@ -181,14 +221,26 @@ def _refuse_repeated(rows: pd.DataFrame, cell: Integers, cells: int) -> None:
         where = rows.iloc[int(np.flatnonzero(counts[cell] > 1)[0])]
         raise DataError(
             f"scores: {_place(where)} has more than one {where['metric']}; every case is tested "
-            "once per seed"
+            "once per fold and seed"
         )
+
+
+def _folds_of_cases(
+    dataset: str, cases: Sequence[str], case: Integers, fold: Integers, repeat: Integers, number: int
+) -> Integers:
+    """Fold that tests each case in each repeat, (cases, repeats); -1 where none has yet."""
+    folds = np.full((len(cases), number), -1)
+    for index in range(number):
+        own = repeat == index
+        folds[:, index] = _one_per_case(dataset, "fold", cases, case[own], fold[own])
+    return folds
 
 
 def _one_per_case(
     dataset: str, what: str, cases: Sequence[str], case: Integers, value: NDArray
 ) -> Integers:
-    chosen = np.zeros(len(cases), np.int64)
+    # -1 stays where a repeat has not tested a case yet.
+    chosen = np.full(len(cases), -1)
     # Of different values of a case one stays, and the rows of the others give it away.
     chosen[case] = value
     wrong = np.flatnonzero(chosen[case] != value)

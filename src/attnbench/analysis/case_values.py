@@ -20,8 +20,9 @@ COLUMNS = ("dataset", "model", "case", "group", "fold", "value")
 def case_values(study: Study, metric: str, seed: int | None = None) -> pd.DataFrame:
     """One row per dataset, model and case: `metric` averaged over classes, then seeds.
 
-    The averages behind `means.csv`; with `seed`, of the runs of that seed alone. Columns `dataset,
-    model, case, group, fold, value`; undefined values are left out. Empty without scores.
+    The averages behind `means.csv`; with `seed`, of that seed's run in the first split alone.
+    Columns `dataset, model, case, group, fold, value`, the fold that of the first split; undefined
+    values are left out. Empty without scores.
     """
     frames = [values_of(block, metric, seed) for block in _blocks(study)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
@@ -32,7 +33,8 @@ def _blocks(study: Study) -> list[DatasetScores]:
         return []
     datasets = [dataset.name for dataset in study.datasets]
     models = [model.name for model in study.models]
-    return arrange(read_scores(study.layout.scores), datasets, models, study.metrics)
+    scores = read_scores(study.layout.scores)
+    return arrange(scores, datasets, models, study.metrics, study.folds.outer)
 
 
 def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFrame:
@@ -40,9 +42,12 @@ def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFra
     if metric not in block.metrics:
         return pd.DataFrame(columns=list(COLUMNS))
     position = block.metrics.index(metric)
-    per_seed = with_all_classes(block.values[[position]])[0, -1]
-    chosen = [index for index, number in enumerate(block.seeds) if seed in (None, number)]
-    values = mean_defined(per_seed[..., chosen], axis=-1)
+    per_training = with_all_classes(block.values[[position]])[0, -1]
+    # The first split's trainings come first: one of them is the run whose mask can be shown.
+    chosen = (
+        slice(None) if seed is None else [i for i, own in enumerate(block.seeds) if own == seed]
+    )
+    values = mean_defined(per_training[..., chosen], axis=-1)
     model, case = (index.ravel() for index in np.indices(values.shape))
     groups = np.array(block.groups, dtype=object)[block.case_group]
     frame = pd.DataFrame(
@@ -51,7 +56,7 @@ def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFra
             "model": np.array(block.models, dtype=object)[model],
             "case": np.array(block.cases, dtype=object)[case],
             "group": groups[case],
-            "fold": block.case_fold[case],
+            "fold": block.case_fold[case, 0],
             "value": values.ravel(),
         }
     )

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from attnbench.analysis.averages import by_defined_groups, group_totals, mean_defined
+from attnbench.analysis.averages import (
+    by_defined_groups,
+    group_means,
+    mean_defined,
+    mean_over_groups,
+)
 from attnbench.analysis.blocks import DatasetScores, Floats
-from attnbench.analysis.effects import Pair, compared, comparisons, paired
+from attnbench.analysis.effects import Pair, compared, comparisons, withheld_reasons
 from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, group_weights, widened_tail
+from attnbench.analysis.retraining import MIN_TRAININGS, Retrained, of_groups
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
-from attnbench.analysis.verdicts import directions, judge
+from attnbench.analysis.verdicts import TOO_FEW_TRAININGS, directions, judge
 from attnbench.data.difficulty import MEASURES
+from attnbench.scoring.definitions import METRICS
 from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout
 from attnbench.study.settings import Study
@@ -28,7 +36,12 @@ SLOPE_RESAMPLES, STRATA_RESAMPLES = 2000, 1000
 """At most so many: there are models times measures slopes, and three times as many strata."""
 
 Difficulty = Mapping[str, pd.DataFrame]
-"""Measures by dataset: one row per case (the index), one column per measure."""
+"""Measures by dataset: one row per case (the index), one column per measure.
+
+Columns `voxels_<class>`, where there are any, say how finely a share of that class is counted.
+"""
+ONE_SCALE = "one scale"
+"""A metric without bounds has no logit: a slope of it is shown, and nothing is claimed of it."""
 
 
 def same_size(study: Study) -> list[Pair]:
@@ -50,10 +63,26 @@ def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.Dat
                 columns={f"difficulty_{measure}": f"measured_{measure}" for measure in MEASURES}
             )
             columns = [f"measured_{measure}" for measure in MEASURES] + list(KNOWN_TRUTH)
+            columns += [column for column in measured if column.startswith("voxels_")]
             measures[name] = measured[[column for column in columns if column in measured]].astype(
                 "float64"
             )
     return measures
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Benefits of every metric and pair of one dataset against one measure of difficulty.
+
+    `labels`: (rows); `x`: the measure (cases,); `raw` and `logit`: benefits (rows, cases, repeats)
+    over the classes that the reference has, the second on the logit scale.
+    """
+
+    block: DatasetScores
+    labels: pd.DataFrame
+    x: Floats
+    raw: Floats
+    logit: Floats
 
 
 def compute_difficulty(
@@ -67,10 +96,14 @@ def compute_difficulty(
 
     Models are compared with the study's baseline, variants also with the plain U-Net of their
     size. The slope is that of the least-squares line of the cases' benefits (paired, mean over
-    seeds, above 0 the model is better) on the measure, per standard deviation of it over the
-    scored cases. Its interval resamples groups. p is a score test: under the hypothesis of no
-    slope the groups' contributions to it are flipped in sign (Kline and Santos, A score based
-    approach to wild bootstrap inference, Journal of Econometric Methods 1, 2012).
+    seeds, above 0 the model is better) on the measure, per standard deviation of it, groups weighted
+    alike. Its interval resamples groups. p is a score test: under the hypothesis of no slope the
+    groups' contributions to it are flipped in sign (Kline and Santos, A score based approach to wild
+    bootstrap inference, Journal of Econometric Methods 1, 2012).
+
+    A constant gain in odds is a smaller gain in Dice where the baseline is near 1, which looks like
+    an interaction. So all of it is done on the logit scale too, and a verdict needs both: `p_both` is
+    the larger p, and 1 where the signs differ. Shares of 0 and 1 are moved half a voxel inwards.
 
     Args:
         scores: the scores of each dataset.
@@ -79,15 +112,11 @@ def compute_difficulty(
         difficulty: measures of every case, by dataset.
         controls: pairs (variant, control) that are compared as well: those of `same_size`.
     """
-    frames = [
-        _rows(block, labels, values, benefits, settings)
-        for block, labels, values, benefits in _measured(scores, baseline, difficulty, controls)
-    ]
+    frames = [_rows(one, settings) for one in _measured(scores, baseline, difficulty, controls)]
     if not frames:
         return joined("difficulty", [])
-    frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
-    verdicts = judge(frame["slope"], frame["p_holm"], 1 - settings.confidence)
-    return joined("difficulty", [frame.assign(**verdicts)])
+    frame = pd.concat(frames, ignore_index=True)
+    return joined("difficulty", [_corrected(frame, baseline, 1 - settings.confidence)])
 
 
 def compute_difficulty_strata(
@@ -109,101 +138,150 @@ def compute_difficulty_strata(
         controls: pairs (variant, control) that are compared as well: those of `same_size`.
     """
     frames = []
-    for block, labels, values, benefits in _measured(scores, baseline, difficulty, controls):
-        edges = np.nanquantile(values, [1 / 3, 2 / 3])
+    for one in _measured(scores, baseline, difficulty, controls):
+        edges = np.nanquantile(one.x, [1 / 3, 2 / 3])
         # A value on an edge belongs to the lower stratum, as all cases that share it.
-        member = np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="left"))
+        member = np.where(np.isnan(one.x), -1, np.searchsorted(edges, one.x, side="left"))
+        benefits = mean_defined(one.raw, 2)
         for number in np.unique(member[member >= 0]):
             inside = member == number
-            frames.append(
-                _stratum(
-                    block,
-                    labels,
-                    values[inside],
-                    np.where(inside, benefits, np.nan),
-                    settings,
-                    number,
-                )
-            )
+            limits = one.x[inside].min(), one.x[inside].max()
+            chosen = np.where(inside, benefits, np.nan)
+            frames.append(_stratum(one, limits, chosen, settings, number))
     return joined("difficulty_strata", frames)
 
 
 def _measured(
     scores: Sequence[DatasetScores], baseline: str, difficulty: Difficulty, controls: Sequence[Pair]
-) -> Iterator[tuple[DatasetScores, pd.DataFrame, Floats, Floats]]:
-    """Block, labels, measure (cases,) and benefits (rows, cases) of every measure that differs."""
+) -> Iterator[_Measured]:
+    """Benefits against every measure that differs between the scored cases of a dataset."""
     for block in scores:
         table = difficulty.get(block.dataset, pd.DataFrame())
         pairs = comparisons(block.models, baseline, controls)
-        if table.empty or not pairs:
+        measures = [column for column in table if not str(column).startswith("voxels_")]
+        if table.empty or not pairs or not measures:
             continue
-        labels, benefits = _benefits(block, pairs)
-        for column in table:
+        labels = _labels(block, pairs)
+        raw = _benefits(block, pairs, block.values)
+        logit = _benefits(block, pairs, _logits(block, table))
+        for column in measures:
             values = table[column].reindex(block.cases).to_numpy(np.float64)
             # Only scored cases count: a measure that is the same in all of them has no slope.
-            scored = np.where(np.isnan(benefits).all(axis=0), np.nan, values)
+            scored = np.where(np.isnan(raw).all(axis=(0, 2)), np.nan, values)
             if np.unique(scored[~np.isnan(scored)]).size > 1:
                 measure = str(column).removeprefix("measured_")
                 known = not str(column).startswith("measured_")
-                yield block, labels.assign(measure=measure, known_truth=known), scored, benefits
+                named = labels.assign(measure=measure, known_truth=known)
+                yield _Measured(block, named, scored, raw, logit)
 
 
-def _benefits(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[pd.DataFrame, Floats]:
-    """Labels and benefits (rows, cases) of every metric and pair, mean over classes and seeds."""
-    differences = mean_defined(paired(block, pairs)[0][:, -1], 3)
-    metric, model = np.indices(differences.shape[:2]).reshape(2, -1)
-    names = np.array(block.metrics, dtype=object)[metric]
-    labels = pd.DataFrame(
+def _labels(block: DatasetScores, pairs: Sequence[Pair]) -> pd.DataFrame:
+    metric, pair = np.indices((len(block.metrics), len(pairs))).reshape(2, -1)
+    model, baseline = (np.array([one[side] for one in pairs], dtype=object) for side in (0, 1))
+    return pd.DataFrame(
         {
             "dataset": block.dataset,
-            "metric": names,
+            "metric": np.array(block.metrics, dtype=object)[metric],
             "unit": np.array(block.units, dtype=object)[metric],
-            "model": np.array([name for name, _ in pairs], dtype=object)[model],
-            "baseline": np.array([other for _, other in pairs], dtype=object)[model],
+            "model": model[pair],
+            "baseline": baseline[pair],
         }
     )
-    return labels, directions(names)[:, None] * differences.reshape(len(labels), -1)
 
 
-def _rows(
-    block: DatasetScores,
-    labels: pd.DataFrame,
-    values: Floats,
-    benefits: Floats,
-    settings: AnalysisSettings,
-) -> pd.DataFrame:
-    mean, sd = float(np.nanmean(values)), float(np.nanstd(values))
+def _benefits(block: DatasetScores, pairs: Sequence[Pair], values: Floats) -> Floats:
+    """Benefits (rows, cases, repeats) of every metric and pair, mean over classes and seeds.
+
+    Only classes that the reference has: whether a case without the class gets a false alarm says
+    nothing about how hard its borders are.
+    """
+    present = np.where(block.reference_absent, np.nan, values)
+    model, other = ([block.models.index(pair[side]) for pair in pairs] for side in (0, 1))
+    differences = mean_defined(present[:, :, model] - present[:, :, other], 1)
+    shape = (*differences.shape[:3], block.repeats, -1)
+    benefits = mean_defined(differences.reshape(shape), 4)
+    return (directions(block.metrics)[:, None, None, None] * benefits).reshape(
+        -1, *benefits.shape[2:]
+    )
+
+
+def _logits(block: DatasetScores, table: pd.DataFrame) -> Floats:
+    """Log odds of the values of bounded metrics, in the shape of `values`; NaN of the others."""
+    bounded = np.array([METRICS[name].bounded for name in block.metrics])
+    values = np.where(bounded[:, None, None, None, None], block.values, np.nan)
+    columns = [f"voxels_{number}" for number in block.classes]
+    counted = table.reindex(index=list(block.cases), columns=columns).to_numpy(np.float64).T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # One voxel of n moves Dice by about 1 / 2n.
+        edge = np.minimum(1 / (4 * counted), 0.25)[:, None, :, None]
+        edge = np.where(np.isfinite(edge), edge, _finest(values)[:, None, None, None, None])
+        inside = np.clip(values, edge, 1 - edge)
+        return np.log(inside / (1 - inside))
+
+
+def _finest(values: Floats) -> Floats:
+    """Half the smallest distance from 0 or 1 that each metric has, where voxels are not known."""
+    distance = np.minimum(values, 1 - values)
+    distance = np.where(distance > 1e-9, distance, np.inf)
+    return np.minimum(distance.min(axis=(1, 2, 3, 4), initial=np.inf, where=~np.isnan(distance)), 0.5) / 2
+
+
+def _rows(one: _Measured, settings: AnalysisSettings) -> pd.DataFrame:
+    mean, sd = float(np.nanmean(one.x)), float(np.nanstd(one.x))
     # Standardised before the sums, whose differences lose fewer digits the nearer x is to 0.
-    totals = _totals(block, (values - mean) / sd, benefits)
-    slope = _slope(totals.sum(axis=2))
-    low, high = _interval(totals, slope, settings)
-    return labels.assign(
-        slope=slope,
-        low=low,
-        high=high,
-        p=np.where(
-            np.isnan(slope),
-            np.nan,
-            sign_flip_p(_contributions(totals), totals[0], settings.bootstrap, settings.seed),
-        ),
+    x = (one.x - mean) / sd
+    scales = {"": one.raw, "_logit": one.logit}
+    columns = {}
+    for suffix, benefits in scales.items():
+        found = _scale(one.block, x, benefits, settings)
+        columns |= {f"{name}{suffix}": values for name, values in found.items()}
+    used = np.where(np.isnan(x), np.nan, mean_defined(one.raw, 2))
+    groups = group_means(used, one.block.case_group, len(one.block.groups))
+    return one.labels.assign(
+        **columns,
         measure_mean=mean,
         measure_sd=sd,
-        groups=(totals[0] > 0).sum(axis=1),
-        cases=totals[0].sum(axis=1).astype(np.int64),
+        groups=(~np.isnan(groups)).sum(axis=1),
+        cases=(~np.isnan(used)).sum(axis=1),
     )
+
+
+def _scale(
+    block: DatasetScores, x: Floats, benefits: Floats, settings: AnalysisSettings
+) -> dict[str, Floats]:
+    """Slope, interval and p values of benefits (rows, cases, repeats) on x (cases,)."""
+    totals = _totals(block, x, mean_defined(benefits, 2))
+    slope = _slope(np.nansum(totals, axis=2))
+    low, high = _interval(totals, slope, settings)
+    contributions = _contributions(totals)
+    p = sign_flip_p(contributions, settings.bootstrap, settings.seed)
+    again = _retrained(block, x, benefits, totals, slope)
+    told = again.trainings >= MIN_TRAININGS
+    retrained_low, retrained_high = again.interval(settings.confidence)
+    return {
+        "slope": slope,
+        "low": low,
+        "high": high,
+        "p": np.where(np.isnan(slope), np.nan, p),
+        "retrained_low": retrained_low,
+        "retrained_high": retrained_high,
+        "p_retrained": np.where(told & ~np.isnan(slope), again.p(), np.nan),
+        "trainings": again.trainings,
+    }
 
 
 def _totals(block: DatasetScores, x: Floats, y: Floats) -> Floats:
-    """Number of pairs and sums of x, y, xy, xx in every group, (5, rows, groups).
+    """1 and the means of x, y, xy, xx of every group, (5, rows, groups); NaN without a pair.
 
     `x` is (cases,), `y` (rows, cases); a pair counts where both are defined.
     """
     x = np.where(np.isnan(y), np.nan, x)
     y = np.where(np.isnan(x), np.nan, y)
-    sums = [
-        group_totals(values, block.case_group, len(block.groups)) for values in (x, y, x * y, x * x)
+    means = [
+        group_means(values, block.case_group, len(block.groups))
+        for values in (x, y, x * y, x * x)
     ]
-    return np.stack([sums[0][1], *(total for total, _ in sums)])
+    return np.stack([np.where(np.isnan(means[0]), np.nan, 1.0), *means])
 
 
 def _slope(totals: Floats, otherwise: Floats | None = None) -> Floats:
@@ -226,7 +304,7 @@ def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tupl
     A resample in which x does not vary keeps the observed slope.
     """
     low, high = np.full((2, totals.shape[1]), np.nan)
-    for rows, kept in by_defined_groups(totals[0]):
+    for rows, kept in by_defined_groups(~np.isnan(totals[0])):
         if kept.size >= MIN_GROUPS:
             weights = group_weights(
                 kept.size, min(settings.bootstrap, SLOPE_RESAMPLES), settings.seed
@@ -241,48 +319,95 @@ def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tupl
 
 
 def _contributions(totals: Floats) -> Floats:
-    """Share of every group in the covariance of x and y over cases, (rows, groups)."""
-    n, x, y, xy, _ = totals
-    cases = np.maximum(n.sum(axis=1, keepdims=True), 1)
-    mean_x, mean_y = x.sum(axis=1, keepdims=True) / cases, y.sum(axis=1, keepdims=True) / cases
-    return xy - mean_x * y - mean_y * x + n * mean_x * mean_y
+    """Share of every group in the covariance of x and y, (rows, groups); NaN without a pair."""
+    _, x, y, xy, _ = totals
+    mean_x, mean_y = (mean_defined(values, 1)[:, None] for values in (x, y))
+    return xy - mean_x * y - mean_y * x + mean_x * mean_y
 
 
-def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
-    """Add Holm's p over all tests of one metric, measured and known difficulty apart."""
+def _retrained(
+    block: DatasetScores, x: Floats, benefits: Floats, totals: Floats, slope: Floats
+) -> Retrained:
+    """The slope with its error when the models are trained again.
+
+    A slope is, to first order, the mean of one value per group, which the corrected test takes as it
+    takes scores: the slope plus the group's influence on it (Hampel, JASA 69, 1974).
+    """
+    mean_x, mean_y = (mean_defined(values, 1)[:, None] for values in (totals[1], totals[2]))
+    spread = mean_defined(totals[4], 1)[:, None] - mean_x**2
+    values = []
+    for repeat in range(block.repeats):
+        _, own_x, y, xy, xx = _totals(block, x, benefits[:, :, repeat])
+        # Deviations from the line through the means: only they say how uncertain the slope is.
+        pull = xy - mean_x * y - mean_y * own_x + mean_x * mean_y
+        line = slope[:, None] * (xx - 2 * mean_x * own_x + mean_x**2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values.append(slope[:, None] + (pull - line) / spread)
+    return of_groups(block, np.stack(values, axis=2), slope)
+
+
+def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame:
+    """Add Holm's p over all tests of one metric, measured and known difficulty apart; verdicts."""
     families = frame.groupby(["metric", "known_truth"], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
-    corrected, size = holm_by_family(frame["p"].to_numpy(), code)
+    agree = np.sign(frame["slope"]) == np.sign(frame["slope_logit"])
+    both = {
+        name: frame[[name, f"{name}_logit"]].max(axis=1, skipna=False).where(
+            agree | frame[f"{name}_logit"].isna(), 1.0
+        )
+        for name in ("p", "p_retrained")
+    }
+    withheld = withheld_reasons(
+        both["p"].to_numpy(),
+        frame["groups"].to_numpy(),
+        code,
+        level,
+        {ONE_SCALE: (frame["slope"].notna() & frame["slope_logit"].isna()).to_numpy()},
+    )
+    corrected, size = holm_by_family(both["p"].where(withheld == "").to_numpy(), code)
+    again = holm_by_family(both["p_retrained"].where(withheld == "").to_numpy(), code)[0]
     titles = [
         f"{metric}, {'known' if known else 'measured'} difficulty: {compared(rows, baseline)} x "
         f"{rows['measure'].nunique()} measures x {rows['dataset'].nunique()} datasets"
         for (metric, known), rows in families
     ]
+    frame = frame.assign(
+        p_both=both["p"],
+        p_both_retrained=both["p_retrained"],
+        p_holm=corrected,
+        p_retrained_holm=again,
+        family=np.array(titles, dtype=object)[code],
+        family_size=size,
+    )
+    few = (withheld == "") & (frame["trainings"] < MIN_TRAININGS) & frame["p"].notna()
+    trained = judge(frame["slope"], frame["p_holm"], level, withheld=withheld)
+    retrained = judge(
+        frame["slope"],
+        frame[["p_holm", "p_retrained_holm"]].max(axis=1, skipna=False),
+        level,
+        withheld=np.where(few, TOO_FEW_TRAININGS, withheld),
+    )
     return frame.assign(
-        p_holm=corrected, family=np.array(titles, dtype=object)[code], family_size=size
+        **trained, **retrained[["significant", "verdict"]].add_suffix("_retrained")
     )
 
 
 def _stratum(
-    block: DatasetScores,
-    labels: pd.DataFrame,
-    values: Floats,
+    one: _Measured,
+    limits: tuple[float, float],
     benefits: Floats,
     settings: AnalysisSettings,
     number: int,
 ) -> pd.DataFrame:
-    groups = len(block.groups)
-    resamples = min(settings.bootstrap, STRATA_RESAMPLES)
-    low, high = bootstrap_interval(
-        benefits, block.case_group, groups, settings.confidence, resamples, settings.seed
-    )
-    counts = group_totals(benefits, block.case_group, groups)[1]
-    return labels.assign(
+    block, resamples = one.block, min(settings.bootstrap, STRATA_RESAMPLES)
+    groups = group_means(benefits, block.case_group, len(block.groups))
+    low, high = bootstrap_interval(groups, settings.confidence, resamples, settings.seed)
+    return one.labels.assign(
         stratum=STRATA[number],
-        **{"from": values.min(), "to": values.max()},
-        benefit=mean_defined(benefits, 1),
+        **{"from": limits[0], "to": limits[1]},
+        benefit=mean_over_groups(benefits, block.case_group, len(block.groups)),
         low=low,
         high=high,
-        groups=(counts > 0).sum(axis=1),
-        cases=counts.sum(axis=1).astype(np.int64),
+        groups=(~np.isnan(groups)).sum(axis=1),
+        cases=(~np.isnan(benefits)).sum(axis=1),
     )

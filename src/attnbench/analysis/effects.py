@@ -3,30 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from attnbench.analysis.averages import (
-    group_totals,
+    group_means,
     mean_defined,
     sd_defined,
     support,
     with_all_classes,
 )
-from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
-from attnbench.analysis.effect_size import equivalence_p, minimum_effect, standardised, superiority
+from attnbench.analysis.blocks import ALL_CLASSES, STATUSES, DatasetScores, Floats
+from attnbench.analysis.effect_size import minimum_effect, standardised, superiority
 from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames, row_labels
 from attnbench.analysis.resample import bootstrap_interval
-from attnbench.analysis.retraining import retrained
-from attnbench.analysis.significance import holm_by_family, sign_flip_p, signed_rank_p
-from attnbench.analysis.verdicts import directions, judge
+from attnbench.analysis.retraining import MIN_TRAININGS, retrained, standard_effects
+from attnbench.analysis.significance import (
+    holm_by_family,
+    sign_flip_p,
+    signed_rank_p,
+    smallest_p,
+)
+from attnbench.analysis.verdicts import (
+    FAILURES_DIFFER,
+    SAME_NETWORK,
+    TOO_FEW_GROUPS,
+    TOO_FEW_TRAININGS,
+    directions,
+    first_reason,
+    judge,
+)
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.groups import AnalysisSettings
 
 Pair = tuple[str, str]
 """A model and the baseline that it is compared with."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences of each pair, model minus baseline, and how they came to be undefined.
+
+    All arrays are (metrics, classes and `all`, pairs, ...): `differences` and `present` (the same,
+    where the reference has the class) (cases, trainings), NaN where either value is missing or
+    undefined; `scored`: both have a score row. Counts of score rows, one per pair: `failures` and
+    `false_alarms` of the model and of its baseline (2 on the last axis), `lost`: undefined for one
+    of the two, `uneven`: undefined for one and not for the other.
+    """
+
+    differences: Floats
+    present: Floats
+    scored: NDArray[np.bool_]
+    failures: NDArray[np.int64]
+    false_alarms: NDArray[np.int64]
+    lost: NDArray[np.int64]
+    uneven: NDArray[np.int64]
 
 
 def comparisons(models: Sequence[str], baseline: str, controls: Sequence[Pair] = ()) -> list[Pair]:
@@ -49,8 +84,9 @@ def compute_effects(
 ) -> pd.DataFrame:
     """One row per dataset, class (and `all`), metric and pair of models; columns: docs/files.md.
 
-    A difference is model minus baseline of the same case, class and seed, where both are
-    defined; then averaged over classes (for `all`), seeds and cases, in this order.
+    A difference is model minus baseline of the same case, class and training, where both are
+    defined; then averaged over classes (for `all`), trainings, the cases of a group, and groups, in
+    this order: every group counts alike in estimate, interval, test and verdict.
 
     Args:
         scores: the scores of each dataset.
@@ -60,55 +96,112 @@ def compute_effects(
         controls: pairs (variant, control) that are compared as well, as `Study.control_pairs`.
     """
     frames = [
-        _effects_of(block, pairs, settings, class_names.get(block.dataset, {}))
+        _effects_of(block, pairs, baseline, settings, class_names.get(block.dataset, {}))
         for block in scores
         if (pairs := comparisons(block.models, baseline, controls))
     ]
     if not frames:
         return joined("effects", [])
-    frame = _corrected(pd.concat(frames, ignore_index=True), baseline)
+    frame = _corrected(pd.concat(frames, ignore_index=True), baseline, 1 - settings.confidence)
     return joined("effects", [_judged(frame, 1 - settings.confidence)])
 
 
-def paired(block: DatasetScores, pairs: Sequence[Pair]) -> tuple[Floats, np.ndarray]:
-    """Differences of each pair, model minus baseline, and where both have a score row.
-
-    Both arrays are (metrics, classes and `all`, pairs, cases, seeds); a difference is NaN where
-    either value is missing or undefined.
-    """
+def paired(block: DatasetScores, pairs: Sequence[Pair]) -> Paired:
+    """Differences of each pair of models on one dataset."""
     # Paired before classes are averaged: `all` then rests on classes that both models have.
-    model, other = ([block.models.index(pair[side]) for pair in pairs] for side in (0, 1))
-    differences = block.values[:, :, model] - block.values[:, :, other]
-    scored = (block.status[:, :, model] >= 0) & (block.status[:, :, other] >= 0)
-    return with_all_classes(differences), np.concatenate(
-        [scored, scored.any(axis=1, keepdims=True)], axis=1
+    sides = [[block.models.index(pair[side]) for pair in pairs] for side in (0, 1)]
+    values = [block.values[:, :, side] for side in sides]
+    status = [block.status[:, :, side] for side in sides]
+    absent = [block.reference_absent[:, :, side] for side in sides]
+    differences = values[0] - values[1]
+    scored = (status[0] >= 0) & (status[1] >= 0)
+    undefined = [scored & np.isnan(side) for side in values]
+    return Paired(
+        differences=with_all_classes(differences),
+        present=with_all_classes(np.where(absent[0] | absent[1], np.nan, differences)),
+        scored=np.concatenate([scored, scored.any(axis=1, keepdims=True)], axis=1),
+        failures=_by_side(status, "prediction_empty"),
+        false_alarms=_by_side(status, "reference_empty"),
+        lost=_counted(undefined[0] | undefined[1]),
+        uneven=_counted(undefined[0] ^ undefined[1]),
     )
+
+
+def _by_side(status: Sequence[np.ndarray], name: str) -> NDArray[np.int64]:
+    return np.stack([_counted(side == STATUSES.index(name)) for side in status], axis=-1)
+
+
+def _counted(marked: np.ndarray) -> NDArray[np.int64]:
+    """Marked score rows of each metric, class (and, for `all`, of every class) and pair."""
+    counts: NDArray[np.int64] = marked.sum(axis=(3, 4))
+    return np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1)
+
+
+def same_networks(block: DatasetScores, baseline: str, controls: Sequence[Pair]) -> set[str]:
+    """Controls that have every score of the baseline: the search for their size found itself."""
+    if baseline not in block.models:
+        return set()
+    own = block.values[:, :, block.models.index(baseline)]
+    return {
+        control
+        for _, control in controls
+        if control in block.models
+        and np.array_equal(
+            block.values[:, :, block.models.index(control)], own, equal_nan=True
+        )
+    }
 
 
 def _effects_of(
     block: DatasetScores,
     pairs: Sequence[Pair],
+    baseline: str,
     settings: AnalysisSettings,
     names: Mapping[str, str],
 ) -> pd.DataFrame:
-    differences, both_scored = paired(block, pairs)
-    per_seed = differences.reshape(-1, len(block.cases), len(block.seeds))
+    pair = paired(block, pairs)
     labels = row_labels(block, [model for model, _ in pairs], names)
     # Pairs vary fastest in the labels, so that the baselines repeat from start to end.
     labels["baseline"] = np.resize(
         np.array([other for _, other in pairs], dtype=object), len(labels)
     )
-    scored_cases = both_scored.any(axis=-1).reshape(len(labels), -1).sum(axis=1)
+    scored_cases = pair.scored.any(axis=-1).reshape(len(labels), -1).sum(axis=1)
     kept = scored_cases > 0
-    return labels[kept].assign(
-        **_statistics(block, labels[kept], per_seed[kept], scored_cases[kept], settings)
+    counts = {
+        "failures": pair.failures[..., 0],
+        "failures_baseline": pair.failures[..., 1],
+        "false_alarms": pair.false_alarms[..., 0],
+        "false_alarms_baseline": pair.false_alarms[..., 1],
+        "lost_rows": pair.lost,
+        "uneven": pair.uneven,
+    }
+    labels = labels.assign(
+        **{name: values.reshape(-1) for name, values in counts.items()},
+        same=labels["model"].isin(_same(block, baseline, pairs, 0))
+        | labels["baseline"].isin(_same(block, baseline, pairs, 1)),
+    )[kept]
+    differences, present = (
+        values.reshape(len(kept), len(block.cases), -1)[kept]
+        for values in (pair.differences, pair.present)
     )
+    return labels.assign(
+        **_statistics(block, labels, differences, scored_cases[kept], settings),
+        **_present(block, present, settings),
+    )
+
+
+def _same(
+    block: DatasetScores, baseline: str, pairs: Sequence[Pair], side: int
+) -> set[str]:
+    """Controls that are the baseline itself, as the model (0) or the baseline (1) of a pair."""
+    controls = [pair for pair in pairs if pair[1] != baseline]
+    return same_networks(block, baseline, controls) - ({baseline} if side else set())
 
 
 def _statistics(
     block: DatasetScores,
     labels: pd.DataFrame,
-    per_seed: Floats,
+    per_training: Floats,
     scored_cases: np.ndarray,
     settings: AnalysisSettings,
 ) -> dict[str, np.ndarray]:
@@ -117,38 +210,32 @@ def _statistics(
     Args:
         block: the dataset's scores.
         labels: the names of each row.
-        per_seed: paired differences (rows, cases, seeds), NaN where undefined.
+        per_training: paired differences (rows, cases, trainings), NaN where undefined.
         scored_cases: cases that both models of a row were scored on, (rows,).
         settings: confidence, resamples, seed and margin.
     """
-    per_case = mean_defined(per_seed, 2)
-    sums, counts = group_totals(per_case, block.case_group, len(block.groups))
-    groups = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    per_case = mean_defined(per_training, 2)
+    groups = group_means(per_case, block.case_group, len(block.groups))
     low, high = bootstrap_interval(
-        per_case,
-        block.case_group,
-        len(block.groups),
-        settings.confidence,
-        settings.bootstrap,
-        settings.seed,
+        groups, settings.confidence, settings.bootstrap, settings.seed
     )
-    behind = support(~np.isnan(per_seed), block.case_group, block.case_fold)
+    behind = support(block, ~np.isnan(per_training))
     # A margin has no unit: it says nothing about millimetres.
     unitless = labels["metric"].map(lambda name: METRICS[name].unit) == "1"
     margin = np.where(unitless, settings.margin, np.nan)
     sign = directions(labels["metric"])
-    retrained_low, retrained_high, p_retrained = retrained(
-        per_seed, block.case_group, block.case_fold, settings.confidence
-    )
-    difference = mean_defined(per_case, 1)
+    again = retrained(block, per_training)
+    retrained_low, retrained_high = again.interval(settings.confidence)
+    better, equal, worse = again.probabilities(sign, np.where(unitless, settings.margin, 0.0))
+    difference = mean_defined(groups, 1)
     return {
         "difference": difference,
         "low": low,
         "high": high,
         "higher_is_better": sign > 0,
         "benefit": sign * difference,
-        "p": signed_rank_p(groups),
-        "p_permutation": sign_flip_p(sums, counts, settings.bootstrap, settings.seed),
+        "p": sign_flip_p(groups, settings.bootstrap, settings.seed),
+        "p_wilcoxon": signed_rank_p(groups),
         "cases": behind.cases,
         "groups": behind.groups,
         "folds": behind.folds,
@@ -156,35 +243,98 @@ def _statistics(
         "dropped": scored_cases - behind.cases,
         "better": (sign[:, None] * per_case > 0).sum(axis=1),
         "worse": (sign[:, None] * per_case < 0).sum(axis=1),
-        "seed_sd": sd_defined(mean_defined(per_seed, 1)),
+        "seed_sd": sd_defined(mean_defined(per_training, 1)),
         "group_sd": sd_defined(groups),
         "retrained_low": retrained_low,
         "retrained_high": retrained_high,
-        "p_retrained": p_retrained,
+        "retrained_error": again.error,
+        "free": again.free,
+        "trainings": again.trainings,
+        "p_retrained": np.where(again.trainings >= MIN_TRAININGS, again.p(), np.nan),
+        "probability_better": better,
+        "probability_equal": equal,
+        "probability_worse": worse,
         "dz": sign * standardised(groups),
         "superiority": superiority(sign[:, None] * groups),
         "margin": margin,
-        "p_equivalence": equivalence_p(groups, margin),
+        "p_equivalence": again.equivalence_p(margin),
     }
 
 
-def _corrected(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
+def _present(
+    block: DatasetScores, per_training: Floats, settings: AnalysisSettings
+) -> dict[str, np.ndarray]:
+    """Columns of the same differences over the cases whose reference has the class."""
+    groups = group_means(mean_defined(per_training, 2), block.case_group, len(block.groups))
+    low, high = bootstrap_interval(
+        groups, settings.confidence, settings.bootstrap, settings.seed
+    )
+    behind = support(block, ~np.isnan(per_training))
+    return {
+        "difference_present": mean_defined(groups, 1),
+        "low_present": low,
+        "high_present": high,
+        "cases_present": behind.cases,
+        "groups_present": behind.groups,
+    }
+
+
+def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame:
     """Add Holm's p over the comparisons of a metric, single classes and their mean apart."""
-    level = np.where(frame["class"] == ALL_CLASSES, "mean over classes", "single classes")
-    families = frame.groupby([frame["metric"], level], sort=False)
+    kind = np.where(frame["class"] == ALL_CLASSES, "mean over classes", "single classes")
+    families = frame.groupby([frame["metric"], kind], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
-    corrected, size = holm_by_family(frame["p"].to_numpy(), code)
     titles = [
         f"{metric}, {which}: {compared(rows, baseline)} x {rows['dataset'].nunique()} datasets"
         for (metric, which), rows in families
     ]
-    return frame.assign(
-        p_holm=corrected,
-        family=np.array(titles, dtype=object)[code],
-        family_size=size,
-        p_retrained_holm=holm_by_family(frame["p_retrained"].to_numpy(), code)[0],
-        p_equivalence_holm=holm_by_family(frame["p_equivalence"].to_numpy(), code)[0],
+    withheld = withheld_reasons(
+        frame["p"].to_numpy(),
+        frame["groups"].to_numpy(),
+        code,
+        level,
+        {SAME_NETWORK: frame["same"].to_numpy(), FAILURES_DIFFER: frame["uneven"].to_numpy() > 0},
     )
+    # A p of models that failed on different cases is no p; one of few groups is, and cannot pass.
+    valid = ~np.isin(withheld, [SAME_NETWORK, FAILURES_DIFFER])
+    columns = ("p", "p_wilcoxon", "p_retrained", "p_equivalence")
+    frame = frame.assign(**{name: frame[name].where(valid) for name in columns})
+    corrected = {
+        f"{name}_holm": holm_by_family(frame[name].where(withheld == "").to_numpy(), code)
+        for name in ("p", "p_retrained", "p_equivalence")
+    }
+    return frame.assign(
+        **{name: values for name, (values, _) in corrected.items()},
+        family=np.array(titles, dtype=object)[code],
+        family_size=corrected["p_holm"][1],
+        withheld=withheld,
+    )
+
+
+def withheld_reasons(
+    p: Floats,
+    groups: np.ndarray,
+    family: NDArray[np.int64],
+    level: float,
+    reasons: dict[str, np.ndarray],
+) -> np.ndarray:
+    """Why a row is not tested, empty where it is: one of `reasons`, or too few groups.
+
+    Groups are too few where the row would not pass even if every test of its family gave the
+    smallest p that its groups allow: known before any score, so that these rows take nothing from
+    the family's level (Tarone, Biometrics 46, 1990).
+
+    Args:
+        p: of each row, NaN where there is none.
+        groups: behind each row.
+        family: an integer per row.
+        level: the study's level.
+        reasons: masks (rows,) by the word that is said; the first that holds counts.
+    """
+    other = first_reason(reasons, len(p))
+    best = np.where(np.isnan(p) | (other != ""), np.nan, smallest_p(groups))
+    hopeless = holm_by_family(best, family)[0] > level * (1 + 1e-9)
+    return np.where(hopeless, TOO_FEW_GROUPS, other)
 
 
 def compared(rows: pd.DataFrame, baseline: str) -> str:
@@ -199,16 +349,26 @@ def compared(rows: pd.DataFrame, baseline: str) -> str:
 def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     """Add the verdicts at `level`, and the smallest effects that could have been found."""
     sd, groups = frame["group_sd"].to_numpy(), frame["groups"].to_numpy()
+    size = np.maximum(frame["family_size"].to_numpy(), 1)
+    strict = level / size  # Bonferroni's level: the strictest step of Holm's correction.
+    withheld = frame["withheld"].to_numpy()
+    as_trained = judge(frame["benefit"], frame["p_holm"], level, withheld=withheld)
     equivalent = frame["p_equivalence_holm"] <= level
-    as_trained = judge(frame["benefit"], frame["p_holm"], level, equivalent)
-    again = judge(frame["benefit"], frame["p_retrained_holm"], level)
+    few = (withheld == "") & (frame["trainings"] < MIN_TRAININGS)
+    again = judge(
+        frame["benefit"],
+        # What does not hold for the networks as trained is no claim about their mechanism either.
+        np.maximum(frame["p_retrained_holm"], frame["p_holm"]),
+        level,
+        equivalent,
+        np.where(few & frame["p"].notna(), TOO_FEW_TRAININGS, withheld),
+    )
+    error = frame["retrained_error"].to_numpy()
     return frame.assign(
         equivalent=equivalent,
         minimum_effect=minimum_effect(sd, groups, np.full(len(frame), level)),
-        # Bonferroni's level: the strictest step of Holm's correction.
-        minimum_effect_holm=minimum_effect(
-            sd, groups, level / np.maximum(frame["family_size"].to_numpy(), 1)
-        ),
+        minimum_effect_holm=minimum_effect(sd, groups, strict),
+        minimum_effect_retrained=error * standard_effects(frame["free"], strict),
         **as_trained[["significant", "verdict"]],
         **again[["significant", "verdict"]].add_suffix("_retrained"),
     )

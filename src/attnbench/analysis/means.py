@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import (
+    group_means,
     mean_defined,
     median_defined,
     sd_defined,
@@ -28,9 +29,9 @@ def compute_means(
 ) -> pd.DataFrame:
     """One row per dataset, class (and `all`), metric and scored model; columns: docs/files.md.
 
-    The estimate is the mean over cases of the case's mean over seeds; `all` is first averaged
-    over the classes in which the metric is defined in that case and seed. The interval resamples
-    groups with all their cases.
+    The estimate is the mean over groups of the mean over their cases of the case's mean over
+    trainings; `all` is first averaged over the classes in which the metric is defined in that case
+    and training. The interval resamples groups; median and sd are those of the cases.
     """
     frames = [_means_of(block, settings, class_names.get(block.dataset, {})) for block in scores]
     return joined("means", frames)
@@ -39,21 +40,15 @@ def compute_means(
 def _means_of(
     block: DatasetScores, settings: AnalysisSettings, names: Mapping[str, str]
 ) -> pd.DataFrame:
-    # Classes first, then seeds, then cases: where some are undefined, the order changes the mean.
+    # Classes first, then trainings, cases and groups: where some are undefined, the order counts.
     values = with_all_classes(block.values)
-    per_seed = values.reshape(-1, len(block.cases), len(block.seeds))
-    per_case = mean_defined(per_seed, 2)
-    low, high = bootstrap_interval(
-        per_case,
-        block.case_group,
-        len(block.groups),
-        settings.confidence,
-        settings.bootstrap,
-        settings.seed,
-    )
-    behind = support(~np.isnan(per_seed), block.case_group, block.case_fold)
+    per_training = values.reshape(-1, len(block.cases), values.shape[-1])
+    per_case = mean_defined(per_training, 2)
+    groups = group_means(per_case, block.case_group, len(block.groups))
+    low, high = bootstrap_interval(groups, settings.confidence, settings.bootstrap, settings.seed)
+    behind = support(block, ~np.isnan(per_training))
     frame = row_labels(block, block.models, names).assign(
-        mean=mean_defined(per_case, 1),
+        mean=mean_defined(groups, 1),
         low=low,
         high=high,
         median=median_defined(per_case),

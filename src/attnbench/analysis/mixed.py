@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
+
+from attnbench.analysis.blocks import Floats
+from attnbench.analysis.retraining import MIN_TRAININGS
 
 # A fit works on dense matrices of the differences: its time grows faster than their number.
 MOST_DIFFERENCES = 1200
 MOST_WITH_CASES = 400
-TERMS = {"fold": "0 + C(fold)", "run": "0 + C(run)", "group": "0 + C(group)", "case": "0 + C(case)"}
+MIN_DATASETS = 3
+TERMS = ("fold", "run", "group", "case")
 """Random effects, each nested in its dataset: luck that a fold's or a case's rows share."""
+# Ratio of a variance to that of the rest, beyond which the rest is rounding.
+_LARGEST_RATIO = 1e6
 
 
 def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """Fit the mean difference, its interval and the sd of each random effect by REML.
 
-    `rows` has `dataset, fold, run, group, case, value`. The interval uses t with Satterthwaite's
-    degrees of freedom: it is wide where the difference mostly varies between a few folds or
-    datasets. Above 400 differences cases are averaged within group and run; above 1,200 of those
-    nothing is fitted. A model that does not converge is fitted again without the folds. `note`
-    says all this; `converged` is false where there is no fit.
+    `rows` has `dataset, fold, run, group, case, value`. Every effect that the data can tell from the
+    others is kept, also where its variance is estimated as 0: to leave one out is to count dependent
+    trainings as independent. The interval uses t with Satterthwaite's degrees of freedom, at most one
+    less than there are folds (or datasets, across these). Above 400 differences cases are averaged
+    within group and run; above 1,200 of those nothing is fitted, nor below five folds. `note` says
+    all this; `converged` is false where there is no fit. Patterson and Thompson, Biometrika 58, 1971.
     """
     if np.ptp(rows["value"]) == 0:
         same = {"difference": float(rows["value"].iloc[0])}
         return {**same, **unfitted("every difference is the same: nothing to model")}
+    sizes = {level: int(rows[level].nunique()) for level in ("dataset", *TERMS)}
+    if sizes["fold"] < MIN_TRAININGS:
+        return unfitted(
+            f"not fitted: {sizes['fold']} folds cannot tell the luck of training from the effect; "
+            f"{MIN_TRAININGS} can"
+        )
+    if 1 < sizes["dataset"] < MIN_DATASETS:
+        return unfitted(f"not fitted: the spread of datasets takes {MIN_DATASETS} of them")
     notes = []
     if len(rows) > MOST_WITH_CASES:
         keys = ["dataset", "fold", "run", "group"]
@@ -39,23 +53,11 @@ def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
         )
         notes.append("cases averaged within group and run")
     if len(rows) > MOST_DIFFERENCES:
-        return unfitted(
-            f"not fitted: {len(rows)} differences are too many; see the other rows of this model"
-        )
-    sizes = {level: int(rows[level].nunique()) for level in ("dataset", *TERMS)}
-    terms = _distinct_terms(sizes, len(rows))
+        return unfitted(f"not fitted: {len(rows)} differences are too many")
+    terms = _distinct_terms({level: int(rows[level].nunique()) for level in sizes}, len(rows))
     if not terms:
-        return unfitted(
-            "not fitted: no fold, run, group or case repeats; effects.csv says all there is"
-        )
-    fit = _fit(rows, sizes, terms, confidence, notes)
-    if not fit["converged"] and "fold" in terms and len(terms) > 1:
-        # Few folds say little of their own spread: the effect that the rest can do without.
-        rest = {level: formula for level, formula in terms.items() if level != "fold"}
-        fit = _fit(
-            rows, sizes, rest, confidence, [*notes, "fold left out: did not converge with it"]
-        )
-    return fit
+        return unfitted("not fitted: no fold, run, group or case repeats")
+    return {**_fit(rows, sizes, terms, confidence), "converged": True, "note": "; ".join(notes)}
 
 
 def unfitted(note: str) -> dict[str, Any]:
@@ -63,77 +65,91 @@ def unfitted(note: str) -> dict[str, Any]:
     return {"converged": False, "note": note}
 
 
-def _distinct_terms(sizes: Mapping[str, int], rows: int) -> dict[str, str]:
+def _distinct_terms(sizes: Mapping[str, int], rows: int) -> list[str]:
     """Random effects that the data can separate: repeated, and no copy of a coarser one."""
-    kept: dict[str, str] = {}
-    for level, formula in TERMS.items():
-        coarser = [sizes["dataset"], *(sizes[other] for other in kept)]
-        if sizes[level] < rows and sizes[level] not in coarser:
-            kept[level] = formula
+    kept: list[str] = []
+    for level in ("dataset", *TERMS):
+        if 1 < sizes[level] < rows and sizes[level] not in [sizes[other] for other in kept]:
+            kept.append(level)
     return kept
 
 
 def _fit(
-    rows: pd.DataFrame,
-    sizes: Mapping[str, int],
-    terms: Mapping[str, str],
-    confidence: float,
-    notes: list[str],
+    rows: pd.DataFrame, sizes: Mapping[str, int], terms: list[str], confidence: float
 ) -> dict[str, Any]:
-    # Imported here: statsmodels loads slowly, and most commands never fit.
-    from statsmodels.regression.mixed_linear_model import MixedLM
-
-    # With one dataset there is no spread between datasets to estimate.
-    several, scale = sizes["dataset"] > 1, float(rows["value"].std())
-    # In units of their sd: the optimisers' tolerances are absolute, those of scores are not.
-    scaled = rows.assign(value=rows["value"] / scale)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            model = MixedLM.from_formula(
-                "value ~ 1",
-                scaled,
-                groups=scaled["dataset"] if several else np.zeros(len(rows)),
-                re_formula="1" if several else "0",
-                vc_formula=dict(terms),
-            )
-            fit = model.fit(reml=True)
-        except (np.linalg.LinAlgError, ValueError) as problem:
-            return unfitted("; ".join([f"did not converge: {problem}", *notes]))
-    said = [
-        *notes,
-        *sorted(
-            {str(warning.message).split(".")[0] for warning in caught if not _is_a_try(warning)}
-        ),
+    scale = float(rows["value"].std())
+    y = rows["value"].to_numpy(np.float64) / scale
+    codes = [np.unique(rows[level], return_inverse=True)[1] for level in terms]
+    alike = np.stack([(code[:, None] == code).astype(np.float64) for code in codes])
+    # From both a small and a large share of every effect: the likelihood may have two hills.
+    fits = [
+        optimize.minimize(
+            _deviance,
+            np.full(len(terms), start),
+            args=(y, alike),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0, _LARGEST_RATIO)] * len(terms),
+            options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
+        )
+        for start in (0.1, 1.0)
     ]
-    estimate, error = float(fit.fe_params.iloc[0]) * scale, float(fit.bse_fe.iloc[0]) * scale
-    if not (fit.converged and np.isfinite(error) and error > 0):
-        return unfitted("; ".join(["did not converge", *said]))
-    spread = dict(zip(model.exog_vc.names, np.sqrt(fit.vcomp) * scale, strict=True))
-    spread |= {"dataset": np.sqrt(np.asarray(fit.cov_re)[0, 0]) * scale} if several else {}
-    rest = float(np.sqrt(fit.scale)) * scale
-    free = _satterthwaite(
-        [*((sd, sizes[level]) for level, sd in spread.items()), (rest, len(rows))]
+    ratios = min(fits, key=lambda fit: float(fit.fun)).x
+    mean, error, rest = _estimates(ratios, y, alike)
+    spread = {level: float(np.sqrt(ratio) * rest) for level, ratio in zip(terms, ratios, strict=True)}
+    free = min(
+        _satterthwaite([*((sd, sizes[level]) for level, sd in spread.items()), (rest, len(rows))]),
+        sizes["dataset" if sizes["dataset"] > 1 else "fold"] - 1,
     )
-    half = stats.t.ppf((1 + confidence) / 2, free) * error
+    half = stats.t.ppf((1 + confidence) / 2, free) * error * scale
     return {
-        "difference": estimate,
-        "low": estimate - half,
-        "high": estimate + half,
-        "p": float(2 * stats.t.sf(abs(estimate) / error, free)),
+        "difference": mean * scale,
+        "low": mean * scale - half,
+        "high": mean * scale + half,
+        "p": float(2 * stats.t.sf(abs(mean) / error, free)),
         "free": free,
-        **{f"sd_{level}": float(sd) for level, sd in spread.items()},
-        "sd_rest": rest,
-        "converged": True,
-        "note": "; ".join(said),
+        **{f"sd_{level}": sd * scale for level, sd in spread.items()},
+        "sd_rest": rest * scale,
     }
 
 
-def _is_a_try(warning: warnings.WarningMessage) -> bool:
-    """True for a warning about one of the optimisers tried; `converged` says how it ended."""
-    return str(warning.message).startswith(
-        ("Retrying", "Gradient opt", "Maximum Like", "MixedLM opt")
+def _deviance(ratios: Floats, y: Floats, alike: Floats) -> tuple[float, Floats]:
+    """Minus twice the restricted log likelihood, but for constants, and its gradient.
+
+    Args:
+        ratios: variances of the effects over that of the rest, (effects,).
+        y: differences, (rows,).
+        alike: 1 where two rows share a level of an effect, (effects, rows, rows).
+    """
+    inverse, log_determinant = _inverted(ratios, alike)
+    ones = inverse.sum(axis=1)
+    information = ones.sum()
+    # Removes the mean as REML does: P = V^-1 - V^-1 1 (1' V^-1 1)^-1 1' V^-1.
+    projection = inverse - np.outer(ones, ones) / information
+    pulled = projection @ y
+    squares, free = float(y @ pulled), len(y) - 1
+    value = free * np.log(squares) + log_determinant + np.log(information)
+    gradient = np.einsum("kij,ij->k", alike, projection) - free / squares * np.einsum(
+        "i,kij,j->k", pulled, alike, pulled
     )
+    return float(value), gradient
+
+
+def _inverted(ratios: Floats, alike: Floats) -> tuple[Floats, float]:
+    """Inverse of the covariance of the rows in units of the rest, and log of its determinant."""
+    covariance = np.eye(alike.shape[1]) + np.tensordot(ratios, alike, axes=1)
+    factor = np.linalg.cholesky(covariance)
+    half = np.linalg.inv(factor)
+    return half.T @ half, float(2 * np.log(np.diag(factor)).sum())
+
+
+def _estimates(ratios: Floats, y: Floats, alike: Floats) -> tuple[float, float, float]:
+    """Mean, its standard error and the sd of the rest."""
+    inverse, _ = _inverted(ratios, alike)
+    ones = inverse.sum(axis=1)
+    mean = float(ones @ y / ones.sum())
+    rest = float(np.sqrt((y - mean) @ inverse @ (y - mean) / (len(y) - 1)))
+    return mean, rest / float(np.sqrt(ones.sum())), rest
 
 
 def _satterthwaite(components: Iterable[tuple[float, int]]) -> float:

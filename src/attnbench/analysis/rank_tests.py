@@ -15,17 +15,23 @@ from attnbench.analysis.ranks import Ranking
 from attnbench.analysis.verdicts import directions, is_significant
 
 
+MIN_MODELS = 5
+"""Of four models only a complete agreement of orders reaches p = 0.08; of three 0.33."""
+
+
 def compute_rank_tests(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
     """One row per ranking: Friedman's test with its F form, and Nemenyi's critical difference.
 
     Corrected for ties. Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A
-    9, 1980. Empty with fewer than three models or two blocks; p is 1 where every block is one tie.
+    9, 1980. The critical difference is empty where no ranks of so few blocks could exceed it. Empty with fewer than three models or two blocks; p is 1 where every block is one tie.
     """
     rows = []
     for ranking in ranked:
         blocks, models = ranking.ranks.shape
         chi2, p, f, p_f = friedman(ranking.ranks)
         difference = critical_difference(models, blocks, level)
+        # Mean ranks cannot lie further apart than the first from the last.
+        difference = difference if difference <= models - 1 else np.nan
         sizes = {"models": models, "blocks": blocks, "dropped": ranking.dropped}
         tests = {"chi2": chi2, "p": p, "f": f, "p_f": p_f, "critical_difference": difference}
         rows.append({**ranking.labels, **sizes, **tests})
@@ -93,7 +99,8 @@ def compute_agreement(means: pd.DataFrame) -> pd.DataFrame:
     """One row per dataset and pair of metrics: Kendall's tau-b of their orders, and the winners.
 
     `means` is the table of means; `all` classes are compared, models that both metrics have a
-    mean for. Several winners are joined by `+`. Kendall, Biometrika 30, 1938.
+    mean for. Several winners are joined by `+`. p is empty below five models, where the orders are
+    too few to tell anything. Kendall, Biometrika 30, 1938.
     """
     rows = []
     for dataset, averages in means[means["class"] == ALL_CLASSES].groupby("dataset", sort=False):
@@ -113,7 +120,7 @@ def _agreement(both: pd.DataFrame) -> dict[str, object]:
     return {
         "models": len(both),
         "tau": tau.statistic,
-        "p": tau.pvalue,
+        "p": tau.pvalue if len(both) >= MIN_MODELS else np.nan,
         "winner_a": winners[0],
         "winner_b": winners[1],
         "same_winner": winners[0] == winners[1],

@@ -9,10 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from attnbench.analysis.averages import group_means, group_totals, mean_defined, with_all_classes
+from attnbench.analysis.averages import (
+    group_means,
+    mean_defined,
+    mean_over_groups,
+    with_all_classes,
+)
 from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, Floats
 from attnbench.analysis.frames import joined
-from attnbench.analysis.resample import MIN_GROUPS, bootstrap_means, group_weights
+from attnbench.analysis.resample import MIN_GROUPS, group_weights
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.groups import AnalysisSettings
 
@@ -72,7 +77,9 @@ def _across(scores: Sequence[DatasetScores]) -> Iterator[Ranking]:
                 per_case = mean_defined(
                     mean_defined(block.values[block.metrics.index(metric)], 0), 2
                 )
-                rows[row, [models.index(name) for name in block.models]] = mean_defined(per_case, 1)
+                rows[row, [models.index(name) for name in block.models]] = mean_over_groups(
+                    per_case, block.case_group, len(block.groups)
+                )
         yield from _ranking(ALL, ALL_CLASSES, metric, models, rows)
 
 
@@ -153,13 +160,12 @@ def _group_resampled(
             rows = [block.models.index(name) for name in ranking.models]
             values = block.values[block.metrics.index(ranking.metric)][:, rows]
             per_case = mean_defined(mean_defined(values, 0), 2)
-            sums, counts = group_totals(per_case, block.case_group, len(block.groups))
-            complete = (counts > 0).all(axis=0)
+            groups = group_means(per_case, block.case_group, len(block.groups))
+            complete = ~np.isnan(groups).any(axis=0)
             if complete.sum() < MIN_GROUPS:
                 return None
-            means = bootstrap_means(
-                sums[:, complete], counts[:, complete], settings.bootstrap, settings.seed
-            )
+            weights = group_weights(int(complete.sum()), settings.bootstrap, settings.seed)
+            means = weights @ groups[:, complete].T / complete.sum()
             total += stats.rankdata(_better_first(means, ranking.metric), axis=1)
     return total
 

@@ -7,8 +7,8 @@ from math import sqrt
 
 import numpy as np
 
-from attnbench.analysis.averages import by_defined_groups, group_totals
-from attnbench.analysis.blocks import Floats, Integers
+from attnbench.analysis.averages import by_defined_groups
+from attnbench.analysis.blocks import Floats
 
 MIN_GROUPS = 5
 """Fewer groups give no interval.
@@ -68,29 +68,28 @@ def bootstrap_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> 
 
 
 def bootstrap_interval(
-    values: Floats, case_group: Integers, groups: int, confidence: float, resamples: int, seed: int
+    groups: Floats, confidence: float, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """Interval of the mean over cases of each row, groups resampled with all their cases.
+    """Interval of the mean over groups of each row; two (rows,) arrays.
 
-    Returns two (rows,) arrays; NaN where fewer than `MIN_GROUPS` groups are left.
+    NaN where fewer than `MIN_GROUPS` groups are left.
 
     Args:
-        values: (rows, cases), NaN where undefined; a row's groups are those with a defined case.
-        case_group: index of each case's group, (cases,).
-        groups: number of groups of the dataset.
+        groups: one value per group, (rows, groups), NaN where undefined.
         confidence: of the interval, between 0 and 1.
         resamples: number of resamples.
         seed: of the resamples.
     """
+    defined = ~np.isnan(groups)
     return interval_of_totals(
-        *group_totals(values, case_group, groups), confidence, resamples, seed
+        np.where(defined, groups, 0.0), defined.astype(np.float64), confidence, resamples, seed
     )
 
 
 def interval_of_totals(
     sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """Interval as of `bootstrap_interval`, from the totals of each group.
+    """Interval of a ratio of sums over groups, which are resampled; else as `bootstrap_interval`.
 
     Args:
         sums: sum of the values of each group, (rows, groups).

@@ -7,7 +7,8 @@ import logging
 import pandas as pd
 
 from attnbench.analysis.across import compute_across
-from attnbench.analysis.best import compute_best
+from attnbench.analysis.answer import SIZES, Asked, compute_answer
+from attnbench.analysis.best import compute_best, compute_pairs
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.case_choice import compute_cases
 from attnbench.analysis.cost import compute_cost
@@ -61,7 +62,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         )
     datasets = [dataset.name for dataset in study.datasets]
     models = [model.name for model in study.models]
-    blocks = arrange(scores, datasets, models, study.metrics)
+    blocks = arrange(scores, datasets, models, study.metrics, study.folds.outer)
     names = {
         name: read_object(layout.prepared(name) / "dataset.json").get("classes", {})
         for name in datasets
@@ -73,13 +74,16 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     }
     ranked, level = rankings(blocks), 1 - study.analysis.confidence
     averages = compute_means(blocks, study.analysis, names)
+    effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
     hard, sizes = read_difficulty(layout, datasets), same_size(study)
     return {
         "means": averages,
-        "effects": compute_effects(
-            blocks, study.baseline, study.analysis, names, study.control_pairs
+        "effects": effects,
+        "answer": compute_answer(
+            effects, blocks, study.baseline, asked(study), study.analysis, study.primary
         ),
-        "best": compute_best(blocks, averages, level),
+        "best": compute_best(blocks, averages, study.analysis),
+        "pairs": compute_pairs(blocks, study.analysis),
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(descriptions, runs, study.baseline),
         "learning": compute_learning(layout, runs),
@@ -89,7 +93,9 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "rank_tests": compute_rank_tests(ranked, level),
         "rank_pairs": compute_rank_pairs(ranked, level),
         "agreement": compute_agreement(averages),
-        "across": compute_across(blocks, study.baseline, study.analysis, study.control_pairs),
+        "across": compute_across(
+            blocks, study.baseline, study.analysis, study.primary[0], study.control_pairs
+        ),
         "second_rater": compute_second_rater(
             scores,
             read_second_raters(layout, datasets),
@@ -97,6 +103,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
             study.metrics,
             study.analysis,
             names,
+            study.folds.outer,
         ),
         "difficulty": compute_difficulty(blocks, study.baseline, study.analysis, hard, sizes),
         "difficulty_strata": compute_difficulty_strata(
@@ -105,3 +112,19 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
         **compute_shift(study, scores, runs, shifted),
     }
+
+
+def asked(study: Study) -> list[Asked]:
+    """The variants of a study, each with its controls of equal size."""
+    return [
+        Asked(
+            model.name,
+            {
+                str(control.control): control.name
+                for control in study.models
+                if control.control_of == model.name and control.control in SIZES
+            },
+        )
+        for model in study.models
+        if not model.control and model.name != study.baseline
+    ]

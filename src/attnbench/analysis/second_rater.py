@@ -34,6 +34,7 @@ def compute_second_rater(
     metrics: Sequence[str],
     settings: AnalysisSettings,
     names: ClassNames,
+    outer: int | None = None,
 ) -> pd.DataFrame:
     """Rows of `means` on the cases that a second rater annotated, as one more model.
 
@@ -47,6 +48,7 @@ def compute_second_rater(
         metrics: names of the metrics, in the order of the rows.
         settings: confidence, resamples and seed.
         names: name of each class by dataset and class.
+        outer: folds of a split.
     """
     if observed.empty:
         return joined("second_rater", [])
@@ -64,6 +66,10 @@ def compute_second_rater(
     )
     datasets = list(dict.fromkeys(observed["dataset"]))
     blocks = arrange(
-        pd.concat([rows, human], ignore_index=True), datasets, [*models, SECOND_RATER], metrics
+        pd.concat([rows, human], ignore_index=True),
+        datasets,
+        [*models, SECOND_RATER],
+        metrics,
+        outer,
     )
     return compute_means(blocks, settings, names)

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, arrange, read_scores
+from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.runs import compute_missing
-from attnbench.analysis.tables import FRAMES
-from attnbench.analysis.verdicts import directions, judge
+from attnbench.analysis.tables import DIFFERENCE, FRAMES
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.shift.kinds import KINDS, ShiftKind, requested_kinds
 from attnbench.study.settings import Study
@@ -87,36 +86,11 @@ def compute_transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame
         ({"train": block.dataset, "test": block.dataset}, block)
         for block in _blocks(study, scores, own)
     ]
-    counts = []
     for pair in asked:
         cell = {"train": pair.train, "test": pair.test}
         rows = elsewhere[(elsewhere["dataset"] == pair.train) & (elsewhere["test"] == pair.test)]
-        cells += [(cell, block) for block in _blocks(study, _one_fold(rows))]
-        counts.append(_trainings(rows).assign(**cell))
-    table = _compared(cells, study)
-    if counts:
-        keys = ["train", "test", "class", "metric", "model"]
-        # Models tested on their own dataset have no count here and keep theirs.
-        counted = table[keys].merge(pd.concat(counts), on=keys, how="left")
-        table = table.assign(
-            **{name: counted[name].fillna(table[name]).astype(int) for name in ("folds", "seeds")}
-        )
-    return table.reindex(columns=list(FRAMES["transfer"]))
-
-
-def _one_fold(rows: pd.DataFrame) -> pd.DataFrame:
-    """Scores in one fold: every training becomes a seed, since each is tested on all cases."""
-    return rows.assign(seed=rows["fold"] * (rows["seed"].max() + 1) + rows["seed"], fold=0)
-
-
-def _trainings(rows: pd.DataFrame) -> pd.DataFrame:
-    """Numbers of folds and seeds with a defined score, per class (and `all`), metric and model."""
-    keys = ["class", "metric", "model"]
-    defined = rows.loc[rows["value"].notna(), [*keys, "fold", "seed"]].astype(
-        dict.fromkeys(keys, "str")
-    )
-    both = pd.concat([defined, defined.assign(**{"class": ALL_CLASSES})])
-    return both.groupby(keys)[["fold", "seed"]].nunique().add_suffix("s").reset_index()
+        cells += [(cell, block) for block in _blocks(study, rows, external=True)]
+    return _compared(cells, study).reindex(columns=list(FRAMES["transfer"]))
 
 
 def compute_corruption_levels(
@@ -211,13 +185,17 @@ def compute_data_efficiency(
 
 
 def _blocks(
-    study: Study, rows: pd.DataFrame, datasets: Collection[str] | None = None
+    study: Study,
+    rows: pd.DataFrame,
+    datasets: Collection[str] | None = None,
+    external: bool = False,
 ) -> list[DatasetScores]:
     """Arranged scores of the study's models and metrics, on its datasets or those named."""
     if rows.empty:
         return []
     names = [one.name for one in study.datasets if datasets is None or one.name in datasets]
-    return arrange(rows, names, [model.name for model in study.models], study.metrics)
+    models = [model.name for model in study.models]
+    return arrange(rows, names, models, study.metrics, study.folds.outer, external)
 
 
 def _averages(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
@@ -235,14 +213,14 @@ def _compared(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     """
     tested = compute_effects(_numbered(cells), study.baseline, study.analysis, {})
     tested = tested.rename(columns={"low": "difference_low", "high": "difference_high"})
-    names = ["difference", "difference_low", "difference_high", "p", "p_holm"]
+    names = [name for name in DIFFERENCE if name != "baseline"]
     keys = [*(cells[0][0] if cells else ()), "class", "metric", "model"]
     differences = _labelled(tested[["dataset", "class", "metric", "model", *names]], cells)
     table = _averages(cells, study).merge(differences, on=keys, how="left")
-    # Judged after the merge: the baseline's own rows have neither difference nor p.
-    benefit = table["difference"] * directions(table["metric"])
-    verdicts = judge(benefit, table["p_holm"], 1 - study.analysis.confidence)
-    return table.assign(baseline=study.baseline, **verdicts)
+    # The baseline's own rows have no difference.
+    verdicts = {name: table[name].fillna("undefined") for name in names if "verdict" in name}
+    significant = {name: table[name].eq(True) for name in names if "significant" in name}
+    return table.assign(baseline=study.baseline, **verdicts, **significant)
 
 
 def _numbered(cells: Sequence[Cell]) -> list[DatasetScores]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import floor
 
 import numpy as np
 
@@ -18,9 +19,7 @@ EXACT_FLIPS = 14
 def signed_rank_p(differences: Floats) -> Floats:
     """Two-sided Wilcoxon signed-rank p of each row of group means, (rows, groups) to (rows,).
 
-    Groups are the independent units: cases of one patient share anatomy and scanner, pixels
-    share everything, and testing those would count the same evidence many times. NaN are left
-    out and zeros dropped (Wilcoxon 1945). Exact up to 50 groups, ties included; above that
+    NaN are left out and zeros dropped (Wilcoxon 1945). Exact up to 50 groups, ties included; above that
     normal with tie correction, as scipy. p is 1 where every difference is zero, NaN without any.
     (scipy's vectorised call lets one row's ties decide the method of all rows.)
     """
@@ -62,30 +61,38 @@ def _null_cumulative(doubled_ranks: tuple[int, ...]) -> Floats:
     return np.cumsum(probability)
 
 
+def smallest_p(groups: Integers) -> Floats:
+    """Smallest two-sided p that flipping the signs of so many groups can give."""
+    return 2.0 ** (1 - np.asarray(groups, np.float64))
+
+
 def attainable_level(groups: int, level: float) -> float:
-    """Largest p up to `level` that the signed-rank test of `groups` groups can take, else 0."""
+    """Largest p up to `level` that the sign-flip test of `groups` groups can take, else 0."""
     if groups > EXACT_UP_TO:
         return level
-    possible = 2 * _null_cumulative(tuple(range(2, 2 * groups + 1, 2)))
-    return float(possible[possible <= level].max(initial=0.0))
+    patterns = 2 ** (groups - 1)
+    # 1e-9: a level of 2/64 is reached by two of 64 patterns.
+    return floor(level * patterns + 1e-9) / patterns
 
 
-def sign_flip_p(sums: Floats, counts: Floats, flips: int, seed: int) -> Floats:
-    """Two-sided permutation p of the mean over cases, the signs of whole groups flipped: (rows,).
+def sign_flip_p(groups: Floats, flips: int, seed: int) -> Floats:
+    """Two-sided permutation p of the mean over groups, whose signs are flipped: (rows,).
 
-    All 2^n sign patterns up to 14 groups, else `flips` random ones and the observed. NaN without
-    groups. Good, Permutation, parametric and bootstrap tests of hypotheses, 2005.
+    Groups are the independent units: cases of one patient share anatomy and scanner, pixels
+    share everything, and testing those would count the same evidence many times. All 2^n sign
+    patterns up to 14 groups, else `flips` random ones and the observed. NaN without groups. It
+    tests the mean that the tables show, so that test and estimate have one sign. Good,
+    Permutation, parametric and bootstrap tests of hypotheses, 2005.
 
     Args:
-        sums: sum of the values of each group, (rows, groups), as `group_totals` returns them.
-        counts: number of values of each group, (rows, groups); 0 leaves the group out.
+        groups: one value per group, (rows, groups), NaN where undefined.
         flips: number of random sign patterns, at least 1.
         seed: of the random sign patterns.
     """
-    result = np.full(len(sums), np.nan)
-    for rows, kept in by_defined_groups(counts):
-        signs = _signs(kept.size, flips, seed)
-        observed = sums[np.ix_(rows, kept)]
+    result = np.full(len(groups), np.nan)
+    for rows, kept in by_defined_groups(~np.isnan(groups)):
+        signs = sign_patterns(kept.size, flips, seed)
+        observed = groups[np.ix_(rows, kept)]
         # Equal sums added up in another order differ by rounding and have to count as extreme.
         tolerance = 1e-9 * np.abs(observed).sum(axis=1)
         extreme = np.abs(signs @ observed.T) >= np.abs(observed.sum(axis=1)) - tolerance
@@ -94,7 +101,7 @@ def sign_flip_p(sums: Floats, counts: Floats, flips: int, seed: int) -> Floats:
 
 
 @lru_cache(maxsize=4)
-def _signs(groups: int, flips: int, seed: int) -> Floats:
+def sign_patterns(groups: int, flips: int, seed: int) -> Floats:
     """Sign patterns, (patterns, groups).
 
     The first sign is fixed where all are listed, since the test is two-sided.

@@ -16,30 +16,51 @@ _MEANS = (
     "undefined", "both_empty", "prediction_empty", "reference_empty", "not_a_number",
 )  # fmt: skip
 _SHIFTED = ("class", "metric", "unit", "model")
-_DIFFERENCE = (
+DIFFERENCE = (
     "baseline", "difference", "difference_low", "difference_high", "p", "p_holm", *_VERDICT,
+    "retrained_low", "retrained_high", "p_retrained", "p_retrained_holm", "verdict_retrained",
 )  # fmt: skip
+"""Columns of a frame of shift about the difference from the baseline."""
 _MEASURE = ("dataset", "metric", "unit", "model", "baseline", "measure", "known_truth")
 
 FRAMES: dict[str, tuple[str, ...]] = {
     "means": _MEANS,
     "second_rater": _MEANS,
+    "answer": (
+        "dataset", "class", "metric", "unit", "model", "baseline", "rivals", "same_as_baseline",
+        "lacking", "difference", *_INTERVAL, "simultaneous_low", "simultaneous_high",
+        "retrained_low", "retrained_high", "simultaneous_retrained_low",
+        "simultaneous_retrained_high", "benefit", "p", "p_holm", "p_retrained", "p_retrained_holm",
+        "weakest", "weakest_benefit", "p_all", "p_all_holm", "p_all_retrained",
+        "p_all_retrained_holm", "margin", "p_equivalence", "p_equivalence_holm",
+        "probability_better", "probability_equal", "probability_worse",
+        "minimum_effect_retrained", "family_size", *_COUNTS, "trainings", "verdict",
+    ),
     "effects": (
         *_CELL, "baseline", "difference", *_INTERVAL, "higher_is_better", "benefit",
-        "p", "p_holm", "p_permutation", "family", "family_size", *_COUNTS,
-        "dropped", "better", "worse", "seed_sd", "group_sd",
-        "retrained_low", "retrained_high", "p_retrained", "p_retrained_holm",
+        "p", "p_holm", "p_wilcoxon", "family", "family_size", *_COUNTS,
+        "dropped", "lost_rows", "failures", "failures_baseline", "false_alarms",
+        "false_alarms_baseline", "better", "worse",
+        "difference_present", "low_present", "high_present", "cases_present", "groups_present",
+        "seed_sd", "group_sd", "retrained_low", "retrained_high", "retrained_error", "free",
+        "trainings", "p_retrained", "p_retrained_holm",
+        "probability_better", "probability_equal", "probability_worse",
         "dz", "superiority", "margin", "p_equivalence", "p_equivalence_holm", "equivalent",
-        "minimum_effect", "minimum_effect_holm",
+        "minimum_effect", "minimum_effect_holm", "minimum_effect_retrained",
         "significant", "verdict", "significant_retrained", "verdict_retrained",
     ),
     "best": (
-        "dataset", "class", "metric", "model", "best", "difference", "p", "p_holm", "groups",
+        "dataset", "class", "metric", "model", "best", "difference", "p_adjusted", "groups",
         "as_good",
+    ),
+    "pairs": (
+        "dataset", "metric", "unit", "model_a", "model_b", "benefit", "p_adjusted",
+        "probability_false", "probability_false_retrained", "groups", "trainings",
     ),
     "across": (
         "dataset", "metric", "unit", "model", "baseline", "method", "difference", *_INTERVAL, "p",
-        "free", "sd_dataset", "sd_fold", "sd_run", "sd_group", "sd_case", "sd_rest",
+        "free", "probability_better", "probability_equal", "probability_worse",
+        "sd_dataset", "sd_fold", "sd_run", "sd_group", "sd_case", "sd_rest",
         "datasets", "groups", "cases", "runs", "differences", "converged", "note",
     ),
     "ranks": (
@@ -60,8 +81,11 @@ FRAMES: dict[str, tuple[str, ...]] = {
     ),
     "cases": ("dataset", "rule", "case", "group", "fold", "seed", "of_model", "metric"),
     "difficulty": (
-        *_MEASURE, "slope", *_INTERVAL, "p", "p_holm", "family", "family_size", *_VERDICT,
-        "measure_mean", "measure_sd", "groups", "cases",
+        *_MEASURE, "slope", *_INTERVAL, "p", "p_retrained", "slope_logit", "low_logit",
+        "high_logit", "p_logit", "p_retrained_logit", "p_both", "p_holm", "p_both_retrained",
+        "p_retrained_holm", "retrained_low", "retrained_high", "retrained_low_logit",
+        "retrained_high_logit", "family", "family_size", *_VERDICT, "significant_retrained",
+        "verdict_retrained", "measure_mean", "measure_sd", "groups", "cases", "trainings",
     ),
     "difficulty_strata": (
         *_MEASURE, "stratum", "from", "to", "benefit", *_INTERVAL, "groups", "cases",
@@ -79,16 +103,16 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "latency_seconds_ratio", "step_seconds_ratio",
     ),
     "transfer": (
-        "train", "test", *_SHIFTED, "mean", *_INTERVAL, *_DIFFERENCE, *_COUNTS, "failures",
+        "train", "test", *_SHIFTED, "mean", *_INTERVAL, *DIFFERENCE, *_COUNTS, "failures",
     ),
     "corruption_levels": (
         "dataset", "corruption", "level", *_SHIFTED, "mean", *_INTERVAL, *_COUNTS, "failures",
     ),
     "corruption_slopes": (
-        "dataset", "corruption", *_SHIFTED, "slope", *_INTERVAL, *_DIFFERENCE, *_COUNTS,
+        "dataset", "corruption", *_SHIFTED, "slope", *_INTERVAL, *DIFFERENCE, *_COUNTS,
     ),
     "data_efficiency": (
-        "dataset", "percent", "training_groups", *_SHIFTED, "mean", *_INTERVAL, *_DIFFERENCE,
+        "dataset", "percent", "training_groups", *_SHIFTED, "mean", *_INTERVAL, *DIFFERENCE,
         *_COUNTS, "failures",
     ),
     "learning": (
@@ -107,7 +131,7 @@ TEXTS = frozenset(
     {
         "dataset", "train", "test", "model", "model_a", "model_b", "class", "class_name", "metric",
         "metric_a", "metric_b", "unit", "baseline", "measure", "corruption", "case", "group",
-        "of_model", "best",
+        "of_model", "best", "rivals", "same_as_baseline", "lacking", "weakest",
     }
 )  # fmt: skip
 """Columns of names: a case called `01` is read as this text, never as the number 1."""

@@ -10,6 +10,15 @@ import pandas as pd
 from attnbench.analysis.blocks import Floats
 from attnbench.scoring.definitions import METRICS
 
+FAILURES_DIFFER = "failures differ"
+"""One model failed where the other did not: what is left flatters the one that failed."""
+TOO_FEW_GROUPS = "too few groups"
+"""Even the smallest p that so many groups can give would not pass."""
+TOO_FEW_TRAININGS = "too few trainings"
+"""So few folds say nothing about the luck of training."""
+SAME_NETWORK = "same network"
+"""A control that came out as the baseline itself, with equal scores: one test, not two."""
+
 
 def directions(metrics: Iterable[str]) -> Floats:
     """Sign of every metric: 1 where higher is better, else -1."""
@@ -21,8 +30,19 @@ def is_significant(p: pd.Series, level: float) -> pd.Series:
     return p <= level
 
 
+def first_reason(reasons: dict[str, np.ndarray], rows: int) -> np.ndarray:
+    """The first of `reasons` (a mask of `rows` each) that holds in each row; empty where none."""
+    return np.select(list(reasons.values()), list(reasons), "").astype(object) if rows else (
+        np.empty(0, dtype=object)
+    )
+
+
 def judge(
-    benefit: pd.Series, p: pd.Series, level: float, equivalent: pd.Series | bool = False
+    benefit: pd.Series,
+    p: pd.Series,
+    level: float,
+    equivalent: pd.Series | bool = False,
+    withheld: np.ndarray | str = "",
 ) -> pd.DataFrame:
     """Columns `benefit`, `significant` and `verdict` of a frame of comparisons.
 
@@ -31,14 +51,17 @@ def judge(
         p: p corrected for all comparisons, NaN where nothing was tested.
         level: the study's level, 1 - confidence.
         equivalent: whether a test showed the difference to be negligible.
+        withheld: why there is no verdict, a text per row; empty where there is one.
     """
-    significant = is_significant(p, level)
+    free = pd.Series(withheld == "", index=p.index)
+    significant = is_significant(p, level) & free
     cases = {
-        "undefined": p.isna(),
+        "undefined": free & p.isna(),
         "better": significant & (benefit > 0),
         "worse": significant & (benefit < 0),
-        "equivalent": equivalent & p.notna(),
+        "equivalent": free & equivalent & p.notna(),
+        "undecided": free,
     }
     # The first that holds counts: a difference both significant and negligible is not equivalent.
-    verdict = np.select(list(cases.values()), list(cases), "undecided").astype(object)
+    verdict = np.select(list(cases.values()), list(cases), withheld).astype(object)
     return pd.DataFrame({"benefit": benefit, "significant": significant, "verdict": verdict})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from attnbench.errors import nearest
 from attnbench.study.describe import PER_AXIS, InWords
@@ -186,9 +186,27 @@ class TrainingSettings(Settings):
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
 
 
+class PrimarySettings(Settings):
+    """The one comparison that the study answers by; all others are exploratory."""
+
+    # `class` is no name in Python; files are read and written with it.
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+    metric: Annotated[str, one_of("metrics")] | None = Field(
+        None, title="metric", description="Its metric; default: the first of `metrics`."
+    )
+    class_: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
+        "all",
+        alias="class",
+        title="class",
+        description="A class by its number, or `all`: the mean over classes.",
+    )
+
+
 class AnalysisSettings(Settings):
     """Statistics that turn scores into effects."""
 
+    primary: PrimarySettings = Field(default_factory=PrimarySettings)
     confidence: float = Field(
         0.95,
         gt=0.5,

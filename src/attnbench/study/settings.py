@@ -131,6 +131,11 @@ class Study(Settings):
             *self._repeated(),
             *transfer_problems(self.transfer, datasets, facts),
         ]
+        if self.primary[0] not in self.metrics:
+            problems.append(
+                f"analysis.primary.metric: {self.primary[0]!r} is not among the metrics; "
+                f"{nearest(self.primary[0], self.metrics)}"
+            )
         if self.baseline not in models:
             problems.append(
                 f"baseline: {self.baseline!r} is not among the models; "
@@ -138,6 +143,12 @@ class Study(Settings):
             )
         for dataset in self.datasets if facts else ():
             problems += self._impossible(dataset, facts[dataset.name])
+            classes = facts[dataset.name].classes
+            if self.primary[1] not in ("all", *map(str, classes)):
+                problems.append(
+                    f"analysis.primary.class: {dataset.name} has no class {self.primary[1]}; "
+                    f"allowed: all, {', '.join(map(str, classes))}"
+                )
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -188,6 +199,12 @@ class Study(Settings):
     def model(self, name: str) -> ModelSettings:
         """Return the settings of one model; `StudyError` names the others."""
         return _named(self.models, name, "model")
+
+    @property
+    def primary(self) -> tuple[str, str]:
+        """Metric and class (`all`: the mean over classes) of the primary comparison."""
+        chosen = self.analysis.primary
+        return chosen.metric or self.metrics[0], str(chosen.class_)
 
     @property
     def control_pairs(self) -> tuple[tuple[str, str], ...]:
