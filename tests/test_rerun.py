@@ -168,6 +168,12 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     comparison = {"analyse", "tables", "figure"}
     assert changed(analysis={"bootstrap": 300}) == comparison
     assert changed(metrics=["dice"]) == comparison | {"score", "transfer", "corrupted"}
+    for rule in (
+        {"nsd_tolerance": {"mm": 2}},
+        {"lesion_connectivity": "faces"},
+        {"hd_percentile": "larger"},
+    ):
+        assert changed(scoring=rule) == {"score", "transfer", "corrupted", "tables"}
     assert changed(corruptions=["blur"]) == {"corrupted", "tables"}
     assert changed(data_efficiency=[50]) == {"tables"}
     transfer = {"train": "phantom2d", "test": "phantom3d"}

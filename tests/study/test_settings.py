@@ -29,7 +29,7 @@ KNOWN = Known(
         "self_attention": MechanismFacts(("decoder",), deepest=2),
         "skip_only": MechanismFacts(("skip",), slots=("skip",)),
     },
-    ("dice", "hd95", "assd", "iou", "precision", "recall", "hd"),
+    ("dice", "hd95", "hd95_penalised", "assd", "iou", "precision", "recall", "hd"),
     {"u_transformer": {"bottleneck": ("self_attention",), "skip": ("attention_gate",)}},
 )
 EDITOR = jsonschema.Draft202012Validator(schema())

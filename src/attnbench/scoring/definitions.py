@@ -67,7 +67,7 @@ def _penalised(distance: Metric) -> Metric:
     return replace(
         distance,
         name=f"{distance.name}_penalised",
-        label=f"{distance.label} (penalised)",
+        label=f"{distance.label}p",
         prediction_empty="diagonal",
         reference_empty="diagonal",
     )

@@ -128,8 +128,8 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     for kind in requested_kinds(study).values():
         label = kind.key.replace("_", " ")
         yield label.capitalize(), asked[label]
-    units = [load_entry(dataset.name).spacing_unit for dataset in study.datasets]
-    printed = dict(zip(units, map(display_unit, units), strict=True))
+    units = (load_entry(dataset.name).spacing_unit for dataset in study.datasets)
+    printed: dict[str, str] = {unit: display_unit(unit) for unit in units}
     for metric in study.metrics:
         rule = stated_rule(metric, study.scoring, printed)
         yield f"Metric: {METRICS[metric].label}", rule + _empty(metric)
