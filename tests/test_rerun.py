@@ -164,6 +164,19 @@ def test_rooms_after_training_are_no_code_of_training():
     assert rooms & {"scoring", "analysis", "reporting", "inference", "cli.py", "study"} == set()
 
 
+def test_rules_of_metrics_score_again_and_neither_train_nor_predict():
+    verbs = ("prepare", "folds", "train", "predict", "measure", "score_second_rater")
+    default, own = study(), study(scoring={"nsd_tolerance": {"px": 3}})
+    changed = {
+        verb
+        for verb in verbs
+        if rerun.decides(default, verb, "phantom2d", "unet")
+        != rerun.decides(own, verb, "phantom2d", "unet")
+    }
+    assert changed == {"score_second_rater"}
+    assert default.recipe("phantom2d", "unet") == own.recipe("phantom2d", "unet")
+
+
 def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     comparison = {"analyse", "tables", "figure"}
     assert changed(analysis={"bootstrap": 300}) == comparison

@@ -313,6 +313,14 @@ def test_the_recipe_knows_nothing_of_other_models_folds_or_where_it_runs():
     assert study.recipe("plane", "unet") != longer.recipe("plane", "unet")
 
 
+def test_a_tolerance_replaces_that_of_its_unit_alone_and_is_a_length():
+    study = parse_study({**BASE, "scoring": {"nsd_tolerance": {"mm": 1.5}}}, KNOWN)
+    assert study.scoring.nsd_tolerance.model_dump() == {"mm": 1.5, "um": 0.2, "px": 2.0}
+    for wrong in ({"mm": 0}, {"cm": 1}):
+        with pytest.raises(StudyError, match=r"scoring\.nsd_tolerance"):
+            parse_study({**BASE, "scoring": {"nsd_tolerance": wrong}}, KNOWN)
+
+
 def test_data_efficiency_runs_are_the_ordinary_runs_on_a_share_of_the_groups():
     study = parse_study({**BASE, "data_efficiency": [20, 50]}, KNOWN)
     assert list(study.runs()) == list(parse_study(BASE, KNOWN).runs())
