@@ -164,10 +164,29 @@ def test_rooms_after_training_are_no_code_of_training():
     assert rooms & {"scoring", "analysis", "reporting", "inference", "cli.py", "study"} == set()
 
 
+def test_rules_of_metrics_score_again_and_neither_train_nor_predict():
+    verbs = ("prepare", "folds", "train", "predict", "measure", "score_second_rater")
+    default, own = study(), study(scoring={"nsd_tolerance": {"px": 3}})
+    changed = {
+        verb
+        for verb in verbs
+        if rerun.decides(default, verb, "phantom2d", "unet")
+        != rerun.decides(own, verb, "phantom2d", "unet")
+    }
+    assert changed == {"score_second_rater"}
+    assert default.recipe("phantom2d", "unet") == own.recipe("phantom2d", "unet")
+
+
 def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     comparison = {"analyse", "tables", "figure"}
     assert changed(analysis={"bootstrap": 300}) == comparison
     assert changed(metrics=["dice"]) == comparison | {"score", "transfer", "corrupted"}
+    for rule in (
+        {"nsd_tolerance": {"mm": 2}},
+        {"lesion_connectivity": "faces"},
+        {"hd_percentile": "larger"},
+    ):
+        assert changed(scoring=rule) == {"score", "transfer", "corrupted", "tables"}
     assert changed(corruptions=["blur"]) == {"corrupted", "tables"}
     assert changed(data_efficiency=[50]) == {"tables"}
     transfer = {"train": "phantom2d", "test": "phantom3d"}

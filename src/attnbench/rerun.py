@@ -69,7 +69,8 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
     """
     settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
     if verb == "score_shift":
-        settings = {"metrics": study.metrics, artefact: KINDS[artefact].settings(study, dataset)}
+        of_kind = KINDS[artefact].settings(study, dataset)
+        settings = _scoring(study, dataset, model) | {artefact: of_kind}
     digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), artefact)
     content = {"code": digest, "study": settings}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -204,8 +205,8 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
     return study.recipe(dataset, model)
 
 
-def _metrics(study: Study, _dataset: str, _model: str) -> tuple[str, ...]:
-    return study.metrics
+def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
+    return study.model_dump(mode="json", include={"metrics", "scoring"})
 
 
 def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
@@ -243,8 +244,8 @@ _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "describe": _recipe,
     "measure": _recipe,
     "train": _recipe,
-    "score": _metrics,
-    "score_second_rater": _metrics,
+    "score": _scoring,
+    "score_second_rater": _scoring,
     "analyse": _comparison,
     "figure": _drawn,
     "tables": _everything,

@@ -58,7 +58,7 @@ def finished_study(
     cases: int = 10,
     seeds: Sequence[int] = (0, 1),
     analysed: bool = True,
-    metrics: Sequence[str] = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd"),
+    metrics: Sequence[str] = Study.model_fields["metrics"].default,
 ) -> Study:
     """A study whose runs have all finished except `failed` (dataset, model, fold); models get
     better down the list.
@@ -269,12 +269,14 @@ def _score_rows(
         empty = not predicted.any()
         dice = 2.0 * (predicted & wanted).sum() / (predicted.sum() + wanted.sum())
         for metric in study.metrics:
-            overlap = METRICS[metric].unit == "1"
+            unit, failed = METRICS[metric].unit, METRICS[metric].prediction_empty
+            if failed == "diagonal":
+                failed = np.hypot(*case.mask.shape[:2])
             yield {
                 **origin_of(run), "case": case.case, "group": case.group, "class": value,
                 "metric": metric,
-                "value": dice if metric == "dice" else dice**2 if overlap
-                else np.nan if empty else 12 * (1 - dice),
-                "unit": "1" if overlap else entry.spacing_unit,
+                "value": dice if metric == "dice" else dice**2 if unit == "1"
+                else failed if empty else 12 * (1 - dice),
+                "unit": entry.spacing_unit if unit == "distance" else unit,
                 "status": "prediction_empty" if empty else "ok",
             }  # fmt: skip

@@ -5,7 +5,7 @@ rule.
 import pandas as pd
 
 from attnbench.reporting.tables import write_tables
-from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.definitions import METRICS, stated_rule
 
 
 def test_the_protocol_states_every_metric_and_what_an_empty_mask_is_worth(write_study):
@@ -14,7 +14,8 @@ def test_the_protocol_states_every_metric_and_what_an_empty_mask_is_worth(write_
     stated = " ".join(
         pd.read_csv(study.layout.tables / "protocol.csv").astype(str).to_numpy().ravel()
     )
-    for metric in METRICS.values():
-        assert metric.rule in stated
+    for metric in METRICS:
+        assert stated_rule(metric, study.scoring, {"px": "px"}) in stated
+    assert "within 2 px of the other" in stated
     assert "only the prediction empty: the image's diagonal" in stated
     assert f"{METRICS['ece'].rule} Empty masks change nothing." in stated

@@ -28,7 +28,10 @@ CONTENT: dict[str, Any] = {
         {"name": "phantom2d", "patch": [64, 64], "size": [128, 128], "batch": 4, "steps": 40},
         {"name": "retina_drive", "spacing": [1.5, 1.5]},
         "us_usgra",
+        "hippocampus",
+        "axon_sem",
     ],
+    "metrics": ["dice", "hd95", "nsd", "lesion_f1"],
     "models": [
         "unet",
         {"name": "mine", "slots": {"decoder": PLACEMENT}, "backbone": {"widths": [8, 16, 32, 64]}},

@@ -125,7 +125,9 @@ def test_csv_beside_a_figure_holds_what_is_drawn(write_study):
     draw_figure(study, "effects")
     drawn = pd.read_csv(study.layout.figures / "effects.csv")
     analysed = pd.read_csv(study.layout.analysis / "effects.csv")
-    expected = analysed[(analysed["class"] == "all") & analysed["metric"].isin(["dice", "hd95"])]
+    expected = analysed[
+        (analysed["class"] == "all") & analysed["metric"].isin(["dice", "hd95_penalised"])
+    ]
     pd.testing.assert_frame_equal(drawn, expected.reset_index(drop=True))
 
 

@@ -64,7 +64,7 @@ def test_comparison_shows_the_numbers_of_the_analysis(write_study):
     for part, rows in zip(study.datasets, sections.values(), strict=True):
         for model, cells in zip(study.models, rows, strict=True):
             assert cells[0] == model_label(model)
-            for column, metric in ((1, "dice"), (4, "hd95")):
+            for column, metric in ((1, "dice"), (4, "hd95_penalised")):
                 where = (
                     f"dataset == '{part.name}' and model == '{model.name}' and metric == '{metric}'"
                 )
@@ -108,7 +108,7 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
     means = table.pivot_table(index="model", columns="metric", values="mean")
     best = table[table["best"]].groupby("metric")["model"].agg(list)
     assert best["dice"] == [means["dice"].idxmax()]
-    assert best["hd95"] == [means["hd95"].idxmin()]
+    assert best["hd95_penalised"] == [means["hd95_penalised"].idxmin()]
     not_told_apart = pd.read_csv(study.layout.analysis / "best.csv").query(
         "`class` == 'all' and as_good == True"
     )
@@ -116,7 +116,7 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
         row[0]: row
         for row in next(iter(markdown_rows(study.layout.tables / "comparison.md").values()))
     }
-    for column, metric in ((1, "dice"), (4, "hd95")):
+    for column, metric in ((1, "dice"), (4, "hd95_penalised")):
         as_good = set(not_told_apart.query("metric == @metric")["model"]) - {best[metric][0]}
         assert {
             model for model in means.index if cells[mechanism_label(model)][column].endswith("†")
@@ -128,7 +128,7 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
     significant = variants[variants["p_holm"] <= 0.05]
     assert len(significant)
     gains = significant["difference"] * significant["metric"].map(
-        {"hd": -1, "hd95": -1, "assd": -1}
+        {"hd": -1, "hd95": -1, "hd95_penalised": -1, "assd": -1}
     ).fillna(1)
     assert (
         significant["against_baseline"] == gains.map(lambda gain: "better" if gain > 0 else "worse")
@@ -240,7 +240,7 @@ def with_shift(study: Study) -> Study:
     )
     means = pd.read_csv(study.layout.analysis / "means.csv", dtype={"class": "str"})
     last = means["model"] == study.models[-1].name
-    sign = np.where(means["metric"].isin(["hd", "hd95", "assd"]), -1, 1)
+    sign = np.where(means["metric"].isin(["hd", "hd95", "hd95_penalised", "assd"]), -1, 1)
     means = means.assign(
         baseline=study.baseline,
         difference=np.where(last, 0.1234, -0.0001),

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from medpy.metric import binary
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
+from scipy.ndimage import binary_erosion
 from skimage.morphology import skeletonize
 
 from attnbench.scoring.case import score_masks
-from attnbench.scoring.definitions import NSD_TOLERANCE
-from attnbench.scoring.structure import lesion_f1, skeleton
+from attnbench.scoring.structure import count_lesions, skeleton
+from attnbench.study.groups import ScoringSettings
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureWarning:monai"),
@@ -28,9 +29,14 @@ pytestmark = [
 ]
 
 
-def _score(metric, prediction, reference, spacing=None, unit="mm"):
+LARGER = {"hd_percentile": "larger"}
+
+
+def _score(metric, prediction, reference, spacing=None, unit="mm", **rules):
     masks = prediction.astype(np.uint8), reference.astype(np.uint8)
-    return score_masks(*masks, spacing or (1.0,) * reference.ndim, unit, [1], [metric])[0]["value"]
+    spacing = spacing or (1.0,) * reference.ndim
+    scoring = ScoringSettings.model_validate(rules)
+    return score_masks(*masks, spacing, unit, [1], [metric], scoring=scoring)[0]["value"]
 
 
 def _tensor(mask):
@@ -48,27 +54,57 @@ def _balls(spacing):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_hd95_max_and_nsd_equal_monai(seed, random_pair):
+def test_larger_hd95_and_nsd_equal_monai(seed, random_pair):
     prediction, reference, spacing = random_pair(seed)
     masks = _tensor(prediction), _tensor(reference)
     options = {"include_background": True, "spacing": spacing}
     hd95 = compute_hausdorff_distance(*masks, percentile=95, **options).item()
-    assert _score("hd95_max", prediction, reference, spacing) == pytest.approx(hd95, rel=1e-5)
-    for unit, tolerance in NSD_TOLERANCE.items():
-        nsd = compute_surface_dice(*masks, class_thresholds=[tolerance], **options).item()
-        assert _score("nsd", prediction, reference, spacing, unit) == pytest.approx(nsd, rel=1e-5)
+    for metric in ("hd95", "hd95_penalised"):
+        found = _score(metric, prediction, reference, spacing, **LARGER)
+        assert found == pytest.approx(hd95, rel=1e-5)
+    own = {"mm": 1.5, "um": 0.05, "px": 3.0}
+    for rules in ({}, {"nsd_tolerance": own}):
+        for unit, tolerance in (own if rules else {"mm": 1.0, "um": 0.2, "px": 2.0}).items():
+            nsd = compute_surface_dice(*masks, class_thresholds=[tolerance], **options).item()
+            found = _score("nsd", prediction, reference, spacing, unit, **rules)
+            assert found == pytest.approx(nsd, rel=1e-5)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 1.0, 1.6)])
-def test_hd95_max_and_nsd_are_close_to_surface_distance_on_smooth_bodies(spacing):
+def test_larger_hd95_and_nsd_are_close_to_surface_distance_on_smooth_bodies(spacing):
     prediction, reference = _balls(spacing)
     areas = surface_distance.compute_surface_distances(reference, prediction, spacing)
     theirs = surface_distance.compute_robust_hausdorff(areas, 95)
-    assert _score("hd95_max", prediction, reference, spacing) == pytest.approx(
+    assert _score("hd95", prediction, reference, spacing, **LARGER) == pytest.approx(
         theirs, abs=max(spacing) / 2
     )
-    theirs = surface_distance.compute_surface_dice_at_tolerance(areas, NSD_TOLERANCE["mm"])
-    assert _score("nsd", prediction, reference, spacing) == pytest.approx(theirs, abs=0.1)
+    for tolerance in (1.0, 1.5):
+        theirs = surface_distance.compute_surface_dice_at_tolerance(areas, tolerance)
+        found = _score("nsd", prediction, reference, spacing, nsd_tolerance={"mm": tolerance})
+        assert found == pytest.approx(theirs, abs=0.1)
+
+
+def _nearest(mask, other, spacing):
+    """Distance of every surface voxel of `mask` to the nearest of `other`, over all pairs."""
+    ours, theirs = (np.argwhere(m & ~binary_erosion(m)) * spacing for m in (mask, other))
+    return np.linalg.norm(ours[:, None] - theirs[None], axis=-1).min(axis=1)
+
+
+@pytest.mark.parametrize("seed", range(0, 24, 3))
+def test_percentile_and_tolerance_follow_the_settings_over_all_pairs_of_voxels(seed, random_pair):
+    prediction, reference, spacing = random_pair(seed)
+    sides = _nearest(prediction, reference, spacing), _nearest(reference, prediction, spacing)
+    pooled = np.concatenate(sides)
+    expected = {
+        "pooled": np.percentile(pooled, 95),
+        "larger": max(np.percentile(side, 95) for side in sides),
+    }
+    for rule, value in expected.items():
+        found = _score("hd95", prediction, reference, spacing, hd_percentile=rule)
+        assert found == pytest.approx(value)
+    for tolerance in (0.31, 1.27, 4.13):
+        found = _score("nsd", prediction, reference, spacing, nsd_tolerance={"mm": tolerance})
+        assert found == pytest.approx((pooled <= tolerance).mean())
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -116,10 +152,12 @@ def test_cldice_of_vanishing_skeletons_and_of_separate_masks():
     assert _score("cldice", np.roll(block, 2, axis=0), block) == 0
 
 
-def _components(mask):
-    """Sets of voxels that are connected, diagonals included; by flood fill."""
+def _components(mask, connectivity="full"):
+    """Sets of voxels that are connected, diagonals included unless by `faces`; by flood fill."""
     left = set(map(tuple, np.argwhere(mask).tolist()))
     steps = [step for step in itertools.product((-1, 0, 1), repeat=mask.ndim) if any(step)]
+    if connectivity == "faces":
+        steps = [step for step in steps if sum(map(abs, step)) == 1]
     while left:
         found, front = set(), [left.pop()]
         while front:
@@ -131,30 +169,58 @@ def _components(mask):
         yield found
 
 
+@pytest.mark.parametrize("connectivity", ["full", "faces"])
 @settings(max_examples=60, deadline=None)
 @given(
     array_shapes(min_dims=2, max_dims=3, min_side=1, max_side=7).flatmap(
         lambda shape: st.tuples(arrays(bool, shape), arrays(bool, shape))
     )
 )
-def test_lesion_f1_equals_counting_by_flood_fill(masks):
+def test_metrics_of_lesions_equal_counting_by_flood_fill(connectivity, masks):
     masks = [mask.copy() for mask in masks]
     for mask in masks:
         mask.flat[0] |= not mask.any()
     shares = []
     for mask, other in (masks, masks[::-1]):
-        touched = [any(other[voxel] for voxel in component) for component in _components(mask)]
+        components = _components(mask, connectivity)
+        touched = [any(other[voxel] for voxel in component) for component in components]
         shares.append(sum(touched) / len(touched))
-    expected = 0 if 0 in shares else 2 / sum(1 / share for share in shares)
-    assert lesion_f1(*masks) == pytest.approx(expected)
+    expected = {
+        "lesion_precision": shares[0],
+        "lesion_sensitivity": shares[1],
+        "lesion_f1": 0 if 0 in shares else 2 / sum(1 / share for share in shares),
+        "lesion_fp": sum(
+            not any(masks[1][voxel] for voxel in component)
+            for component in _components(masks[0], connectivity)
+        ),
+    }
+    for metric, value in expected.items():
+        found = _score(metric, *masks, lesion_connectivity=connectivity)
+        assert found == pytest.approx(value), metric
 
 
-def test_lesion_f1_counts_lesions_not_voxels():
+def _lesions():
+    """Three lesions of which a prediction finds two; two of its four voxels touch diagonally."""
     reference = np.zeros((9, 9), bool)
     reference[1, 1] = reference[7, 7] = reference[4:7, 0:3] = True
     prediction = np.zeros_like(reference)
     prediction[4, 0] = prediction[0, 8] = prediction[7, 7] = prediction[8, 8] = True
-    assert lesion_f1(prediction, reference) == pytest.approx(2 / (3 / 2 + 3 / 2))
+    return prediction, reference
+
+
+def test_lesions_are_counted_not_voxels():
+    assert count_lesions(*_lesions(), "full") == (3, 2, 3, 2)
+    assert count_lesions(*_lesions(), "faces") == (3, 2, 4, 2)
+    assert _score("lesion_f1", *_lesions()) == pytest.approx(2 / (3 / 2 + 3 / 2))
+    assert _score("lesion_fp", *_lesions()) == 1
+    assert _score("lesion_fp", *_lesions(), lesion_connectivity="faces") == 2
+
+
+def test_every_lesion_is_a_false_positive_where_the_reference_has_none():
+    prediction, reference = _lesions()
+    for rule, number in (("full", 3), ("faces", 4)):
+        found = _score("lesion_fp", prediction, reference & False, lesion_connectivity=rule)
+        assert found == number == len(list(_components(prediction, rule)))
 
 
 def test_nsd_forgives_exactly_the_tolerance():
@@ -169,6 +235,7 @@ def test_both_hd95_differ_where_the_directions_do():
     reference[0, :40] = True
     prediction = np.zeros_like(reference)
     prediction[0, :3] = True
-    assert _score("hd95_max", prediction, reference) == pytest.approx(37 - 39 * 0.05)
-    assert _score("hd95", prediction, reference) < _score("hd95_max", prediction, reference)
+    larger = _score("hd95", prediction, reference, **LARGER)
+    assert larger == pytest.approx(37 - 39 * 0.05)
+    assert _score("hd95", prediction, reference) < larger
     assert not math.isnan(_score("hd", prediction, reference))

@@ -35,13 +35,16 @@ def test_empty_masks_have_the_stated_value_and_status(metric, status, ndim):
     assert row["status"] == status
     stated = getattr(METRICS[metric], status)
     diagonal = math.sqrt(6**2 + 5**2 + (3**2 if ndim == 3 else 0))
-    np.testing.assert_equal(row["value"], diagonal if stated == "diagonal" else stated)
+    values = {"diagonal": diagonal, "computed": 1}  # the block is one lesion
+    np.testing.assert_equal(row["value"], values.get(stated, stated))
 
 
 def test_a_failed_prediction_is_never_the_best_score():
     perfect = {row["metric"]: row["value"] for row in score_case(BLOCK, BLOCK, classes=[1])}
-    for failed in (score_case(EMPTY, BLOCK, classes=[1]), score_case(BLOCK, EMPTY, classes=[1])):
-        for row in failed:
+    missed, invented = score_case(EMPTY, BLOCK, classes=[1]), score_case(BLOCK, EMPTY, classes=[1])
+    for row in (*missed, *invented):
+        # Inventions alone are counted by it: who predicts nothing invents nothing.
+        if (row["metric"], row["status"]) != ("lesion_fp", "prediction_empty"):
             assert math.isnan(row["value"]) or row["value"] != perfect[row["metric"]], row
 
 
@@ -55,7 +58,7 @@ def test_rows_are_by_class_then_metric_with_the_unit_named():
     assert [row["class"] for row in rows] == [1] * len(MASK_METRICS) + [2] * len(MASK_METRICS)
     assert [row["metric"] for row in rows] == [*MASK_METRICS] * 2
     assert {row["unit"] for row in rows if METRICS[row["metric"]].unit == "distance"} == {"mm"}
-    assert {row["unit"] for row in score_case(BLOCK, BLOCK)} == {"1", "px"}
+    assert {row["unit"] for row in score_case(BLOCK, BLOCK)} == {"1", "count", "px"}
     assert {row["status"] for row in rows} == {"prediction_empty", "reference_empty"}
 
 

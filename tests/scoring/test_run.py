@@ -15,6 +15,7 @@ from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.gather import gather_scores
 from attnbench.scoring.run import score_run
+from attnbench.study.groups import ScoringSettings
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
 
@@ -111,6 +112,28 @@ def _write_scores(study, run=RUN):
     folder = _write_predictions(study, run)
     score_run(study, run)
     return folder / "scores.csv"
+
+
+def test_the_rules_of_the_study_decide_its_scores(study):
+    metrics = ("hd95", "nsd", "lesion_fp")
+    scoring = ScoringSettings(
+        nsd_tolerance={"um": 0.65}, hd_percentile="larger", lesion_connectivity="faces"
+    )
+    default = study.model_copy(update={"metrics": metrics})
+    own = default.model_copy(update={"scoring": scoring})
+    before, after = (_read(_write_scores(asked)) for asked in (default, own))
+    expected = [
+        row["value"]
+        for case in _tested(study)
+        for row in score_masks(
+            _predict(case), case.reference, case.original_spacing, "um", (1, 2), metrics,
+            case.fov, scoring,
+        )
+    ]  # fmt: skip
+    np.testing.assert_array_equal(after["value"], expected)
+    differs = ~np.isclose(before["value"], after["value"], equal_nan=True)
+    assert set(after.loc[differs, "metric"]) == {"nsd"}
+    assert set(after["unit"]) == {"um", "1", "count"}
 
 
 def test_failed_class_is_an_empty_field_with_status_and_in_the_log(study, caplog):

@@ -9,6 +9,7 @@ from attnbench.data.write import write_store
 from attnbench.errors import DataError
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.second_rater import SECOND_RATER_COLUMNS, score_second_rater
+from attnbench.study.groups import ScoringSettings
 from attnbench.study.settings import parse_study
 
 
@@ -70,6 +71,19 @@ def test_the_second_rater_is_scored_like_a_prediction_where_there_is_one(study, 
     assert set(found.loc[(found["case"] == "000") & (found["class"] == 2), "status"]) == {
         "both_empty"
     }
+
+
+def test_the_rules_of_the_study_hold_for_the_second_rater(study, toy_info):
+    cases = [case_of(number, observed=True) for number in range(2)]
+    write_store(study.layout.prepared("toy"), cases, toy_info(has_second_rater=True))
+    found = {}
+    for tolerance in (1e-6, 100.0):
+        scoring = ScoringSettings(nsd_tolerance={"um": tolerance})
+        asked = study.model_copy(update={"metrics": ("nsd",), "scoring": scoring})
+        score_second_rater(asked, "toy")
+        found[tolerance] = pd.read_csv(study.layout.second_rater("toy"))["value"]
+    assert (found[100.0] == 1).all()
+    assert found[1e-6].mean() < 1
 
 
 def test_without_a_second_rater_there_is_nothing_to_score(study, toy_info):

@@ -29,7 +29,7 @@ KNOWN = Known(
         "self_attention": MechanismFacts(("decoder",), deepest=2),
         "skip_only": MechanismFacts(("skip",), slots=("skip",)),
     },
-    ("dice", "hd95", "assd", "iou", "precision", "recall", "hd"),
+    ("dice", "hd95", "hd95_penalised", "assd", "iou", "precision", "recall", "hd"),
     {"u_transformer": {"bottleneck": ("self_attention",), "skip": ("attention_gate",)}},
 )
 EDITOR = jsonschema.Draft202012Validator(schema())
@@ -311,6 +311,14 @@ def test_the_recipe_knows_nothing_of_other_models_folds_or_where_it_runs():
     assert study.recipe("plane", "unet") != study.recipe("plane", "attention_gate")
     longer = parse_study({**BASE, "training": {"steps": 7}}, KNOWN)
     assert study.recipe("plane", "unet") != longer.recipe("plane", "unet")
+
+
+def test_a_tolerance_replaces_that_of_its_unit_alone_and_is_a_length():
+    study = parse_study({**BASE, "scoring": {"nsd_tolerance": {"mm": 1.5}}}, KNOWN)
+    assert study.scoring.nsd_tolerance.model_dump() == {"mm": 1.5, "um": 0.2, "px": 2.0}
+    for wrong in ({"mm": 0}, {"cm": 1}):
+        with pytest.raises(StudyError, match=r"scoring\.nsd_tolerance"):
+            parse_study({**BASE, "scoring": {"nsd_tolerance": wrong}}, KNOWN)
 
 
 def test_data_efficiency_runs_are_the_ordinary_runs_on_a_share_of_the_groups():

@@ -10,7 +10,7 @@ from attnbench.models.names import short_name
 if TYPE_CHECKING:
     from attnbench.study.models import ModelSettings
 
-_UNITS = {"um": "µm", "1": ""}
+_UNITS = {"um": "µm", "1": "", "count": ""}
 _MEASURES = {
     "blur": "Boundary blur",
     "contrast_to_noise": "Contrast to noise",
@@ -62,5 +62,5 @@ def display_measure(measure: str, known: bool) -> str:
 
 
 def display_unit(unit: str) -> str:
-    """Return a unit as it is printed; empty for plain numbers."""
+    """Return a unit as it is printed; empty for plain numbers and counts."""
     return _UNITS.get(unit, unit)

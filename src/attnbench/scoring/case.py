@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attnbench.errors import DataError, nearest
-from attnbench.scoring.definitions import MASK_METRICS, METRICS, NSD_TOLERANCE, Status
+from attnbench.scoring.definitions import MASK_METRICS, METRICS, Status
 from attnbench.scoring.metrics import COMPUTE, Pair
 from attnbench.scoring.surface import Mask
+from attnbench.study.groups import ScoringSettings, ToleranceSettings
 
+_DEFAULTS = ScoringSettings()
 ScoreRow = TypedDict(
     "ScoreRow", {"class": int, "metric": str, "value": float, "unit": str, "status": Status}
 )
@@ -27,7 +29,8 @@ def score_case(
     """Score one case's masks: one row per class and metric, ready for `pandas.DataFrame(rows)`.
 
     The row's `unit` says what distances are in. An empty mask never raises:
-    `docs/decisions/empty-masks.md` states each metric's value, `status` what was empty.
+    `docs/decisions/empty-masks.md` states each metric's value, `status` what was empty. The rules
+    are those of a study without `scoring` (`docs/decisions/metric-rules.md`).
 
     Args:
         prediction: integer mask (*spatial), 0 is background.
@@ -55,6 +58,7 @@ def score_masks(
     classes: Sequence[int],
     metrics: Sequence[str],
     region: NDArray[Any] | None = None,
+    scoring: ScoringSettings = _DEFAULTS,
 ) -> list[ScoreRow]:
     """Score one case as `score_case` does, by the named metrics and in any unit of `spacing`.
 
@@ -66,18 +70,19 @@ def score_masks(
         classes: numbers of the classes to score.
         metrics: names of metrics of masks.
         region: mask (*spatial), such as a field of view; outside it all is background.
+        scoring: the study's rules of metrics.
 
     Raises:
         DataError: the shapes differ, or a mask, metric, unit or the spacing does not fit.
     """
     _refuse_misfits(prediction, reference, spacing, region)
     _refuse_unknown(metrics, MASK_METRICS, "metric of masks")
-    _refuse_unknown([unit], NSD_TOLERANCE, "unit of spacing")
+    _refuse_unknown([unit], ToleranceSettings.model_fields, "unit of spacing")
     inside = None if region is None else region.astype(bool)
     rows: list[ScoreRow] = []
     for number in classes:
         masks = _class(prediction, number, inside), _class(reference, number, inside)
-        rows += _rows(Pair(*masks, tuple(spacing), NSD_TOLERANCE[unit]), number, unit, metrics)
+        rows += _rows(Pair(*masks, tuple(spacing), unit, scoring), number, metrics)
     return rows
 
 
@@ -88,16 +93,18 @@ def status_of(prediction: Mask, reference: Mask) -> Status:
     return "prediction_empty" if reference.any() else "both_empty"
 
 
-def _rows(pair: Pair, number: int, unit: str, metrics: Sequence[str]) -> Iterator[ScoreRow]:
+def _rows(pair: Pair, number: int, metrics: Sequence[str]) -> Iterator[ScoreRow]:
     status = status_of(pair.prediction, pair.reference)
     for name in metrics:
         metric = METRICS[name]
-        value = COMPUTE[name](pair) if status == "ok" else getattr(metric, status)
+        value = "computed" if status == "ok" else getattr(metric, status)
+        if value == "computed":
+            value = COMPUTE[name](pair)
         yield {
             "class": int(number),
             "metric": name,
             "value": pair.diagonal if value == "diagonal" else float(value),
-            "unit": unit if metric.unit == "distance" else metric.unit,
+            "unit": pair.unit if metric.unit == "distance" else metric.unit,
             "status": status,
         }
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from math import nan
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from attnbench.study.groups import ScoringSettings
 
 Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number"]
-Unit = Literal["1", "distance"]
+Unit = Literal["1", "distance", "count"]
 EmptyValue = float | Literal["diagonal", "computed"]
 
 SCORE_COLUMNS = (
@@ -24,20 +28,19 @@ SCORE_COLUMNS = (
     "status",
 )
 
-NSD_TOLERANCE = {"mm": 1.0, "um": 0.2, "px": 2.0}
-"""Largest distance between surfaces that are equal in `nsd`, by the unit of the case's spacing."""
-
 
 @dataclass(frozen=True)
 class Metric:
     """One metric of a prediction against a reference, for one class of one case.
 
-    `unit` is `1` for plain numbers and `distance` for lengths in the case's own unit (mm, um or
-    px). The values after `higher_is_better` hold when the class has no voxel in both masks, in
+    `unit` is `1` for plain numbers, `count` for numbers of things and `distance` for lengths in
+    the case's own unit (mm, um or px). `bounded`: it lies between 0 and 1, one of which is
+    perfect. The values after `higher_is_better` hold when the class has no voxel in both masks, in
     the prediction only, or in the reference only. NaN means undefined; `diagonal` is the length
     of the image's diagonal, more than any distance within it; `computed`: the metric is defined
     all the same. The row's status says which mask was empty: failures are counted by it, not by
-    NaN. `of` says what a metric needs of a prediction.
+    NaN. `of` says what a metric needs of a prediction. `rule` names in braces what the study's
+    `scoring` decides; `stated_rule` fills it in.
     """
 
     name: str
@@ -49,22 +52,30 @@ class Metric:
     reference_empty: EmptyValue
     rule: str
     of: Literal["masks", "probabilities"] = "masks"
+    bounded: bool = False
 
 
 def _overlap(name: str, label: str, rule: str) -> Metric:
-    return Metric(name, label, "1", True, 1.0, 0.0, 0.0, rule)
+    return Metric(name, label, "1", True, 1.0, 0.0, 0.0, rule, bounded=True)
 
 
-def _distance(name: str, label: str, rule: str, empty: EmptyValue = nan) -> Metric:
-    return Metric(name, label, "distance", False, 0.0, empty, empty, rule)
+def _distance(name: str, label: str, rule: str) -> Metric:
+    return Metric(name, label, "distance", False, 0.0, nan, nan, rule)
 
 
-def _penalised(name: str, label: str) -> Metric:
-    rule = f"{label}, and the image's diagonal where exactly one mask is empty."
-    return _distance(f"{name}_penalised", f"{label} (penalised)", rule, "diagonal")
+def _penalised(distance: Metric) -> Metric:
+    return replace(
+        distance,
+        name=f"{distance.name}_penalised",
+        label=f"{distance.label}p",
+        prediction_empty="diagonal",
+        reference_empty="diagonal",
+    )
 
 
-_TOLERANCES = " or ".join(f"{tolerance:g} {unit}" for unit, tolerance in NSD_TOLERANCE.items())
+_HD = _distance("hd", "HD", "Largest distance from the surface of one mask to that of the other.")
+_HD95 = _distance("hd95", "HD95", "{hd_percentile}.")
+_ASSD = _distance("assd", "ASSD", "Mean of both directions' surface distances pooled, as medpy.")
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -77,27 +88,12 @@ METRICS: dict[str, Metric] = {
         _overlap("iou", "IoU", "Voxels in both masks, divided by voxels in either (Jaccard)."),
         _overlap("precision", "Precision", "Share of the predicted voxels that the reference has."),
         _overlap("recall", "Recall", "Share of the reference's voxels that were predicted."),
-        _distance(
-            "hd", "HD", "Largest distance from the surface of one mask to that of the other."
-        ),
-        _distance(
-            "hd95",
-            "HD95",
-            "95th percentile of both directions' surface distances pooled, as medpy.",
-        ),
-        _distance("assd", "ASSD", "Mean of both directions' surface distances pooled, as medpy."),
-        _distance(
-            "hd95_max",
-            "HD95 (max)",
-            "Larger of the two directions' 95th percentiles, as MONAI and surface-distance.",
-        ),
-        _penalised("hd", "HD"),
-        _penalised("hd95", "HD95"),
-        _penalised("assd", "ASSD"),
+        *(_HD, _HD95, _ASSD),
+        *map(_penalised, (_HD, _HD95, _ASSD)),
         _overlap(
             "nsd",
             "NSD",
-            f"Share of both surfaces within {_TOLERANCES} of the other (surface Dice).",
+            "Share of both surfaces within {nsd_tolerance} of the other (surface Dice).",
         ),
         _overlap(
             "cldice",
@@ -109,7 +105,30 @@ METRICS: dict[str, Metric] = {
             "lesion_f1",
             "Lesion F1",
             "Harmonic mean of the shares of reference and of predicted components that touch the "
-            "other mask.",
+            "other mask; {lesion_connectivity} connect.",
+        ),
+        _overlap(
+            "lesion_sensitivity",
+            "Lesion sensitivity",
+            "Share of the reference's components that the prediction touches; "
+            "{lesion_connectivity} connect.",
+        ),
+        _overlap(
+            "lesion_precision",
+            "Lesion precision",
+            "Share of the predicted components that touch the reference; "
+            "{lesion_connectivity} connect.",
+        ),
+        Metric(
+            "lesion_fp",
+            "Lesion FP",
+            "count",
+            False,
+            0.0,
+            0.0,
+            "computed",
+            "False positives: predicted components of a case that do not touch the reference; "
+            "{lesion_connectivity} connect.",
         ),
         Metric(
             "volume_error",
@@ -133,6 +152,7 @@ METRICS: dict[str, Metric] = {
             "is there, in 15 bins "
             "(expected calibration error).",
             of="probabilities",
+            bounded=True,
         ),
     )
 }
@@ -140,6 +160,35 @@ MASK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "m
 """The metrics that need no more of a prediction than its mask."""
 
 
+_PERCENTILE = {
+    "pooled": "95th percentile of both directions' surface distances pooled, as medpy",
+    "larger": "Larger of the two directions' 95th percentiles, as MONAI and surface-distance",
+}
+_CONNECTIVITY = {
+    "full": "neighbours, diagonal ones too,",
+    "faces": "only neighbours that share a face (in 2-D an edge)",
+}
+
+
+def stated_rule(metric: str, scoring: ScoringSettings, units: Mapping[str, str]) -> str:
+    """Return the rule of a metric in a study.
+
+    Args:
+        metric: name of the metric.
+        scoring: the study's rules of metrics.
+        units: of the study's spacings (mm, um or px), each as it is printed.
+    """
+    tolerances = (
+        f"{getattr(scoring.nsd_tolerance, unit):.12g} {shown}" for unit, shown in units.items()
+    )
+    return METRICS[metric].rule.format(
+        nsd_tolerance=" or ".join(tolerances),
+        lesion_connectivity=_CONNECTIVITY[scoring.lesion_connectivity],
+        hd_percentile=_PERCENTILE[scoring.hd_percentile],
+    )
+
+
 def main_metrics(metrics: tuple[str, ...]) -> tuple[str, ...]:
-    """The metrics shown first: Dice and HD95 where the study has them, else its first metric."""
-    return tuple(name for name in ("dice", "hd95") if name in metrics) or metrics[:1]
+    """The metrics shown first: Dice and HD95, penalised if the study has it; else its first."""
+    distance = "hd95_penalised" if "hd95_penalised" in metrics else "hd95"
+    return tuple(name for name in ("dice", distance) if name in metrics) or metrics[:1]

@@ -10,22 +10,25 @@ from functools import cached_property
 import numpy as np
 from medpy.metric import binary
 
-from attnbench.scoring.structure import centreline_dice, lesion_f1
+from attnbench.scoring.structure import Lesions, centreline_dice, count_lesions
 from attnbench.scoring.surface import Distances, Mask, surface_distances, union_box
+from attnbench.study.groups import ScoringSettings
 
 
 @dataclass(frozen=True)
 class Pair:
     """One class of one case; what several metrics need is computed once.
 
-    prediction, reference: bool (*spatial). spacing: the voxel's size per axis. tolerance: that
-    of `nsd`, in the unit of the spacing. All but `diagonal` need a voxel in each mask.
+    prediction, reference: bool (*spatial). spacing: the voxel's size per axis, in `unit`.
+    scoring: the study's rules of metrics. `cropped` and `lesions` need a voxel in one of the
+    masks, `distances` one in each.
     """
 
     prediction: Mask
     reference: Mask
     spacing: tuple[float, ...]
-    tolerance: float
+    unit: str
+    scoring: ScoringSettings
 
     @property
     def diagonal(self) -> float:
@@ -43,17 +46,20 @@ class Pair:
         """Surface distances from the prediction and from the reference, in the spacing's unit."""
         return surface_distances(*self.cropped, self.spacing)
 
+    @cached_property
+    def lesions(self) -> Lesions:
+        """Connected components of both masks, and those that touch the other mask."""
+        return count_lesions(*self.cropped, self.scoring.lesion_connectivity)
+
 
 def _hd(pair: Pair) -> float:
     return max(side.max() for side in pair.distances)
 
 
 def _hd95(pair: Pair) -> float:
-    return float(np.percentile(np.hstack(pair.distances), 95))
-
-
-def _hd95_max(pair: Pair) -> float:
-    return max(float(np.percentile(side, 95)) for side in pair.distances)
+    pooled = pair.scoring.hd_percentile == "pooled"
+    sides = (np.hstack(pair.distances),) if pooled else pair.distances
+    return max(float(np.percentile(side, 95)) for side in sides)
 
 
 def _assd(pair: Pair) -> float:
@@ -61,7 +67,8 @@ def _assd(pair: Pair) -> float:
 
 
 def _nsd(pair: Pair) -> float:
-    return float((np.hstack(pair.distances) <= pair.tolerance).mean())
+    tolerance = getattr(pair.scoring.nsd_tolerance, pair.unit)
+    return float((np.hstack(pair.distances) <= tolerance).mean())
 
 
 def _volume_error(pair: Pair) -> float:
@@ -77,12 +84,14 @@ COMPUTE: dict[str, Callable[[Pair], float]] = {
     "hd": _hd,
     "hd95": _hd95,
     "assd": _assd,
-    "hd95_max": _hd95_max,
     "hd_penalised": _hd,
     "hd95_penalised": _hd95,
     "assd_penalised": _assd,
     "nsd": _nsd,
     "cldice": lambda pair: centreline_dice(*pair.cropped),
-    "lesion_f1": lambda pair: lesion_f1(*pair.cropped),
+    "lesion_f1": lambda pair: pair.lesions.f1,
+    "lesion_sensitivity": lambda pair: pair.lesions.sensitivity,
+    "lesion_precision": lambda pair: pair.lesions.precision,
+    "lesion_fp": lambda pair: pair.lesions.predicted - pair.lesions.right,
     "volume_error": _volume_error,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ def case_scores(
     store: CaseStore,
     index: int,
     prediction: NDArray[Any],
-    metrics: Sequence[str],
+    study: Study,
     bins: pd.DataFrame | None,
     classes: Collection[int] | None = None,
 ) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def case_scores(
         store: the prepared dataset.
         index: the case's position in the store.
         prediction: integer mask (*original_shape).
-        metrics: names; those of probabilities need `bins`.
+        study: it has the metrics, of which those of probabilities need `bins`, and their rules.
         bins: the case's rows of `calibration.csv`; without them only masks are scored.
         classes: numbers of the classes to score, by default all of the dataset.
 
@@ -91,10 +91,12 @@ def case_scores(
         tuple(classes or store.info.classes),
     )
     spacing, unit = store.original_spacing(index), store.info.spacing_unit
-    of_masks = [name for name in metrics if name in MASK_METRICS]
+    of_masks = [name for name in study.metrics if name in MASK_METRICS]
     origin = {key: store.cases[key].iloc[index] for key in ("case", "group")}
     try:
-        rows = score_masks(prediction, reference, spacing, unit, numbers, of_masks, fov)
+        rows = score_masks(
+            prediction, reference, spacing, unit, numbers, of_masks, fov, study.scoring
+        )
         if bins is not None:
             rows += calibration_rows(bins, prediction, reference, numbers, fov)
     except DataError as error:
@@ -111,7 +113,7 @@ def _case_rows(
     bins: pd.DataFrame | None,
 ) -> list[dict[str, Any]]:
     own = None if bins is None else bins[bins["case"] == case]
-    rows = case_scores(store, store.index(case), prediction, study.metrics, own)
+    rows = case_scores(store, store.index(case), prediction, study, own)
     return [origin_of(run) | row for row in rows]
 
 

@@ -50,6 +50,7 @@ def _case_rows(study: Study, store: CaseStore, index: int) -> Iterator[dict[str,
         tuple(store.info.classes),
         [name for name in study.metrics if name in MASK_METRICS],
         store.fov(index),
+        study.scoring,
     )
     origin = {"dataset": store.info.name, **store.cases[["case", "group"]].iloc[index]}
     yield from ({**origin, **row} for row in rows)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 from scipy.ndimage import generate_binary_structure, label
 
 from attnbench.scoring.surface import Mask
+
+Connectivity = Literal["full", "faces"]
 
 
 def centreline_dice(prediction: Mask, reference: Mask) -> float:
@@ -30,20 +34,50 @@ def skeleton(mask: Mask) -> Mask:
 
     # The margin keeps a volume one voxel thick from being thinned as a picture.
     thin: Mask = skeletonize(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
-    components, number = _components(mask)
+    components, number = _components(mask, "full")
     kept = np.zeros(number + 1, dtype=bool)
     kept[components[thin]] = True
     return thin | (mask & ~kept[components])
 
 
-def lesion_f1(prediction: Mask, reference: Mask) -> float:
-    """F1 over connected components of two masks (*spatial), each with a voxel: 0 to 1.
+class Lesions(NamedTuple):
+    """Numbers of connected components: of the reference and found, predicted and right.
 
-    Diagonal neighbours connect. A reference component is found when the prediction has at least
-    one of its voxels; a predicted component is right when it has at least one voxel of the
-    reference.
+    A reference component is found when the prediction has at least one of its voxels; a predicted
+    component is right when it has at least one voxel of the reference. Shares are 0 to 1 and need
+    a component to be shares of.
     """
-    return harmonic_mean(_touched(prediction, reference), _touched(reference, prediction))
+
+    reference: int
+    found: int
+    predicted: int
+    right: int
+
+    @property
+    def sensitivity(self) -> float:
+        """Share of the reference's components that were found."""
+        return self.found / self.reference
+
+    @property
+    def precision(self) -> float:
+        """Share of the predicted components that are right."""
+        return self.right / self.predicted
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of sensitivity and precision."""
+        return harmonic_mean(self.sensitivity, self.precision)
+
+
+def count_lesions(prediction: Mask, reference: Mask, connectivity: Connectivity) -> Lesions:
+    """Count the connected components of two masks (*spatial).
+
+    `full`: diagonal neighbours connect; `faces`: only those that share a face.
+    """
+    return Lesions(
+        *_touched(reference, prediction, connectivity),
+        *_touched(prediction, reference, connectivity),
+    )
 
 
 def harmonic_mean(first: float, second: float) -> float:
@@ -51,11 +85,13 @@ def harmonic_mean(first: float, second: float) -> float:
     return 2 * first * second / (first + second) if first and second else 0.0
 
 
-def _touched(mask: Mask, other: Mask) -> float:
-    """Share of the components of `mask` that have a voxel of `other`."""
-    components, number = _components(mask)
-    return np.count_nonzero(np.bincount(components[other], minlength=number + 1)[1:]) / number
+def _touched(mask: Mask, other: Mask, connectivity: Connectivity) -> tuple[int, int]:
+    """Number of the components of `mask`, and of those that have a voxel of `other`."""
+    components, number = _components(mask, connectivity)
+    hit = np.bincount(components[other], minlength=number + 1)[1:]
+    return number, int(np.count_nonzero(hit))
 
 
-def _components(mask: Mask) -> tuple[np.ndarray, int]:
-    return label(mask, generate_binary_structure(mask.ndim, mask.ndim))
+def _components(mask: Mask, connectivity: Connectivity) -> tuple[np.ndarray, int]:
+    reach = mask.ndim if connectivity == "full" else 1
+    return label(mask, generate_binary_structure(mask.ndim, reach))

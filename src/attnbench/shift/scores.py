@@ -13,6 +13,7 @@ from attnbench.data.store import CaseStore
 from attnbench.inference.trained import Trained, as_mask, case_reliability
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
 from attnbench.scoring.run import case_scores
+from attnbench.study.settings import Study
 
 
 def score_images(
@@ -21,7 +22,7 @@ def score_images(
     indices: Sequence[int],
     images: Iterable[NDArray[np.float32]],
     classes: Mapping[int, int],
-    metrics: Sequence[str],
+    study: Study,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of `case_scores` of every image, which the network predicts one by one.
 
@@ -32,11 +33,11 @@ def score_images(
         images: (C, *shape) each, in the order of `indices`.
         classes: number in the store to number in the network, of every class that is scored; the
             network's other classes count as background.
-        metrics: names of the study's metrics.
+        study: it has the metrics and their rules.
     """
     for index, probabilities in zip(indices, trained.predict(store, indices, images), strict=True):
         bins = None
-        if "ece" in metrics:
+        if "ece" in study.metrics:
             # Probabilities by the store's numbers; unscored ones only fill the gaps.
             theirs = probabilities[[classes.get(number, 0) for number in range(max(classes) + 1)]]
             bins = pd.DataFrame(
@@ -44,7 +45,7 @@ def score_images(
                 columns=list(CALIBRATION_COLUMNS[1:]),
             )
         yield case_scores(
-            store, index, renumbered(as_mask(probabilities), classes), metrics, bins, tuple(classes)
+            store, index, renumbered(as_mask(probabilities), classes), study, bins, tuple(classes)
         )
 
 

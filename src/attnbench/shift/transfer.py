@@ -51,8 +51,6 @@ def _transferred(
     indices = range(len(store))
     classes = transfer.mapped(own.info.classes, store.info.classes)
     origin = origin_of(run) | {"test": transfer.test}
-    for rows in score_images(
-        trained, store, indices, map(store.image, indices), classes, study.metrics
-    ):
+    for rows in score_images(trained, store, indices, map(store.image, indices), classes, study):
         yield from (origin | row for row in rows)
     log.info("%s: scored on %d cases of %s", run, len(store), transfer.test)

@@ -1,4 +1,4 @@
-"""Groups of settings in a study file: datasets, folds, training, analysis, figures, machines."""
+"""Groups of settings in a study file: datasets, folds, training, scoring, analysis, machines."""
 
 from __future__ import annotations
 
@@ -200,6 +200,36 @@ class PrimarySettings(Settings):
         alias="class",
         title="class",
         description="A class by its number, or `all`: the mean over classes.",
+    )
+
+
+class ToleranceSettings(Settings):
+    """Largest distance between surfaces that are equal in `nsd`, by the unit of the spacing."""
+
+    mm: float = Field(1.0, gt=0, description="Tolerance where spacings are in mm.")
+    um: float = Field(0.2, gt=0, description="Tolerance where spacings are in micrometres.")
+    px: float = Field(2.0, gt=0, description="Tolerance where distances are in pixels.")
+
+
+class ScoringSettings(Settings):
+    """Rules of metrics on which the field has no one convention."""
+
+    nsd_tolerance: ToleranceSettings = Field(
+        default_factory=ToleranceSettings,
+        title="tolerance of NSD",
+        description="Surfaces that are no further apart are equal in `nsd`; by unit.",
+    )
+    lesion_connectivity: Literal["full", "faces"] = Field(
+        "full",
+        title="neighbours that connect a lesion",
+        description="full: diagonal neighbours connect a lesion; faces: only those that share a "
+        "face (in 2-D an edge).",
+    )
+    hd_percentile: Literal["pooled", "larger"] = Field(
+        "pooled",
+        title="95th percentile of HD95",
+        description="pooled: of both directions' distances together, as medpy; larger: of each "
+        "direction, then the larger, as MONAI and surface-distance.",
     )
 
 

@@ -26,6 +26,7 @@ from attnbench.study.groups import (
     DataSettings,
     FiguresSettings,
     FoldsSettings,
+    ScoringSettings,
     TrainingSettings,
 )
 from attnbench.study.messages import problems_of
@@ -49,7 +50,16 @@ from attnbench.study.shift import (
     transfer_problems,
 )
 
-_DEFAULT_METRICS = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd")
+_DEFAULT_METRICS = (
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+    "hd",
+    "hd95",
+    "hd95_penalised",
+    "assd",
+)
 
 
 class Study(Settings):
@@ -95,6 +105,7 @@ class Study(Settings):
     metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
         _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
     )
+    scoring: ScoringSettings = Field(default_factory=ScoringSettings)
     transfer: tuple[TransferSettings, ...] = Field(
         (), description="Models of one dataset scored on another."
     )

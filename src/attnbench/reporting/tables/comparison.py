@@ -83,6 +83,7 @@ def tabulate_comparison(results: Results) -> Table:
             *legend(results),
             *few_groups(frame["mean"], frame["low"]),
             *([SECOND_RATER_NOTE] if len(rater) else []),
+            *_penalised(results),
             *_undefined(results, frame),
             *absent_runs(results),
         ),
@@ -147,6 +148,14 @@ def _span(counts: Sequence[str], unit: str) -> str:
     """Return the cases or groups behind a block's rows; all counts where they differ."""
     distinct = list(dict.fromkeys(text for text in counts if text != NOTHING))
     return f"{' or '.join(distinct) or 'no'} {unit}"
+
+
+def _penalised(results: Results) -> Iterator[str]:
+    """Yield a sentence for each main metric in which a failure has a price."""
+    for metric in results.metrics:
+        if METRICS[metric].prediction_empty == "diagonal":
+            label = METRICS[metric].label
+            yield f"{label}: where exactly one mask is empty it is the image's diagonal."
 
 
 def _undefined(results: Results, frame: pd.DataFrame) -> Iterator[str]:

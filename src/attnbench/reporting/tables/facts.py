@@ -12,7 +12,7 @@ from attnbench.files import read_json
 from attnbench.reporting.format import NOTHING, count
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
-from attnbench.scoring.definitions import METRICS, EmptyValue
+from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
 from attnbench.study.models import ModelSettings
@@ -128,8 +128,11 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     for kind in requested_kinds(study).values():
         label = kind.key.replace("_", " ")
         yield label.capitalize(), asked[label]
+    units = (load_entry(dataset.name).spacing_unit for dataset in study.datasets)
+    printed: dict[str, str] = {unit: display_unit(unit) for unit in units}
     for metric in study.metrics:
-        yield f"Metric: {METRICS[metric].label}", METRICS[metric].rule + _empty(metric)
+        rule = stated_rule(metric, study.scoring, printed)
+        yield f"Metric: {METRICS[metric].label}", rule + _empty(metric)
     yield (
         "Statistics",
         f"{in_words(study.analysis)}; intervals by bootstrap over groups, Wilcoxon signed-rank "
@@ -170,7 +173,7 @@ def _empty(metric: str) -> str:
 
 
 def _worth(value: EmptyValue) -> str:
-    if value == "diagonal":
-        return "the image's diagonal"
+    if isinstance(value, str):
+        return {"diagonal": "the image's diagonal", "computed": "as always"}[value]
     # NaN alone differs from itself.
     return "undefined" if value != value else f"{value:g}"
