@@ -89,7 +89,8 @@ class Study(Settings):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0,),
         min_length=1,
-        description="Seeds: each fixes initial weights, batches and augmentation.",
+        description="Seeds: each fixes initial weights, batches and augmentation of every dataset "
+        "and fold.",
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
