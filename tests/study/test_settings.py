@@ -141,6 +141,11 @@ REFUSED = {
         {"folds": {"outer": 2, "run": [0, 2]}},
         ["folds", "fold 2", "0 to 1"],
     ),
+    "a fold beyond the last repeat": (
+        {"folds": {"outer": 2, "repeats": 3, "run": [5, 6]}},
+        ["folds", "fold 6", "outer: 2", "repeats: 3", "0 to 5"],
+    ),
+    "no repeat": ({"folds": {"repeats": 0}}, ["folds.repeats", "greater than or equal to 1"]),
     "patch that cannot be halved": (
         {"training": {"patch_2d": [50, 64]}},
         ["[50, 64]", "multiple of 8", "[48, 64]"],
@@ -313,6 +318,16 @@ def test_the_recipe_knows_nothing_of_other_models_folds_or_where_it_runs():
     assert study.recipe("plane", "unet") != longer.recipe("plane", "unet")
 
 
+def test_every_fold_of_every_repeat_is_run_on_every_share_of_the_groups():
+    folds = {**BASE["folds"], "repeats": 3}
+    study = parse_study({**BASE, "folds": folds, "data_efficiency": [50]}, KNOWN)
+    assert study.folds_to_run() == (0, 1, 2, 3, 4, 5)
+    for runs in (study.runs(), study.data_efficiency_runs()):
+        assert [run.fold for run in runs] == [0, 1, 2, 3, 4, 5] * 2
+    second = parse_study({**BASE, "folds": {**folds, "run": [2, 3]}}, KNOWN)
+    assert second.folds_to_run() == (2, 3)
+
+
 def test_data_efficiency_runs_are_the_ordinary_runs_on_a_share_of_the_groups():
     study = parse_study({**BASE, "data_efficiency": [20, 50]}, KNOWN)
     assert list(study.runs()) == list(parse_study(BASE, KNOWN).runs())
@@ -481,7 +496,10 @@ studies = st.fixed_dictionaries(
             st.sampled_from(["identity", "gamma0", "conv1x1", "flops"]), max_size=3, unique=True
         ),
         "seeds": st.lists(st.integers(0, 2**31), min_size=1, max_size=3, unique=True),
-        "folds": st.fixed_dictionaries({"outer": st.integers(2, 3), "inner": st.integers(2, 3)}),
+        "folds": st.fixed_dictionaries(
+            {"outer": st.integers(2, 3), "inner": st.integers(2, 3)},
+            optional={"repeats": st.integers(1, 3)},
+        ),
         "training": st.fixed_dictionaries(
             {"learning_rate": positive, "steps": st.integers(1, 10**6)},
             optional={

@@ -212,8 +212,8 @@ class Study(Settings):
         )
 
     def folds_to_run(self) -> tuple[int, ...]:
-        """Return the outer folds this study trains."""
-        return self.folds.run if self.folds.run is not None else tuple(range(self.folds.outer))
+        """Return the outer folds this study trains, of all repeats."""
+        return self.folds.run if self.folds.run is not None else tuple(range(self.folds.count))
 
     def runs(self) -> Iterator[Run]:
         """Yield every run of the study, in a fixed order."""
