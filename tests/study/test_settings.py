@@ -45,11 +45,19 @@ SLOT = {"name": "mine", "slots": {"skip": {"name": "attention_gate"}}}
 EXTERNAL = {"name": "theirs", "network": "torch.nn.Identity"}
 REFUSED = {
     "unknown control": (
-        {"models": ["unet", "attention_gate-identiti"]},
-        ["models[1].control", '"identiti"', "did you mean 'identity'", "conv1x1"],
+        {"models": ["unet", "attention_gate-randon"]},
+        ["models[1].control", '"randon"', "did you mean 'random'", "conv1x1"],
+    ),
+    "a model that is the plain U-Net": (
+        {"models": ["unet", "attention_gate-identity"]},
+        ["models[1].control", '"identity"', "plain U-Net bit for bit", "remove it"],
+    ),
+    "a control that is the plain U-Net": (
+        {"controls": ["random", "identity"]},
+        ["controls[1]", '"identity"', "nothing to train", "remove it"],
     ),
     "control of nothing": (
-        {"models": ["unet", "unet-identity"]},
+        {"models": ["unet", "unet-random"]},
         ["models", "'unet' has no mechanisms", "only variants have controls"],
     ),
     "control of an unknown variant": (
@@ -372,9 +380,9 @@ def test_a_control_has_the_slots_and_the_backbone_of_its_variant():
     backbone = {"widths": [4, 8]}
     mine = {**SLOT, "backbone": backbone}
     study = parse_study(
-        {**BASE, "models": ["unet", mine, "mine-identity"], "controls": ["conv1x1"]}, KNOWN
+        {**BASE, "models": ["unet", mine, "mine-random"], "controls": ["conv1x1"]}, KNOWN
     )
-    for name, control in (("mine-identity", "identity"), ("mine-conv1x1", "conv1x1")):
+    for name, control in (("mine-random", "random"), ("mine-conv1x1", "conv1x1")):
         model = study.model(name)
         assert (model.control, model.control_of) == (control, "mine")
         assert model.slots == study.model("mine").slots
@@ -493,7 +501,7 @@ studies = st.fixed_dictionaries(
     optional={
         "baseline": st.sampled_from(["unet", "attention_gate"]),
         "controls": st.lists(
-            st.sampled_from(["identity", "gamma0", "conv1x1", "flops"]), max_size=3, unique=True
+            st.sampled_from(["random", "gamma0", "conv1x1", "flops"]), max_size=3, unique=True
         ),
         "seeds": st.lists(st.integers(0, 2**31), min_size=1, max_size=3, unique=True),
         "folds": st.fixed_dictionaries(

@@ -34,12 +34,13 @@ from attnbench.study.models import (
     ModelName,
     ModelSettings,
     Name,
+    OfferedControl,
     Settings,
     name_as_mapping,
     one_of,
     resolve_models,
 )
-from attnbench.study.names import Control, DatasetFacts, Known
+from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.paths import Layout, Run
 from attnbench.study.shift import (
     Corruption,
@@ -68,7 +69,7 @@ class Study(Settings):
         default_factory=BackboneSettings,
         description="The one backbone that all models share; a model may have its own.",
     )
-    controls: tuple[Control, ...] = Field(
+    controls: tuple[OfferedControl, ...] = Field(
         (),
         description="Controls added for every variant, as models `<variant>-<control>`; "
         "inapplicable ones are skipped.",
