@@ -49,8 +49,7 @@ def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator
 def _refuse_identity(control: Any) -> Any:
     if control == "identity":
         raise ValueError(
-            "no such control: with the identity in its place, a mechanism leaves the plain U-Net bit "
-            "for bit, so there is nothing to train; remove it"
+            "no such control: it would be the plain U-Net bit for bit, nothing to train; remove it"
         )
     return control
 
