@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import ENTRIES, load_entry
-from attnbench.models.names import mechanisms_of
 from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
@@ -113,7 +112,7 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
         others.add("external")
     if model.control is None:
         others |= {"controls", "matching", "cost"}
-    return tuple(mechanisms_of(model)), frozenset(f"attnbench.models.{name}" for name in others)
+    return model.mechanisms(), frozenset(f"attnbench.models.{name}" for name in others)
 
 
 def _declared(verb: str, artefact: str) -> Iterator[str]:

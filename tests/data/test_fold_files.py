@@ -61,7 +61,7 @@ def split(tmp_path):
 def tables(draw):
     """`cases.csv` of a dataset with groups of uneven size and classes that are often absent."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    outer, inner = draw(st.integers(2, 6)), draw(st.integers(2, 4))
+    outer, inner, repeats = (draw(st.integers(*span)) for span in ((2, 6), (2, 4), (1, 3)))
     sizes = draw(st.lists(st.integers(1, 9), min_size=outer, max_size=25))
     groups = rng.permutation([f"g{i}" for i, size in enumerate(sizes) for _ in range(size)])
     voxels = rng.integers(1, 50, (2, len(groups))) * (
@@ -73,13 +73,13 @@ def tables(draw):
         "original_shape": "10x10",
     }
     return pd.DataFrame({**columns, "voxels_1": voxels[0], "voxels_2": voxels[1]}), FoldsSettings(
-        outer=outer, inner=inner, seed=draw(st.integers(0, 99))
+        outer=outer, inner=inner, repeats=repeats, seed=draw(st.integers(0, 99))
     )
 
 
 @given(tables())
 @settings(max_examples=25, deadline=None)
-def test_groups_never_cross_and_every_case_is_tested_once(dataset):
+def test_groups_never_cross_and_every_case_is_tested_once_per_repeat(dataset):
     table, part = dataset
     group_of = dict(zip(table["case"], table["group"], strict=True))
     with warnings.catch_warnings():
@@ -89,14 +89,22 @@ def test_groups_never_cross_and_every_case_is_tested_once(dataset):
         except DataError as error:
             assume("leaves 1 of" not in str(error))
             raise
-    assert len(folds) == part.outer
-    assert sorted(case for fold in folds for case in fold["test"]) == sorted(table["case"])
+    assert [fold["fold"] for fold in folds] == list(range(part.outer * part.repeats))
+    for repeat in range(part.repeats):
+        split = [fold for fold in folds if fold["fold"] // part.outer == repeat]
+        assert sorted(case for fold in split for case in fold["test"]) == sorted(table["case"])
     for fold in folds:
         assert sorted(fold["train"] + fold["validation"] + fold["test"]) == sorted(table["case"])
         sets = [{group_of[case] for case in fold[part]} for part in PARTS]
         assert all(sets)
         assert len(set.union(*sets)) == sum(map(len, sets))
     assert make_folds(table, part, "toy") == folds
+    for repeat in range(part.repeats):
+        alone = part.model_copy(update={"repeats": 1, "seed": part.seed + repeat})
+        split = folds[repeat * part.outer : (repeat + 1) * part.outer]
+        assert [{**fold, "fold": fold["fold"] % part.outer} for fold in split] == make_folds(
+            table, alone, "toy"
+        )
 
 
 def test_a_rare_class_is_spread_over_the_folds():
@@ -120,13 +128,17 @@ def test_a_rare_class_is_spread_over_the_folds():
         assert [len(fold["test"]) for fold in folds] == [12] * 5
 
 
-def test_another_seed_splits_otherwise():
+def test_another_seed_and_another_repeat_split_otherwise():
     table = pd.DataFrame(
         {"case": [f"c{i}" for i in range(40)], "original_shape": "10x10", "voxels_1": range(40)}
     )
     table["group"] = table["case"]
-    tests = [make_folds(table, FoldsSettings(seed=seed), "toy")[0]["test"] for seed in (0, 1)]
-    assert tests[0] != tests[1]
+    first, second = (make_folds(table, FoldsSettings(seed=seed), "toy") for seed in (0, 1))
+    assert first[0]["test"] != second[0]["test"]
+    folds = make_folds(table, FoldsSettings(repeats=2), "toy")
+    assert folds[:5] == first
+    splits = [{frozenset(fold["test"]) for fold in folds[start : start + 5]} for start in (0, 5)]
+    assert not splits[0] & splits[1]
 
 
 def test_written_folds_are_loaded(split):
@@ -211,6 +223,23 @@ def no_validation(content):
 
 def repeat_fold(content):
     content["folds"][1] = {**content["folds"][0], "fold": 1}
+
+
+def test_folds_of_several_repeats_are_loaded_and_each_repeat_tests_every_case_once(split):
+    store, path, forge = split
+    write_folds(store.folder, FoldsSettings(outer=4, inner=3, repeats=2), path)
+    folds = load_folds(path, store)
+    assert (folds.outer, folds.repeats, len(folds.folds)) == (4, 2, 8)
+    assert folds.fold(7).test
+
+    def exchange(content):
+        """Every case is tested twice, as often as in whole repeats."""
+        first, *_, last = content["folds"]
+        content["folds"][0], content["folds"][-1] = last, first
+
+    forge(exchange)
+    with pytest.raises(DataError, match="not tested exactly once in repeat 0"):
+        load_folds(path, store)
 
 
 @pytest.mark.parametrize(

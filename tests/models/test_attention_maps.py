@@ -128,7 +128,7 @@ def test_which_models_have_a_map_is_known_without_building_them(word):
     with torch.device("meta"):
         network = build_model(word, 2, 1, 2, (16, 32))
     assert has_map(named_model(word)) == bool(list(mechanisms_with_map(network)))
-    assert word == "unet" or not has_map(named_model(f"{word}-identity"))
+    assert word == "unet" or not has_map(named_model(f"{word}-random"))
 
 
 def test_models_that_weight_channels_alone_have_no_map():

@@ -49,15 +49,33 @@ def steps(network, count=2, ndim=2):
     return network.eval()
 
 
-@pytest.mark.parametrize("word", ["cbam", "attention_gate", "u_transformer"])
-def test_identity_is_the_plain_unet_bit_for_bit_before_and_after_training(word):
-    control, plain = seeded(f"{word}-identity"), seeded("unet")
+class Unchanged(torch.nn.Module):
+    """The identity in the place of any mechanism: what it is given first comes back."""
+
+    def forward(self, x, *signal):
+        return x
+
+
+@pytest.mark.parametrize(("word", "ndim"), FORMS)
+def test_with_the_identity_for_every_mechanism_a_variant_is_the_plain_unet_bit_for_bit(word, ndim):
+    variant, plain = seeded(word, ndim), seeded("unet", ndim)
+    started = variant.state_dict()
+    assert all(torch.equal(started[key], value) for key, value in plain.state_dict().items())
+    for modules in (*variant.slots.chains.values(), variant.slots.joint):
+        for index in range(len(modules)):
+            modules[index] = Unchanged()
+    placed = [module for module in variant.slots.modules() if isinstance(module, Unchanged)]
+    assert placed
+    x = torch.randn(2, 1, *[8] * ndim)
     for _ in range(2):
-        assert control.state_dict().keys() == plain.state_dict().keys()
-        assert all(
-            torch.equal(a, b) for a, b in zip(control.parameters(), plain.parameters(), strict=True)
-        )
-        control, plain = steps(control), steps(plain)
+        with torch.no_grad():
+            assert torch.equal(variant(x), plain(x))
+        found, expected = variant.state_dict(), plain.state_dict()
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], value) for key, value in expected.items())
+        before = expected["head.weight"].clone()
+        variant, plain = steps(variant, 3, ndim), steps(plain, 3, ndim)
+        assert not torch.equal(plain.state_dict()["head.weight"], before)
 
 
 @pytest.mark.parametrize("name", SCALED)

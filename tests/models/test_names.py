@@ -12,7 +12,7 @@ import attnbench.models
 from attnbench.check import check_study
 from attnbench.models.attention import mechanism_names
 from attnbench.models.build import build_model
-from attnbench.models.names import known_models, mechanisms_of, model_names, named_model, short_name
+from attnbench.models.names import known_models, model_names, named_model, short_name
 from attnbench.models.presets import PRESETS
 from attnbench.models.registry import get_mechanism
 from attnbench.study.models import ModelSettings
@@ -54,7 +54,7 @@ def test_names_are_known_without_torch():
 def test_mechanisms_of_a_model_are_those_it_places(model, used):
     settings = ModelSettings.model_validate(model)
     settings = settings if settings.slots else named_model(settings.name)
-    assert mechanisms_of(settings) == used
+    assert settings.mechanisms() == used
 
 
 def test_what_is_read_from_a_file_is_what_it_registers():

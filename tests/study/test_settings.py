@@ -45,11 +45,19 @@ SLOT = {"name": "mine", "slots": {"skip": {"name": "attention_gate"}}}
 EXTERNAL = {"name": "theirs", "network": "torch.nn.Identity"}
 REFUSED = {
     "unknown control": (
-        {"models": ["unet", "attention_gate-identiti"]},
-        ["models[1].control", '"identiti"', "did you mean 'identity'", "conv1x1"],
+        {"models": ["unet", "attention_gate-randon"]},
+        ["models[1].control", '"randon"', "did you mean 'random'", "conv1x1"],
+    ),
+    "a model that is the plain U-Net": (
+        {"models": ["unet", "attention_gate-identity"]},
+        ["models[1].control", '"identity"', "plain U-Net bit for bit", "remove it"],
+    ),
+    "a control that is the plain U-Net": (
+        {"controls": ["random", "identity"]},
+        ["controls[1]", '"identity"', "nothing to train", "remove it"],
     ),
     "control of nothing": (
-        {"models": ["unet", "unet-identity"]},
+        {"models": ["unet", "unet-random"]},
         ["models", "'unet' has no mechanisms", "only variants have controls"],
     ),
     "control of an unknown variant": (
@@ -141,6 +149,11 @@ REFUSED = {
         {"folds": {"outer": 2, "run": [0, 2]}},
         ["folds", "fold 2", "0 to 1"],
     ),
+    "a fold beyond the last repeat": (
+        {"folds": {"outer": 2, "repeats": 3, "run": [5, 6]}},
+        ["folds", "fold 6", "outer: 2", "repeats: 3", "0 to 5"],
+    ),
+    "no repeat": ({"folds": {"repeats": 0}}, ["folds.repeats", "greater than or equal to 1"]),
     "patch that cannot be halved": (
         {"training": {"patch_2d": [50, 64]}},
         ["[50, 64]", "multiple of 8", "[48, 64]"],
@@ -321,6 +334,16 @@ def test_a_tolerance_replaces_that_of_its_unit_alone_and_is_a_length():
             parse_study({**BASE, "scoring": {"nsd_tolerance": wrong}}, KNOWN)
 
 
+def test_every_fold_of_every_repeat_is_run_on_every_share_of_the_groups():
+    folds = {**BASE["folds"], "repeats": 3}
+    study = parse_study({**BASE, "folds": folds, "data_efficiency": [50]}, KNOWN)
+    assert study.folds_to_run() == (0, 1, 2, 3, 4, 5)
+    for runs in (study.runs(), study.data_efficiency_runs()):
+        assert [run.fold for run in runs] == [0, 1, 2, 3, 4, 5] * 2
+    second = parse_study({**BASE, "folds": {**folds, "run": [2, 3]}}, KNOWN)
+    assert second.folds_to_run() == (2, 3)
+
+
 def test_data_efficiency_runs_are_the_ordinary_runs_on_a_share_of_the_groups():
     study = parse_study({**BASE, "data_efficiency": [20, 50]}, KNOWN)
     assert list(study.runs()) == list(parse_study(BASE, KNOWN).runs())
@@ -365,9 +388,9 @@ def test_a_control_has_the_slots_and_the_backbone_of_its_variant():
     backbone = {"widths": [4, 8]}
     mine = {**SLOT, "backbone": backbone}
     study = parse_study(
-        {**BASE, "models": ["unet", mine, "mine-identity"], "controls": ["conv1x1"]}, KNOWN
+        {**BASE, "models": ["unet", mine, "mine-random"], "controls": ["conv1x1"]}, KNOWN
     )
-    for name, control in (("mine-identity", "identity"), ("mine-conv1x1", "conv1x1")):
+    for name, control in (("mine-random", "random"), ("mine-conv1x1", "conv1x1")):
         model = study.model(name)
         assert (model.control, model.control_of) == (control, "mine")
         assert model.slots == study.model("mine").slots
@@ -486,10 +509,13 @@ studies = st.fixed_dictionaries(
     optional={
         "baseline": st.sampled_from(["unet", "attention_gate"]),
         "controls": st.lists(
-            st.sampled_from(["identity", "gamma0", "conv1x1", "flops"]), max_size=3, unique=True
+            st.sampled_from(["random", "gamma0", "conv1x1", "flops"]), max_size=3, unique=True
         ),
         "seeds": st.lists(st.integers(0, 2**31), min_size=1, max_size=3, unique=True),
-        "folds": st.fixed_dictionaries({"outer": st.integers(2, 3), "inner": st.integers(2, 3)}),
+        "folds": st.fixed_dictionaries(
+            {"outer": st.integers(2, 3), "inner": st.integers(2, 3)},
+            optional={"repeats": st.integers(1, 3)},
+        ),
         "training": st.fixed_dictionaries(
             {"learning_rate": positive, "steps": st.integers(1, 10**6)},
             optional={

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from attnbench.data.folds import write_folds
+from attnbench.data.store import CaseStore
 from attnbench.errors import AttnBenchError, CheckpointError
 from attnbench.inference.predict import predict_run
 from attnbench.models.names import known_models
@@ -66,15 +67,24 @@ def test_same_run_twice_gives_identical_weights_and_another_seed_does_not(study)
     assert other["weights_sha256"] != facts["weights_sha256"]
 
 
-def test_models_see_the_same_batches_and_start_from_the_same_backbone(study):
-    plain = network_for(
-        study, run_of(study, "unet"), load_inputs(study, run_of(study)).store
-    ).state_dict()
-    for model in ("self_attention", "attention_gate"):
-        variant = network_for(
-            study, run_of(study, model), load_inputs(study, run_of(study)).store
-        ).state_dict()
-        assert all(torch.equal(plain[name], variant[name]) for name in plain)
+def test_initial_weights_are_those_of_dataset_fold_and_seed_whatever_the_model(study):
+    (own,) = study.datasets
+    other = own.model_copy(update={"name": "other"})
+    study = study.model_copy(update={"datasets": (own, other)})
+    store = CaseStore.open(study.layout.prepared(own.name))
+
+    def initial(**change):
+        return network_for(study, replace(run_of(study, "unet"), **change), store).state_dict()
+
+    plain = initial()
+    kernels = [name for name in plain if plain[name].dim() > 1]
+    assert kernels
+    for same in ({}, {"model": "self_attention"}, {"model": "attention_gate"}, {"percent": 50}):
+        weights = initial(**same)
+        assert all(torch.equal(plain[name], weights[name]) for name in plain), same
+    for change in ({"fold": 1}, {"seed": 1}, {"dataset": "other"}):
+        weights = initial(**change)
+        assert not any(torch.equal(plain[name], weights[name]) for name in kernels), change
 
 
 def test_a_finished_run_says_so_in_one_line(study, caplog):

@@ -240,6 +240,17 @@ def test_a_new_seed_or_a_mechanism_elsewhere_trains_only_its_own_runs(finished):
     assert finished.planned("--config", mine)["train"] == 2
 
 
+def test_repeats_plan_every_run_of_every_repeat(untouched):
+    once = untouched.planned()
+    twice = untouched.planned("--config", "folds={outer: 2, inner: 2, repeats: 2}")
+    assert (once["train"], once["score"]) == (4, 4)
+    assert (twice["train"], twice["score"]) == (8, 8)
+    per_run = {"train", "predict", "score"}
+    assert {rule: count for rule, count in twice.items() if rule not in per_run} == {
+        rule: count for rule, count in once.items() if rule not in per_run
+    }
+
+
 def test_other_statistics_do_not_train_again(finished):
     jobs = finished.planned("--config", "analysis={bootstrap: 300}")
     assert without_figures(jobs) == COMPARISON and jobs["figure"] > 1

@@ -45,9 +45,7 @@ class _Differences:
     def mean(self) -> float:
         """Mean over groups of the mean over their cases."""
         per_case = mean_defined(self.values, 1)[None]
-        return float(
-            mean_over_groups(per_case, self.block.case_group, len(self.block.groups))[0]
-        )
+        return float(mean_over_groups(per_case, self.block.case_group, len(self.block.groups))[0])
 
     def rows(self) -> pd.DataFrame:
         """One row per case and training; datasets share no integer of fold, run, group or case."""
@@ -119,8 +117,9 @@ def _differences(
 ) -> dict[_Key, _Differences]:
     """Differences of every pair that has any, by key."""
     number = block.metrics.index(metric)
-    one = replace(block, metrics=(metric,), values=block.values[[number]],
-                  status=block.status[[number]])
+    one = replace(
+        block, metrics=(metric,), values=block.values[[number]], status=block.status[[number]]
+    )
     rows = paired(one, pairs).differences[0, -1]
     defined = ~np.isnan(rows)
     behind = support(block, defined)

@@ -146,15 +146,19 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     """Add the answer of each row, in one of the words that docs/files.md explains."""
 
     def passed(*names: str) -> pd.Series:
-        return is_significant(frame[[f"{name}_holm" for name in names]].max(axis=1, skipna=False),
-                              level)
+        return is_significant(
+            frame[[f"{name}_holm" for name in names]].max(axis=1, skipna=False), level
+        )
 
     withheld = frame["verdict"].where(
         frame["verdict"].isin(["undefined", "failures differ", "too few groups"]), ""
     )
     few_groups = withheld_reasons(
-        frame["p"].to_numpy(np.float64), frame["groups"].to_numpy(),
-        np.zeros(len(frame), np.int64), level, {},
+        frame["p"].to_numpy(np.float64),
+        frame["groups"].to_numpy(),
+        np.zeros(len(frame), np.int64),
+        level,
+        {},
     )
     withheld = withheld.where(withheld != "", few_groups)
     told = (withheld == "") & (frame["trainings"] >= MIN_TRAININGS)

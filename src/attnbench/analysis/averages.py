@@ -117,8 +117,9 @@ def support(block: DatasetScores, defined: NDArray[np.bool_]) -> Support:
     folds = np.unique(block.case_fold[block.case_fold >= 0])
     return Support(
         cases=case.sum(axis=1),
-        groups=(group_totals(np.where(case, 0.0, np.nan), block.case_group, len(block.groups))[1] > 0)
-        .sum(axis=1),
+        groups=(
+            group_totals(np.where(case, 0.0, np.nan), block.case_group, len(block.groups))[1] > 0
+        ).sum(axis=1),
         folds=sum(
             (tested & (block.case_fold == fold)).any(axis=(1, 2)).astype(np.int64) for fold in folds
         )

@@ -79,9 +79,7 @@ def _against_best(
     )
 
 
-def compute_pairs(
-    scores: Sequence[DatasetScores], settings: AnalysisSettings
-) -> pd.DataFrame:
+def compute_pairs(scores: Sequence[DatasetScores], settings: AnalysisSettings) -> pd.DataFrame:
     """One row per dataset, metric and pair of models, mean over classes, the better one first.
 
     `probability_false`: of the claim that `model_a` is better, were it made: the posterior
@@ -171,9 +169,7 @@ def _group_means(block: DatasetScores, per_case: Floats) -> Floats:
     return group_means(per_case, block.case_group, len(block.groups))
 
 
-def _fails_apart(
-    block: DatasetScores, class_: str, metric: str, models: Sequence[str]
-) -> bool:
+def _fails_apart(block: DatasetScores, class_: str, metric: str, models: Sequence[str]) -> bool:
     """True where some models have a value of a case, class and training that others lack."""
     rows = [block.models.index(name) for name in models]
     chosen = block.classes if class_ == ALL_CLASSES else (int(class_),)

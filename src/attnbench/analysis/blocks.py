@@ -226,7 +226,12 @@ def _refuse_repeated(rows: pd.DataFrame, cell: Integers, cells: int) -> None:
 
 
 def _folds_of_cases(
-    dataset: str, cases: Sequence[str], case: Integers, fold: Integers, repeat: Integers, number: int
+    dataset: str,
+    cases: Sequence[str],
+    case: Integers,
+    fold: Integers,
+    repeat: Integers,
+    number: int,
 ) -> Integers:
     """Fold that tests each case in each repeat, (cases, repeats); -1 where none has yet."""
     folds = np.full((len(cases), number), -1)

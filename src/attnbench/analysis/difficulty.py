@@ -223,7 +223,10 @@ def _finest(values: Floats) -> Floats:
     """Half the smallest distance from 0 or 1 that each metric has, where voxels are not known."""
     distance = np.minimum(values, 1 - values)
     distance = np.where(distance > 1e-9, distance, np.inf)
-    return np.minimum(distance.min(axis=(1, 2, 3, 4), initial=np.inf, where=~np.isnan(distance)), 0.5) / 2
+    return (
+        np.minimum(distance.min(axis=(1, 2, 3, 4), initial=np.inf, where=~np.isnan(distance)), 0.5)
+        / 2
+    )
 
 
 def _rows(one: _Measured, settings: AnalysisSettings) -> pd.DataFrame:
@@ -278,8 +281,7 @@ def _totals(block: DatasetScores, x: Floats, y: Floats) -> Floats:
     x = np.where(np.isnan(y), np.nan, x)
     y = np.where(np.isnan(x), np.nan, y)
     means = [
-        group_means(values, block.case_group, len(block.groups))
-        for values in (x, y, x * y, x * x)
+        group_means(values, block.case_group, len(block.groups)) for values in (x, y, x * y, x * x)
     ]
     return np.stack([np.where(np.isnan(means[0]), np.nan, 1.0), *means])
 
@@ -352,9 +354,9 @@ def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame
     code = families.ngroup().to_numpy().astype(np.int64)
     agree = np.sign(frame["slope"]) == np.sign(frame["slope_logit"])
     both = {
-        name: frame[[name, f"{name}_logit"]].max(axis=1, skipna=False).where(
-            agree | frame[f"{name}_logit"].isna(), 1.0
-        )
+        name: frame[[name, f"{name}_logit"]]
+        .max(axis=1, skipna=False)
+        .where(agree | frame[f"{name}_logit"].isna(), 1.0)
         for name in ("p", "p_retrained")
     }
     withheld = withheld_reasons(
@@ -387,9 +389,7 @@ def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame
         level,
         withheld=np.where(few, TOO_FEW_TRAININGS, withheld),
     )
-    return frame.assign(
-        **trained, **retrained[["significant", "verdict"]].add_suffix("_retrained")
-    )
+    return frame.assign(**trained, **retrained[["significant", "verdict"]].add_suffix("_retrained"))
 
 
 def _stratum(

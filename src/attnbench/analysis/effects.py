@@ -146,9 +146,7 @@ def same_networks(block: DatasetScores, baseline: str, controls: Sequence[Pair])
         control
         for _, control in controls
         if control in block.models
-        and np.array_equal(
-            block.values[:, :, block.models.index(control)], own, equal_nan=True
-        )
+        and np.array_equal(block.values[:, :, block.models.index(control)], own, equal_nan=True)
     }
 
 
@@ -190,9 +188,7 @@ def _effects_of(
     )
 
 
-def _same(
-    block: DatasetScores, baseline: str, pairs: Sequence[Pair], side: int
-) -> set[str]:
+def _same(block: DatasetScores, baseline: str, pairs: Sequence[Pair], side: int) -> set[str]:
     """Controls that are the baseline itself, as the model (0) or the baseline (1) of a pair."""
     controls = [pair for pair in pairs if pair[1] != baseline]
     return same_networks(block, baseline, controls) - ({baseline} if side else set())
@@ -216,9 +212,7 @@ def _statistics(
     """
     per_case = mean_defined(per_training, 2)
     groups = group_means(per_case, block.case_group, len(block.groups))
-    low, high = bootstrap_interval(
-        groups, settings.confidence, settings.bootstrap, settings.seed
-    )
+    low, high = bootstrap_interval(groups, settings.confidence, settings.bootstrap, settings.seed)
     behind = support(block, ~np.isnan(per_training))
     # A margin has no unit: it says nothing about millimetres.
     unitless = labels["metric"].map(lambda name: METRICS[name].unit) == "1"
@@ -266,9 +260,7 @@ def _present(
 ) -> dict[str, np.ndarray]:
     """Columns of the same differences over the cases whose reference has the class."""
     groups = group_means(mean_defined(per_training, 2), block.case_group, len(block.groups))
-    low, high = bootstrap_interval(
-        groups, settings.confidence, settings.bootstrap, settings.seed
-    )
+    low, high = bootstrap_interval(groups, settings.confidence, settings.bootstrap, settings.seed)
     behind = support(block, ~np.isnan(per_training))
     return {
         "difference_present": mean_defined(groups, 1),

@@ -96,7 +96,9 @@ def _fit(
     ]
     ratios = min(fits, key=lambda fit: float(fit.fun)).x
     mean, error, rest = _estimates(ratios, y, alike)
-    spread = {level: float(np.sqrt(ratio) * rest) for level, ratio in zip(terms, ratios, strict=True)}
+    spread = {
+        level: float(np.sqrt(ratio) * rest) for level, ratio in zip(terms, ratios, strict=True)
+    }
     free = min(
         _satterthwaite([*((sd, sizes[level]) for level, sd in spread.items()), (rest, len(rows))]),
         sizes["dataset" if sizes["dataset"] > 1 else "fold"] - 1,

@@ -32,9 +32,10 @@ def is_significant(p: pd.Series, level: float) -> pd.Series:
 
 def first_reason(reasons: dict[str, np.ndarray], rows: int) -> np.ndarray:
     """The first of `reasons` (a mask of `rows` each) that holds in each row; empty where none."""
-    return np.select(list(reasons.values()), list(reasons), "").astype(object) if rows else (
-        np.empty(0, dtype=object)
-    )
+    said = np.full(rows, "", dtype=object)
+    for word, holds in reversed(reasons.items()):
+        said[holds] = word
+    return said
 
 
 def judge(

@@ -36,12 +36,16 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """All outer folds of a dataset; `hash` identifies the split, `data_hash` its store."""
+    """All outer folds of a dataset, repeat by repeat: fold k belongs to repeat k // `outer`.
+
+    `hash` identifies the splits, `data_hash` their store.
+    """
 
     dataset: str
     data_hash: str
     seed: int
     outer: int
+    repeats: int
     inner: int
     folds: tuple[Fold, ...]
     hash: str
@@ -65,6 +69,7 @@ def write_folds(prepared: Path, settings: FoldsSettings, path: Path) -> None:
         "data_hash": store.info.content_hash,
         "seed": settings.seed,
         "outer": settings.outer,
+        "repeats": settings.repeats,
         "inner": settings.inner,
         "folds": make_folds(store.cases, settings, store.info.name),
     }
@@ -74,10 +79,10 @@ def write_folds(prepared: Path, settings: FoldsSettings, path: Path) -> None:
 def make_folds(cases: pd.DataFrame, settings: FoldsSettings, dataset: str) -> list[dict[str, Any]]:
     """Split `cases.csv` (case, group, original_shape, voxels_<class>) into folds for the file.
 
-    Every group is tested in exactly one of `settings.outer` folds; of a fold's other groups one
-    part in `settings.inner` is its validation, a single group where there are fewer groups than
-    that. Both splits spread the cases evenly over which classes they contain and how much
-    foreground they have.
+    Every group is tested in exactly one of the `settings.outer` folds of each repeat; of a fold's
+    other groups one part in `settings.inner` is its validation, a single group where there are
+    fewer groups than that. Both splits spread the cases evenly over which classes they contain
+    and how much foreground they have. Repeat r is drawn with the seed `settings.seed` + r.
 
     Raises:
         DataError: fewer groups than outer folds, or fewer than two to train and validate on.
@@ -89,7 +94,12 @@ def make_folds(cases: pd.DataFrame, settings: FoldsSettings, dataset: str) -> li
         raise DataError(
             f"{dataset}: folds.outer: {settings.outer} folds need as many groups, there are {count}"
         )
-    for k, test in enumerate(_split(labels, groups, settings.outer, settings.seed)):
+    tests = [
+        (seed, test)
+        for seed in range(settings.seed, settings.seed + settings.repeats)
+        for test in _split(labels, groups, settings.outer, seed)
+    ]
+    for k, (seed, test) in enumerate(tests):
         rest = np.setdiff1d(np.arange(len(cases)), test)
         left = len(set(groups[rest]))
         if left < 2:
@@ -97,7 +107,7 @@ def make_folds(cases: pd.DataFrame, settings: FoldsSettings, dataset: str) -> li
                 f"{dataset}: fold {k} leaves {left} of {count} groups; training and validation "
                 "need one each"
             )
-        inner = _split(labels[rest], groups[rest], min(settings.inner, left), settings.seed)
+        inner = _split(labels[rest], groups[rest], min(settings.inner, left), seed)
         validation = rest[inner[0]]
         parts = (np.setdiff1d(rest, validation), validation, test)
         folds.append(
@@ -112,8 +122,8 @@ def load_folds(path: Path, store: CaseStore) -> Folds:
 
     Raises:
         DataError: the file is unreadable or altered, was made for other data, names unknown
-            cases, leaves cases out, tests one twice, or lets a group cross train, validation
-            and test of a fold.
+            cases, leaves cases out, tests one twice in a repeat, or lets a group cross train,
+            validation and test of a fold.
     """
     remedy = "split again (`attnbench folds`)"
     try:
@@ -154,8 +164,8 @@ def fewer_groups(fold: Fold, groups: Mapping[str, str], percent: int, seed: int)
 
 def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:
     """Contradictions between folds and the cases, whose group is given."""
-    if len(folds.folds) != folds.outer:
-        yield f"{len(folds.folds)} folds where {folds.outer} are stated"
+    if len(folds.folds) != folds.outer * folds.repeats:
+        yield f"{len(folds.folds)} folds where {folds.outer * folds.repeats} are stated"
     for k, fold in enumerate(folds.folds):
         named = Counter((*fold.train, *fold.validation, *fold.test))
         if set(named) != set(groups):
@@ -172,9 +182,11 @@ def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:
             if len(keys) > 1:
                 crossed = " and ".join(sorted(keys))
                 yield f"group {group!r} crosses {crossed} of fold {k}; a group is never split"
-    tested = Counter(case for fold in folds.folds for case in fold.test)
-    if wrong := sorted(case for case in groups if tested[case] != 1):
-        yield f"cases are not tested exactly once: {wrong[:5]}"
+    for repeat in range(folds.repeats):
+        split = folds.folds[repeat * folds.outer : (repeat + 1) * folds.outer]
+        tested = Counter(case for fold in split for case in fold.test)
+        if wrong := sorted(case for case in groups if tested[case] != 1):
+            yield f"cases are not tested exactly once in repeat {repeat}: {wrong[:5]}"
 
 
 def _labels(cases: pd.DataFrame) -> NDArray[np.str_]:

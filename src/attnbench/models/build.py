@@ -32,10 +32,8 @@ def build_network(model: ModelSettings, backbone: BackboneSettings, spec: Networ
     match = find_match(model, backbone, spec)
     if match:
         return build_unet(backbone, spec, widths=match.widths)
-    # The identity control is the plain U-Net: no mechanism is built, none has to be changed.
-    slots = {} if model.control == "identity" else model.slots
-    network = build_unet(backbone, spec, slots)
-    if model.control and slots:
+    network = build_unet(backbone, spec, model.slots)
+    if model.control:
         apply_control(network.slots, model.control)
     return network
 

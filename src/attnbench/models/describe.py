@@ -12,7 +12,6 @@ from attnbench.data.store import CaseStore
 from attnbench.files import write_json
 from attnbench.models.build import build_network, find_match
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
-from attnbench.models.names import mechanisms_of
 from attnbench.models.registry import get_mechanism
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
@@ -37,7 +36,7 @@ def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         "input": [spec.in_channels, *spec.patch],
         "papers": [
             {"mechanism": name, **asdict(get_mechanism(name).paper)}
-            for name in mechanisms_of(settings)
+            for name in settings.mechanisms()
         ],
     }
     if isinstance(network, UNet):

@@ -42,11 +42,6 @@ def named_model(name: str, backbone: BackboneSettings | None = None) -> ModelSet
         raise ModelError(f"{name}: {error}") from error
 
 
-def mechanisms_of(model: ModelSettings) -> tuple[str, ...]:
-    """Names of the mechanisms that decide a model, sorted; an identity control has none."""
-    return () if model.control == "identity" else model.mechanisms()
-
-
 def has_map(model: ModelSettings) -> bool:
     """Return True for a variant, not a control, with a mechanism that has an `attention_map`."""
     return model.control is None and any(

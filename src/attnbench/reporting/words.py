@@ -36,8 +36,8 @@ def model_label(settings: ModelSettings) -> str:
     """Return what a reader sees for a model; a control stands behind its variant.
 
     >>> from attnbench.study.models import ModelSettings
-    >>> [model_label(ModelSettings(name=name)) for name in ("cbam", "cbam-identity")]
-    ['CBAM', 'CBAM (identity)']
+    >>> [model_label(ModelSettings(name=name)) for name in ("cbam", "cbam-random")]
+    ['CBAM', 'CBAM (random)']
     """
     if settings.control_of:
         return f"{mechanism_label(settings.control_of)} ({settings.control})"

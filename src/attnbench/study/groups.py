@@ -62,7 +62,14 @@ class FoldsSettings(Settings):
         5,
         ge=2,
         title="outer folds",
-        description="Number of outer folds: every group is tested once.",
+        description="Number of outer folds: every group is tested once per repeat.",
+    )
+    repeats: int = Field(
+        1,
+        ge=1,
+        title="repeats of the split",
+        description="Splits into outer folds, each drawn with another seed: folds 0 to `outer` - 1 "
+        "are those of the first, the next `outer` those of the second.",
     )
     inner: int = Field(
         4,
@@ -70,20 +77,32 @@ class FoldsSettings(Settings):
         title="inner validation on one training group in",
         description="One part in `inner` of a fold's training groups is held out.",
     )
-    seed: int = Field(0, ge=0, title="seed of the split", description="Seed of the split.")
+    seed: int = Field(
+        0,
+        ge=0,
+        title="seed of the split",
+        description="Seed of the split; 1 is added for every repeat.",
+    )
     run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
-        None, title="folds run", description="Outer folds to run; default: all."
+        None,
+        title="folds run",
+        description="Outer folds to run, counted through all repeats; default: all.",
     )
 
     @model_validator(mode="after")
     def _run_exists(self) -> Self:
-        wrong = [fold for fold in self.run or () if fold >= self.outer]
+        wrong = [fold for fold in self.run or () if fold >= self.count]
         if wrong:
             raise ValueError(
-                f"`run` names fold {wrong[0]}; with outer: {self.outer}, folds are 0 to "
-                f"{self.outer - 1}"
+                f"`run` names fold {wrong[0]}; with outer: {self.outer} and repeats: "
+                f"{self.repeats}, folds are 0 to {self.count - 1}"
             )
         return self
+
+    @property
+    def count(self) -> int:
+        """Number of outer folds of all repeats."""
+        return self.outer * self.repeats
 
 
 class AugmentationSettings(Settings):

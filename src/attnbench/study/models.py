@@ -46,6 +46,17 @@ def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator
     return AfterValidator(refuse_unknown)
 
 
+def _refuse_identity(control: Any) -> Any:
+    if control == "identity":
+        raise ValueError(
+            "no such control: it would be the plain U-Net bit for bit, nothing to train; remove it"
+        )
+    return control
+
+
+OfferedControl = Annotated[Control, BeforeValidator(_refuse_identity)]
+
+
 def name_as_mapping(value: Any) -> Any:
     """Return `cbam` as `{name: cbam}`; anything else unchanged."""
     return {"name": value} if isinstance(value, str) else value
@@ -113,7 +124,9 @@ class ModelSettings(Settings):
         description="Mechanisms by slot; when absent, the name is that of a model (`attnbench "
         "models`), `unet` among them.",
     )
-    control: Control | None = Field(None, description="Set by the name's part behind the dash.")
+    control: OfferedControl | None = Field(
+        None, description="Set by the name's part behind the dash."
+    )
     control_of: Name | None = Field(
         None, description="The variant that a control belongs to; set by the name as well."
     )
@@ -166,7 +179,7 @@ class ModelSettings(Settings):
         if (self.control or self.control_of) and self.name != f"{self.control_of}-{self.control}":
             raise ValueError(
                 "`control` is given by the name: call it "
-                f"{self.control_of or self.name}-{self.control or 'identity'}"
+                f"{self.control_of or self.name}-{self.control or 'random'}"
             )
         if self.network and (self.slots or self.backbone or self.control):
             raise ValueError(

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 Slot = Literal["encoder", "bottleneck", "skip", "decoder"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
-Control = Literal["identity", "gamma0", "random", "uniform", "conv1x1", "parameters", "flops"]
+Control = Literal["gamma0", "random", "uniform", "conv1x1", "parameters", "flops"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
 
 

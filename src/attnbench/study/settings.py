@@ -35,12 +35,13 @@ from attnbench.study.models import (
     ModelName,
     ModelSettings,
     Name,
+    OfferedControl,
     Settings,
     name_as_mapping,
     one_of,
     resolve_models,
 )
-from attnbench.study.names import Control, DatasetFacts, Known
+from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.paths import Layout, Run
 from attnbench.study.shift import (
     Corruption,
@@ -78,7 +79,7 @@ class Study(Settings):
         default_factory=BackboneSettings,
         description="The one backbone that all models share; a model may have its own.",
     )
-    controls: tuple[Control, ...] = Field(
+    controls: tuple[OfferedControl, ...] = Field(
         (),
         description="Controls added for every variant, as models `<variant>-<control>`; "
         "inapplicable ones are skipped.",
@@ -99,7 +100,8 @@ class Study(Settings):
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         (0,),
         min_length=1,
-        description="Seeds: each fixes initial weights, batches and augmentation.",
+        description="Seeds: each fixes initial weights, batches and augmentation of every dataset "
+        "and fold.",
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
@@ -239,8 +241,8 @@ class Study(Settings):
         )
 
     def folds_to_run(self) -> tuple[int, ...]:
-        """Return the outer folds this study trains."""
-        return self.folds.run if self.folds.run is not None else tuple(range(self.folds.outer))
+        """Return the outer folds this study trains, of all repeats."""
+        return self.folds.run if self.folds.run is not None else tuple(range(self.folds.count))
 
     def runs(self) -> Iterator[Run]:
         """Yield every run of the study, in a fixed order."""

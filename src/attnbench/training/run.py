@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
-    fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run)[2])
+    fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run).groups)
     # A run on all groups has the hash that it had in a study without data efficiency.
     share = {} if run.percent == 100 else {"percent": run.percent}
     hashes = {
@@ -72,8 +72,11 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
 
 
 def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
-    """The untrained network of a run; its initial weights depend on the seed alone."""
-    torch.manual_seed(run.seed)
+    """The untrained network of a run; its initial weights depend on dataset, fold and seed.
+
+    The backbone is created first: it starts the same in all models and on every share of groups.
+    """
+    torch.manual_seed(_seeds(run).weights)
     spec = NetworkSpec.of(store.info, study.patch(run.dataset, store.info.ndim))
     return build_network(study.model(run.model), study.backbone, spec)
 
@@ -132,8 +135,8 @@ def _data(
     seeds = _seeds(run)
     sets = []
     for cases, augmentation, seed, length in (
-        (inputs.fold.train, study.training.augmentation, seeds[0], steps),
-        (inputs.fold.validation, _NO_AUGMENTATION, seeds[1], _VALIDATION_BATCHES),
+        (inputs.fold.train, study.training.augmentation, seeds.training, steps),
+        (inputs.fold.validation, _NO_AUGMENTATION, seeds.validation, _VALIDATION_BATCHES),
     ):
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
@@ -149,11 +152,20 @@ def _batch(study: Study, run: Run) -> int:
     return study.dataset(run.dataset).batch or study.training.batch
 
 
-def _seeds(run: Run) -> tuple[int, ...]:
-    """Seeds of training patches, validation patches and group order, alike for every model."""
+class _Seeds(NamedTuple):
+    """Seeds of training patches, validation patches, the order of groups and initial weights."""
+
+    training: int
+    validation: int
+    groups: int
+    weights: int
+
+
+def _seeds(run: Run) -> _Seeds:
+    """Seeds of a run by dataset, fold and seed, alike for every model and share of the groups."""
     # Not `hash()`, which differs from one process to the next.
     digest = hashlib.sha256(f"{run.dataset} {run.fold} {run.seed}".encode()).digest()
-    return tuple(int.from_bytes(digest[start : start + 4]) for start in (0, 4, 8))
+    return _Seeds(*(int.from_bytes(digest[start : start + 4]) for start in (0, 4, 8, 12)))
 
 
 def _line(row: dict[str, float], steps: int) -> str:

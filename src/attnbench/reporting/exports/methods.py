@@ -111,8 +111,8 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     yield from _rows_of(protocol, "Dataset: ")
     yield (
         f"Every model was trained once per fold with "
-        f"{_number(len(results.study.seeds), 'seed')} ({protocol['Seeds']}); a seed fixes initial "
-        "weights, order of the batches and augmentation."
+        f"{_number(len(results.study.seeds), 'seed')} ({protocol['Seeds']}); dataset, fold and "
+        "seed fix initial weights, order of the batches and augmentation."
     )
 
 

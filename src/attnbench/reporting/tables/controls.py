@@ -20,7 +20,6 @@ _COLUMNS = (
     *map(Column, ("Δ", "p", "p (Holm)", "p retrained", "Cases", "Groups")),
 )
 _RULED_OUT = {
-    "identity": "Identity: the plain U-Net in its place.",
     "gamma0": "Gamma0: the mechanism's scale held at zero.",
     "random": "Random: the mechanism's weights never trained.",
     "uniform": "Uniform: every position weighted alike.",
