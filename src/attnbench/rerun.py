@@ -220,7 +220,7 @@ def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     return (
         study.model_dump(mode="json", include={"baseline", "metrics", "analysis"})
         | names
-        | {"seed": study.seeds[0]}
+        | {"seed": study.seeds[0], "outer": study.folds.outer}
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from attnbench.analysis.averages import mean_defined, mean_over_groups, support
+from attnbench.analysis.averages import group_means, mean_defined, mean_over_groups, support
 from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.effects import Pair, comparisons, paired
 from attnbench.analysis.frames import of_rows
@@ -48,18 +48,18 @@ class _Differences:
         return float(mean_over_groups(per_case, self.block.case_group, len(self.block.groups))[0])
 
     def rows(self) -> pd.DataFrame:
-        """One row per case and training; datasets share no integer of fold, run, group or case."""
-        case, training = np.nonzero(~np.isnan(self.values))
+        """One row per group and training; datasets share no integer of fold, run or group."""
+        per_group = group_means(self.values.T, self.block.case_group, len(self.block.groups))
+        training, group = np.nonzero(~np.isnan(per_group))
         seeds, start = len(self.block.seeds), _APART * self.index
-        fold = self.block.case_fold[case, training // seeds]
+        fold = self.block.group_fold[group, training // seeds]
         return pd.DataFrame(
             {
                 "dataset": self.index,
                 "fold": start + fold,
                 "run": start + fold * seeds + training % seeds,
-                "group": start + self.block.case_group[case],
-                "case": start + case,
-                "value": self.values[case, training],
+                "group": start + group,
+                "value": per_group[training, group],
             }
         )
 
@@ -73,13 +73,13 @@ def compute_across(
 ) -> pd.DataFrame:
     """One row per dataset (and `all`), comparison and method in one metric; columns: docs/files.md.
 
-    `mixed` fits the paired differences of all cases and trainings with random effects of fold, run,
-    group and case, and of the dataset in the rows `all`: its interval speaks about other
-    patients, trainings and data, that of the effects only about other patients. `datasets` is
-    Student's t of the datasets' differences, `signed_rank` the Bayesian signed-rank test of them.
-    Across datasets a metric is averaged only where all have the same unit. In a large study only the
-    first 300 models are fitted: those of the comparisons with the study's baseline come before those
-    of the variants with their controls.
+    `mixed` fits the paired differences of all groups and trainings with random effects of fold, run
+    and group, and of the dataset in the rows `all`: its interval speaks about other patients,
+    trainings and data, that of the effects only about other patients. `datasets` is Student's t of
+    the datasets' differences, `signed_rank` the Bayesian signed-rank test of them. Across datasets
+    a metric is averaged only where all have the same unit. In a large study only the first 300
+    models are fitted: those of the comparisons with the study's baseline come before those of the
+    variants with their controls.
 
     Args:
         scores: the scores of each dataset.
@@ -215,9 +215,9 @@ def signed_rank(benefits: Floats, rope: float, draws: int, seed: int) -> dict[st
 
     Weights of the datasets, and of a pseudo-dataset without any difference, are drawn from a
     Dirichlet distribution; in each draw better, equal (within +-`rope`) and worse pairs are weighed
-    against each other. The probabilities are the shares of draws in which each weighs most. Benavoli,
-    Corani, Mangili, Zaffalon and Ruggeri, A Bayesian Wilcoxon signed-rank test based on the Dirichlet
-    process, ICML 2014.
+    against each other. The probabilities are the shares of draws in which each weighs most.
+    Benavoli, Corani, Mangili, Zaffalon and Ruggeri, A Bayesian Wilcoxon signed-rank test based on
+    the Dirichlet process, ICML 2014.
 
     Args:
         benefits: mean benefit of each dataset, (datasets,).

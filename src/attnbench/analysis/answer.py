@@ -11,8 +11,8 @@ import pandas as pd
 from scipy import stats
 
 from attnbench.analysis.blocks import DatasetScores
-from attnbench.analysis.effects import Pair, same_networks, withheld_reasons
-from attnbench.analysis.frames import of_rows
+from attnbench.analysis.effects import same_networks, withheld_reasons
+from attnbench.analysis.frames import joined, of_rows
 from attnbench.analysis.retraining import MIN_TRAININGS, standard_effects
 from attnbench.analysis.significance import holm
 from attnbench.analysis.verdicts import TOO_FEW_TRAININGS, is_significant
@@ -124,7 +124,7 @@ def _corrected(frame: pd.DataFrame, settings: AnalysisSettings) -> pd.DataFrame:
     number = frame["groups"].to_numpy(np.float64)
     error = frame["group_sd"].to_numpy(np.float64) / np.sqrt(np.maximum(number, 1))
     difference = frame["difference"].to_numpy(np.float64)
-    limits = {}
+    limits: dict[str, np.ndarray] = {}
     for name, spread, free in (
         ("simultaneous", error, number - 1),
         ("simultaneous_retrained", frame["retrained_error"], frame["free"]),
@@ -172,4 +172,4 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         "undecided": told,
     }
     verdict = np.select(list(cases.values()), list(cases), withheld).astype(object)
-    return of_rows("answer", frame.assign(verdict=verdict))
+    return joined("answer", [frame.assign(verdict=verdict)])

@@ -74,7 +74,7 @@ def _against_best(
             "difference": mean_defined(difference, 1),
             "p_adjusted": p if comparable else np.nan,
             "groups": behind,
-            "as_good": as_good if comparable else pd.Series(dtype="boolean"),
+            "as_good": as_good if comparable else as_good.mask(told.notna()),
         }
     )
 
@@ -83,9 +83,9 @@ def compute_pairs(scores: Sequence[DatasetScores], settings: AnalysisSettings) -
     """One row per dataset, metric and pair of models, mean over classes, the better one first.
 
     `probability_false`: of the claim that `model_a` is better, were it made: the posterior
-    probability, given these groups, that it is not (a flat prior on the mean difference; as trained,
-    and for models trained again). Christodoulou et al., False promises in medical imaging AI?
-    Assessing validity of outperformance claims, arXiv:2505.04720, 2025.
+    probability, given these groups, that it is not (a flat prior on the mean difference; as
+    trained, and for models trained again). Christodoulou et al., False promises in medical imaging
+    AI? Assessing validity of outperformance claims, arXiv:2505.04720, 2025.
     """
     return joined(
         "pairs",
@@ -136,9 +136,10 @@ def _wrong(benefit: Floats, error: Floats, free: Floats) -> Floats:
 def max_statistic_p(groups: Floats, settings: AnalysisSettings) -> Floats:
     """p of each row's mean over groups, corrected for all rows by the largest of them: (rows,).
 
-    Signs of whole groups are flipped in all rows at once, and every row is in units of its root mean
-    square: p is the share of the sign patterns in which any row is as far from 0. It holds whichever
-    row the scores made one look at. Westfall and Young, Resampling-based multiple testing, 1993.
+    Signs of whole groups are flipped in all rows at once, and every row is in units of its root
+    mean square: p is the share of the sign patterns in which any row is as far from 0. It holds
+    whichever row the scores made one look at. Westfall and Young, Resampling-based multiple
+    testing, 1993.
 
     Args:
         groups: differences (rows, groups), NaN where undefined.

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import (
-    by_defined_groups,
     group_means,
     mean_defined,
     mean_over_groups,
@@ -17,8 +16,8 @@ from attnbench.analysis.averages import (
 from attnbench.analysis.blocks import DatasetScores, Floats
 from attnbench.analysis.effects import Pair, compared, comparisons, withheld_reasons
 from attnbench.analysis.frames import joined
-from attnbench.analysis.resample import MIN_GROUPS, bootstrap_interval, group_weights, widened_tail
-from attnbench.analysis.retraining import MIN_TRAININGS, Retrained, of_groups
+from attnbench.analysis.resample import student_interval
+from attnbench.analysis.retraining import MIN_TRAININGS, of_groups
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
 from attnbench.analysis.verdicts import TOO_FEW_TRAININGS, directions, judge
 from attnbench.data.difficulty import MEASURES
@@ -32,8 +31,6 @@ SAME_SIZE = "parameters"
 """The control that is a plain U-Net of the variant's size."""
 
 STRATA = ("low", "middle", "high")
-SLOPE_RESAMPLES, STRATA_RESAMPLES = 2000, 1000
-"""At most so many: there are models times measures slopes, and three times as many strata."""
 
 Difficulty = Mapping[str, pd.DataFrame]
 """Measures by dataset: one row per case (the index), one column per measure.
@@ -63,7 +60,7 @@ def read_difficulty(layout: Layout, datasets: Sequence[str]) -> dict[str, pd.Dat
                 columns={f"difficulty_{measure}": f"measured_{measure}" for measure in MEASURES}
             )
             columns = [f"measured_{measure}" for measure in MEASURES] + list(KNOWN_TRUTH)
-            columns += [column for column in measured if column.startswith("voxels_")]
+            columns += [str(name) for name in measured if str(name).startswith("voxels_")]
             measures[name] = measured[[column for column in columns if column in measured]].astype(
                 "float64"
             )
@@ -94,16 +91,16 @@ def compute_difficulty(
 ) -> pd.DataFrame:
     """One row per dataset, metric, comparison and measure; columns: docs/files.md.
 
-    Models are compared with the study's baseline, variants also with the plain U-Net of their
-    size. The slope is that of the least-squares line of the cases' benefits (paired, mean over
-    seeds, above 0 the model is better) on the measure, per standard deviation of it, groups weighted
-    alike. Its interval resamples groups. p is a score test: under the hypothesis of no slope the
-    groups' contributions to it are flipped in sign (Kline and Santos, A score based approach to wild
-    bootstrap inference, Journal of Econometric Methods 1, 2012).
+    Models are compared with the study's baseline, variants also with the plain U-Net of their size.
+    The slope is that of the least-squares line of the cases' benefits (paired, mean over seeds,
+    above 0 the model is better) on the measure, per standard deviation of it, groups weighted
+    alike. Its interval is Student's of the groups' influences. p is a score test: under the
+    hypothesis of no slope the groups' contributions to it are flipped in sign (Kline and Santos, A
+    score based approach to wild bootstrap inference, Journal of Econometric Methods 1, 2012).
 
     A constant gain in odds is a smaller gain in Dice where the baseline is near 1, which looks like
-    an interaction. So all of it is done on the logit scale too, and a verdict needs both: `p_both` is
-    the larger p, and 1 where the signs differ. Shares of 0 and 1 are moved half a voxel inwards.
+    an interaction. So all of it is done on the logit scale too, and a verdict needs both: `p_both`
+    is the larger p, and 1 where the signs differ. Shares of 0 and 1 are moved half a voxel inwards.
 
     Args:
         scores: the scores of each dataset.
@@ -234,7 +231,7 @@ def _rows(one: _Measured, settings: AnalysisSettings) -> pd.DataFrame:
     # Standardised before the sums, whose differences lose fewer digits the nearer x is to 0.
     x = (one.x - mean) / sd
     scales = {"": one.raw, "_logit": one.logit}
-    columns = {}
+    columns: dict[str, Floats] = {}
     for suffix, benefits in scales.items():
         found = _scale(one.block, x, benefits, settings)
         columns |= {f"{name}{suffix}": values for name, values in found.items()}
@@ -253,12 +250,16 @@ def _scale(
     block: DatasetScores, x: Floats, benefits: Floats, settings: AnalysisSettings
 ) -> dict[str, Floats]:
     """Slope, interval and p values of benefits (rows, cases, repeats) on x (cases,)."""
-    totals = _totals(block, x, mean_defined(benefits, 2))
-    slope = _slope(np.nansum(totals, axis=2))
-    low, high = _interval(totals, slope, settings)
-    contributions = _contributions(totals)
-    p = sign_flip_p(contributions, settings.bootstrap, settings.seed)
-    again = _retrained(block, x, benefits, totals, slope)
+    per_case = mean_defined(benefits, 2)
+    totals = _totals(block, x, per_case)
+    slope = _slope(totals)
+    low, high = student_interval(_influence(totals, totals, slope), settings.confidence)
+    p = sign_flip_p(_contributions(totals, totals), settings.bootstrap, settings.seed)
+    repeats = [
+        _influence(_totals(block, x, benefits[:, :, repeat]), totals, slope)
+        for repeat in range(block.repeats)
+    ]
+    again = of_groups(block, np.stack(repeats, axis=2), slope)
     told = again.trainings >= MIN_TRAININGS
     retrained_low, retrained_high = again.interval(settings.confidence)
     return {
@@ -274,7 +275,7 @@ def _scale(
 
 
 def _totals(block: DatasetScores, x: Floats, y: Floats) -> Floats:
-    """1 and the means of x, y, xy, xx of every group, (5, rows, groups); NaN without a pair.
+    """1 and the means of x, y, xy, xx over every group's cases, (5, rows, groups); NaN without any.
 
     `x` is (cases,), `y` (rows, cases); a pair counts where both are defined.
     """
@@ -286,66 +287,35 @@ def _totals(block: DatasetScores, x: Floats, y: Floats) -> Floats:
     return np.stack([np.where(np.isnan(means[0]), np.nan, 1.0), *means])
 
 
-def _slope(totals: Floats, otherwise: Floats | None = None) -> Floats:
-    """Least-squares slopes from five sums (5, ...); `otherwise` (or NaN) where x does not vary."""
-    n, x, y, xy, xx = totals
-    n = np.maximum(n, 1)
-    spread = xx - x * x / n
-    slope = (
-        np.full(spread.shape, np.nan)
-        if otherwise is None
-        else np.broadcast_to(otherwise, spread.shape).copy()
-    )
+def _slope(totals: Floats) -> Floats:
+    """Least-squares slopes (rows,) from the groups' `_totals`; NaN where x does not vary."""
+    x, y, xy, xx = (mean_defined(values, 1) for values in totals[1:])
+    spread = xx - x * x
     # x has variance 1 over all cases: 1e-9 of that is rounding.
-    return np.divide(xy - x * y / n, spread, out=slope, where=spread > 1e-9 * n)
+    return np.divide(xy - x * y, spread, out=np.full(spread.shape, np.nan), where=spread > 1e-9)
 
 
-def _interval(totals: Floats, slope: Floats, settings: AnalysisSettings) -> tuple[Floats, Floats]:
-    """Interval of every slope, groups resampled with all their cases.
+def _contributions(own: Floats, totals: Floats) -> Floats:
+    """Share of every group in the covariance of x and y, (rows, groups); NaN without a pair.
 
-    A resample in which x does not vary keeps the observed slope.
+    `own` are the groups' `_totals` of one repeat or of all, `totals` those of all.
     """
-    low, high = np.full((2, totals.shape[1]), np.nan)
-    for rows, kept in by_defined_groups(~np.isnan(totals[0])):
-        if kept.size >= MIN_GROUPS:
-            weights = group_weights(
-                kept.size, min(settings.bootstrap, SLOPE_RESAMPLES), settings.seed
-            )
-            # A resample's sums are weighted sums of its groups': one product serves all slopes.
-            resampled = np.stack([weights @ total[np.ix_(rows, kept)].T for total in totals])
-            tail = widened_tail(settings.confidence, kept.size)
-            low[rows], high[rows] = np.quantile(
-                _slope(resampled, slope[rows]), (tail, 1 - tail), axis=0
-            )
-    return low, high
+    mean_x, mean_y = (mean_defined(values, 1)[:, None] for values in totals[1:3])
+    return own[3] - mean_x * own[2] - mean_y * own[1] + mean_x * mean_y
 
 
-def _contributions(totals: Floats) -> Floats:
-    """Share of every group in the covariance of x and y, (rows, groups); NaN without a pair."""
-    _, x, y, xy, _ = totals
-    mean_x, mean_y = (mean_defined(values, 1)[:, None] for values in (x, y))
-    return xy - mean_x * y - mean_y * x + mean_x * mean_y
+def _influence(own: Floats, totals: Floats, slope: Floats) -> Floats:
+    """The slope plus every group's influence on it, (rows, groups); their mean is the slope.
 
-
-def _retrained(
-    block: DatasetScores, x: Floats, benefits: Floats, totals: Floats, slope: Floats
-) -> Retrained:
-    """The slope with its error when the models are trained again.
-
-    A slope is, to first order, the mean of one value per group, which the corrected test takes as it
-    takes scores: the slope plus the group's influence on it (Hampel, JASA 69, 1974).
+    To first order a slope is a mean of such values, which intervals and tests take as they take
+    scores (Hampel, JASA 69, 1974).
     """
-    mean_x, mean_y = (mean_defined(values, 1)[:, None] for values in (totals[1], totals[2]))
+    mean_x = mean_defined(totals[1], 1)[:, None]
     spread = mean_defined(totals[4], 1)[:, None] - mean_x**2
-    values = []
-    for repeat in range(block.repeats):
-        _, own_x, y, xy, xx = _totals(block, x, benefits[:, :, repeat])
-        # Deviations from the line through the means: only they say how uncertain the slope is.
-        pull = xy - mean_x * y - mean_y * own_x + mean_x * mean_y
-        line = slope[:, None] * (xx - 2 * mean_x * own_x + mean_x**2)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values.append(slope[:, None] + (pull - line) / spread)
-    return of_groups(block, np.stack(values, axis=2), slope)
+    # Deviations from the line through the means: only they say how uncertain the slope is.
+    line = slope[:, None] * (own[4] - 2 * mean_x * own[1] + mean_x**2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return slope[:, None] + (_contributions(own, totals) - line) / spread
 
 
 def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame:
@@ -399,9 +369,9 @@ def _stratum(
     settings: AnalysisSettings,
     number: int,
 ) -> pd.DataFrame:
-    block, resamples = one.block, min(settings.bootstrap, STRATA_RESAMPLES)
+    block = one.block
     groups = group_means(benefits, block.case_group, len(block.groups))
-    low, high = bootstrap_interval(groups, settings.confidence, resamples, settings.seed)
+    low, high = student_interval(groups, settings.confidence)
     return one.labels.assign(
         stratum=STRATA[number],
         **{"from": limits[0], "to": limits[1]},

@@ -20,7 +20,7 @@ from attnbench.analysis.blocks import ALL_CLASSES, STATUSES, DatasetScores, Floa
 from attnbench.analysis.effect_size import minimum_effect, standardised, superiority
 from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames, row_labels
-from attnbench.analysis.resample import bootstrap_interval
+from attnbench.analysis.resample import student_interval
 from attnbench.analysis.retraining import MIN_TRAININGS, retrained, standard_effects
 from attnbench.analysis.significance import (
     holm_by_family,
@@ -212,7 +212,7 @@ def _statistics(
     """
     per_case = mean_defined(per_training, 2)
     groups = group_means(per_case, block.case_group, len(block.groups))
-    low, high = bootstrap_interval(groups, settings.confidence, settings.bootstrap, settings.seed)
+    low, high = student_interval(groups, settings.confidence)
     behind = support(block, ~np.isnan(per_training))
     # A margin has no unit: it says nothing about millimetres.
     unitless = labels["metric"].map(lambda name: METRICS[name].unit) == "1"
@@ -260,7 +260,7 @@ def _present(
 ) -> dict[str, np.ndarray]:
     """Columns of the same differences over the cases whose reference has the class."""
     groups = group_means(mean_defined(per_training, 2), block.case_group, len(block.groups))
-    low, high = bootstrap_interval(groups, settings.confidence, settings.bootstrap, settings.seed)
+    low, high = student_interval(groups, settings.confidence)
     behind = support(block, ~np.isnan(per_training))
     return {
         "difference_present": mean_defined(groups, 1),
@@ -350,7 +350,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     again = judge(
         frame["benefit"],
         # What does not hold for the networks as trained is no claim about their mechanism either.
-        np.maximum(frame["p_retrained_holm"], frame["p_holm"]),
+        frame[["p_holm", "p_retrained_holm"]].max(axis=1, skipna=False),
         level,
         equivalent,
         np.where(few & frame["p"].notna(), TOO_FEW_TRAININGS, withheld),
@@ -360,7 +360,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         equivalent=equivalent,
         minimum_effect=minimum_effect(sd, groups, np.full(len(frame), level)),
         minimum_effect_holm=minimum_effect(sd, groups, strict),
-        minimum_effect_retrained=error * standard_effects(frame["free"], strict),
+        minimum_effect_retrained=error * standard_effects(frame["free"].to_numpy(), strict),
         **as_trained[["significant", "verdict"]],
         **again[["significant", "verdict"]].add_suffix("_retrained"),
     )

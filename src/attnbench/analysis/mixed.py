@@ -1,4 +1,4 @@
-"""Mixed model of paired differences, with random effects of folds, trainings, groups and cases."""
+"""Mixed model of paired differences, with random effects of folds, trainings and groups."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from attnbench.analysis.retraining import MIN_TRAININGS
 
 # A fit works on dense matrices of the differences: its time grows faster than their number.
 MOST_DIFFERENCES = 1200
-MOST_WITH_CASES = 400
 MIN_DATASETS = 3
-TERMS = ("fold", "run", "group", "case")
-"""Random effects, each nested in its dataset: luck that a fold's or a case's rows share."""
+TERMS = ("fold", "run", "group")
+"""Random effects, each nested in its dataset: luck that the rows of a fold or group share."""
 # Ratio of a variance to that of the rest, beyond which the rest is rounding.
 _LARGEST_RATIO = 1e6
 
@@ -25,12 +24,12 @@ _LARGEST_RATIO = 1e6
 def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
     """Fit the mean difference, its interval and the sd of each random effect by REML.
 
-    `rows` has `dataset, fold, run, group, case, value`. Every effect that the data can tell from the
-    others is kept, also where its variance is estimated as 0: to leave one out is to count dependent
-    trainings as independent. The interval uses t with Satterthwaite's degrees of freedom, at most one
-    less than there are folds (or datasets, across these). Above 400 differences cases are averaged
-    within group and run; above 1,200 of those nothing is fitted, nor below five folds. `note` says
-    all this; `converged` is false where there is no fit. Patterson and Thompson, Biometrika 58, 1971.
+    `rows` has `dataset, fold, run, group, value`: one row per group and training. Every effect that
+    the data can tell from the others is kept, also where its variance is estimated as 0: to leave
+    one out is to count dependent trainings as independent. The interval uses t with Satterthwaite's
+    degrees of freedom, at most one less than there are folds (or datasets, across these). Nothing
+    is fitted below five folds, nor above 1,200 differences; `note` says so, and `converged` is
+    false where there is no fit. Patterson and Thompson, Biometrika 58, 1971.
     """
     if np.ptp(rows["value"]) == 0:
         same = {"difference": float(rows["value"].iloc[0])}
@@ -43,21 +42,12 @@ def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
         )
     if 1 < sizes["dataset"] < MIN_DATASETS:
         return unfitted(f"not fitted: the spread of datasets takes {MIN_DATASETS} of them")
-    notes = []
-    if len(rows) > MOST_WITH_CASES:
-        keys = ["dataset", "fold", "run", "group"]
-        rows = (
-            rows.groupby(keys, sort=False, as_index=False)["value"]
-            .mean()
-            .assign(case=lambda r: r["group"])
-        )
-        notes.append("cases averaged within group and run")
     if len(rows) > MOST_DIFFERENCES:
         return unfitted(f"not fitted: {len(rows)} differences are too many")
-    terms = _distinct_terms({level: int(rows[level].nunique()) for level in sizes}, len(rows))
+    terms = _distinct_terms(sizes, len(rows))
     if not terms:
-        return unfitted("not fitted: no fold, run, group or case repeats")
-    return {**_fit(rows, sizes, terms, confidence), "converged": True, "note": "; ".join(notes)}
+        return unfitted("not fitted: no fold, run or group repeats")
+    return {**_fit(rows, sizes, terms, confidence), "converged": True, "note": ""}
 
 
 def unfitted(note: str) -> dict[str, Any]:
@@ -131,9 +121,7 @@ def _deviance(ratios: Floats, y: Floats, alike: Floats) -> tuple[float, Floats]:
     pulled = projection @ y
     squares, free = float(y @ pulled), len(y) - 1
     value = free * np.log(squares) + log_determinant + np.log(information)
-    gradient = np.einsum("kij,ij->k", alike, projection) - free / squares * np.einsum(
-        "i,kij,j->k", pulled, alike, pulled
-    )
+    gradient = np.tensordot(alike, projection - np.outer(pulled, pulled) * free / squares, 2)
     return float(value), gradient
 
 

@@ -14,7 +14,6 @@ from attnbench.analysis.frames import joined, of_rows
 from attnbench.analysis.ranks import Ranking
 from attnbench.analysis.verdicts import directions, is_significant
 
-
 MIN_MODELS = 5
 """Of four models only a complete agreement of orders reaches p = 0.08; of three 0.33."""
 
@@ -23,7 +22,8 @@ def compute_rank_tests(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
     """One row per ranking: Friedman's test with its F form, and Nemenyi's critical difference.
 
     Corrected for ties. Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A
-    9, 1980. The critical difference is empty where no ranks of so few blocks could exceed it. Empty with fewer than three models or two blocks; p is 1 where every block is one tie.
+    9, 1980. The critical difference is empty where no ranks of so few blocks could exceed it. Empty
+    with fewer than three models or two blocks; p is 1 where every block is one tie.
     """
     rows = []
     for ranking in ranked:

@@ -1,47 +1,32 @@
-"""Bootstrap intervals over groups, for many rows at once."""
+"""Intervals of a mean over groups, for many rows at once."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from math import sqrt
 
 import numpy as np
 
-from attnbench.analysis.averages import by_defined_groups
+from attnbench.analysis.averages import by_defined_groups, mean_defined, sd_defined
 from attnbench.analysis.blocks import Floats
 
 MIN_GROUPS = 5
-"""Fewer groups give no interval.
-
-Resampling cannot reach beyond the range of the data, and the range of n independent values misses
-their median with probability 2^(1 - n), which is 12.5 % for four groups.
-"""
-
-STUDENTISED_FROM = 20
-"""From so many groups on the studentised bootstrap covers better.
-
-Where differences are skewed it covers 93.3 to 93.6 % with 20 to 40 groups, against 92.3 to 92.7 %
-of the widened percentile and 92.5 to 92.8 % of BCa widened alike; where they are normal all three
-lie within 0.8 % of each other. With few groups its ends are erratic: of skewed differences the
-widest interval in a hundred is 1.7 times that of the percentile with 20 groups, and 3 times with
-14.
-"""
+"""Fewer groups give no interval: what they have in common may be chance."""
 
 
-def widened_tail(confidence: float, groups: int) -> float:
-    """Lower quantile of the resampled means that bounds an interval from `groups` groups.
+def student_interval(groups: Floats, confidence: float) -> tuple[Floats, Floats]:
+    """Student's interval of the mean over groups (rows, groups) of differences; two (rows,) arrays.
 
-    The plain percentile interval of a mean is too narrow by sqrt((n - 1) / n) and by normal
-    instead of t quantiles; with 8 groups a "95 %" interval covers 88 %. Widening the quantiles
-    to Phi(-sqrt(n / (n - 1)) t_{n-1}) repairs both and stays inside the range of the data. BCa
-    corrects skewness but not this, and its coverage with few groups is no better than the plain
-    percentile's. Hesterberg, What teachers should know about the bootstrap, The American
-    Statistician 69(4), 2015.
+    NaN where fewer than `MIN_GROUPS` groups are defined. Paired differences are about symmetric,
+    and of those it misses 5 % or less also where single groups lie far out, as lost cases do; the
+    bootstrap misses up to 13 % there (docs/decisions/intervals.md).
     """
     from scipy import stats
 
-    t = stats.t.ppf((1 + confidence) / 2, groups - 1)
-    return float(stats.norm.cdf(-sqrt(groups / (groups - 1)) * t))
+    number = (~np.isnan(groups)).sum(axis=1)
+    half = stats.t.ppf((1 + confidence) / 2, np.maximum(number - 1, 1)) * sd_defined(groups)
+    half = np.where(number >= MIN_GROUPS, half / np.sqrt(np.maximum(number, 1)), np.nan)
+    mean = mean_defined(groups, 1)
+    return mean - half, mean + half
 
 
 @lru_cache(maxsize=4)
@@ -52,27 +37,13 @@ def group_weights(groups: int, resamples: int, seed: int) -> Floats:
     return random.multinomial(groups, [1 / groups] * groups, size=resamples).astype(np.float64)
 
 
-def bootstrap_means(sums: Floats, counts: Floats, resamples: int, seed: int) -> Floats:
-    """Mean over cases in every resample of the groups, (resamples, rows).
-
-    All rows share the resamples, so that differences between rows are paired too.
-
-    Args:
-        sums: sum of the values of each group, (rows, groups).
-        counts: number of values of each group, (rows, groups), all positive.
-        resamples: number of resamples.
-        seed: of the resamples.
-    """
-    weights = group_weights(sums.shape[1], resamples, seed)
-    return (weights @ sums.T) / (weights @ counts.T)
-
-
 def bootstrap_interval(
     groups: Floats, confidence: float, resamples: int, seed: int
 ) -> tuple[Floats, Floats]:
-    """Interval of the mean over groups of each row; two (rows,) arrays.
+    """Studentised bootstrap interval of the mean over groups of each row; two (rows,) arrays.
 
-    NaN where fewer than `MIN_GROUPS` groups are left.
+    NaN where fewer than `MIN_GROUPS` groups are left. For scores, which are skewed towards 1 and
+    stay within their range; differences take `student_interval`.
 
     Args:
         groups: one value per group, (rows, groups), NaN where undefined.
@@ -101,22 +72,11 @@ def interval_of_totals(
     low, high = np.full((2, len(sums)), np.nan)
     for rows, kept in by_defined_groups(counts):
         if kept.size >= MIN_GROUPS:
-            cells, interval = (
-                np.ix_(rows, kept),
-                _percentile if kept.size < STUDENTISED_FROM else _studentised,
-            )
-            low[rows], high[rows] = interval(
+            cells = np.ix_(rows, kept)
+            low[rows], high[rows] = _studentised(
                 sums[cells], counts[cells], confidence, resamples, seed
             )
     return low, high
-
-
-def _percentile(
-    sums: Floats, counts: Floats, confidence: float, resamples: int, seed: int
-) -> Floats:
-    """Ends (2, rows) of the widened percentile interval."""
-    tail = widened_tail(confidence, sums.shape[1])
-    return np.quantile(bootstrap_means(sums, counts, resamples, seed), (tail, 1 - tail), axis=0)
 
 
 def _studentised(

@@ -82,15 +82,15 @@ class Retrained:
 def retrained(block: DatasetScores, values: Floats) -> Retrained:
     """Mean over groups of `values` (rows, cases, trainings) with its error when trained again.
 
-    The corrected resampled t test: seeds are averaged within a fold; the J means of the folds (times
-    repeats), each weighted by its groups, vary by s; the mean's variance is
-    s^2 (1 / J + q / (1 - q)) with J - 1 degrees of freedom, where q is the share of the groups that
-    a fold tests: trainings share most of their data, so that they are not J independent ones. Where
-    every training tests every case (`external`), the folds' spread is that of trainings alone, and
-    the variance of the groups' mean is added. Nadeau and Bengio, Inference for the generalization
+    The corrected resampled t test: seeds are averaged within a fold; the J means of the folds
+    (times repeats), each weighted by its groups, vary by s; the mean's variance is s^2 (1 / J + q /
+    (1 - q)) with J - 1 degrees of freedom, where q is the share of the groups that a fold tests:
+    trainings share most of their data, so that they are not J independent ones. Where every
+    training tests every case (`external`), the folds' spread is that of trainings alone, and the
+    variance of the groups' mean is added. Nadeau and Bengio, Inference for the generalization
     error, Machine Learning 52, 2003; Bouckaert and Frank, PAKDD 2004, for repeated splits.
     """
-    rows, cases, trainings = values.shape
+    rows, cases, _ = values.shape
     per_fold = mean_defined(values.reshape(rows, cases, block.repeats, -1), 3)
     groups = np.stack(
         [

@@ -19,9 +19,9 @@ EXACT_FLIPS = 14
 def signed_rank_p(differences: Floats) -> Floats:
     """Two-sided Wilcoxon signed-rank p of each row of group means, (rows, groups) to (rows,).
 
-    NaN are left out and zeros dropped (Wilcoxon 1945). Exact up to 50 groups, ties included; above that
-    normal with tie correction, as scipy. p is 1 where every difference is zero, NaN without any.
-    (scipy's vectorised call lets one row's ties decide the method of all rows.)
+    NaN are left out and zeros dropped (Wilcoxon 1945). Exact up to 50 groups, ties included; above
+    that normal with tie correction, as scipy. p is 1 where every difference is zero, NaN without
+    any. (scipy's vectorised call lets one row's ties decide the method of all rows.)
     """
     result = np.full(len(differences), np.nan)
     for row, values in enumerate(differences):

@@ -60,7 +60,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "across": (
         "dataset", "metric", "unit", "model", "baseline", "method", "difference", *_INTERVAL, "p",
         "free", "probability_better", "probability_equal", "probability_worse",
-        "sd_dataset", "sd_fold", "sd_run", "sd_group", "sd_case", "sd_rest",
+        "sd_dataset", "sd_fold", "sd_run", "sd_group", "sd_rest",
         "datasets", "groups", "cases", "runs", "differences", "converged", "note",
     ),
     "ranks": (
