@@ -90,7 +90,8 @@ def test_claims_reloaded_has_the_primary_metric_of_every_case_and_model(write_st
         scores = scores[scores["class"] == class_]
     for dataset, rows in scores.groupby("dataset"):
         per_training = rows.groupby(["model", "case", "fold", "seed"])["value"].mean()
-        expected = per_training.groupby(["case", "model"]).mean().unstack()
+        expected = per_training.groupby(["case", "model"]).mean().reset_index()
+        expected = expected.pivot_table(index="case", columns="model", values="value")
         path = study.layout.claims_reloaded(dataset)
         write_csv(path, inputs[dataset])
         found = pd.read_csv(path, index_col="case_id")

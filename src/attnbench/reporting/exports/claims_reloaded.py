@@ -34,6 +34,6 @@ def claim_inputs(study: Study) -> dict[str, pd.DataFrame]:
 
 def _wide(rows: pd.DataFrame, models: list[str]) -> pd.DataFrame:
     scored = set(rows["model"])
-    wide = rows.pivot(index="case", columns="model", values="value")
+    wide = rows.pivot_table(index="case", columns="model", values="value")
     ordered = wide[[name for name in models if name in scored]].add_prefix(MODEL_PREFIX)
     return ordered.rename_axis(index=CASE, columns=None).reset_index()

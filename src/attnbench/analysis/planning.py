@@ -1,0 +1,408 @@
+"""What a study could find: groups, folds, seeds and repeats against the luck of training."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import inf, isnan, nan, sqrt
+from statistics import mean
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from attnbench.analysis.answer import BIGGER, HELPS
+from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
+from attnbench.analysis.effect_size import minimum_effect
+from attnbench.analysis.effects import Pair
+from attnbench.analysis.retraining import MIN_TRAININGS, standard_effect
+from attnbench.analysis.runs import read_object
+from attnbench.analysis.spread import ASSUMED, Spread, estimate_spread, overlap
+from attnbench.analysis.tables import FRAMES, TEXTS
+from attnbench.catalog import load_entry
+from attnbench.errors import StudyError
+from attnbench.scoring.definitions import METRICS
+
+if TYPE_CHECKING:
+    from attnbench.study.settings import Study
+
+DEFAULT_EFFECT = 0.02
+FIELDS = ("group", "fold", "run", "rest")
+MOST_MORE = 50
+"""So many more seeds or repeats are tried before none is said to decide."""
+_MOST_GROUPS = 100_000
+_LARGEST = 100
+
+
+@dataclass(frozen=True)
+class Design:
+    """Groups of a dataset, the outer folds of a split, and how often each is trained."""
+
+    groups: int
+    folds: int
+    seeds: int = 1
+    repeats: int = 1
+
+    @property
+    def runs(self) -> int:
+        """Trainings of one model."""
+        return self.folds * self.seeds * self.repeats
+
+
+def group_variance(spread: Spread, design: Design) -> float:
+    """Expected variance over groups of their mean differences, in the metric's unit squared."""
+    shared = spread.fold**2 + spread.run**2 / design.seeds
+    # Two groups of one fold have its luck in common, which does not spread them.
+    alone = 1 - (design.groups / design.folds - 1) / (design.groups - 1)
+    own = spread.rest**2 / design.seeds
+    return spread.group**2 + (own + shared * alone) / design.repeats
+
+
+def fold_variance(spread: Spread, design: Design) -> float:
+    """Expected variance over folds (times repeats) of their mean differences, seeds averaged."""
+    number = design.folds * design.repeats
+    tested = design.groups / design.folds
+    luck = spread.fold**2 + spread.run**2 / design.seeds
+    patients = (spread.group**2 + spread.rest**2 / design.seeds) / tested
+    # Folds of different repeats test the same groups and differ less for it.
+    return luck + patients - overlap(spread.group**2, design.groups, design.folds, number)
+
+
+def retrained_error(spread: Spread, design: Design) -> float:
+    """Expected standard error of the corrected resampled t, as `retraining.retrained` has it."""
+    number, share = design.folds * design.repeats, 1 / design.folds
+    return sqrt(fold_variance(spread, design) * (1 / number + share / (1 - share)))
+
+
+def detectable_effect(spread: Spread, design: Design, level: float) -> float:
+    """Smallest true difference that is found with 80 % power, as trained and when trained again.
+
+    Infinite where no difference is: below `MIN_TRAININGS` folds (times repeats), fewer groups than
+    folds, or so few groups that no test of them reaches `level`.
+    """
+    number = design.folds * design.repeats
+    if number < MIN_TRAININGS or design.groups < design.folds:
+        return inf
+    standard = minimum_effect(np.ones(1), np.array([design.groups]), np.array([level]))[0]
+    if not np.isfinite(standard):
+        return inf
+    again = retrained_error(spread, design) * standard_effect(number - 1, level)
+    return max(sqrt(group_variance(spread, design)) * float(standard), again)
+
+
+def groups_needed(spread: Spread, design: Design, level: float, effect: float) -> int | None:
+    """Fewest groups with which `design` finds `effect`; None where no number of them does."""
+
+    def finds(groups: int) -> bool:
+        return detectable_effect(spread, replace(design, groups=groups), level) <= effect
+
+    low, high = design.folds - 1, max(design.folds, 2)
+    while not finds(high):
+        low, high = high, high * 2
+        if high > _MOST_GROUPS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if finds(middle) else (middle, high)
+    return high
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a plan; None is the study's own, or the default.
+
+    Args:
+        effect: wanted difference in the primary metric's unit.
+        groups: groups of every dataset.
+        folds: numbers of outer folds to try.
+        seeds: numbers of seeds to try.
+        repeats: numbers of repeats of the split to try.
+        spread: standard deviations by the names of `Spread`, instead of estimates or assumptions.
+        seconds: of one training.
+    """
+
+    effect: float | None = None
+    groups: int | None = None
+    folds: tuple[int, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    repeats: tuple[int, ...] | None = None
+    spread: tuple[tuple[str, float], ...] = ()
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Option:
+    """A design, the smallest true difference it finds, and its seconds of training (NaN: unknown).
+
+    Seconds are those of all models of the study on the dataset, one run after another.
+    """
+
+    design: Design
+    detectable: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What would decide a comparison, were its observed difference the true one.
+
+    `verdict` is the answer's; `rival` the baseline, or the control that is still to be beaten.
+    `seeds`, `repeats`: how many more of these; `groups`: how many in all; each alone, and None
+    where no number does. `decided`: nothing more is needed. Then, and without an estimate of the
+    spread, `detectable` is NaN.
+    """
+
+    model: str
+    rival: str
+    difference: float
+    verdict: str
+    decided: bool
+    detectable: float = nan
+    seeds: int | None = None
+    repeats: int | None = None
+    groups: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What designs could find on one dataset.
+
+    `spread` is `assumed`, `estimated` from the study's scores or `given`, as `source` says.
+    `seeds_told`: the effect of more seeds is known. `comparisons` share the level.
+    """
+
+    dataset: str
+    metric: str
+    effect: float
+    spread: Spread
+    source: str
+    seeds_told: bool
+    design: Design
+    comparisons: int
+    level: float
+    options: tuple[Option, ...]
+    decisions: tuple[Decision, ...]
+
+    @property
+    def cheapest(self) -> Option | None:
+        """The option of the fewest trainings that finds the wanted effect."""
+        found = [option for option in self.options if option.detectable <= self.effect]
+        return min(found, key=lambda one: (one.design.runs, one.detectable), default=None)
+
+    @property
+    def enough_groups(self) -> tuple[Design, int] | None:
+        """The study's design, else the largest option, with the groups it takes; None: neither."""
+        largest = max((option.design for option in self.options), key=lambda one: one.runs)
+        for design in (self.design, largest):
+            groups = groups_needed(self.spread, design, self.level, self.effect)
+            if groups is not None:
+                return design, groups
+        return None
+
+
+def numbers(option: str, text: str | None, least: int = 1) -> tuple[int, ...] | None:
+    """Return the whole numbers in `1-3,5`; None for None.
+
+    Raises:
+        StudyError: `text` is no such list, or a number is below `least` or above 100.
+    """
+    if text is None:
+        return None
+    found: set[int] = set()
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        ends = [end.strip() for end in (low, high or low)]
+        if not all(end.isdecimal() and least <= int(end) <= _LARGEST for end in ends):
+            raise StudyError(
+                f"{option}: {text!r} is no list of whole numbers from {least} to {_LARGEST}; "
+                "write 5, 1,2,5 or 1-3,5"
+            )
+        found.update(range(int(ends[0]), int(ends[1]) + 1))
+    if not found:
+        raise StudyError(f"{option}: {text!r} names no number; write the smaller one first")
+    return tuple(sorted(found))
+
+
+def plan_study(study: Study, question: Question) -> list[Plan]:
+    """Plan every dataset of a study, from its scores where there are any, else from assumptions.
+
+    Raises:
+        StudyError: the study has no variant, or the question cannot be answered as it is put.
+    """
+    variants = [
+        model.name for model in study.models if not model.control and model.name != study.baseline
+    ]
+    if not variants:
+        raise StudyError(
+            f"nothing to plan: {study.name} has no model beside its baseline {study.baseline} and "
+            "controls; add a variant to `models`"
+        )
+    blocks = {block.dataset: block for block in _blocks(study)}
+    answer = _answer(study)
+    return [
+        _plan(
+            study,
+            question,
+            dataset.name,
+            variants,
+            blocks.get(dataset.name),
+            answer[answer["dataset"] == dataset.name],
+        )
+        for dataset in study.datasets
+    ]
+
+
+def _blocks(study: Study) -> list[DatasetScores]:
+    if not study.layout.scores.exists():
+        return []
+    datasets = [dataset.name for dataset in study.datasets]
+    models = [model.name for model in study.models]
+    scores = read_scores(study.layout.scores)
+    return arrange(scores, datasets, models, [study.primary[0]], study.folds.outer)
+
+
+def _answer(study: Study) -> pd.DataFrame:
+    """The study's answer so far; empty before it was analysed."""
+    path = study.layout.analysis / "answer.csv"
+    if not path.exists():
+        return pd.DataFrame(columns=list(FRAMES["answer"]))
+    texts = dict.fromkeys(TEXTS.intersection(FRAMES["answer"]), "str")
+    frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+    return frame.fillna({"lacking": ""})
+
+
+def _plan(
+    study: Study,
+    question: Question,
+    dataset: str,
+    variants: Sequence[str],
+    block: DatasetScores | None,
+    answer: pd.DataFrame,
+) -> Plan:
+    metric, class_ = study.primary
+    groups = question.groups or (len(block.groups) if block else load_entry(dataset).count_groups())
+    design = Design(groups, study.folds.outer, len(study.seeds), study.folds.repeats)
+    comparisons = len(variants) * len(study.datasets)
+    level = (1 - study.analysis.confidence) / comparisons
+    estimated = _estimates(block, metric, class_, [(name, study.baseline) for name in variants])
+    given = dict(question.spread)
+    # With one seed, what a run and the rest add is hidden in the other two.
+    told = not estimated or design.seeds > 1 or {"run", "rest"} <= given.keys()
+    spread, source = ASSUMED, "assumed"
+    if estimated:
+        first, *others = estimated.values()
+        spread, source = first.pooled(others), "estimated"
+    elif METRICS[metric].unit != "1" and len(given) < len(FIELDS):
+        raise StudyError(
+            f"{dataset}: the study has no scores yet, and standard deviations are assumed for "
+            f"metrics from 0 to 1 alone, not for {metric}; give --sd-group, --sd-fold, --sd-run "
+            "and --sd-rest"
+        )
+    if given:
+        spread = replace(spread, **given)
+        source = "given" if len(given) == len(FIELDS) else f"{source}, {' and '.join(given)} given"
+    effect = question.effect
+    if effect is None:
+        if METRICS[metric].unit != "1":
+            raise StudyError(f"{metric} has no usual difference; give the wanted one with --effect")
+        effect = DEFAULT_EFFECT
+    seconds = question.seconds or _seconds(study, dataset)
+    options = tuple(
+        Option(one, detectable_effect(spread, one, level), one.runs * len(study.models) * seconds)
+        for one in _designs(question, design, told)
+    )
+    if not options:
+        raise StudyError(
+            f"{dataset}: {groups} groups cannot be split into {question.folds} folds; ask for "
+            "fewer --folds"
+        )
+    decisions = tuple(
+        _decision(block, study.primary, row, design, told, 1 - study.analysis.confidence)
+        for row in answer.to_dict("records")
+        if block and row["model"] in variants
+    )
+    return Plan(
+        dataset, metric, effect, spread, source, told, design, comparisons, level, options,
+        decisions,
+    )  # fmt: skip
+
+
+def _estimates(
+    block: DatasetScores | None, metric: str, class_: str, pairs: Sequence[Pair]
+) -> dict[Pair, Spread]:
+    if block is None or metric not in block.metrics or class_ not in block.class_words:
+        return {}
+    found = {
+        pair: estimate_spread(block, metric, class_, pair)
+        for pair in pairs
+        if set(pair) <= set(block.models)
+    }
+    return {pair: spread for pair, spread in found.items() if spread}
+
+
+def _designs(question: Question, design: Design, told: bool) -> Iterator[Design]:
+    """Combinations asked for, by default some around the study's own."""
+    folds = question.folds or tuple(sorted({design.folds, 5, 10}))
+    repeats = question.repeats or tuple(sorted({design.repeats, 1, 2, 3}))
+    seeds = question.seeds or tuple(sorted({design.seeds, 1, 2, 3, 5}))
+    if not told:
+        seeds = (design.seeds,)
+    for fold, repeat, seed in product(folds, repeats, seeds):
+        if fold <= design.groups:
+            yield Design(design.groups, fold, seed, repeat)
+
+
+def _seconds(study: Study, dataset: str) -> float:
+    """Mean seconds of the trainings of a dataset that are done; NaN without any."""
+    runs = (run for run in study.runs() if run.dataset == dataset)
+    facts = (read_object(study.layout.run(run) / "run.json") for run in runs)
+    return mean([float(one["train_seconds"]) for one in facts if "train_seconds" in one] or [nan])
+
+
+def _decision(
+    block: DatasetScores,
+    primary: tuple[str, str],
+    row: Mapping[Hashable, Any],
+    design: Design,
+    told: bool,
+    level: float,
+) -> Decision:
+    verdict, rival, benefit = str(row["verdict"]), str(row["baseline"]), row["benefit"]
+    if verdict == BIGGER and not row["lacking"]:
+        rival, benefit = str(row["weakest"]), row["weakest_benefit"]
+    sign = 1 if METRICS[primary[0]].higher_is_better else -1
+    difference = sign * float(benefit)
+    decided = verdict in (HELPS, "worse", "equivalent") or (verdict == BIGGER and benefit <= 0)
+    decision = Decision(str(row["model"]), rival, difference, verdict, decided)
+    spread = _estimates(block, *primary, [(decision.model, rival)]).get((decision.model, rival))
+    if decided or spread is None or isnan(difference):
+        return decision
+    return decide(decision, spread, design, level / int(row["family_size"]), told)
+
+
+def decide(
+    decision: Decision, spread: Spread, design: Design, level: float, told: bool = True
+) -> Decision:
+    """`decision` with the fewest more seeds or repeats, or the groups, that find its difference.
+
+    Args:
+        decision: the comparison.
+        spread: of its differences.
+        design: the study's.
+        level: of its test, corrected for the family.
+        told: the effect of more seeds is known.
+    """
+    wanted = abs(decision.difference)
+
+    def finds(**more: int) -> bool:
+        return detectable_effect(spread, replace(design, **more), level) <= wanted
+
+    more = range(1, MOST_MORE + 1)
+    return replace(
+        decision,
+        detectable=detectable_effect(spread, design, level),
+        seeds=next((n for n in more if told and finds(seeds=design.seeds + n)), None),
+        repeats=next((n for n in more if finds(repeats=design.repeats + n)), None),
+        groups=groups_needed(spread, design, level, wanted) if wanted else None,
+    )
