@@ -149,8 +149,8 @@ class Decision:
 
     `verdict` is the answer's; `rival` the baseline, or the control that is still to be beaten.
     `seeds`, `repeats`: how many more of these; `groups`: how many in all; each alone, and None
-    where no number does. `decided`: nothing more is needed. Then, and without an estimate of the
-    spread, `detectable` is NaN.
+    where no number does. `decided`: none is needed, `lacking`: but controls of these kinds are.
+    Then, and without an estimate of the spread, `detectable` is NaN.
     """
 
     model: str
@@ -158,6 +158,7 @@ class Decision:
     difference: float
     verdict: str
     decided: bool
+    lacking: str = ""
     detectable: float = nan
     seeds: int | None = None
     repeats: int | None = None
@@ -211,8 +212,8 @@ def numbers(option: str, text: str | None, least: int = 1) -> tuple[int, ...] | 
         return None
     found: set[int] = set()
     for part in text.split(","):
-        low, _, high = part.partition("-")
-        ends = [end.strip() for end in (low, high or low)]
+        low, dash, high = part.partition("-")
+        ends = [end.strip() for end in (low, high if dash else low)]
         if not all(end.isdecimal() and least <= int(end) <= _LARGEST for end in ends):
             raise StudyError(
                 f"{option}: {text!r} is no list of whole numbers from {least} to {_LARGEST}; "
@@ -314,8 +315,8 @@ def _plan(
     )
     if not options:
         raise StudyError(
-            f"{dataset}: {groups} groups cannot be split into {question.folds} folds; ask for "
-            "fewer --folds"
+            f"{dataset}: {groups} groups cannot be split into "
+            f"{' or '.join(map(str, question.folds or ()))} folds; ask for fewer --folds"
         )
     decisions = tuple(
         _decision(block, study.primary, row, design, told, 1 - study.analysis.confidence)
@@ -368,15 +369,17 @@ def _decision(
     told: bool,
     level: float,
 ) -> Decision:
-    verdict, rival, benefit = str(row["verdict"]), str(row["baseline"]), row["benefit"]
-    if verdict == BIGGER and not row["lacking"]:
-        rival, benefit = str(row["weakest"]), row["weakest_benefit"]
+    verdict, rival, benefit = str(row["verdict"]), str(row["baseline"]), float(row["benefit"])
+    lacking = str(row["lacking"]) if verdict == BIGGER else ""
+    if verdict == BIGGER and not lacking:
+        rival, benefit = str(row["weakest"]), float(row["weakest_benefit"])
+    decided = verdict in (HELPS, "worse", "equivalent") or (
+        verdict == BIGGER and (benefit <= 0 or bool(lacking))
+    )
     sign = 1 if METRICS[primary[0]].higher_is_better else -1
-    difference = sign * float(benefit)
-    decided = verdict in (HELPS, "worse", "equivalent") or (verdict == BIGGER and benefit <= 0)
-    decision = Decision(str(row["model"]), rival, difference, verdict, decided)
+    decision = Decision(str(row["model"]), rival, sign * benefit, verdict, decided, lacking)
     spread = _estimates(block, *primary, [(decision.model, rival)]).get((decision.model, rival))
-    if decided or spread is None or isnan(difference):
+    if decided or spread is None or isnan(benefit):
         return decision
     return decide(decision, spread, design, level / int(row["family_size"]), told)
 

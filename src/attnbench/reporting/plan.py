@@ -107,20 +107,18 @@ def _cell(option: Option, plan: Plan) -> Text:
 
 def conclusion(plan: Plan) -> str:
     """Say which option is the cheapest that finds the wanted difference, or what it takes."""
-    if plan.cheapest:
-        best = plan.cheapest
+    wanted, best, enough = _value(plan.effect, plan), plan.cheapest, plan.enough_groups
+    if best:
         time = "" if isnan(best.seconds) else f", {duration(best.seconds)} of training"
         return (
-            f"Cheapest that finds {_value(plan.effect, plan)}: {_design(best.design)}; "
+            f"Cheapest that finds {wanted}: {_design(best.design)}; "
             f"{_count(best.design.runs, 'run')} per model{time}"
         )
-    enough = plan.enough_groups
     if enough is None:
-        return f"Nothing here finds {_value(plan.effect, plan)}, with any number of groups; more folds may"
+        return f"Nothing here finds {wanted}, with any number of groups; more folds may"
     design, groups = enough
     return (
-        f"Nothing here finds {_value(plan.effect, plan)}; {_design(design)} would with about "
-        f"{_count(groups, 'group')}"
+        f"Nothing here finds {wanted}; {_design(design)} would with about {_count(groups, 'group')}"
     )
 
 
@@ -136,6 +134,8 @@ def sentence(decision: Decision, plan: Plan) -> str:
     digits = decimals(METRICS[plan.metric].unit)
     said = f"{number(decision.difference, digits, sign=True)} from {decision.rival}, "
     said += decision.verdict
+    if decision.lacking:
+        return f"{said}: add a control of equal {decision.lacking}"
     if decision.decided:
         return f"{said}: decided"
     if isnan(decision.detectable):
