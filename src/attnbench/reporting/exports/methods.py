@@ -142,15 +142,15 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     # 12 digits hide what 1 - 0.95 leaves behind in binary: 0.05, not 0.050000000000000044.
     yield (
         "Differences from the baseline were paired by case, class and training and averaged over "
-        "classes, trainings, the cases of a group, and groups, in this order, so that every group "
-        "counts alike. Intervals of differences are Student's over groups, those of scores "
+        "classes, trainings, the cases of a group, and groups, in this order, so that every "
+        "group counts alike. Intervals of differences are Student's over groups, those of scores "
         f"studentised bootstrap intervals; below {MIN_GROUPS} groups none is given. The mean "
-        "difference was tested by a two-sided sign-flip permutation test over groups at the level "
-        f"{results.level:.12g} after Holm's correction: these p speak about the networks as "
-        "trained. Whether a difference would come out again with models trained again was tested by "
-        "the corrected resampled t test (Nadeau and Bengio) on the means of the test folds, seeds "
-        f"averaged, from {MIN_TRAININGS} folds on; equivalence by two one-sided tests on that "
-        "standard error, within a margin where a metric has no unit."
+        "difference was tested by a two-sided sign-flip permutation test over groups at the "
+        f"level {results.level:.12g} after Holm's correction: these p speak about the networks as "
+        "trained. Whether a difference would come out again with models trained again was tested "
+        "by the corrected resampled t test (Nadeau and Bengio) on the means of the test folds, "
+        f"seeds averaged, from {MIN_TRAININGS} folds on; equivalence by two one-sided tests on "
+        "that standard error, within a margin where a metric has no unit."
     )
     yield (
         f"The primary comparison was {METRICS[metric].label}, {whole}: a variant helps if it is "
@@ -159,12 +159,12 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         "and datasets, as trained and for models trained again. All other tests are exploratory."
     )
     yield (
-        "Models that failed on different cases were not compared by a distance without a penalty. "
-        "Models not distinguishable from the best were found by the largest of all pairs' "
-        "statistics under sign flips; ranks were compared by Friedman's test with Nemenyi's "
-        "critical difference. A change of the gain with difficulty was claimed only where the slope "
-        "was significant both in the metric's units and in log odds, tested over groups and for "
-        "models trained again, corrected by Holm."
+        "Models that failed on different cases were not compared by a distance without a "
+        "penalty. Models not distinguishable from the best were found by the largest of all "
+        "pairs' statistics under sign flips; ranks were compared by Friedman's test with "
+        "Nemenyi's critical difference. A change of the gain with difficulty was claimed only "
+        "where the slope was significant both in the metric's units and in log odds, tested over "
+        "groups and for models trained again, corrected by Holm."
     )
     fitted = results.frame("across")
     if fitted["converged"].eq(True).any():

@@ -133,7 +133,8 @@ def legend(results: Results) -> tuple[str, ...]:
         return arrows, brackets
     return (
         f"{arrows} Δ: paired difference from the baseline {results.baseline_label}.",
-        f"{brackets} p: sign-flip permutation test of the same mean over groups, corrected by Holm.",
+        f"{brackets} p: sign-flip permutation test of the same mean over groups, corrected by "
+        "Holm.",
         "⁺ better, ⁻ worse than the baseline on new patients with the models as trained "
         f"(p ≤ {results.level:.2g}); without a mark not distinguishable from the baseline.",
         "⁺⁺, ⁻⁻: also when the models are trained again (corrected resampled t test). Only that is "
@@ -146,8 +147,8 @@ def exploratory(results: Results) -> str:
     metric, class_ = results.study.primary
     whole = "mean over classes" if class_ == "all" else f"class {class_}"
     return (
-        f"Primary is {METRICS[metric].label}, {whole}, of every variant against the baseline and its "
-        "controls (table answer); all else is exploratory."
+        f"Primary is {METRICS[metric].label}, {whole}, of every variant against the baseline and "
+        "its controls (table answer); all else is exploratory."
     )
 
 

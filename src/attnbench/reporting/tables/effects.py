@@ -51,11 +51,11 @@ def tabulate_effects(results: Results) -> Table:
         notes=(
             *legend(results),
             "p retrained: Holm-corrected p when the models are trained again as well (corrected "
-            "resampled t test over folds); a dash below five folds. Δ where present: over the cases "
-            "whose reference has the class.",
+            "resampled t test over folds); a dash below five folds. Δ where present: over the "
+            "cases whose reference has the class.",
             "Missed: score rows (case, class, training) with an empty prediction, of the model / "
-            "the baseline; False alarms: with an empty reference alone; Lost: left out of the pairs, "
-            "undefined for one of the two.",
+            "the baseline; False alarms: with an empty reference alone; Lost: left out of the "
+            "pairs, undefined for one of the two.",
             exploratory(results),
             "The CSV beside this table has every metric and every class.",
             *few_groups(frame["difference"], frame["low"]),

@@ -40,8 +40,8 @@ def tabulate_slopes(results: Results) -> Table:
             "Contrast, sharpness, size and compactness are high in easy cases; blur and clutter "
             "in hard ones.",
             "A gain that is constant in odds is smaller in Dice where scores are near 1, which "
-            "looks like a slope: p is the larger of both scales. ⁺ the gain rises with the measure, "
-            "⁻ it falls, as trained and, under p retrained, for models trained again.",
+            "looks like a slope: p is the larger of both scales. ⁺ the gain rises with the "
+            "measure, ⁻ it falls, as trained and, under p retrained, for models trained again.",
             exploratory(results),
             *([absent] if frame.empty else []),
         ),
