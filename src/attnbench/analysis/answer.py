@@ -15,7 +15,7 @@ from attnbench.analysis.effects import same_networks, withheld_reasons
 from attnbench.analysis.frames import joined, of_rows
 from attnbench.analysis.retraining import MIN_TRAININGS, standard_effects
 from attnbench.analysis.significance import holm
-from attnbench.analysis.verdicts import TOO_FEW_TRAININGS, is_significant
+from attnbench.analysis.verdicts import TOO_FEW_TRAININGS, is_significant, judge
 from attnbench.study.groups import AnalysisSettings
 
 SIZES = ("parameters", "flops")
@@ -161,6 +161,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         {},
     )
     withheld = withheld.where(withheld != "", few_groups)
+    trained = judge(frame["benefit"], frame["p_holm"], level, withheld=withheld.to_numpy())
     told = (withheld == "") & (frame["trainings"] >= MIN_TRAININGS)
     baseline = told & passed("p", "p_retrained")
     cases = {
@@ -172,4 +173,4 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         "undecided": told,
     }
     verdict = np.select(list(cases.values()), list(cases), withheld).astype(object)
-    return joined("answer", [frame.assign(verdict=verdict)])
+    return joined("answer", [frame.assign(verdict_trained=trained["verdict"], verdict=verdict)])

@@ -34,7 +34,8 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "weakest", "weakest_benefit", "p_all", "p_all_holm", "p_all_retrained",
         "p_all_retrained_holm", "margin", "p_equivalence", "p_equivalence_holm",
         "probability_better", "probability_equal", "probability_worse",
-        "minimum_effect_retrained", "family_size", *_COUNTS, "trainings", "verdict",
+        "minimum_effect_retrained", "family_size", *_COUNTS, "trainings", "verdict_trained",
+        "verdict",
     ),
     "effects": (
         *_CELL, "baseline", "difference", *_INTERVAL, "higher_is_better", "benefit",

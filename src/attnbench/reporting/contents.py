@@ -167,7 +167,9 @@ FIGURES = (
     ),
     FigureSpec(
         "difficulty_slopes", "difficulty", "difficulty",
-        "Change of the gain per standard deviation of each measure; filled: significant",
+        "Change of the gain per standard deviation of each measure, in the metric's own units and "
+        "in log odds, where a constant gain is none that shrinks near 1; filled: on both scales, "
+        "as trained and for models trained again",
         ("difficulty", "ranks"),
     ),
     FigureSpec(
@@ -227,6 +229,7 @@ FIGURES = (
 )  # fmt: skip
 
 TABLES = (
+    TableSpec("answer", "answer", "answer", ("answer",)),
     TableSpec("datasets", "facts", "datasets", ()),
     TableSpec("models", "models", "models", ("cost",), page_only=True),
     TableSpec(
@@ -239,6 +242,7 @@ TABLES = (
         absent="controls, which distinguish a mechanism from its parameters", key="controls",
     ),
     TableSpec("per_class", "per_class", "effects", ("means", "effects", "best", "missing")),
+    TableSpec("across", "across", "effects", ("across",)),
     TableSpec("cost", "cost", "costs", ("cost",)),
     TableSpec("slopes", "slopes", "difficulty", ("difficulty",), page_only=True),
     TableSpec(

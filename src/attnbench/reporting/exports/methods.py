@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from attnbench.analysis.resample import MIN_GROUPS, STUDENTISED_FROM
+from attnbench.analysis.resample import MIN_GROUPS
+from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.catalog import load_entry
 from attnbench.reporting.exports.references import UNET, Reference
 from attnbench.reporting.format import scaled
@@ -136,19 +137,41 @@ def _evaluation(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
 
 
 def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    metric, class_ = results.study.primary
+    whole = "mean over classes" if class_ == "all" else f"class {class_}"
     # 12 digits hide what 1 - 0.95 leaves behind in binary: 0.05, not 0.050000000000000044.
     yield (
-        "Differences from the baseline were paired by case, class and seed and averaged over "
-        "classes, seeds and cases. Intervals are percentile bootstrap intervals over groups with "
-        f"quantiles widened for small samples, from {STUDENTISED_FROM} groups on studentised "
-        f"ones; below {MIN_GROUPS} groups none is given. Differences were tested by the two-sided "
-        f"Wilcoxon signed-rank test over groups at the level {results.level:.12g} after Holm's "
-        "correction, and equivalence by two one-sided tests within a margin where a metric has no "
-        "unit. Linear mixed models with random effects of dataset, fold, training, group and case "
-        "put retraining and data into the interval; ranks were compared by Friedman's test with "
-        "Nemenyi's critical difference; the slope of the benefit on the difficulty of a case was "
-        "tested over groups and corrected by Holm."
+        "Differences from the baseline were paired by case, class and training and averaged over "
+        "classes, trainings, the cases of a group, and groups, in this order, so that every "
+        "group counts alike. Intervals of differences are Student's over groups, those of scores "
+        f"studentised bootstrap intervals; below {MIN_GROUPS} groups none is given. The mean "
+        "difference was tested by a two-sided sign-flip permutation test over groups at the "
+        f"level {results.level:.12g} after Holm's correction: these p speak about the networks as "
+        "trained. Whether a difference would come out again with models trained again was tested "
+        "by the corrected resampled t test (Nadeau and Bengio) on the means of the test folds, "
+        f"seeds averaged, from {MIN_TRAININGS} folds on; equivalence by two one-sided tests on "
+        "that standard error, within a margin where a metric has no unit."
     )
+    yield (
+        f"The primary comparison was {METRICS[metric].label}, {whole}: a variant helps if it is "
+        "better than the baseline and than each control of equal size (parameters, FLOPs), an "
+        "intersection-union test whose p is the largest of these, corrected by Holm over variants "
+        "and datasets, as trained and for models trained again. All other tests are exploratory."
+    )
+    yield (
+        "Models that failed on different cases were not compared by a distance without a "
+        "penalty. Models not distinguishable from the best were found by the largest of all "
+        "pairs' statistics under sign flips; ranks were compared by Friedman's test with "
+        "Nemenyi's critical difference. A change of the gain with difficulty was claimed only "
+        "where the slope was significant both in the metric's units and in log odds, tested over "
+        "groups and for models trained again, corrected by Holm."
+    )
+    fitted = results.frame("across")
+    if fitted["converged"].eq(True).any():
+        yield (
+            "Linear mixed models (REML) with random effects of dataset, fold, training and group, "
+            "as far as the design has them, put retraining and data into further intervals."
+        )
     yield f"Settings of the analysis: {protocol['Statistics']}."
     tests = [*_families(results, "effects"), *_families(results, "difficulty")]
     yield f"Families of tests: {'; '.join(tests)}." if tests else "No test has been computed yet."

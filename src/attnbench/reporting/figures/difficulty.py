@@ -78,12 +78,26 @@ def draw_difficulty_slopes(results: Results) -> Drawn:
     if frame.empty:
         return draw_message(results.page, _nothing(results), frame)
     names = [display_measure(row["measure"], bool(row["known_truth"])) for row in records(frame)]
+    # A claim needs both scales and retraining: nothing else is filled.
+    named = frame.assign(
+        row=np.array(names, dtype=object), significant=frame["significant_retrained"]
+    )
+    odds = named.assign(
+        slope=named["slope_logit"], low=named["low_logit"], high=named["high_logit"]
+    )
+    scales = {METRICS[results.metric].label: named, "log odds": odds.dropna(subset="slope")}
+    titled = [
+        (f"{title}: {scale}", rows)
+        for dataset in zip(*(by_dataset(results, one) for one in scales.values()), strict=True)
+        for scale, (title, rows) in zip(scales, dataset, strict=True)
+    ]
     figure = draw_forest(
         results.page,
-        by_dataset(results, frame.assign(row=np.array(names, dtype=object))),
+        titled,
         _variants(results),
-        heading=f"Filled: the gain changes with the measure, p ≤ {results.level:.2g}",
-        label=f"Gain in {METRICS[results.metric].label} per standard deviation of the measure",
+        heading="Filled: the gain changes with the measure on both scales, also when retrained, "
+        f"p ≤ {results.level:.2g}",
+        label="Gain per standard deviation of the measure",
         lacking=_UNMEASURED,
     )
     return Drawn(figure, frame)

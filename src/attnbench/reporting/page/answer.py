@@ -1,4 +1,4 @@
-"""The first screen: the study's answer in two sentences, and what it does not show."""
+"""The first screen: the study's answer in a few sentences, and what it does not show."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.reporting.format import decimals, interval
+from attnbench.analysis.answer import BIGGER, HELPS
+from attnbench.analysis.verdicts import TOO_FEW_GROUPS, TOO_FEW_TRAININGS
+from attnbench.reporting.format import decimals, interval, number
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
@@ -20,42 +22,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer in a few words (`verdict`), with the two claims that are kept apart.
+    """The answer in a few words (`verdict`), with the claims that are kept apart.
 
     `trained`: on new patients with the models as trained; `retrained`: about the mechanisms, with
-    models trained again.
+    models trained again; `size`: beside controls of equal size, empty where nothing is to be said.
     """
 
     verdict: str
     trained: str
     retrained: str
+    size: str
     limits: tuple[str, ...]
 
 
 def answer_study(results: Results) -> Answer:
-    """Answer by the first main metric, mean over classes; without effects, say what is missing.
-
-    Controls are not asked: a larger U-Net that beats the baseline says nothing for attention.
-    """
-    effects = results.whole("effects")
-    asked = [model.name for model in results.study.models if not model.control]
-    rows = effects[effects["model"].isin(asked)]
+    """Answer by the study's primary comparison; without any, say what is missing."""
+    rows = results.frame("answer").fillna({"rivals": "", "lacking": "", "weakest": ""})
     absent = absent_runs(results, requested_kinds(results.study))
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
-        return Answer("No answer yet", _nothing(results), needed, tuple(absent))
-    limits = (*_limits(results, rows), *absent)
-    return Answer(_verdict(rows), _trained(results, rows), _retrained(results, rows), limits)
+        return Answer("No answer yet", _nothing(results), needed, "", tuple(absent))
+    return Answer(
+        _verdict(rows),
+        _trained(results, rows),
+        _retrained(results, rows),
+        _size(results, rows),
+        (*_limits(results, rows), *absent),
+    )
 
 
 def _verdict(rows: pd.DataFrame) -> str:
-    """Return the answer in a few words; for a mechanism only retrained models count."""
-    better, worse = (int((rows["verdict_retrained"] == name).sum()) for name in ("better", "worse"))
+    """Return the answer in a few words, each of which the analysis decided."""
+    said = rows["verdict"].value_counts()
     comparisons = _several(len(rows), "comparison")
-    if better:
-        return f"Yes, in {better} of {comparisons}" + (f"; worse in {worse}" if worse else "")
-    if worse:
-        return f"No: worse in {worse} of {comparisons}, better in none"
+    worse = f"; worse in {said['worse']}" if "worse" in said else ""
+    if HELPS in said:
+        return f"Yes, in {said[HELPS]} of {comparisons}{worse}"
+    if BIGGER in said:
+        return f"Better in {said[BIGGER]} of {comparisons}, but {BIGGER}{worse}"
+    if "worse" in said:
+        return f"No: worse in {said['worse']} of {comparisons}, better in none"
+    if "equivalent" in said:
+        return (
+            f"No difference that matters in {said['equivalent']} of {comparisons}; better in none"
+        )
+    if set(said.index) <= {TOO_FEW_TRAININGS, TOO_FEW_GROUPS}:
+        few = (
+            _trainings(rows) if TOO_FEW_TRAININGS in said else _several_of(rows["groups"], "group")
+        )
+        return f"Cannot be told with {few}"
     which = "the one comparison" if len(rows) == 1 else f"any of {len(rows)} comparisons"
     return f"Not shown in {which}"
 
@@ -69,19 +84,15 @@ def _nothing(results: Results) -> str:
 
 
 def _trained(results: Results, rows: pd.DataFrame) -> str:
-    verdicts = rows["verdict"].value_counts()
-    counts = {
-        name: verdicts.get(name, 0)
-        for name in ("better", "worse", "equivalent", "undecided", "undefined")
-    }
-    stated = ", ".join(
-        f"{number} {name}"
-        for name, number in counts.items()
-        if number or name in ("better", "worse")
-    )
+    counts = rows["verdict_trained"].value_counts()
+    names = [*(name for name in ("better", "worse") if name not in counts), *counts.index]
+    order = sorted(names, key=lambda name: ({"better": 0, "worse": 1}.get(name, 2), name))
+    stated = ", ".join(f"{counts.get(name, 0)} {name}" for name in order)
     models, datasets = (_several(rows[key].nunique(), key) for key in ("model", "dataset"))
+    metric, class_ = results.study.primary
+    of_class = "" if class_ == "all" else f" of class {class_}"
     return (
-        f"By {METRICS[results.metric].label}, on new patients and with the models as trained, "
+        f"By {METRICS[metric].label}{of_class}, on new patients and with the models as trained, "
         f"{_several(len(rows), 'comparison')} with {results.baseline_label} ({models} on "
         f"{datasets}) came out {stated}; {_extremes(results, rows)}."
     )
@@ -97,6 +108,16 @@ def _range(values: Iterable[int]) -> str:
     return " to ".join(map(str, ends))
 
 
+def _several_of(values: pd.Series, noun: str) -> str:
+    numbers = values.astype(int)
+    return f"{_range(numbers)} {noun}{'' if (numbers == 1).all() else 's'}"
+
+
+def _trainings(rows: pd.DataFrame) -> str:
+    number = _several_of(rows["folds"] * rows["seeds"], "training")
+    return f"{number} in {_several_of(rows['folds'], 'fold')}"
+
+
 def _extremes(results: Results, rows: pd.DataFrame) -> str:
     ordered = records(rows.dropna(subset="benefit").sort_values("benefit", kind="stable"))
     if not ordered:
@@ -107,41 +128,98 @@ def _extremes(results: Results, rows: pd.DataFrame) -> str:
     return f"{text}, the least favourable {_one(results, ordered[0])}"
 
 
-def _one(results: Results, row: dict[str, Any]) -> str:
-    unit = display_unit(row["unit"])
-    stated = interval(row["difference"], row["low"], row["high"], decimals(row["unit"]), sign=True)
-    where = f"{results.label(row['model'])}, {results.dataset_label(row['dataset'])}"
-    return f"{stated}{f' {unit}' if unit else ''} ({where})"
+def _one(results: Results, row: dict[str, Any], ends: str = "") -> str:
+    unit, digits = display_unit(row["unit"]), decimals(row["unit"])
+    low, high = row[f"{ends}low"], row[f"{ends}high"]
+    stated = interval(row["difference"], low, high, digits, sign=True)
+    return f"{stated}{f' {unit}' if unit else ''} ({_where(results, row)})"
+
+
+def _where(results: Results, row: dict[str, Any]) -> str:
+    return f"{results.label(row['model'])}, {results.dataset_label(row['dataset'])}"
 
 
 def _retrained(results: Results, rows: pd.DataFrame) -> str:
-    decided = rows[rows["verdict_retrained"].isin(["better", "worse"])]
-    if rows["p_retrained_holm"].isna().all():
+    few = rows["verdict"] == TOO_FEW_TRAININGS
+    if few.all():
         return (
             "Whether any of this would come out again if the models were trained again cannot be "
-            "said: there is a single training of each. No claim about a mechanism follows."
+            f"told with {_trainings(rows)} per model; {_detectable(results, rows)}. No claim "
+            "about a mechanism follows."
         )
-    if decided.empty:
+    held = rows[rows["verdict"].isin([HELPS, BIGGER, "worse"])]
+    equal = rows[rows["verdict"] == "equivalent"]
+    within = (
+        f" {_listed(results, equal)} came out equivalent, within {equal['margin'].iloc[0]:g}."
+        if len(equal)
+        else ""
+    )
+    if held.empty:
         return (
-            f"None of the {len(rows)} differences holds when the models are trained again as "
-            f"well, so no claim about a mechanism follows; {_largest(results, rows)}."
+            f"None of the {_several(len(rows), 'difference')} is shown to come out again when the "
+            "models are trained again, so no claim about a mechanism follows; "
+            f"{_detectable(results, rows)}.{within}"
         )
-    named = ", ".join(
-        f"{results.label(row['model'])} on {results.dataset_label(row['dataset'])} "
-        f"({row['verdict_retrained']})"
-        for row in records(decided)
-    )
+    largest = records(held.loc[[held["difference"].abs().idxmax()]])[0]
     return (
-        f"{len(decided)} of {len(rows)} hold when the models are trained again as well, which a "
-        f"claim about a mechanism needs: {named}; {_largest(results, decided)}."
+        f"{len(held)} of {len(rows)} also hold for models trained again, which a claim about a "
+        f"mechanism needs: {_listed(results, held)}; the largest, with its interval for retrained "
+        f"models, is {_one(results, largest, 'retrained_')}.{within}"
     )
 
 
-def _largest(results: Results, rows: pd.DataFrame) -> str:
-    """Return the largest difference with its interval for retrained models."""
-    largest = records(rows.loc[[rows["difference"].abs().idxmax()]])[0]
-    again = {**largest, "low": largest["retrained_low"], "high": largest["retrained_high"]}
-    return f"the largest, with its interval for retrained models, is {_one(results, again)}"
+def _listed(results: Results, rows: pd.DataFrame) -> str:
+    def direction(row: dict[str, Any]) -> str:
+        return "better" if row["benefit"] > 0 else "worse"
+
+    return ", ".join(
+        f"{results.label(row['model'])} on {results.dataset_label(row['dataset'])}"
+        + ("" if row["verdict"] == "equivalent" else f" ({direction(row)})")
+        for row in records(rows)
+    )
+
+
+def _detectable(results: Results, rows: pd.DataFrame) -> str:
+    """Return the smallest effect that the study could have found for retrained models."""
+    known = rows.dropna(subset="minimum_effect_retrained")
+    if known.empty:
+        return "a single training says nothing of the luck of training"
+    smallest = records(known.loc[[known["minimum_effect_retrained"].idxmin()]])[0]
+    effect, unit = smallest["minimum_effect_retrained"], smallest["unit"]
+    bounded = METRICS[results.study.primary[0]].bounded
+    if bounded and effect >= 1:
+        return "no difference that is possible would show"
+    stated = " ".join(filter(None, [number(effect, decimals(unit)), display_unit(unit)]))
+    return f"only differences above {stated} ({_where(results, smallest)}) would show"
+
+
+def _size(results: Results, rows: pd.DataFrame) -> str:
+    """Return what the controls of equal size say of the variants that beat the baseline."""
+    sentences = []
+    for row in records(rows[rows["verdict"].isin([HELPS, BIGGER])]):
+        who, gain = (
+            _where(results, row),
+            number(row["weakest_benefit"], decimals(row["unit"]), True),
+        )
+        if row["verdict"] == HELPS:
+            sentences.append(
+                f"{who}: also better than each control of equal size (least: {gain} against "
+                f"{results.label(row['weakest'])})"
+                if row["rivals"]
+                else f"{who}: the baseline is of equal size itself"
+            )
+        elif row["lacking"]:
+            lacking = row["lacking"].replace(" + ", " and ")
+            sentences.append(
+                f"{who}: {BIGGER}, for want of a control of equal {lacking}; a larger U-Net may "
+                "gain as much"
+            )
+        else:
+            sentences.append(
+                f"{who}: {BIGGER}: the difference from {results.label(row['weakest'])} is {gain}, "
+                "which is not shown to be a gain"
+            )
+    return f"{'. '.join(sentences)}." if sentences else ""
 
 
 def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
@@ -157,4 +235,7 @@ def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
         "unit).",
         f"Small effects: {groups} groups and {trainings} per model and dataset stand behind a "
         "difference.",
+        "Anything else on this page: the primary comparison above was named before the results; "
+        "other metrics, classes, cases and conditions are exploratory, each family of tests "
+        "corrected for itself alone.",
     )

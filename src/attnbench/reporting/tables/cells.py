@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.resample import MIN_GROUPS
+from attnbench.analysis.verdicts import FAILURES_DIFFER, SAME_NETWORK, TOO_FEW_GROUPS
 from attnbench.reporting.format import NOTHING, decimals, interval, p_value
 from attnbench.reporting.tables.render import Cell, Column
 from attnbench.reporting.words import display_unit
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 DASH = Cell(NOTHING)
 AS_GOOD = "†"
 _MARKS = {"better": "⁺", "worse": "⁻"}
+_WITHHELD = (FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK)
 
 
 def against_baseline(results: Results, frame: pd.DataFrame) -> pd.Series:
@@ -89,6 +91,8 @@ def difference_cells(row: dict[str, Any]) -> tuple[Cell, Cell]:
     if row["against_baseline"] == "baseline":
         return Cell("baseline"), DASH
     limits = row["difference_low"], row["difference_high"]
+    if row["against_baseline"] == FAILURES_DIFFER:
+        return Cell(FAILURES_DIFFER), DASH
     # In the terminal the column of p is left out: the difference takes over its mark.
     text = interval(row["difference"], *limits, decimals(row["unit"]), sign=True)
     mark = verdict_mark(row["against_baseline"], row.get("verdict_retrained"))
@@ -96,8 +100,8 @@ def difference_cells(row: dict[str, Any]) -> tuple[Cell, Cell]:
 
 
 def p_cell(p: float, verdict: str) -> Cell:
-    """Return a p value with the mark of what it says."""
-    return Cell(p_value(p), verdict_mark(verdict))
+    """Return a p value with the mark of what it says, or why there is none."""
+    return Cell(withheld(verdict) or p_value(p), verdict_mark(verdict))
 
 
 def verdict_mark(verdict: str, retrained: str | None = None) -> str:
@@ -110,28 +114,47 @@ def best_notes(results: Results) -> tuple[str, ...]:
     if len(results.models) == 1:
         return ()
     return (
-        f"Bold: best mean. {AS_GOOD}: not distinguishable from the best (signed-rank test over "
-        f"groups, corrected by Holm over the models, p > {results.level:.2g}), which does not show "
-        "that it is as good; none where the groups are too few to tell any.",
+        f"Bold: best mean. {AS_GOOD}: not distinguishable from the best as trained (sign-flip test "
+        "over groups, corrected for all pairs of models, since the best was chosen by these very "
+        f"scores, p > {results.level:.2g}), which does not show that it is as good; none where the "
+        "groups are too few to tell any. Neither where models failed on different cases: their "
+        "means are of different cases then.",
     )
 
 
 def legend(results: Results) -> tuple[str, ...]:
     """Return how to read arrows, intervals and marks."""
     arrows = "↑ higher is better, ↓ lower is better."
-    brackets = f"[ ]: {results.study.analysis.confidence:.0%} bootstrap interval over groups."
+    brackets = (
+        f"[ ]: {results.study.analysis.confidence:.0%} interval over groups, each of which counts "
+        "alike, not adjusted for the number of comparisons."
+    )
     if len(results.models) == 1:
         return arrows, brackets
     return (
         f"{arrows} Δ: paired difference from the baseline {results.baseline_label}.",
-        f"{brackets} p: Wilcoxon signed-rank test over groups, corrected by Holm; it asks how "
-        "regularly groups differ, the interval how much on average: they can disagree where a few "
-        "groups differ much.",
+        f"{brackets} p: sign-flip permutation test of the same mean over groups, corrected by "
+        "Holm.",
         "⁺ better, ⁻ worse than the baseline on new patients with the models as trained "
         f"(p ≤ {results.level:.2g}); without a mark not distinguishable from the baseline.",
-        "⁺⁺, ⁻⁻: also when the models are trained again. Only that is evidence about a mechanism; "
-        "a single mark may be the luck of these trainings.",
+        "⁺⁺, ⁻⁻: also when the models are trained again (corrected resampled t test). Only that is "
+        "evidence about a mechanism; a single mark may be the luck of these trainings.",
     )
+
+
+def exploratory(results: Results) -> str:
+    """Return which comparison is primary, and that these are not."""
+    metric, class_ = results.study.primary
+    whole = "mean over classes" if class_ == "all" else f"class {class_}"
+    return (
+        f"Primary is {METRICS[metric].label}, {whole}, of every variant against the baseline and "
+        "its controls (table answer); all else is exploratory."
+    )
+
+
+def withheld(verdict: str) -> str:
+    """Return why a comparison has no test, empty where it has one."""
+    return verdict if verdict in _WITHHELD else ""
 
 
 def few_groups(values: pd.Series, low: pd.Series) -> list[str]:

@@ -17,6 +17,7 @@ from attnbench.reporting.tables.cells import (
     best_cell,
     best_notes,
     difference_cells,
+    exploratory,
     few_groups,
     legend,
     mean_interval,
@@ -81,6 +82,7 @@ def tabulate_comparison(results: Results) -> Table:
         notes=(
             *best_notes(results),
             *legend(results),
+            *([exploratory(results)] if results.compared else []),
             *few_groups(frame["mean"], frame["low"]),
             *([SECOND_RATER_NOTE] if len(rater) else []),
             *_penalised(results),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from attnbench.reporting.format import count, decimals, interval, p_value
 from attnbench.reporting.results import ALL, records
-from attnbench.reporting.tables.cells import block_title, few_groups, p_cell
+from attnbench.reporting.tables.cells import block_title, exploratory, few_groups, p_cell
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 
 if TYPE_CHECKING:
@@ -47,10 +47,12 @@ def tabulate_controls(results: Results) -> Table:
             for metric in results.metrics
         ),
         notes=(
-            f"Δ: variant minus control, with {results.study.analysis.confidence:.0%} bootstrap "
-            "intervals over groups. p: Wilcoxon signed-rank test over groups; Holm: corrected "
-            "together with the comparisons with the baseline; retrained: corrected p when the "
-            "models are trained again as well. ⁺ the variant is better, ⁻ worse than its control.",
+            f"Δ: variant minus control, with {results.study.analysis.confidence:.0%} intervals "
+            "over groups. p: sign-flip test over groups; Holm: corrected together with the "
+            "comparisons with the baseline; retrained: corrected p when the models are trained "
+            "again as well. ⁺ the variant is better, ⁻ worse than its control. Without a mark "
+            "nothing is shown, neither that the control explains the gain nor that it does not.",
+            exploratory(results),
             *(words for control, words in _RULED_OUT.items() if control in present),
             *few_groups(compared["difference"], compared["low"]),
             *(["No variant and control have both been scored yet."] if frame.empty else []),

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.reporting.format import count, decimals, interval, p_value
+from attnbench.reporting.format import count, decimals, interval
 from attnbench.reporting.results import ALL, keyed, records
 from attnbench.reporting.tables.cells import (
     DASH,
     against_baseline,
     block_title,
+    exploratory,
     few_groups,
     legend,
     p_cell,
@@ -22,14 +23,16 @@ from attnbench.scoring.definitions import METRICS
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
 
-_COUNTS = {
-    "Tests": "family_size", "Better": "better", "Worse": "worse", "Cases": "cases",
-    "Groups": "groups",
-}  # fmt: skip
 _COLUMNS = (
     Column("Model", "l"),
-    *map(Column, ("Δ", "p", "p (Holm)", "p retrained", *_COUNTS)),
-)
+    *map(
+        Column,
+        (
+            "Δ", "Δ where present", "p (Holm)", "p retrained", "Missed", "False alarms", "Lost",
+            "Cases", "Groups",
+        ),
+    ),
+)  # fmt: skip
 
 
 def tabulate_effects(results: Results) -> Table:
@@ -47,10 +50,13 @@ def tabulate_effects(results: Results) -> Table:
         ),
         notes=(
             *legend(results),
-            "p retrained: Holm-corrected p when the models are trained again as well, clustered "
-            "by group and training; a dash with a single training.",
-            "Tests: size of the family that Holm's correction counts. Better, Worse: cases in "
-            "which the model is better or worse than the baseline.",
+            "p retrained: Holm-corrected p when the models are trained again as well (corrected "
+            "resampled t test over folds); a dash below five folds. Δ where present: over the "
+            "cases whose reference has the class.",
+            "Missed: score rows (case, class, training) with an empty prediction, of the model / "
+            "the baseline; False alarms: with an empty reference alone; Lost: left out of the "
+            "pairs, undefined for one of the two.",
+            exploratory(results),
             "The CSV beside this table has every metric and every class.",
             *few_groups(frame["difference"], frame["low"]),
             *_notes(results, frame),
@@ -72,13 +78,21 @@ def _row(label: str, effect: dict[str, Any] | None) -> Row:
     if effect is None:
         return plain_row(label, *[DASH] * (len(_COLUMNS) - 1))
     limits = effect["low"], effect["high"]
+    digits = decimals(effect["unit"])
+    present = effect["low_present"], effect["high_present"]
     return plain_row(
         label,
-        interval(effect["difference"], *limits, decimals(effect["unit"]), sign=True),
-        p_value(effect["p"]),
+        interval(effect["difference"], *limits, digits, sign=True),
+        interval(effect["difference_present"], *present, digits, sign=True),
         p_cell(effect["p_holm"], effect["verdict"]),
         p_cell(effect["p_retrained_holm"], effect["verdict_retrained"]),
-        *(count(effect[column]) for column in _COUNTS.values()),
+        *(
+            f"{count(effect[name])} / {count(effect[f'{name}_baseline'])}"
+            for name in ("failures", "false_alarms")
+        ),
+        count(effect["lost_rows"]),
+        count(effect["cases"]),
+        count(effect["groups"]),
     )
 
 

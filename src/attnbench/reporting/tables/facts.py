@@ -135,8 +135,8 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         yield f"Metric: {METRICS[metric].label}", rule + _empty(metric)
     yield (
         "Statistics",
-        f"{in_words(study.analysis)}; intervals by bootstrap over groups, Wilcoxon signed-rank "
-        "test over groups, Holm's correction",
+        f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
+        "groups, corrected resampled t test over folds, Holm's correction",
     )
 
 

@@ -14,6 +14,7 @@ from attnbench.reporting.tables.cells import (
     best_cell,
     best_notes,
     distances_in,
+    exploratory,
     few_groups,
     heading,
     legend,
@@ -46,6 +47,7 @@ def tabulate_per_class(results: Results) -> Table:
         notes=(
             *best_notes(results),
             *legend(results)[:2],
+            exploratory(results),
             "Undefined: values that have no meaning because a mask has no voxel of the class, "
             "summed over the metrics.",
             *few_groups(frame["mean"], frame["low"]),

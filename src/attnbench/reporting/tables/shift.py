@@ -15,6 +15,7 @@ from attnbench.reporting.tables.cells import (
     block_title,
     difference_cells,
     distances_in,
+    exploratory,
     few_groups,
     mean_interval,
     score_columns,
@@ -122,7 +123,8 @@ def _grid(
     # By value, not by order: a level or share that has not been run leaves a dash.
     cells = {
         (row["dataset"], row["metric"], row["model"], row[column]): Cell(
-            mean_interval(row, sign), verdict_mark(row["against_baseline"])
+            mean_interval(row, sign),
+            verdict_mark(row["against_baseline"], row["verdict_retrained"]),
         )
         for row in records(shown)
     }
@@ -149,10 +151,10 @@ def _judged(results: Results, name: str) -> pd.DataFrame:
 
 def _legend(results: Results, difference: str = "") -> str:
     return (
-        f"[ ]: {results.study.analysis.confidence:.0%} bootstrap interval over groups. "
+        f"[ ]: {results.study.analysis.confidence:.0%} interval over groups. "
         f"{difference}⁺ better, ⁻ worse than the baseline {results.baseline_label} (paired "
-        f"signed-rank test over groups, corrected by Holm, p ≤ {results.level:.2g}); for the "
-        "models as trained."
+        f"sign-flip test over groups, corrected by Holm, p ≤ {results.level:.2g}), for the models "
+        f"as trained; doubled: also when they are trained again. {exploratory(results)}"
     )
 
 
