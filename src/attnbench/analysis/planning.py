@@ -281,65 +281,82 @@ def _plan(
     block: DatasetScores | None,
     answer: pd.DataFrame,
 ) -> Plan:
-    metric, class_ = study.primary
-    groups = question.groups or (len(block.groups) if block else load_entry(dataset).count_groups())
-    design = Design(groups, study.folds.outer, len(study.seeds), study.folds.repeats)
+    pairs = [(name, study.baseline) for name in variants]
+    estimated = _estimates(block, study.primary, pairs)
+    spread, source = _spread(dataset, study.primary[0], estimated, dict(question.spread))
+    own = len(block.groups) if block else load_entry(dataset).count_groups()
+    has = Design(own, study.folds.outer, len(study.seeds), study.folds.repeats)
+    design = replace(has, groups=question.groups or own)
+    # With one seed, what a run and the rest add is hidden in the other two.
+    one_seed = bool(estimated) and block is not None and len(block.seeds) == 1
+    told = not one_seed or {"run", "rest"} <= dict(question.spread).keys()
     comparisons = len(variants) * len(study.datasets)
     level = (1 - study.analysis.confidence) / comparisons
-    estimated = _estimates(block, metric, class_, [(name, study.baseline) for name in variants])
-    given = dict(question.spread)
-    # With one seed, what a run and the rest add is hidden in the other two.
-    told = not estimated or design.seeds > 1 or {"run", "rest"} <= given.keys()
-    spread, source = ASSUMED, "assumed"
-    if estimated:
-        first, *others = estimated.values()
-        spread, source = first.pooled(others), "estimated"
-    elif METRICS[metric].unit != "1" and len(given) < len(FIELDS):
-        raise StudyError(
-            f"{dataset}: the study has no scores yet, and standard deviations are assumed for "
-            f"metrics from 0 to 1 alone, not for {metric}; give --sd-group, --sd-fold, --sd-run "
-            "and --sd-rest"
-        )
-    if given:
-        spread = replace(spread, **given)
-        source = "given" if len(given) == len(FIELDS) else f"{source}, {' and '.join(given)} given"
-    effect = question.effect
-    if effect is None:
-        if METRICS[metric].unit != "1":
-            raise StudyError(f"{metric} has no usual difference; give the wanted one with --effect")
-        effect = DEFAULT_EFFECT
-    seconds = question.seconds or _seconds(study, dataset)
+    seconds = _seconds(study, dataset) if question.seconds is None else question.seconds
     options = tuple(
         Option(one, detectable_effect(spread, one, level), one.runs * len(study.models) * seconds)
         for one in _designs(question, design, told)
     )
     if not options:
         raise StudyError(
-            f"{dataset}: {groups} groups cannot be split into "
-            f"{' or '.join(map(str, question.folds or ()))} folds; ask for fewer --folds"
+            f"{dataset}: {design.groups} groups cannot be split into "
+            f"{' or '.join(map(str, question.folds or (design.folds,)))} folds; ask for fewer "
+            "--folds"
         )
-    decisions = tuple(
-        _decision(block, study.primary, row, design, told, 1 - study.analysis.confidence)
-        for row in answer.to_dict("records")
-        if block and row["model"] in variants
-    )
     return Plan(
-        dataset, metric, effect, spread, source, told, design, comparisons, level, options,
-        decisions,
-    )  # fmt: skip
+        dataset=dataset,
+        metric=study.primary[0],
+        effect=_wanted(study.primary[0]) if question.effect is None else question.effect,
+        spread=spread,
+        source=source,
+        seeds_told=told,
+        design=design,
+        comparisons=comparisons,
+        level=level,
+        options=options,
+        decisions=tuple(
+            _decision(block, study.primary, row, has, told, 1 - study.analysis.confidence)
+            for row in answer.to_dict("records")
+            if block and row["model"] in variants
+        ),
+    )
+
+
+def _wanted(metric: str) -> float:
+    if METRICS[metric].unit != "1":
+        raise StudyError(f"{metric} has no usual difference; give the wanted one with --effect")
+    return DEFAULT_EFFECT
+
+
+def _spread(
+    dataset: str, metric: str, estimated: Sequence[Spread], given: Mapping[str, float]
+) -> tuple[Spread, str]:
+    """Spread to plan with, mean over the variants, and where it comes from in words."""
+    spread, source = ASSUMED, "assumed"
+    if estimated:
+        spread, source = estimated[0].pooled(estimated[1:]), "estimated"
+    elif METRICS[metric].unit != "1" and len(given) < len(FIELDS):
+        raise StudyError(
+            f"{dataset}: the study has no scores yet, and standard deviations are assumed for "
+            f"metrics from 0 to 1 alone, not for {metric}; give --sd-group, --sd-fold, --sd-run "
+            "and --sd-rest"
+        )
+    if not given:
+        return spread, source
+    said = "given" if len(given) == len(FIELDS) else f"{source}, {' and '.join(given)} given"
+    return replace(spread, **given), said
 
 
 def _estimates(
-    block: DatasetScores | None, metric: str, class_: str, pairs: Sequence[Pair]
-) -> dict[Pair, Spread]:
+    block: DatasetScores | None, primary: tuple[str, str], pairs: Sequence[Pair]
+) -> list[Spread]:
+    """Spreads of the pairs that have scores enough for an estimate."""
+    metric, class_ = primary
     if block is None or metric not in block.metrics or class_ not in block.class_words:
-        return {}
-    found = {
-        pair: estimate_spread(block, metric, class_, pair)
-        for pair in pairs
-        if set(pair) <= set(block.models)
-    }
-    return {pair: spread for pair, spread in found.items() if spread}
+        return []
+    scored = [pair for pair in pairs if set(pair) <= set(block.models)]
+    found = (estimate_spread(block, metric, class_, pair) for pair in scored)
+    return [spread for spread in found if spread]
 
 
 def _designs(question: Question, design: Design, told: bool) -> Iterator[Design]:
@@ -378,10 +395,10 @@ def _decision(
     )
     sign = 1 if METRICS[primary[0]].higher_is_better else -1
     decision = Decision(str(row["model"]), rival, sign * benefit, verdict, decided, lacking)
-    spread = _estimates(block, *primary, [(decision.model, rival)]).get((decision.model, rival))
-    if decided or spread is None or isnan(benefit):
+    spreads = _estimates(block, primary, [(decision.model, rival)])
+    if decided or not spreads or isnan(benefit):
         return decision
-    return decide(decision, spread, design, level / int(row["family_size"]), told)
+    return decide(decision, spreads[0], design, level / int(row["family_size"]), told)
 
 
 def decide(

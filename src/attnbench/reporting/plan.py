@@ -75,7 +75,8 @@ def caption(plan: Plan) -> str:
     none = any(option.detectable == inf for option in plan.options)
     few = f"; none: below {MIN_TRAININGS} folds x repeats, or too few groups" if none else ""
     return (
-        f"Smallest difference found with 80 % power at level {plan.level:.2g}{timed}\n"
+        f"Smallest difference found with 80 % power at level {plan.level:.3g} "
+        f"({_count(plan.comparisons, 'comparison')}){timed}\n"
         f"{FOUND} finds {_value(plan.effect, plan)}{few}"
     )
 
