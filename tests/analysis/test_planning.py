@@ -8,14 +8,12 @@ import pytest
 from scipy import stats
 
 from attnbench.analysis.blocks import DatasetScores
-from attnbench.analysis.planning import (
-    Decision,
+from attnbench.analysis.planning import Decision, decide, numbers
+from attnbench.analysis.power import (
     Design,
-    decide,
     detectable_effect,
     group_variance,
     groups_needed,
-    numbers,
     retrained_error,
 )
 from attnbench.analysis.retraining import retrained

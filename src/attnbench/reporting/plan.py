@@ -19,7 +19,8 @@ from attnbench.reporting.words import dataset_label
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
-    from attnbench.analysis.planning import Decision, Design, Option, Plan, Question
+    from attnbench.analysis.planning import Decision, Option, Plan, Question
+    from attnbench.analysis.power import Design
     from attnbench.study.settings import Study
 
 FOUND = "*"
