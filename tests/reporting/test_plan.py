@@ -2,6 +2,7 @@
 
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from attnbench.cli import main
 from attnbench.errors import StudyError
 from attnbench.files import write_csv, write_json
 from attnbench.reporting.plan import sentence, show_plan
-from attnbench.study.settings import Study
+from attnbench.study.settings import Study, read_yaml
 
+ROOT = Path(__file__).parents[2]
 GROUPS, FOLDS, SEEDS = 40, 5, 3
 
 
@@ -171,3 +173,11 @@ def test_the_command_prints_it(tmp_path, monkeypatch, capsys):
         "folds", "repeats", "1", "seed", "2", "seeds", "5", "seeds",
     ]  # fmt: skip
     assert any(line.split()[:2] == ["5", "1"] and "2.00 h" in line for line in lines)
+
+
+def test_the_example_in_the_docs_is_what_it_prints(capsys, tmp_path):
+    page = (ROOT / "docs" / "planning.md").read_text(encoding="utf-8")
+    content = read_yaml(ROOT / "config.yaml") | {"output": str(tmp_path / "results")}
+    show_plan(check_study(content), Question(effect=0.02))
+    example = [f"    {line}".rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert "\n".join(example).rstrip() in page
