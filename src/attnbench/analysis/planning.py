@@ -18,6 +18,7 @@ from attnbench.analysis.power import Design, detectable_effect, groups_needed
 from attnbench.analysis.runs import read_object
 from attnbench.analysis.spread import ASSUMED, Spread, estimate_spread
 from attnbench.analysis.tables import FRAMES, TEXTS
+from attnbench.analysis.verdicts import FAILURES_DIFFER
 from attnbench.catalog import load_entry
 from attnbench.errors import StudyError
 from attnbench.scoring.definitions import METRICS
@@ -74,7 +75,7 @@ class Decision:
     `verdict` is the answer's; `rival` the baseline, or the control that is still to be beaten.
     `seeds`, `repeats`: how many more of these; `groups`: how many in all; each alone, and None
     where no number does. `decided`: none is needed, `lacking`: but controls of these kinds are.
-    Then, and without an estimate of the spread, `detectable` is NaN.
+    Then, and where the scores do not tell, `detectable` is NaN.
     """
 
     model: str
@@ -320,7 +321,8 @@ def _decision(
     sign = 1 if METRICS[primary[0]].higher_is_better else -1
     decision = Decision(str(row["model"]), rival, sign * benefit, verdict, decided, lacking)
     spreads = _estimates(block, primary, [(decision.model, rival)])
-    if decided or not spreads or isnan(benefit):
+    # Models that failed on different cases are not told apart by more of the same.
+    if decided or not spreads or isnan(benefit) or verdict == FAILURES_DIFFER:
         return decision
     return decide(decision, spreads[0], design, level / int(row["family_size"]), told)
 

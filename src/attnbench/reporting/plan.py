@@ -46,8 +46,7 @@ def show_plan(study: Study, question: Question) -> None:
 
 
 _NOTE = (
-    "Each comparison alone, corrected for their number (Bonferroni); that a variant helps also "
-    "takes its controls."
+    "Each comparison alone, at Bonferroni's level; that a variant helps also takes its controls."
 )
 
 
@@ -141,7 +140,7 @@ def sentence(decision: Decision, plan: Plan) -> str:
     if decision.decided:
         return f"{said}: decided"
     if isnan(decision.detectable):
-        return f"{said}: too few scores to say what would decide it"
+        return f"{said}: the scores do not tell what would decide it"
     ways = [
         f"{more} more {word if more == 1 else f'{word}s'}"
         for more, word in ((decision.seeds, "seed"), (decision.repeats, "repeat"))
