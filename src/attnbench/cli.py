@@ -36,6 +36,10 @@ Percent = Annotated[
 Log = Annotated[
     Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")
 ]
+Numbers = Annotated[str | None, typer.Option(metavar="LIST", help="To try, as 1-3,5.")]
+Deviation = Annotated[
+    float | None, typer.Option(min=0, help="Instead of what is estimated or assumed.")
+]
 
 DEFAULT_STUDY = Path("config.yaml")
 
@@ -105,10 +109,6 @@ def schema() -> None:
     from attnbench.study.settings import schema as study_schema
 
     typer.echo(json.dumps(study_schema(), indent=2))
-
-
-Numbers = Annotated[str | None, typer.Option(metavar="LIST", help="To try, as 1-3,5.")]
-Deviation = Annotated[float | None, typer.Option(min=0)]
 
 
 @study_app.command("plan")
