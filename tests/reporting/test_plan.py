@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from attnbench.analysis.answer import Asked, compute_answer
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.planning import Question, plan_study
+from attnbench.analysis.spread import ASSUMED
 from attnbench.check import check_study
 from attnbench.cli import main
 from attnbench.errors import StudyError
@@ -154,9 +156,12 @@ def test_what_cannot_be_planned_says_what_to_do(tmp_path, keys, question, said):
 
 
 def test_given_deviations_replace_the_others(tmp_path, capsys):
-    lines = printed(study_of(tmp_path), capsys, spread=(("group", 0.25),))
-    assert lines[1].endswith(
-        "(assumed, group given): groups 0.250, folds 0.010, runs 0.015, rest 0.020"
+    question = {"spread": (("group", 0.25),)}
+    (plan,) = plan_study(study_of(tmp_path), Question(**question))
+    assert plan.spread == replace(ASSUMED, group=0.25)
+    assert (
+        "(assumed, group given): groups 0.250, "
+        in printed(study_of(tmp_path), capsys, **question)[1]
     )
 
 

@@ -33,7 +33,10 @@ class Spread:
         return Spread(*np.sqrt((table**2).mean(axis=0)).tolist())
 
 
-ASSUMED = Spread(group=0.05, fold=0.01, run=0.015, rest=0.02)
+ASSUMED = Spread(group=0.02, fold=0.005, run=0.01, rest=0.025)
+"""Of Dice, before a study has scores: `run` and `rest` as on phantoms, rounded up, the other two
+by judgement (docs/planning.md).
+"""
 
 
 def estimate_spread(block: DatasetScores, metric: str, class_: str, pair: Pair) -> Spread | None:
