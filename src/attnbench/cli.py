@@ -22,7 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-study_app = typer.Typer(help="Check study files.", no_args_is_help=True)
+study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 
 StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
@@ -35,6 +35,10 @@ Percent = Annotated[
 ]
 Log = Annotated[
     Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")
+]
+Numbers = Annotated[str | None, typer.Option(metavar="LIST", help="To try, as 1-3,5.")]
+Deviation = Annotated[
+    float | None, typer.Option(min=0, help="Instead of what is estimated or assumed.")
 ]
 
 DEFAULT_STUDY = Path("config.yaml")
@@ -105,6 +109,48 @@ def schema() -> None:
     from attnbench.study.settings import schema as study_schema
 
     typer.echo(json.dumps(study_schema(), indent=2))
+
+
+@study_app.command("plan")
+def plan(
+    study: StudyFile = DEFAULT_STUDY,
+    effect: Annotated[
+        float | None, typer.Option(min=0, help="Wanted difference in the primary metric.")
+    ] = None,
+    groups: Annotated[int | None, typer.Option(min=2, help="Groups of every dataset.")] = None,
+    folds: Numbers = None,
+    seeds: Numbers = None,
+    repeats: Numbers = None,
+    sd_group: Deviation = None,
+    sd_fold: Deviation = None,
+    sd_run: Deviation = None,
+    sd_rest: Deviation = None,
+    minutes_per_run: Annotated[
+        float | None, typer.Option(min=0, help="Of one training; default: of those done.")
+    ] = None,
+) -> None:
+    """Say which folds, seeds, repeats and groups would find a difference, and in which time.
+
+    Standard deviations of a difference are estimated from the study's scores where there are any,
+    else assumed; docs/planning.md says how. With an answer, say what would decide it.
+    """
+    loaded = _start(study, None)
+    from attnbench.analysis.planning import Question, numbers
+    from attnbench.reporting.plan import show_plan
+
+    given = {"group": sd_group, "fold": sd_fold, "run": sd_run, "rest": sd_rest}
+    show_plan(
+        loaded,
+        Question(
+            effect=effect,
+            groups=groups,
+            folds=numbers("--folds", folds, 2),
+            seeds=numbers("--seeds", seeds),
+            repeats=numbers("--repeats", repeats),
+            spread=tuple((name, sd) for name, sd in given.items() if sd is not None),
+            seconds=None if minutes_per_run is None else 60 * minutes_per_run,
+        ),
+    )
 
 
 @app.command()

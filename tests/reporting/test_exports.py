@@ -15,8 +15,10 @@ from attnbench.models.describe import describe_model
 from attnbench.models.registry import get_mechanism
 from attnbench.reporting.exports import write_exports
 from attnbench.reporting.exports.challenger import rank_input
+from attnbench.reporting.exports.claims_reloaded import claim_inputs
 from attnbench.reporting.exports.references import collect_references
 from attnbench.reporting.results import Results
+from attnbench.study.groups import PrimarySettings
 from attnbench.study.shift import TransferSettings
 
 KEY = re.compile(r"^@\w+\{([^,\s]+),", re.MULTILINE)
@@ -75,6 +77,38 @@ def test_a_model_that_was_not_run_on_a_fold_has_empty_scores_there(write_study):
     counts = frame.groupby("algorithm")["score"].agg(["size", "count"])
     assert counts["size"].unique().tolist() == [10]
     assert 0 < counts.loc["attention_gate", "count"] < 10 == counts.loc["unet", "count"]
+
+
+@pytest.mark.parametrize("class_", ["all", 1])
+def test_claims_reloaded_has_the_primary_metric_of_every_case_and_model(write_study, class_):
+    study = write_study(analysed=False)
+    primary = PrimarySettings.model_validate({"metric": "iou", "class": class_})
+    analysis = study.analysis.model_copy(update={"primary": primary})
+    inputs = claim_inputs(study.model_copy(update={"analysis": analysis}))
+    scores = pd.read_csv(study.layout.scores).query("metric == 'iou'")
+    if class_ != "all":
+        scores = scores[scores["class"] == class_]
+    for dataset, rows in scores.groupby("dataset"):
+        per_training = rows.groupby(["model", "case", "fold", "seed"])["value"].mean()
+        expected = per_training.groupby(["case", "model"]).mean().reset_index()
+        expected = expected.pivot_table(index="case", columns="model", values="value")
+        path = study.layout.claims_reloaded(dataset)
+        write_csv(path, inputs[dataset])
+        found = pd.read_csv(path, index_col="case_id")
+        assert list(found) == [f"alg_{part.name}" for part in study.models]
+        assert list(found.index) == list(expected.index)
+        assert found.to_numpy() == pytest.approx(
+            expected[[part.name for part in study.models]].to_numpy()
+        )
+
+
+def test_claims_reloaded_leaves_undefined_values_empty(write_study):
+    study = write_study(
+        datasets=("phantom3d",), failed=[("phantom3d", "attention_gate", 1)], analysed=False
+    )
+    frame = claim_inputs(study)["phantom3d"]
+    assert len(frame) == frame["alg_unet"].count() == 10
+    assert 0 < frame["alg_attention_gate"].count() < 10
 
 
 def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described):

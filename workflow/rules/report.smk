@@ -91,6 +91,15 @@ rule export:
             category="Tables",
             labels={"table": "challenger"},
         ),
+        *[
+            report(
+                layout.claims_reloaded(data.name),
+                caption="../report/tables/claims_reloaded.rst",
+                category="Tables",
+                labels={"table": f"claims_reloaded_{data.name}"},
+            )
+            for data in study.datasets
+        ],
         layout.methods,
         layout.references,
     log:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import mean_defined, with_all_classes
-from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
+from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, arrange, read_scores
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 COLUMNS = ("dataset", "model", "case", "group", "fold", "value")
 
 
-def case_values(study: Study, metric: str, seed: int | None = None) -> pd.DataFrame:
+def case_values(
+    study: Study, metric: str, seed: int | None = None, class_: str = ALL_CLASSES
+) -> pd.DataFrame:
     """One row per dataset, model and case: `metric` averaged over classes, then seeds.
 
-    The averages behind `means.csv`; with `seed`, of that seed's run in the first split alone.
-    Columns `dataset, model, case, group, fold, value`, the fold that of the first split; undefined
-    values are left out. Empty without scores.
+    The averages behind `means.csv`. Columns `dataset, model, case, group, fold, value`, the fold
+    that of the first split; undefined values are left out. Empty without scores.
+
+    Args:
+        study: the study.
+        metric: one of its metrics.
+        seed: only that seed's run in the first split.
+        class_: a class by its number, instead of the mean over classes.
     """
-    frames = [values_of(block, metric, seed) for block in _blocks(study)]
+    frames = [values_of(block, metric, seed, class_) for block in _blocks(study)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 
 
@@ -37,12 +44,15 @@ def _blocks(study: Study) -> list[DatasetScores]:
     return arrange(scores, datasets, models, study.metrics, study.folds.outer)
 
 
-def values_of(block: DatasetScores, metric: str, seed: int | None) -> pd.DataFrame:
+def values_of(
+    block: DatasetScores, metric: str, seed: int | None, class_: str = ALL_CLASSES
+) -> pd.DataFrame:
     """Rows of `case_values` of one dataset."""
-    if metric not in block.metrics:
+    if metric not in block.metrics or class_ not in block.class_words:
         return pd.DataFrame(columns=list(COLUMNS))
     position = block.metrics.index(metric)
-    per_training = with_all_classes(block.values[[position]])[0, -1]
+    per_class = with_all_classes(block.values[[position]])[0]
+    per_training = per_class[block.class_words.index(class_)]
     # The first split's trainings come first: one of them is the run whose mask can be shown.
     chosen = (
         slice(None) if seed is None else [i for i, own in enumerate(block.seeds) if own == seed]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from attnbench.reporting.tables.render import Block, Cell, Column
-    from attnbench.study.paths import Layout
     from attnbench.study.settings import Study
 
 WIDTH = 100
@@ -79,18 +78,18 @@ def _files(study: Study) -> Iterator[tuple[str, str]]:
         yield from _formats("table", layout.tables / f"{name}.md", TABLE_FORMATS)
     for name in figure_names(study):
         yield from _formats("figure", layout.figures / f"{name}.pdf", FIGURE_FORMATS)
-    yield from ((label, str(path)) for label, path in _exports(layout).items() if path.exists())
+    yield from ((label, str(path)) for label, path in _exports(study) if path.exists())
 
 
-def _exports(layout: Layout) -> dict[str, Path]:
-    return {
-        "methods": layout.methods,
-        "bibtex": layout.references,
-        "ranking": layout.challenger,
-        "parquet": layout.parquet,
-        "provenance": layout.provenance,
-        "report": layout.report,
-    }
+def _exports(study: Study) -> Iterator[tuple[str, Path]]:
+    layout = study.layout
+    yield "methods", layout.methods
+    yield "bibtex", layout.references
+    yield "ranking", layout.challenger
+    yield from (("claims", layout.claims_reloaded(dataset.name)) for dataset in study.datasets)
+    yield "parquet", layout.parquet
+    yield "provenance", layout.provenance
+    yield "report", layout.report
 
 
 def _formats(label: str, path: Path, formats: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -106,6 +106,10 @@ class Layout:
         """Scores as challengeR reads them."""
         return self.tables / "challenger.csv"
 
+    def claims_reloaded(self, dataset: str) -> Path:
+        """Scores of one dataset as Claims Reloaded reads them."""
+        return self.tables / f"claims_reloaded_{dataset}.csv"
+
     @property
     def figures(self) -> Path:
         """Folder of the figures for a paper."""
