@@ -1,0 +1,605 @@
+"""Every claim that the page can make, and the worlds in which `trust.py` counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import pandas as pd
+
+from attnbench.analysis.answer import BIGGER, HELPS
+from attnbench.analysis.blocks import arrange
+from attnbench.analysis.difficulty import compute_difficulty
+from attnbench.analysis.verdicts import TOO_FEW_TRAININGS
+from attnbench.catalog import load_entry
+from attnbench.data.phantom import generate
+from attnbench.scoring.case import score_masks
+from benchmarks.trust_study import BASELINE, LEVEL, SETTINGS, VARIANT, Analysis, Design, true_mean
+from benchmarks.unkind import (
+    CEILING,
+    FAILING,
+    HEAVY,
+    KIND,
+    LUCKY_CORRELATED,
+    LUCKY_FOLDS,
+    LUCKY_RUNS,
+    ORDINARY,
+    SIZES,
+    UNEQUAL,
+    World,
+    balanced,
+)
+
+Outcome = bool | float | str | None
+"""A claim was made or not; a word that the tool says instead; None where there is no such case."""
+Read = Callable[[Analysis], list[Outcome]]
+
+GROUPS = (6, 10, 20, 40)
+FEW, ONE, SEEDS, REPEATED = (2, 1, 1), (5, 1, 1), (5, 3, 1), (5, 3, 3)
+EVERY = (FEW, ONE, SEEDS, REPEATED)
+ENOUGH = (ONE, SEEDS, REPEATED)
+PAIR = (BASELINE, VARIANT)
+MANY = tuple(
+    name
+    for variant in ("cbam", "se", "eca")
+    for name in (variant, f"{variant}-parameters", f"{variant}-flops")
+)
+"""Three variants with their controls: with the baseline ten models."""
+CLAIMS = ("better", "worse", "equivalent", "undecided")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is counted, and how often at most (None: shown); `note` is an excuse or a reason."""
+
+    name: str
+    read: Read
+    promise: float | None = LEVEL
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A world and a design, with the claims that are counted in the same studies.
+
+    `together` datasets go through one call: verdicts are corrected for all of them, single p and
+    intervals are not, and those are then had at a tenth of the time. `share` of the studies are
+    simulated, of `datasets` each; `draw` gives the world of one study.
+    """
+
+    world_name: str
+    draw: Callable[[np.random.Generator], World]
+    design: Design
+    claims: tuple[Claim, ...]
+    together: int = 1
+    share: float = 1.0
+    datasets: int = 1
+    metrics: tuple[str, ...] = ("dice",)
+    external: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table, as text."""
+
+    claim: str
+    world: str
+    groups: str
+    trainings: str
+    promise: str
+    found: str
+    verdict: str
+
+
+def luckless(world: World) -> World:
+    """All trainings of a model are alike: claims about models as trained have no other excuse."""
+    return replace(world, fold_luck=0.0, run_luck=0.0, slope_luck=0.0)
+
+
+def cells(
+    name: str,
+    world: World,
+    claims: Sequence[Claim],
+    trainings: Sequence[tuple[int, int, int]] = (SEEDS,),
+    groups: Sequence[int] = GROUPS,
+    **others,
+) -> list[Cell]:
+    """A cell for each number of groups and each kind of training."""
+    return [
+        Cell(name, lambda _: world, Design(number, *kind), tuple(claims), **others)
+        for number, kind in product(groups, trainings)
+    ]
+
+
+def below(values: pd.Series, instead: str = TOO_FEW_TRAININGS) -> list[Outcome]:
+    """Whether each p is significant; without one the tool says something instead."""
+    return [instead if np.isnan(p) else bool(p <= LEVEL) for p in values]
+
+
+def small(column: str, frame: str = "effects", metric: str = "dice") -> Read:
+    """A single p of the variant against the baseline."""
+    return lambda analysis: below(analysis.first(getattr(analysis, frame), metric)[column])
+
+
+def misses(low: str, high: str, truth: float, frame: str = "effects") -> Read:
+    """The interval of the variant against the baseline leaves out the truth."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        rows = analysis.first(getattr(analysis, frame))
+        return [outside(*ends, truth) for ends in zip(rows[low], rows[high], strict=True)]
+
+    return read
+
+
+def outside(low: float, high: float, truth: float) -> Outcome:
+    return "no interval" if np.isnan(low) else bool(not low <= truth <= high)
+
+
+def verdict(
+    column: str = "verdict", frame: str = "effects", words: Sequence[str] = ("better", "worse")
+) -> Read:
+    """Any row in Dice has one of the words, after the correction for all of them."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        rows = getattr(analysis, frame)
+        said = rows.loc[rows["metric"] == "dice", column]
+        if not said.isin(CLAIMS).any():
+            return [str(said.iloc[0])]
+        return [bool(said.isin(words).any())]
+
+    return read
+
+
+def answer(*words: str) -> Read:
+    """Any variant's answer is one of the words."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        said = analysis.answer["verdict"]
+        if not said.isin([HELPS, BIGGER, *CLAIMS]).any():
+            return [str(said.iloc[0])]
+        return [bool(said.isin(words).any())]
+
+    return read
+
+
+def family_misses(low: str, high: str) -> Read:
+    """Any of the simultaneous intervals leaves out the true difference, which is 0."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        ends = analysis.answer[[low, high]].to_numpy(np.float64)
+        return [
+            "no interval" if np.isnan(ends).any() else bool((ends[:, 0] * ends[:, 1] > 0).any())
+        ]
+
+    return read
+
+
+def mean_misses(world: World) -> Read:
+    """The interval of the baseline's mean leaves out the mean over very many new groups."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        rows = analysis.means[analysis.means["model"] == BASELINE]
+        truth = true_mean(world)
+        return [outside(*ends, truth) for ends in zip(rows["low"], rows["high"], strict=True)]
+
+    return read
+
+
+def contradicted(analysis: Analysis) -> list[Outcome]:
+    """A significant verdict or answer has another sign than the difference of the means."""
+    means = analysis.means.set_index("model")["mean"]
+    rows = analysis.effects
+    shown = rows["model"].map(means) - rows["baseline"].map(means)
+    said = rows[["verdict", "verdict_retrained"]].apply(
+        lambda words: words.map({"better": 1, "worse": -1}).fillna(0)
+    )
+    answered = analysis.answer.set_index("model")["verdict"]
+    wrong = said.mul(np.sign(shown), axis=0).lt(0).any(axis=None)
+    positive = answered.isin([HELPS, BIGGER])
+    return [bool(wrong or (means[answered.index[positive]] <= means[BASELINE]).any())]
+
+
+def bold(analysis: Analysis) -> list[Outcome]:
+    """The model that loses more cases is the best in HD95."""
+    rows = analysis.best[analysis.best["metric"] == "hd95"]
+    return [bool((rows["best"] == VARIANT).any())]
+
+
+def verdict_in(metric: str, *words: str) -> Read:
+    """The variant has one of the words against the baseline in a metric."""
+    return lambda analysis: [
+        bool(word in words) for word in analysis.first(analysis.effects, metric)["verdict"]
+    ]
+
+
+def dagger(metric: str) -> Read:
+    """Any of the equal models is told from the best."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        told = analysis.best.loc[analysis.best["metric"] == metric, "as_good"]
+        return [bool((~told.dropna().astype(bool)).any())]
+
+    return read
+
+
+def false_claim(column: str, value: Callable[[bool, float], Outcome]) -> Read:
+    """`value` of whether "the better one is better" is false, and of the probability shown."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        rows = analysis.pairs
+        rows = rows[rows["model_a"].isin(PAIR) & rows["model_b"].isin(PAIR)]
+        found: list[Outcome] = []
+        for gains, winner, p in zip(
+            (world.gains for world in analysis.worlds), rows["model_a"], rows[column], strict=True
+        ):
+            false = (gains.get(VARIANT, 0.0) > 0) is not (winner == VARIANT)
+            found.append(TOO_FEW_TRAININGS if np.isnan(p) else value(false, float(p)))
+        return found
+
+    return read
+
+
+def slope_misses(interaction: float, scale: str = "_logit", again: str = "") -> Read:
+    """The interval of a slope leaves out the planted one, per sd of the study's own cases."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        rows = analysis.first(analysis.difficulty)
+        low, high = f"{again}low{scale}", f"{again}high{scale}"
+        return [
+            outside(ends[0], ends[1], interaction * ends[2])
+            for ends in zip(rows[low], rows[high], rows["measure_sd"], strict=True)
+        ]
+
+    return read
+
+
+def over_datasets(method: str, column: str = "p") -> Read:
+    """A claim of the rows `all` of across.csv, or of single datasets."""
+
+    def read(analysis: Analysis) -> list[Outcome]:
+        several = len(analysis.blocks) > 1
+        rows = analysis.first(analysis.across.assign(metric="dice"))
+        rows = rows[(rows["method"] == method) & ((rows["dataset"] == "all") == several)]
+        if column == "p":
+            return below(rows["p"], "not fitted")
+        most = rows[["probability_better", "probability_worse"]].max(axis=1)
+        return [bool(p > 0.95) for p in most]
+
+    return read
+
+
+def friedman(analysis: Analysis) -> list[Outcome]:
+    rows = analysis.friedman
+    return below(rows.loc[rows["metric"] == "dice", "p_f"], "no test")
+
+
+def make_cells() -> list[Cell]:
+    """All cells; some worlds take seconds to balance."""
+    return [
+        *_answers(),
+        *_as_trained(),
+        *_trained_again(),
+        *_distances(),
+        *_rankings(),
+        *_datasets(),
+        *_difficulty(),
+        *_elsewhere(),
+    ]
+
+
+NULL_ANSWERS = (
+    Claim("answer: “helps”, nothing differs", answer(HELPS)),
+    Claim("answer: any positive word, nothing differs", answer(HELPS, BIGGER)),
+    Claim("answer: “worse”, nothing differs", answer("worse")),
+    Claim("answer: “equivalent”, nothing differs", answer("equivalent"), None),
+    Claim("trained again: any verdict of 5, Holm", verdict("verdict_retrained")),
+    Claim("as trained: any verdict of 5, Holm", verdict(), None, "luck: why it says “as trained”"),
+    Claim("signs: verdict against the means", contradicted, 0.0),
+)
+
+
+def _answers() -> Iterator[Cell]:
+    null = cells("lucky folds", LUCKY_FOLDS, NULL_ANSWERS, ENOUGH)
+    yield from null
+    yield from cells("lucky folds", LUCKY_FOLDS, NULL_ANSWERS, [FEW], share=0.2)
+    shared = tuple(
+        replace(claim, promise=None, note="luck common to all folds")
+        for claim in NULL_ANSWERS
+        if not claim.name.startswith("signs")
+    )
+    yield from cells("lucky, correlated", LUCKY_CORRELATED, shared, [SEEDS], [20, 40])
+    control = replace(LUCKY_FOLDS, gains={"cbam-parameters": 0.4})
+    helps = Claim("answer: “helps”, a control alone gains", answer(HELPS))
+    yield from cells("lucky folds, control + 0.4", control, [helps], [SEEDS], [10, 40])
+    bigger = replace(LUCKY_FOLDS, gains=dict.fromkeys(LUCKY_FOLDS.models[1:], 0.5))
+    size = (
+        Claim("answer: “helps”, size alone gains", answer(HELPS)),
+        Claim("answer: “not separated from size”, size alone gains", answer(BIGGER), None),
+    )
+    yield from cells("lucky folds, variant = controls + 0.5", bigger, size)
+    for gain in (0.01, 0.02, 0.05):
+        claims = [Claim(f"power: “helps”, true gain {gain:g} Dice", answer(HELPS), None)]
+        if gain == SETTINGS.margin:
+            claims.append(
+                Claim("answer: “equivalent”, true gain is the margin", answer("equivalent"))
+            )
+        world = balanced(LUCKY_FOLDS, VARIANT, gain)
+        yield from cells(f"lucky folds, + {gain:g} Dice", world, claims, ENOUGH, share=0.2)
+
+
+def _as_trained() -> Iterator[Cell]:
+    worlds = {
+        "kind": KIND,
+        "ordinary": luckless(ORDINARY),
+        "ceiling": luckless(CEILING),
+        "failing": luckless(FAILING),
+        "heavy tails": luckless(HEAVY),
+        "unequal variance": balanced(luckless(UNEQUAL), VARIANT),
+        "effect by size": balanced(luckless(SIZES), VARIANT),
+    }
+    single = (
+        Claim("as trained: a single p", small("p")),
+        Claim("intervals: difference as trained", misses("low", "high", 0.0)),
+    )
+    for name, world in worlds.items():
+        means = Claim("intervals: mean of a model", mean_misses(world))
+        yield from cells(f"{name}, no luck", world, [*single, means], [ONE], together=25)
+    gain = balanced(luckless(ORDINARY), VARIANT, 0.05)
+    covers = Claim("intervals: difference as trained", misses("low", "high", 0.05))
+    yield from cells("ordinary, no luck, + 0.05 Dice", gain, [covers], [ONE], together=25)
+    family = (
+        Claim("as trained: any verdict of 5, Holm", verdict()),
+        Claim("signs: verdict against the means", contradicted, 0.0),
+    )
+    hard = Claim("difficulty: as trained, any verdict of 4, Holm", verdict(frame="difficulty"))
+    ordinary = (*family, hard)
+    yield from cells("ordinary, no luck", worlds["ordinary"], ordinary, [ONE])
+    for name in ("failing", "heavy tails"):
+        yield from cells(f"{name}, no luck", worlds[name], family, [ONE], [20])
+    # Here the variant differs in some groups: the null of the mean is true, that of all is not.
+    for name in ("unequal variance", "effect by size"):
+        yield from cells(f"{name}, no luck", worlds[name], family, [ONE], [20])
+
+
+def _trained_again() -> Iterator[Cell]:
+    luck = Claim("as trained: a single p", small("p"), None, "luck: why it says “as trained”")
+    again = (
+        Claim("trained again: a single p", small("p_retrained")),
+        Claim("intervals: difference trained again", misses("retrained_low", "retrained_high", 0)),
+    )
+    posterior = Claim(
+        "trained again: posterior of better or worse > 0.95, nothing differs",
+        lambda analysis: [
+            bool(max(one.probability_better, one.probability_worse) > 0.95)
+            for one in analysis.first(analysis.effects).itertuples()
+        ],
+        None,
+    )
+    equal = Claim("trained again: equivalence, nothing differs", small("p_equivalence"), None)
+    for name, world in (("lucky runs", LUCKY_RUNS), ("lucky folds", LUCKY_FOLDS)):
+        claims = (luck, *again, posterior, equal)
+        yield from cells(name, world, claims, EVERY, together=25)
+    excused = [replace(one, promise=None, note="luck common to all folds") for one in again]
+    yield from cells("lucky, correlated", LUCKY_CORRELATED, [luck, *excused], EVERY, together=25)
+    for name, world in {
+        "ordinary": ORDINARY,
+        "ceiling": CEILING,
+        "failing": FAILING,
+        "heavy tails": HEAVY,
+        "unequal variance": UNEQUAL,
+        "effect by size": SIZES,
+    }.items():
+        yield from cells(name, world, again, [ONE], together=25)
+    margin = balanced(LUCKY_FOLDS, VARIANT, SETTINGS.margin)
+    at_margin = (
+        Claim("trained again: equivalence, true gain is the margin", small("p_equivalence")),
+        Claim(
+            "intervals: difference trained again",
+            misses("retrained_low", "retrained_high", SETTINGS.margin),
+        ),
+    )
+    yield from cells("lucky folds, + 0.01 Dice", margin, at_margin, ENOUGH, together=25)
+
+
+def _distances() -> Iterator[Cell]:
+    three = ("dice", "hd95", "hd95_penalised")
+    losing = replace(luckless(ORDINARY), lost_by={VARIANT: 0.05})
+    claims = (
+        Claim("distances: better in HD95 by losing more", verdict_in("hd95", "better")),
+        Claim("distances: bold in HD95 by losing more", bold),
+        Claim(
+            "distances: worse in penalised HD95 by losing more",
+            verdict_in("hd95_penalised", "worse"),
+            None,
+        ),
+    )
+    yield from cells("loses 5 % more, no luck", losing, claims, [SEEDS], metrics=three, share=0.5)
+    equal = Claim("distances: penalised HD95, a single p", small("p", metric="hd95_penalised"))
+    for name, world in (("ordinary", ORDINARY), ("failing", FAILING)):
+        yield from cells(
+            f"{name}, no luck", luckless(world), [equal], [ONE], together=25, metrics=three[2:]
+        )
+
+
+def _rankings() -> Iterator[Cell]:
+    ten = replace(LUCKY_FOLDS, models=(BASELINE, *MANY))
+    plain = replace(luckless(ORDINARY), models=ten.models)
+    of_ten = (
+        Claim("ranking: any of 10 equal models loses its dagger in Dice", dagger("dice")),
+        Claim(
+            "ranking: any of 10 equal models loses its dagger in penalised HD95",
+            dagger("hd95_penalised"),
+        ),
+        Claim("ranking: Friedman's test of 10 equal models", friedman),
+    )
+    metrics = ("dice", "hd95_penalised")
+    yield from cells("ten models, no luck", plain, of_ten, [ONE], metrics=metrics)
+    luck = "luck: why it says “as trained”"
+    excused = [replace(one, promise=None, note=luck) for one in of_ten]
+    yield from cells("ten models, lucky folds", ten, excused, groups=[20], metrics=metrics)
+    three = (
+        Claim("answer: “helps” of any of 3 variants, nothing differs", answer(HELPS)),
+        Claim("answer: any positive word for any of 3, nothing differs", answer(HELPS, BIGGER)),
+        Claim(
+            "intervals: 3 at once, trained again",
+            family_misses("simultaneous_retrained_low", "simultaneous_retrained_high"),
+        ),
+    )
+    yield from cells("ten models, lucky folds", ten, three)
+    at_once = Claim(
+        "intervals: 3 at once, as trained", family_misses("simultaneous_low", "simultaneous_high")
+    )
+    yield from cells("ten models, no luck", plain, [at_once], [ONE])
+    two = replace(LUCKY_FOLDS, models=PAIR)
+
+    def drawn(world: World) -> Callable[[np.random.Generator], World]:
+        return lambda random: replace(world, gains={VARIANT: float(random.normal(0, 0.1))})
+
+    for name, world, column in (
+        ("true gains of sd 0.1 logit, no luck", luckless(two), "probability_false"),
+        ("true gains of sd 0.1 logit, lucky folds", two, "probability_false_retrained"),
+    ):
+        which = "trained again" if column.endswith("retrained") else "as trained"
+        claims = (
+            Claim(
+                f"ranking: the better of two is not, {which}: observed",
+                false_claim(column, lambda false, _: false),
+                None,
+            ),
+            Claim(
+                f"ranking: the better of two is not, {which}: as shown",
+                false_claim(column, lambda _, p: p),
+                None,
+            ),
+            Claim(
+                f"ranking: the better of two is not, {which}: observed where ≤ 5 % is shown",
+                false_claim(column, lambda false, p: false if p <= LEVEL else None),
+                None,
+            ),
+        )
+        for number in GROUPS:
+            yield Cell(name, drawn(world), Design(number, *SEEDS), claims, together=25)
+
+
+def _datasets() -> Iterator[Cell]:
+    two = replace(LUCKY_FOLDS, models=PAIR)
+    mixed = Claim("datasets: mixed model, one dataset", over_datasets("mixed"))
+    yield from cells("lucky folds", two, [mixed], ENOUGH, [10, 20])
+    yield from cells("lucky folds", two, [mixed], [SEEDS], [6, 40])
+    six = (
+        Claim("datasets: mixed model, six datasets", over_datasets("mixed")),
+        Claim("datasets: t over six datasets", over_datasets("datasets")),
+        Claim(
+            "datasets: signed rank, posterior > 0.95, six datasets",
+            over_datasets("signed_rank", "probability"),
+            None,
+        ),
+    )
+    yield from cells("lucky folds", two, six, [ONE], [10, 20], share=0.4, datasets=6)
+
+
+def _difficulty() -> Iterator[Cell]:
+    two = replace(luckless(ORDINARY), models=PAIR)
+    claimed = Claim(
+        "difficulty: as trained, interaction of one comparison", small("p_both", "difficulty")
+    )
+    dice = Claim(
+        "difficulty: as trained, slope of Dice alone",
+        small("p", "difficulty"),
+        None,
+        "why both scales are asked",
+    )
+    both = (claimed, dice)
+    for name, world in {
+        "equal": two,
+        "gain 0.2, level 1.4": replace(two, gains={VARIANT: 0.2}),
+        "gain 0.4, level 1.4": replace(two, gains={VARIANT: 0.4}),
+        "gain 0.2, level 2.35": replace(two, level=2.35, gains={VARIANT: 0.2}),
+        "gain 0.4, level 2.35": replace(two, level=2.35, gains={VARIANT: 0.4}),
+        "uniformly worse by 0.4": replace(two, gains={VARIANT: -0.4}),
+    }.items():
+        claims = both
+        if name == "equal":
+            claims = (*both, Claim("intervals: slope of Dice, as trained", slope_misses(0, "")))
+        yield from cells(f"{name}, no luck", world, claims, [ONE], together=25)
+    lucky = replace(LUCKY_FOLDS, models=PAIR, slope_luck=0.1)
+    again = Claim(
+        "difficulty: trained again, interaction of one comparison",
+        small("p_both_retrained", "difficulty"),
+    )
+    luck = replace(claimed, promise=None, note="luck: why it says “as trained”")
+    equal = (
+        again,
+        luck,
+        Claim("intervals: slope of Dice, trained again", slope_misses(0, "", "retrained_")),
+    )
+    yield from cells("equal, lucky slopes", lucky, equal, ENOUGH, together=25)
+    gain = replace(lucky, gains={VARIANT: 0.4})
+    yield from cells("gain 0.4, lucky slopes", gain, [again], together=25)
+    for interaction in (0.15, 0.3):
+        planted = {VARIANT: interaction}
+        found = f"found, {interaction:g} logit per sd planted"
+        power = Claim(f"power: interaction as trained {found}", claimed.read, None)
+        clean = replace(two, lost=0.0, interaction=planted)
+        covers = Claim("intervals: slope of logit Dice, as trained", slope_misses(interaction))
+        yield from cells(
+            f"interaction {interaction:g}, no luck, nothing lost",
+            clean,
+            [power, covers],
+            [ONE],
+            together=25,
+        )
+        power = Claim(f"power: interaction trained again {found}", again.read, None)
+        yield from cells(
+            f"interaction {interaction:g}, lucky slopes",
+            replace(lucky, interaction=planted),
+            [power],
+            together=25,
+        )
+
+
+def _elsewhere() -> Iterator[Cell]:
+    """Transfer to other data; slopes over corruptions go through the same calls as the scores."""
+    claims = (
+        Claim("elsewhere: trained again, a single p", small("p_retrained")),
+        Claim("elsewhere: as trained, a single p", small("p"), None, "luck"),
+        Claim("elsewhere: interval trained again", misses("retrained_low", "retrained_high", 0)),
+    )
+    for kind in (ONE, SEEDS):
+        yield from cells("lucky runs", LUCKY_RUNS, claims, [kind], together=25, external=True)
+    yield from cells("lucky folds", LUCKY_FOLDS, claims, [REPEATED], together=25, external=True)
+
+
+def phantoms() -> Iterator[Row]:
+    """An oracle that degrades with the phantoms' blur, beside a steady one and its own twin."""
+    for name in ("phantom2d", "phantom3d"):
+        random, cases = np.random.default_rng(0), list(generate(load_entry(name)))
+        blur = np.array([case.facts["blur"] for case in cases])
+        degrading = 0.05 + 0.2 * blur / blur.max()
+        errors = {BASELINE: degrading, "steady": np.full(len(cases), 0.15), "twin": degrading}
+        rows = [
+            {"dataset": name, "model": model, "fold": 0, "seed": 0, "case": case.case,
+             "group": case.group, **row}
+            for model, rates in errors.items()
+            for case, rate in zip(cases, rates, strict=True)
+            for row in score_masks(
+                np.where(random.uniform(size=case.mask.shape) < rate, 0, case.mask),
+                case.mask, case.spacing, "px", (1, 2, 3), ["dice"],
+            )
+        ]  # fmt: skip
+        blocks = arrange(pd.DataFrame(rows), [name], list(errors), ["dice"])
+        known = {name: pd.DataFrame({"blur": blur}, index=[case.case for case in cases])}
+        for row in compute_difficulty(blocks, BASELINE, SETTINGS, known).itertuples():
+            planted = row.model == "steady"
+            held = row.verdict == ("better" if planted else "undecided")
+            yield Row(
+                f"difficulty: phantoms' known blur, {'planted' if planted else 'none planted'}",
+                name,
+                str(row.groups),
+                "oracle",
+                "better" if planted else "undecided",
+                f"{row.verdict}, slope {row.slope:.4f}, p {row.p_holm:.2g}",
+                "ok" if held else "FAILED",
+            )
