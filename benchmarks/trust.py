@@ -40,28 +40,30 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trust", description=__doc__)
     parser.add_argument("--studies", type=int, default=500, help="studies per row (default 500)")
     parser.add_argument("--rows", default="*", help="claims wanted, as a shell pattern")
+    parser.add_argument("--full", action="store_true", help="every number of groups in every row")
     parser.add_argument("--write", type=Path, help="write the table to this Markdown file")
     parser.add_argument("--processes", type=int, default=2, help="default 2")
     options = parser.parse_args()
     start = perf_counter()
-    rows = run(options.studies, options.rows, options.processes)
+    rows = run(options.studies, options.rows, options.full, options.processes)
     rows += [row for row in phantoms() if fnmatch(row.claim, options.rows)]
-    rows.sort(key=lambda row: row.claim.split(":")[0])
+    sections, claims = ([key(row) for row in rows] for key in (section, lambda row: row.claim))
+    rows.sort(key=lambda row: (sections.index(section(row)), claims.index(row.claim)))
     minutes = (perf_counter() - start) / 60
     for row in rows:
         print(f"{row.claim:58} {row.world:34} {row.groups:>3} {row.trainings:16} ", end="")
         print(f"{row.promise:8} {row.found:34} {row.verdict}")
     print(f"{minutes:.1f} minutes; {summary(rows)}")
     if options.write:
-        options.write.write_text(markdown(rows, options.studies, minutes), encoding="utf-8")
+        options.write.write_text(markdown(rows, options, minutes), encoding="utf-8")
     return int(any(row.verdict == "FAILED" for row in rows))
 
 
-def run(studies: int, pattern: str, processes: int) -> list[Row]:
+def run(studies: int, pattern: str, full: bool, processes: int) -> list[Row]:
     """The rows of all claims that `pattern` names, from about `studies` studies each."""
     for cell in make_cells():
         claims = tuple(claim for claim in cell.claims if fnmatch(claim.name, pattern))
-        if claims:
+        if claims and (full or not cell.extra):
             _cells.append(replace(cell, claims=claims))
     chunks = [
         (index, start, min(CHUNK, number - start))
@@ -131,6 +133,10 @@ def to_row(cell: Cell, claim: Claim, outcomes: Sequence[Outcome]) -> Row:
     )
 
 
+def section(row: Row) -> str:
+    return row.claim.split(":")[0]
+
+
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """Wilson's interval of a rate; of a mean of other values the normal one."""
     if np.isin(values, (0, 1)).all():
@@ -149,9 +155,9 @@ def summary(rows: Sequence[Row]) -> str:
         for row in judged
     )
     return (
-        f"{len(rows)} rows, {len(judged)} with a promise, {failed} FAILED (beyond what chance "
-        f"gives once in {1 / CHANCE:.0f}); in {above} the 95 % interval lies above the promise, of which "
-        f"chance alone gives up to {0.025 * len(judged):.0f}"
+        f"{len(rows)} rows, {len(judged)} with a promise, {failed} FAILED (more than chance gives "
+        f"once in {1 / CHANCE:.0f}); the 95 % interval lies above the promise in {above}, in up to "
+        f"{0.025 * len(judged):.0f} of them by chance"
     )
 
 
@@ -163,13 +169,14 @@ def _limit(promise: str) -> float:
     return float(promise.removeprefix("≤ ").removesuffix(" %"))
 
 
-def markdown(rows: Sequence[Row], studies: int, minutes: float) -> str:
+def markdown(rows: Sequence[Row], options: argparse.Namespace, minutes: float) -> str:
     """The table as a page of the docs."""
+    full = " --full" if options.full else ""
     lines = [
         "# What the statistics promise, and what they do",
         "",
-        f"`python -m benchmarks.trust --studies {studies} --write docs/trust.md`: {studies} "
-        f"simulated studies a row (fewer where the last column but one says so), {minutes:.0f} "
+        f"`python -m benchmarks.trust --studies {options.studies}{full} --write docs/trust.md`: "
+        f"{options.studies} simulated studies a row (fewer where “of” says so), {minutes:.0f} "
         "minutes on two virtual x86-64 cores; "
         f"Python {python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, "
         f"pandas {pd.__version__}.",
@@ -183,11 +190,11 @@ def markdown(rows: Sequence[Row], studies: int, minutes: float) -> str:
     ]
     title = ""
     for row in rows:
-        section, _, claim = row.claim.partition(": ")
-        if section != title:
-            title = section
+        if section(row) != title:
+            title = section(row)
             lines += ["", f"## {title[:1].upper()}{title[1:]}", ""]
             lines += [f"| {' | '.join(HEADER)} |", "|---|---|--:|---|---|---|---|"]
+        claim = row.claim.removeprefix(f"{title}: ")
         cells = (claim, row.world, row.groups, row.trainings, row.promise, row.found, row.verdict)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -36,7 +36,7 @@ Outcome = bool | float | str | None
 """A claim was made or not; a word that the tool says instead; None where there is no such case."""
 Read = Callable[[Analysis], list[Outcome]]
 
-GROUPS = (6, 10, 20, 40)
+GROUPS, THIN = (6, 10, 20, 40), (10, 40)
 FEW, ONE, SEEDS, REPEATED = (2, 1, 1), (5, 1, 1), (5, 3, 1), (5, 3, 3)
 EVERY = (FEW, ONE, SEEDS, REPEATED)
 ENOUGH = (ONE, SEEDS, REPEATED)
@@ -66,7 +66,7 @@ class Cell:
 
     `together` datasets go through one call: verdicts are corrected for all of them, single p and
     intervals are not, and those are then had at a tenth of the time. `share` of the studies are
-    simulated, of `datasets` each; `draw` gives the world of one study.
+    simulated, of `datasets` each; `draw` gives the world of one study. `extra`: only in full runs.
     """
 
     world_name: str
@@ -78,6 +78,7 @@ class Cell:
     datasets: int = 1
     metrics: tuple[str, ...] = ("dice",)
     external: bool = False
+    extra: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,19 @@ def cells(
     claims: Sequence[Claim],
     trainings: Sequence[tuple[int, int, int]] = (SEEDS,),
     groups: Sequence[int] = GROUPS,
+    thin: bool = False,
     **others,
 ) -> list[Cell]:
-    """A cell for each number of groups and each kind of training."""
+    """A cell for each number of groups and kind of training; if `thin`, some only in full runs."""
     return [
-        Cell(name, lambda _: world, Design(number, *kind), tuple(claims), **others)
+        Cell(
+            name,
+            lambda _: world,
+            Design(number, *kind),
+            tuple(claims),
+            extra=thin and number not in THIN,
+            **others,
+        )
         for number, kind in product(groups, trainings)
     ]
 
@@ -289,6 +298,22 @@ def make_cells() -> list[Cell]:
     ]
 
 
+LUCK = Claim("as trained: a single p", small("p"), None, "luck: why it says “as trained”")
+AGAIN = (
+    Claim("trained again: a single p", small("p_retrained")),
+    Claim("intervals: difference trained again", misses("retrained_low", "retrained_high", 0.0)),
+)
+POSTERIOR = (
+    Claim(
+        "trained again: posterior of better or worse > 0.95, nothing differs",
+        lambda analysis: [
+            bool(max(one.probability_better, one.probability_worse) > 0.95)
+            for one in analysis.first(analysis.effects).itertuples()
+        ],
+        None,
+    ),
+    Claim("trained again: equivalence, nothing differs", small("p_equivalence"), None),
+)
 NULL_ANSWERS = (
     Claim("answer: “helps”, nothing differs", answer(HELPS)),
     Claim("answer: any positive word, nothing differs", answer(HELPS, BIGGER)),
@@ -296,29 +321,29 @@ NULL_ANSWERS = (
     Claim("answer: “equivalent”, nothing differs", answer("equivalent"), None),
     Claim("trained again: any verdict of 5, Holm", verdict("verdict_retrained")),
     Claim("as trained: any verdict of 5, Holm", verdict(), None, "luck: why it says “as trained”"),
-    Claim("signs: verdict against the means", contradicted, 0.0),
 )
 
 
+def excused(claims: Sequence[Claim], note: str) -> tuple[Claim, ...]:
+    """The same without a promise."""
+    return tuple(replace(claim, promise=None, note=note) for claim in claims)
+
+
 def _answers() -> Iterator[Cell]:
-    null = cells("lucky folds", LUCKY_FOLDS, NULL_ANSWERS, ENOUGH)
-    yield from null
-    yield from cells("lucky folds", LUCKY_FOLDS, NULL_ANSWERS, [FEW], share=0.2)
-    shared = tuple(
-        replace(claim, promise=None, note="luck common to all folds")
-        for claim in NULL_ANSWERS
-        if not claim.name.startswith("signs")
-    )
-    yield from cells("lucky, correlated", LUCKY_CORRELATED, shared, [SEEDS], [20, 40])
+    claims = (*NULL_ANSWERS, LUCK, *AGAIN, *POSTERIOR)
+    yield from cells("lucky folds", LUCKY_FOLDS, claims, ENOUGH)
+    yield from cells("lucky folds", LUCKY_FOLDS, claims, [FEW], share=0.4)
+    shared = excused(NULL_ANSWERS, "luck common to all folds")
+    yield from cells("lucky, correlated", LUCKY_CORRELATED, shared, thin=True, share=0.4)
     control = replace(LUCKY_FOLDS, gains={"cbam-parameters": 0.4})
     helps = Claim("answer: “helps”, a control alone gains", answer(HELPS))
-    yield from cells("lucky folds, control + 0.4", control, [helps], [SEEDS], [10, 40])
+    yield from cells("lucky folds, control + 0.4", control, [helps], thin=True, share=0.5)
     bigger = replace(LUCKY_FOLDS, gains=dict.fromkeys(LUCKY_FOLDS.models[1:], 0.5))
     size = (
         Claim("answer: “helps”, size alone gains", answer(HELPS)),
         Claim("answer: “not separated from size”, size alone gains", answer(BIGGER), None),
     )
-    yield from cells("lucky folds, variant = controls + 0.5", bigger, size)
+    yield from cells("lucky folds, variant = controls + 0.5", bigger, size, thin=True)
     for gain in (0.01, 0.02, 0.05):
         claims = [Claim(f"power: “helps”, true gain {gain:g} Dice", answer(HELPS), None)]
         if gain == SETTINGS.margin:
@@ -343,46 +368,32 @@ def _as_trained() -> Iterator[Cell]:
         Claim("as trained: a single p", small("p")),
         Claim("intervals: difference as trained", misses("low", "high", 0.0)),
     )
+    family = (
+        Claim("as trained: any verdict of 5, Holm", verdict()),
+        Claim("difficulty: as trained, any verdict of 4, Holm", verdict(frame="difficulty")),
+    )
     for name, world in worlds.items():
         means = Claim("intervals: mean of a model", mean_misses(world))
-        yield from cells(f"{name}, no luck", world, [*single, means], [ONE], together=25)
+        claims, fast = (*single, means), {"together": 25}
+        if name == "ordinary":
+            claims, fast = (*claims, *family), {}
+        thin = name not in ("ordinary", "failing", "heavy tails")
+        yield from cells(f"{name}, no luck", world, claims, [ONE], thin=thin, **fast)
     gain = balanced(luckless(ORDINARY), VARIANT, 0.05)
     covers = Claim("intervals: difference as trained", misses("low", "high", 0.05))
     yield from cells("ordinary, no luck, + 0.05 Dice", gain, [covers], [ONE], together=25)
-    family = (
-        Claim("as trained: any verdict of 5, Holm", verdict()),
-        Claim("signs: verdict against the means", contradicted, 0.0),
-    )
-    hard = Claim("difficulty: as trained, any verdict of 4, Holm", verdict(frame="difficulty"))
-    ordinary = (*family, hard)
-    yield from cells("ordinary, no luck", worlds["ordinary"], ordinary, [ONE])
-    for name in ("failing", "heavy tails"):
-        yield from cells(f"{name}, no luck", worlds[name], family, [ONE], [20])
-    # Here the variant differs in some groups: the null of the mean is true, that of all is not.
-    for name in ("unequal variance", "effect by size"):
-        yield from cells(f"{name}, no luck", worlds[name], family, [ONE], [20])
+    signs = (family[0], Claim("signs: verdict against the means", contradicted, 0.0))
+    # In the last two the variant differs in single groups, and not in the mean.
+    for name in ("failing", "heavy tails", "unequal variance", "effect by size"):
+        yield from cells(f"{name}, no luck", worlds[name], signs, [ONE], [20])
 
 
 def _trained_again() -> Iterator[Cell]:
-    luck = Claim("as trained: a single p", small("p"), None, "luck: why it says “as trained”")
-    again = (
-        Claim("trained again: a single p", small("p_retrained")),
-        Claim("intervals: difference trained again", misses("retrained_low", "retrained_high", 0)),
-    )
-    posterior = Claim(
-        "trained again: posterior of better or worse > 0.95, nothing differs",
-        lambda analysis: [
-            bool(max(one.probability_better, one.probability_worse) > 0.95)
-            for one in analysis.first(analysis.effects).itertuples()
-        ],
-        None,
-    )
-    equal = Claim("trained again: equivalence, nothing differs", small("p_equivalence"), None)
-    for name, world in (("lucky runs", LUCKY_RUNS), ("lucky folds", LUCKY_FOLDS)):
-        claims = (luck, *again, posterior, equal)
-        yield from cells(name, world, claims, EVERY, together=25)
-    excused = [replace(one, promise=None, note="luck common to all folds") for one in again]
-    yield from cells("lucky, correlated", LUCKY_CORRELATED, [luck, *excused], EVERY, together=25)
+    claims = (LUCK, *AGAIN, *POSTERIOR)
+    yield from cells("lucky runs", LUCKY_RUNS, claims, EVERY, thin=True, together=25)
+    shared = (LUCK, *excused(AGAIN, "luck common to all folds"))
+    kinds = (SEEDS, REPEATED)
+    yield from cells("lucky, correlated", LUCKY_CORRELATED, shared, kinds, together=25, share=0.5)
     for name, world in {
         "ordinary": ORDINARY,
         "ceiling": CEILING,
@@ -391,7 +402,7 @@ def _trained_again() -> Iterator[Cell]:
         "unequal variance": UNEQUAL,
         "effect by size": SIZES,
     }.items():
-        yield from cells(name, world, again, [ONE], together=25)
+        yield from cells(name, world, AGAIN, [ONE], thin=True, together=25)
     margin = balanced(LUCKY_FOLDS, VARIANT, SETTINGS.margin)
     at_margin = (
         Claim("trained again: equivalence, true gain is the margin", small("p_equivalence")),
@@ -400,7 +411,7 @@ def _trained_again() -> Iterator[Cell]:
             misses("retrained_low", "retrained_high", SETTINGS.margin),
         ),
     )
-    yield from cells("lucky folds, + 0.01 Dice", margin, at_margin, ENOUGH, together=25)
+    yield from cells("lucky folds, + 0.01 Dice", margin, at_margin, [SEEDS, REPEATED], together=25)
 
 
 def _distances() -> Iterator[Cell]:
@@ -415,12 +426,10 @@ def _distances() -> Iterator[Cell]:
             None,
         ),
     )
-    yield from cells("loses 5 % more, no luck", losing, claims, [SEEDS], metrics=three, share=0.5)
+    yield from cells("loses 5 % more, no luck", losing, claims, thin=True, metrics=three, share=0.5)
     equal = Claim("distances: penalised HD95, a single p", small("p", metric="hd95_penalised"))
-    for name, world in (("ordinary", ORDINARY), ("failing", FAILING)):
-        yield from cells(
-            f"{name}, no luck", luckless(world), [equal], [ONE], together=25, metrics=three[2:]
-        )
+    failing = luckless(FAILING)
+    yield from cells("failing, no luck", failing, [equal], [ONE], together=25, metrics=three[2:])
 
 
 def _rankings() -> Iterator[Cell]:
@@ -437,8 +446,8 @@ def _rankings() -> Iterator[Cell]:
     metrics = ("dice", "hd95_penalised")
     yield from cells("ten models, no luck", plain, of_ten, [ONE], metrics=metrics)
     luck = "luck: why it says “as trained”"
-    excused = [replace(one, promise=None, note=luck) for one in of_ten]
-    yield from cells("ten models, lucky folds", ten, excused, groups=[20], metrics=metrics)
+    shown = excused(of_ten, luck)
+    yield from cells("ten models, lucky folds", ten, shown, groups=[20], metrics=metrics)
     three = (
         Claim("answer: “helps” of any of 3 variants, nothing differs", answer(HELPS)),
         Claim("answer: any positive word for any of 3, nothing differs", answer(HELPS, BIGGER)),
@@ -447,11 +456,11 @@ def _rankings() -> Iterator[Cell]:
             family_misses("simultaneous_retrained_low", "simultaneous_retrained_high"),
         ),
     )
-    yield from cells("ten models, lucky folds", ten, three)
+    yield from cells("ten models, lucky folds", ten, three, share=0.4)
     at_once = Claim(
         "intervals: 3 at once, as trained", family_misses("simultaneous_low", "simultaneous_high")
     )
-    yield from cells("ten models, no luck", plain, [at_once], [ONE])
+    yield from cells("ten models, no luck", plain, [at_once], [ONE], share=0.4)
     two = replace(LUCKY_FOLDS, models=PAIR)
 
     def drawn(world: World) -> Callable[[np.random.Generator], World]:
@@ -523,7 +532,8 @@ def _difficulty() -> Iterator[Cell]:
         claims = both
         if name == "equal":
             claims = (*both, Claim("intervals: slope of Dice, as trained", slope_misses(0, "")))
-        yield from cells(f"{name}, no luck", world, claims, [ONE], together=25)
+        thin = name != "equal"
+        yield from cells(f"{name}, no luck", world, claims, [ONE], thin=thin, together=25)
     lucky = replace(LUCKY_FOLDS, models=PAIR, slope_luck=0.1)
     again = Claim(
         "difficulty: trained again, interaction of one comparison",
@@ -567,9 +577,9 @@ def _elsewhere() -> Iterator[Cell]:
         Claim("elsewhere: as trained, a single p", small("p"), None, "luck"),
         Claim("elsewhere: interval trained again", misses("retrained_low", "retrained_high", 0)),
     )
-    for kind in (ONE, SEEDS):
-        yield from cells("lucky runs", LUCKY_RUNS, claims, [kind], together=25, external=True)
-    yield from cells("lucky folds", LUCKY_FOLDS, claims, [REPEATED], together=25, external=True)
+    fast = {"together": 25, "external": True}
+    yield from cells("lucky runs", LUCKY_RUNS, claims, [ONE], **fast)
+    yield from cells("lucky folds", LUCKY_FOLDS, claims, [SEEDS, REPEATED], thin=True, **fast)
 
 
 def phantoms() -> Iterator[Row]:

@@ -159,8 +159,8 @@ class Analysis:
 @lru_cache
 def true_mean(world: World, groups: int = 40_000) -> float:
     """True mean Dice of the baseline: new groups, each with a training of its own."""
-    nothing = dict.fromkeys(("gains", "spread", "interaction", "by_size", "lost_by"), {})
-    baseline = replace(world, models=(BASELINE,), **nothing)
+    planted = ("gains", "spread", "interaction", "by_size", "lost_by")
+    baseline = replace(world, models=(BASELINE,), **{name: {} for name in planted})
     many = replace(baseline, groups=groups, folds=groups, repeats=1, seeds=1)
     study = simulate(many, np.random.default_rng(2))
     sizes = np.bincount(study.case_group)
