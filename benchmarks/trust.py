@@ -23,7 +23,8 @@ import pandas as pd
 import scipy
 from scipy import stats
 
-from benchmarks.trust_rows import Cell, Claim, Outcome, Row, make_cells, phantoms
+from benchmarks.trust_claims import Claim, Outcome
+from benchmarks.trust_rows import Cell, Row, make_cells, phantoms
 from benchmarks.trust_study import Analysis
 from benchmarks.unkind import simulate
 
