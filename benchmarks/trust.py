@@ -23,8 +23,9 @@ import pandas as pd
 import scipy
 from scipy import stats
 
-from benchmarks.trust_claims import Claim, Outcome
-from benchmarks.trust_rows import Cell, Row, make_cells, phantoms
+from benchmarks.trust_claims import Cell, Claim, Outcome, Row
+from benchmarks.trust_phantoms import CLAIM, phantoms
+from benchmarks.trust_rows import make_cells
 from benchmarks.trust_study import Analysis
 from benchmarks.unkind import simulate
 
@@ -42,12 +43,14 @@ def main() -> int:
     parser.add_argument("--studies", type=int, default=500, help="studies per row (default 500)")
     parser.add_argument("--rows", default="*", help="claims wanted, as a shell pattern")
     parser.add_argument("--full", action="store_true", help="every number of groups in every row")
+    parser.add_argument("--minutes", type=float, default=np.inf, help="stop then, at fewer studies")
     parser.add_argument("--write", type=Path, help="write the table to this Markdown file")
     parser.add_argument("--processes", type=int, default=2, help="default 2")
     options = parser.parse_args()
     start = perf_counter()
-    rows = run(options.studies, options.rows, options.full, options.processes)
-    rows += [row for row in phantoms() if fnmatch(row.claim, options.rows)]
+    rows = run(options)
+    if fnmatch(CLAIM, options.rows):
+        rows += phantoms()
     sections, claims = ([key(row) for row in rows] for key in (section, lambda row: row.claim))
     rows.sort(key=lambda row: (sections.index(section(row)), claims.index(row.claim)))
     minutes = (perf_counter() - start) / 60
@@ -60,24 +63,28 @@ def main() -> int:
     return int(any(row.verdict == "FAILED" for row in rows))
 
 
-def run(studies: int, pattern: str, full: bool, processes: int) -> list[Row]:
-    """The rows of all claims that `pattern` names, from about `studies` studies each."""
+def run(options: argparse.Namespace) -> list[Row]:
+    """The rows of all claims that `options.rows` names."""
+    start = perf_counter()
     for cell in make_cells():
-        claims = tuple(claim for claim in cell.claims if fnmatch(claim.name, pattern))
-        if claims and (full or not cell.extra):
+        claims = tuple(claim for claim in cell.claims if fnmatch(claim.name, options.rows))
+        if claims and (options.full or not cell.extra):
             _cells.append(replace(cell, claims=claims))
-    chunks = [
-        (index, start, min(CHUNK, number - start))
+    # All cells go forward together, so that a run that is stopped has some studies of each.
+    chunks = sorted(
+        (start, index, min(CHUNK, number - start))
         for index, cell in enumerate(_cells)
-        for number in [max(1, round(studies * cell.share))]
+        for number in [max(1, round(options.studies * cell.share))]
         for start in range(0, number, CHUNK)
-    ]
+    )
     found: list[list[list[Outcome]]] = [[[] for _ in cell.claims] for cell in _cells]
     # Forked, so that the processes have the cells, whose claims are functions.
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
+    with multiprocessing.get_context("fork").Pool(options.processes) as pool:
         for index, outcomes in pool.imap_unordered(_chunk, chunks):
             for claim, some in zip(found[index], outcomes, strict=True):
                 claim += some
+            if perf_counter() - start > 60 * options.minutes:
+                break
     return [
         to_row(cell, claim, outcomes)
         for cell, per_claim in zip(_cells, found, strict=True)
@@ -87,7 +94,7 @@ def run(studies: int, pattern: str, full: bool, processes: int) -> list[Row]:
 
 def _chunk(task: tuple[int, int, int]) -> tuple[int, list[list[Outcome]]]:
     """Outcomes of every claim of a cell in some studies, which depend on their numbers alone."""
-    index, start, number = task
+    start, index, number = task
     cell = _cells[index]
     outcomes: list[list[Outcome]] = [[] for _ in cell.claims]
     key = crc32(f"{cell.world_name} {cell.design}".encode())

@@ -10,7 +10,7 @@ import pandas as pd
 
 from attnbench.analysis.answer import BIGGER, HELPS
 from attnbench.analysis.verdicts import TOO_FEW_TRAININGS
-from benchmarks.trust_study import BASELINE, LEVEL, VARIANT, Analysis, true_mean
+from benchmarks.trust_study import BASELINE, LEVEL, VARIANT, Analysis, Design, true_mean
 from benchmarks.unkind import (
     World,
 )
@@ -31,6 +31,40 @@ class Claim:
     read: Read
     promise: float | None = LEVEL
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A world and a design, with the claims that are counted in the same studies.
+
+    `together` datasets go through one call: verdicts are corrected for all of them, single p and
+    intervals are not, and those are then had at a tenth of the time. `share` of the studies are
+    simulated, of `datasets` each; `draw` gives the world of one study. `extra`: only in full runs.
+    """
+
+    world_name: str
+    draw: Callable[[np.random.Generator], World]
+    design: Design
+    claims: tuple[Claim, ...]
+    together: int = 1
+    share: float = 1.0
+    datasets: int = 1
+    metrics: tuple[str, ...] = ("dice",)
+    external: bool = False
+    extra: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table, as text."""
+
+    claim: str
+    world: str
+    groups: str
+    trainings: str
+    promise: str
+    found: str
+    verdict: str
 
 
 def below(values: pd.Series, instead: str = TOO_FEW_TRAININGS) -> list[Outcome]:

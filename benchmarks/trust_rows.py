@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
-import pandas as pd
 
 from attnbench.analysis.answer import BIGGER, HELPS
-from attnbench.analysis.blocks import arrange
-from attnbench.analysis.difficulty import compute_difficulty
-from attnbench.catalog import load_entry
-from attnbench.data.phantom import generate
-from attnbench.scoring.case import score_masks
 from benchmarks.trust_claims import (
     PAIR,
+    Cell,
     Claim,
     answer,
     bold,
@@ -59,40 +54,6 @@ MANY = tuple(
     for name in (variant, f"{variant}-parameters", f"{variant}-flops")
 )
 """Three variants with their controls: with the baseline ten models."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A world and a design, with the claims that are counted in the same studies.
-
-    `together` datasets go through one call: verdicts are corrected for all of them, single p and
-    intervals are not, and those are then had at a tenth of the time. `share` of the studies are
-    simulated, of `datasets` each; `draw` gives the world of one study. `extra`: only in full runs.
-    """
-
-    world_name: str
-    draw: Callable[[np.random.Generator], World]
-    design: Design
-    claims: tuple[Claim, ...]
-    together: int = 1
-    share: float = 1.0
-    datasets: int = 1
-    metrics: tuple[str, ...] = ("dice",)
-    external: bool = False
-    extra: bool = False
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table, as text."""
-
-    claim: str
-    world: str
-    groups: str
-    trainings: str
-    promise: str
-    found: str
-    verdict: str
 
 
 def luckless(world: World) -> World:
@@ -419,36 +380,3 @@ def _elsewhere() -> Iterator[Cell]:
     fast = {"together": 25, "external": True}
     yield from cells("lucky runs", LUCKY_RUNS, claims, [ONE], **fast)
     yield from cells("lucky folds", LUCKY_FOLDS, claims, [SEEDS, REPEATED], thin=True, **fast)
-
-
-def phantoms() -> Iterator[Row]:
-    """An oracle that degrades with the phantoms' blur, beside a steady one and its own twin."""
-    for name in ("phantom2d", "phantom3d"):
-        random, cases = np.random.default_rng(0), list(generate(load_entry(name)))
-        blur = np.array([case.facts["blur"] for case in cases])
-        degrading = 0.05 + 0.2 * blur / blur.max()
-        errors = {BASELINE: degrading, "steady": np.full(len(cases), 0.15), "twin": degrading}
-        rows = [
-            {"dataset": name, "model": model, "fold": 0, "seed": 0, "case": case.case,
-             "group": case.group, **row}
-            for model, rates in errors.items()
-            for case, rate in zip(cases, rates, strict=True)
-            for row in score_masks(
-                np.where(random.uniform(size=case.mask.shape) < rate, 0, case.mask),
-                case.mask, case.spacing, "px", (1, 2, 3), ["dice"],
-            )
-        ]  # fmt: skip
-        blocks = arrange(pd.DataFrame(rows), [name], list(errors), ["dice"])
-        known = {name: pd.DataFrame({"blur": blur}, index=[case.case for case in cases])}
-        for row in compute_difficulty(blocks, BASELINE, SETTINGS, known).itertuples():
-            planted = row.model == "steady"
-            held = row.verdict == ("better" if planted else "undecided")
-            yield Row(
-                f"difficulty: phantoms' known blur, {'planted' if planted else 'none planted'}",
-                name,
-                str(row.groups),
-                "oracle",
-                "better" if planted else "undecided",
-                f"{row.verdict}, slope {row.slope:.4f}, p {row.p_holm:.2g}",
-                "ok" if held else "FAILED",
-            )
