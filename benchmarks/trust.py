@@ -59,7 +59,7 @@ def main() -> int:
         print(f"{row.promise:8} {row.found:34} {row.verdict}")
     print(f"{minutes:.1f} minutes; {summary(rows)}")
     if options.write:
-        options.write.write_text(markdown(rows, options, minutes), encoding="utf-8")
+        options.write.write_text(markdown(rows, minutes), encoding="utf-8")
     return int(any(row.verdict == "FAILED" for row in rows))
 
 
@@ -177,15 +177,13 @@ def _limit(promise: str) -> float:
     return float(promise.removeprefix("≤ ").removesuffix(" %"))
 
 
-def markdown(rows: Sequence[Row], options: argparse.Namespace, minutes: float) -> str:
+def markdown(rows: Sequence[Row], minutes: float) -> str:
     """The table as a page of the docs."""
-    full = " --full" if options.full else ""
     lines = [
         "# What the statistics promise, and what they do",
         "",
-        f"`python -m benchmarks.trust --studies {options.studies}{full} --write docs/trust.md`: "
-        f"{options.studies} simulated studies a row (fewer where “of” says so), {minutes:.0f} "
-        "minutes on two virtual x86-64 cores; "
+        f"`python -m benchmarks.trust {' '.join(sys.argv[1:])}`: {minutes:.0f} minutes on two "
+        "virtual x86-64 cores; the number of simulated studies stands behind “of”. "
         f"Python {python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, "
         f"pandas {pd.__version__}.",
         "",
