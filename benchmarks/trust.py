@@ -191,8 +191,11 @@ def markdown(rows: Sequence[Row], minutes: float) -> str:
         "",
         "Worlds are those of `benchmarks/unkind.py`; trainings are folds x seeds. Without luck all "
         "trainings of a model are alike, which is what claims about models *as trained* speak of. "
-        "“ok”: no more than the promise, as far as chance allows; “shown”: nothing is promised. A "
-        "claim in quotes is what the tool says instead of an answer.",
+        "“ok”: no more than the promise, as far as chance allows; “shown”: nothing is promised. "
+        "Where the tool withholds an answer, its word for that stands in quotes. No analysis of "
+        "one dataset sees luck that is common to all folds (“correlated”): such rows are shown. "
+        "Slopes over corruptions are tested as scores are: “as trained” and “trained again” speak "
+        "for them too.",
     ]
     title = ""
     for row in rows:
