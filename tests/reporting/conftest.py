@@ -30,8 +30,8 @@ from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
-from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
 from attnbench.analysis.run import asked
+from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
 from attnbench.data.info import DatasetInfo
@@ -87,7 +87,9 @@ def finished_study(
         for run in (run for run in study.runs() if run.dataset == dataset):
             if (run.dataset, run.model, run.fold) not in failed:
                 rows += _write_run(
-                    study, run, [case for k, case in enumerate(prepared) if k // 2 % outer == run.fold]
+                    study,
+                    run,
+                    [case for k, case in enumerate(prepared) if k // 2 % outer == run.fold],
                 )
         for place, model in enumerate(models):
             facts = {
