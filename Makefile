@@ -8,7 +8,7 @@ BENCH := .venv-bench
 # Rules call `attnbench` by name: the environment comes first in PATH for every recipe.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test test-fast test-report trust bench lint format schema docs clean
+.PHONY: help install run test test-fast test-report trust trust-full bench lint format schema docs clean
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,8 +37,11 @@ test-report: $(INSTALLED)  ## open the report of real runs in a browser; install
 	tests/browser/chromium.sh
 	pytest -m browser tests/browser
 
-trust: $(INSTALLED)  ## simulate studies with known truth; print what the statistics promise and do (3 minutes)
-	python benchmarks/trust.py
+trust: $(INSTALLED)  ## simulate studies with known truth; print what the statistics promise and do (10 minutes)
+	OMP_NUM_THREADS=1 python -m benchmarks.trust
+
+trust-full: $(INSTALLED)  ## the same with 2,000 studies a row, written to docs/trust.md (about an hour)
+	OMP_NUM_THREADS=1 python -m benchmarks.trust --full --studies 2000 --write docs/trust.md
 
 $(BENCH)/.installed: pyproject.toml constraints.txt benchmarks/requirements.txt
 	@echo "setting up $(BENCH) with the peers (a few minutes, once)"

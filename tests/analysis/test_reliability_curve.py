@@ -134,10 +134,8 @@ def test_with_one_voxel_per_case_the_interval_is_that_of_a_mean(tmp_path):
     ]
     blocks = arrange(pd.DataFrame(scores, columns=names), ["d"], ["unet"], ["dice"])
     (first, *_) = compute_reliability(layout, [run], blocks, PART, NAMES).itertuples(index=False)
-    group = np.arange(12) // 2
-    low, high = bootstrap_interval(
-        values[None], group, 6, PART.confidence, PART.bootstrap, PART.seed
-    )
+    by_group = values.reshape(6, 2).mean(axis=1)
+    low, high = bootstrap_interval(by_group[None], PART.confidence, PART.bootstrap, PART.seed)
     assert (first.low, first.high) == pytest.approx((low[0], high[0]))
 
 

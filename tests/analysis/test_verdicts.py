@@ -17,7 +17,7 @@ from attnbench.analysis.shift import (
     compute_data_efficiency,
     compute_transfer,
 )
-from attnbench.analysis.verdicts import judge
+from attnbench.analysis.verdicts import first_reason, judge
 from attnbench.study.groups import AnalysisSettings
 from attnbench.study.settings import Study
 
@@ -31,6 +31,18 @@ def test_a_p_exactly_at_the_level_is_significant_and_no_p_is_not():
     )
     assert frame["significant"].tolist() == [True, True, False, False, True]
     assert frame["verdict"].tolist() == ["better", "worse", "undecided", "undefined", "undecided"]
+
+
+def test_a_reason_stands_in_place_of_every_verdict():
+    reasons = np.array(["too few groups", "", "failures differ"], dtype=object)
+    frame = judge(pd.Series([0.1, 0.1, 0.1]), pd.Series([0.01, 0.01, np.nan]), 0.05, True, reasons)
+    assert frame["verdict"].tolist() == ["too few groups", "better", "failures differ"]
+    assert frame["significant"].tolist() == [False, True, False]
+
+
+def test_the_first_reason_is_said():
+    both, second = np.array([True, False, False]), np.array([True, True, False])
+    assert first_reason({"one": both, "two": second}, 3).tolist() == ["one", "two", ""]
 
 
 def test_negligible_is_said_only_where_the_difference_is_not_significant():
@@ -80,7 +92,11 @@ def frames_of(score_table, metric, level):
     ("metric", "sign", "verdict"), [("dice", 1, "better"), ("hd", -1, "worse")]
 )
 def test_benefit_and_verdict_follow_the_metrics_direction(score_table, metric, sign, verdict):
-    for name, frame in frames_of(score_table, metric, 0.05).items():
+    frames = frames_of(score_table, metric, 0.05)
+    if metric == "hd":
+        # A distance has no logit: of its slope on difficulty nothing is claimed.
+        assert set(frames.pop("difficulty")["verdict"]) == {"one scale"}
+    for name, frame in frames.items():
         assert len(frame) and (np.sign(frame["benefit"]) == sign).all(), name
         assert frame["significant"].all() and set(frame["verdict"]) == {verdict}, name
         estimate = frame.get("difference", sign * frame["benefit"])

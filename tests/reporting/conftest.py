@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from attnbench.analysis.across import compute_across
+from attnbench.analysis.answer import compute_answer
 from attnbench.analysis.best import compute_best
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.case_choice import compute_cases
@@ -28,6 +30,7 @@ from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
+from attnbench.analysis.run import asked
 from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
@@ -59,6 +62,7 @@ def finished_study(
     seeds: Sequence[int] = (0, 1),
     analysed: bool = True,
     metrics: Sequence[str] = Study.model_fields["metrics"].default,
+    outer: int = 2,
 ) -> Study:
     """A study whose runs have all finished except `failed` (dataset, model, fold); models get
     better down the list.
@@ -68,7 +72,7 @@ def finished_study(
             "name": "synthetic",
             "datasets": list(datasets),
             "models": [_model(name) for name in models],
-            "folds": {"outer": 2, "inner": 2},
+            "folds": {"outer": outer, "inner": 2},
             "seeds": list(seeds),
             "metrics": list(metrics),
             "analysis": {"bootstrap": 200},
@@ -83,7 +87,9 @@ def finished_study(
         for run in (run for run in study.runs() if run.dataset == dataset):
             if (run.dataset, run.model, run.fold) not in failed:
                 rows += _write_run(
-                    study, run, [case for k, case in enumerate(prepared) if k % 4 // 2 == run.fold]
+                    study,
+                    run,
+                    [case for k, case in enumerate(prepared) if k // 2 % outer == run.fold],
                 )
         for place, model in enumerate(models):
             facts = {
@@ -105,7 +111,7 @@ def _analyse(study: Study) -> None:
     layout = study.layout
     scores = read_scores(layout.scores)
     datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
-    blocks = arrange(scores, datasets, models, study.metrics)
+    blocks = arrange(scores, datasets, models, study.metrics, study.folds.outer)
     names = {
         name: {str(key): word for key, word in load_entry(name).classes.items()}
         for name in datasets
@@ -114,11 +120,16 @@ def _analyse(study: Study) -> None:
     runs = compute_runs(layout, study.runs(), scores)
     ranked, hard = rankings(blocks), read_difficulty(layout, datasets)
     averages = compute_means(blocks, study.analysis, names)
+    effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
     frames = {
         "means": averages,
-        "best": compute_best(blocks, averages, 1 - study.analysis.confidence),
-        "effects": compute_effects(
-            blocks, study.baseline, study.analysis, names, study.control_pairs
+        "best": compute_best(blocks, averages, study.analysis),
+        "effects": effects,
+        "answer": compute_answer(
+            effects, blocks, study.baseline, asked(study), study.analysis, study.primary
+        ),
+        "across": compute_across(
+            blocks, study.baseline, study.analysis, study.primary[0], study.control_pairs
         ),
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(described, runs, study.baseline),

@@ -123,7 +123,7 @@ def test_best_and_significance_are_marked_from_the_analysis(write_study):
         } == as_good
     variants = table[table["model"] != study.baseline]
     assert set(table.loc[table["model"] == study.baseline, "against_baseline"]) == {"baseline"}
-    others = {"undecided", "equivalent", "undefined"}
+    others = {"undecided", "undefined", "failures differ", "too few groups"}
     assert set(variants.loc[~(variants["p_holm"] <= 0.05), "against_baseline"]) <= others
     significant = variants[variants["p_holm"] <= 0.05]
     assert len(significant)
@@ -251,6 +251,11 @@ def with_shift(study: Study) -> Study:
         benefit=sign * np.where(last, 0.1234, -0.0001),
         significant=last,
         verdict=np.where(last, np.where(sign > 0, "better", "worse"), "undecided"),
+        retrained_low=-0.3,
+        retrained_high=0.3,
+        p_retrained=0.5,
+        p_retrained_holm=0.9,
+        verdict_retrained="undecided",
         failures=0,
         training_groups=4,
     )
@@ -370,7 +375,7 @@ def test_marks_are_doubled_only_where_retrained_models_say_the_same(write_study)
     study = write_study(datasets=["retina_drive"], cases=24)
     path = study.layout.analysis / "effects.csv"
     analysed = pd.read_csv(path, dtype={"class": "str"})
-    assert set(analysed["verdict_retrained"]) <= {"better", "worse", "undecided", "undefined"}
+    assert set(analysed["verdict_retrained"]) <= {"too few trainings", "failures differ"}
     whole = (analysed["class"] == "all") & (analysed["metric"] == "dice")
     assert (analysed.loc[whole, "verdict"] == "better").all()
     analysed.loc[whole, "verdict_retrained"] = ["better", "undecided"]

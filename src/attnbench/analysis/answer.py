@@ -15,7 +15,12 @@ from attnbench.analysis.effects import same_networks, withheld_reasons
 from attnbench.analysis.frames import joined, of_rows
 from attnbench.analysis.retraining import MIN_TRAININGS, standard_effects
 from attnbench.analysis.significance import holm
-from attnbench.analysis.verdicts import TOO_FEW_TRAININGS, is_significant, judge
+from attnbench.analysis.verdicts import (
+    FAILURES_DIFFER,
+    TOO_FEW_TRAININGS,
+    is_significant,
+    judge,
+)
 from attnbench.study.groups import AnalysisSettings
 
 SIZES = ("parameters", "flops")
@@ -150,9 +155,9 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
             frame[[f"{name}_holm" for name in names]].max(axis=1, skipna=False), level
         )
 
-    withheld = frame["verdict"].where(
-        frame["verdict"].isin(["undefined", "failures differ", "too few groups"]), ""
-    )
+    # Of this family's tests: that groups are too few for all comparisons of the effects is no
+    # reason here.
+    withheld = frame["verdict"].where(frame["verdict"].isin(["undefined", FAILURES_DIFFER]), "")
     few_groups = withheld_reasons(
         frame["p"].to_numpy(np.float64),
         frame["groups"].to_numpy(),

@@ -89,7 +89,7 @@ def compute_pairs(scores: Sequence[DatasetScores], settings: AnalysisSettings) -
     """
     return joined(
         "pairs",
-        [frame for block in scores for frame in _pairs(block, settings) if len(block.models) > 1],
+        [frame for block in scores if len(block.models) > 1 for frame in _pairs(block, settings)],
     )
 
 

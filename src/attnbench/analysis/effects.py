@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from attnbench.analysis.averages import (
     group_means,
     mean_defined,
+    mean_over_groups,
     sd_defined,
     support,
     with_all_classes,
@@ -237,7 +238,7 @@ def _statistics(
         "dropped": scored_cases - behind.cases,
         "better": (sign[:, None] * per_case > 0).sum(axis=1),
         "worse": (sign[:, None] * per_case < 0).sum(axis=1),
-        "seed_sd": sd_defined(mean_defined(per_training, 1)),
+        "seed_sd": sd_defined(_by_training(block, per_training)),
         "group_sd": sd_defined(groups),
         "retrained_low": retrained_low,
         "retrained_high": retrained_high,
@@ -253,6 +254,17 @@ def _statistics(
         "margin": margin,
         "p_equivalence": again.equivalence_p(margin),
     }
+
+
+def _by_training(block: DatasetScores, per_training: Floats) -> Floats:
+    """Mean over groups in each training alone, (rows, trainings)."""
+    return np.stack(
+        [
+            mean_over_groups(per_training[:, :, training], block.case_group, len(block.groups))
+            for training in range(per_training.shape[2])
+        ],
+        axis=1,
+    )
 
 
 def _present(

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from attnbench.analysis.across import MIN_DATASETS_RANKED
 from attnbench.analysis.blocks import ALL_CLASSES, Floats
 from attnbench.analysis.frames import joined, of_rows
-from attnbench.analysis.ranks import Ranking
+from attnbench.analysis.ranks import ALL, Ranking
 from attnbench.analysis.verdicts import directions, is_significant
 
 MIN_MODELS = 5
@@ -23,19 +24,29 @@ def compute_rank_tests(ranked: Sequence[Ranking], level: float) -> pd.DataFrame:
 
     Corrected for ties. Friedman, JASA 32, 1937; Iman and Davenport, Communications in Statistics A
     9, 1980. The critical difference is empty where no ranks of so few blocks could exceed it. Empty
-    with fewer than three models or two blocks; p is 1 where every block is one tie.
+    with fewer than three models, two groups or five datasets; p is 1 where every block is one tie.
     """
     rows = []
     for ranking in ranked:
         blocks, models = ranking.ranks.shape
-        chi2, p, f, p_f = friedman(ranking.ranks)
-        difference = critical_difference(models, blocks, level)
-        # Mean ranks cannot lie further apart than the first from the last.
-        difference = difference if difference <= models - 1 else np.nan
+        chi2, p, f, p_f = (np.nan,) * 4 if _too_few(ranking) else friedman(ranking.ranks)
+        difference = _critical_difference(ranking, level)
         sizes = {"models": models, "blocks": blocks, "dropped": ranking.dropped}
         tests = {"chi2": chi2, "p": p, "f": f, "p_f": p_f, "critical_difference": difference}
         rows.append({**ranking.labels, **sizes, **tests})
     return of_rows("rank_tests", rows)
+
+
+def _too_few(ranking: Ranking) -> bool:
+    """True for a ranking over datasets whose number tells nothing."""
+    return ranking.dataset == ALL and len(ranking.ranks) < MIN_DATASETS_RANKED
+
+
+def _critical_difference(ranking: Ranking, level: float) -> float:
+    blocks, models = ranking.ranks.shape
+    difference = critical_difference(models, blocks, level)
+    # Mean ranks cannot lie further apart than the first from the last.
+    return np.nan if _too_few(ranking) or difference > models - 1 else difference
 
 
 def friedman(ranks: Floats) -> tuple[float, float, float, float]:
@@ -89,8 +100,10 @@ def _pairs(ranking: Ranking, level: float) -> pd.DataFrame:
     ).assign(
         rank_difference=difference,
         # The numerical integral may leave 0 to 1 by its error.
-        p=np.clip(stats.studentized_range.sf(distance, models, np.inf), 0, 1),
-        critical_difference=critical_difference(models, blocks, level),
+        p=np.nan
+        if _too_few(ranking)
+        else np.clip(stats.studentized_range.sf(distance, models, np.inf), 0, 1),
+        critical_difference=_critical_difference(ranking, level),
         significant=lambda pairs: is_significant(pairs["p"], level),
     )
 

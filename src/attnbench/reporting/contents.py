@@ -150,7 +150,8 @@ FIGURES = (
     ),
     FigureSpec(
         "rank_stability", "ranks", "effects",
-        "Place by mean rank, its interval, and share of first places when groups are drawn again",
+        "Place by mean rank, its interval, and share of first places when groups are drawn again, "
+        "with the models as trained",
         ("ranks",),
     ),
     FigureSpec(

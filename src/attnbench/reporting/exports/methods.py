@@ -20,7 +20,7 @@ from attnbench.shift.kinds import requested_kinds
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
 
-PACKAGES = ("medpy", "scipy", "statsmodels", "pandas")
+PACKAGES = ("medpy", "scipy", "pandas")
 
 
 def compose_methods(results: Results, references: Sequence[Reference]) -> str:

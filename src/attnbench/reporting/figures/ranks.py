@@ -103,7 +103,7 @@ def _critical_difference(axes: Axes, rows: pd.DataFrame) -> None:
     critical = float(rows["critical_difference"].iloc[0])
     axes.set_xlabel(f"Mean rank over {_blocks(rows)}")
     if math.isnan(critical):
-        _write_corner(axes, 0.98, "no test: needs three models")
+        _write_corner(axes, 0.98, "no test: too few models or blocks")
         return
     _write_corner(axes, 0.98, f"critical difference {critical:.2f}")
     for column, (first, last) in enumerate(alike(rows["mean_rank"].tolist(), critical)):

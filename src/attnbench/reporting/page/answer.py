@@ -235,7 +235,7 @@ def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
         "unit).",
         f"Small effects: {groups} groups and {trainings} per model and dataset stand behind a "
         "difference.",
-        "Anything else on this page: the primary comparison above was named before the results; "
+        "Anything else on this page: only the primary comparison above answers the question; "
         "other metrics, classes, cases and conditions are exploratory, each family of tests "
         "corrected for itself alone.",
     )
