@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, stats
+from scipy import linalg, optimize, stats
 
-from attnbench.analysis.blocks import Floats
+from attnbench.analysis.blocks import Floats, Integers
 from attnbench.analysis.retraining import MIN_TRAININGS
 
-# A fit works on dense matrices of the differences: its time grows faster than their number.
-MOST_DIFFERENCES = 1200
+# A fit works on dense matrices of the effects' levels: its time grows faster than their number.
+MOST_LEVELS = 500
 MIN_DATASETS = 3
 TERMS = ("fold", "run", "group")
 """Random effects, each nested in its dataset: luck that the rows of a fold or group share."""
@@ -28,8 +29,8 @@ def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
     the data can tell from the others is kept, also where its variance is estimated as 0: to leave
     one out is to count dependent trainings as independent. The interval uses t with Satterthwaite's
     degrees of freedom, at most one less than there are folds (or datasets, across these). Nothing
-    is fitted below five folds, nor above 1,200 differences; `note` says so, and `converged` is
-    false where there is no fit. Patterson and Thompson, Biometrika 58, 1971.
+    is fitted below five folds, nor above 500 levels of the effects; `note` says so, and `converged`
+    is false where there is no fit. Patterson and Thompson, Biometrika 58, 1971.
     """
     if np.ptp(rows["value"]) == 0:
         same = {"difference": float(rows["value"].iloc[0])}
@@ -42,9 +43,9 @@ def fit_mixed(rows: pd.DataFrame, confidence: float) -> dict[str, Any]:
         )
     if 1 < sizes["dataset"] < MIN_DATASETS:
         return unfitted(f"not fitted: the spread of datasets takes {MIN_DATASETS} of them")
-    if len(rows) > MOST_DIFFERENCES:
-        return unfitted(f"not fitted: {len(rows)} differences are too many")
     terms = _distinct_terms(sizes, len(rows))
+    if (levels := sum(sizes[level] for level in terms)) > MOST_LEVELS:
+        return unfitted(f"not fitted: {levels} folds, trainings and groups are too many")
     if not terms:
         return unfitted("not fitted: no fold, run or group repeats")
     return {**_fit(rows, sizes, terms, confidence), "converged": True, "note": ""}
@@ -64,19 +65,45 @@ def _distinct_terms(sizes: Mapping[str, int], rows: int) -> list[str]:
     return kept
 
 
+@dataclass(frozen=True)
+class _Crossproducts:
+    """All that the likelihood needs of the rows, whatever the variances are.
+
+    With q levels of all effects together: `levels` Z'Z (q, q), `ones` Z'1 and `values` Z'y (q,);
+    `effect` says which effect a level belongs to. `total` is 1'y, `squares` y'y, of `rows` rows.
+    """
+
+    levels: Floats
+    ones: Floats
+    values: Floats
+    effect: Integers
+    total: float
+    squares: float
+    rows: int
+
+
+def _crossproducts(rows: pd.DataFrame, terms: list[str], y: Floats) -> _Crossproducts:
+    codes = [np.unique(rows[level], return_inverse=True)[1] for level in terms]
+    design = np.concatenate([np.eye(int(code.max()) + 1)[code] for code in codes], axis=1)
+    effect = np.concatenate(
+        [np.full(int(code.max()) + 1, number) for number, code in enumerate(codes)]
+    )
+    return _Crossproducts(
+        design.T @ design, design.sum(axis=0), design.T @ y, effect, y.sum(), y @ y, len(y)
+    )
+
+
 def _fit(
     rows: pd.DataFrame, sizes: Mapping[str, int], terms: list[str], confidence: float
 ) -> dict[str, Any]:
     scale = float(rows["value"].std())
-    y = rows["value"].to_numpy(np.float64) / scale
-    codes = [np.unique(rows[level], return_inverse=True)[1] for level in terms]
-    alike = np.stack([(code[:, None] == code).astype(np.float64) for code in codes])
+    products = _crossproducts(rows, terms, rows["value"].to_numpy(np.float64) / scale)
     # From both a small and a large share of every effect: the likelihood may have two hills.
     fits = [
         optimize.minimize(
             _deviance,
             np.full(len(terms), start),
-            args=(y, alike),
+            args=(products,),
             jac=True,
             method="L-BFGS-B",
             bounds=[(0, _LARGEST_RATIO)] * len(terms),
@@ -85,12 +112,17 @@ def _fit(
         for start in (0.1, 1.0)
     ]
     ratios = min(fits, key=lambda fit: float(fit.fun)).x
-    mean, error, rest = _estimates(ratios, y, alike)
+    solved = _solve(ratios, products)
+    mean = solved.one_y / solved.one_one
+    rest = float(np.sqrt(solved.residual / (products.rows - 1)))
+    error = rest / float(np.sqrt(solved.one_one))
     spread = {
         level: float(np.sqrt(ratio) * rest) for level, ratio in zip(terms, ratios, strict=True)
     }
     free = min(
-        _satterthwaite([*((sd, sizes[level]) for level, sd in spread.items()), (rest, len(rows))]),
+        _satterthwaite(
+            [*((sd, sizes[level]) for level, sd in spread.items()), (rest, products.rows)]
+        ),
         sizes["dataset" if sizes["dataset"] > 1 else "fold"] - 1,
     )
     half = stats.t.ppf((1 + confidence) / 2, free) * error * scale
@@ -105,41 +137,59 @@ def _fit(
     }
 
 
-def _deviance(ratios: Floats, y: Floats, alike: Floats) -> tuple[float, Floats]:
+@dataclass(frozen=True)
+class _Solved:
+    """Products with the inverse of the rows' covariance V, in units of the rest.
+
+    `levels` Z'V^-1 Z (q, q), `ones` Z'V^-1 1 and `values` Z'V^-1 y (q,); `one_one` 1'V^-1 1,
+    `one_y` 1'V^-1 y; `residual` of y about its mean; `log_determinant` of V.
+    """
+
+    levels: Floats
+    ones: Floats
+    values: Floats
+    one_one: float
+    one_y: float
+    residual: float
+    log_determinant: float
+
+
+def _solve(ratios: Floats, products: _Crossproducts) -> _Solved:
+    """By Woodbury's identity: matrices are as large as the levels, not as the rows."""
+    root = np.sqrt(ratios)[products.effect]
+    inner = np.eye(len(root)) + root[:, None] * products.levels * root
+    factor = linalg.cho_factor(inner, lower=True)
+    right = np.column_stack([products.levels, products.ones, products.values]) * root[:, None]
+    solved = linalg.cho_solve(factor, right)
+    left = np.column_stack([products.levels, products.ones, products.values])
+    removed = left.T @ (root[:, None] * solved)
+    q = len(root)
+    one_one = products.rows - removed[q, q]
+    one_y = products.total - removed[q, q + 1]
+    y_y = products.squares - removed[q + 1, q + 1]
+    return _Solved(
+        products.levels - removed[:q, :q],
+        products.ones - removed[:q, q],
+        products.values - removed[:q, q + 1],
+        float(one_one),
+        float(one_y),
+        float(y_y - one_y**2 / one_one),
+        float(2 * np.log(np.diag(factor[0])).sum()),
+    )
+
+
+def _deviance(ratios: Floats, products: _Crossproducts) -> tuple[float, Floats]:
     """Minus twice the restricted log likelihood, but for constants, and its gradient.
 
-    Args:
-        ratios: variances of the effects over that of the rest, (effects,).
-        y: differences, (rows,).
-        alike: 1 where two rows share a level of an effect, (effects, rows, rows).
+    `ratios` (effects,): variances of the effects over that of the rest.
     """
-    inverse, log_determinant = _inverted(ratios, alike)
-    ones = inverse.sum(axis=1)
-    information = ones.sum()
+    solved, free = _solve(ratios, products), products.rows - 1
+    value = free * np.log(solved.residual) + solved.log_determinant + np.log(solved.one_one)
     # Removes the mean as REML does: P = V^-1 - V^-1 1 (1' V^-1 1)^-1 1' V^-1.
-    projection = inverse - np.outer(ones, ones) / information
-    pulled = projection @ y
-    squares, free = float(y @ pulled), len(y) - 1
-    value = free * np.log(squares) + log_determinant + np.log(information)
-    gradient = np.tensordot(alike, projection - np.outer(pulled, pulled) * free / squares, 2)
-    return float(value), gradient
-
-
-def _inverted(ratios: Floats, alike: Floats) -> tuple[Floats, float]:
-    """Inverse of the covariance of the rows in units of the rest, and log of its determinant."""
-    covariance = np.eye(alike.shape[1]) + np.tensordot(ratios, alike, axes=1)
-    factor = np.linalg.cholesky(covariance)
-    half = np.linalg.inv(factor)
-    return half.T @ half, float(2 * np.log(np.diag(factor)).sum())
-
-
-def _estimates(ratios: Floats, y: Floats, alike: Floats) -> tuple[float, float, float]:
-    """Mean, its standard error and the sd of the rest."""
-    inverse, _ = _inverted(ratios, alike)
-    ones = inverse.sum(axis=1)
-    mean = float(ones @ y / ones.sum())
-    rest = float(np.sqrt((y - mean) @ inverse @ (y - mean) / (len(y) - 1)))
-    return mean, rest / float(np.sqrt(ones.sum())), rest
+    pulled = solved.values - solved.ones * solved.one_y / solved.one_one
+    own = np.diag(solved.levels) - solved.ones**2 / solved.one_one
+    by_level = own - free / solved.residual * pulled**2
+    return float(value), np.bincount(products.effect, by_level, len(ratios))
 
 
 def _satterthwaite(components: Iterable[tuple[float, int]]) -> float:
