@@ -89,7 +89,13 @@ def _crossproducts(rows: pd.DataFrame, terms: list[str], y: Floats) -> _Crosspro
         [np.full(int(code.max()) + 1, number) for number, code in enumerate(codes)]
     )
     return _Crossproducts(
-        design.T @ design, design.sum(axis=0), design.T @ y, effect, y.sum(), y @ y, len(y)
+        design.T @ design,
+        design.sum(axis=0),
+        design.T @ y,
+        effect,
+        float(y.sum()),
+        float(y @ y),
+        len(y),
     )
 
 
@@ -189,7 +195,8 @@ def _deviance(ratios: Floats, products: _Crossproducts) -> tuple[float, Floats]:
     pulled = solved.values - solved.ones * solved.one_y / solved.one_one
     own = np.diag(solved.levels) - solved.ones**2 / solved.one_one
     by_level = own - free / solved.residual * pulled**2
-    return float(value), np.bincount(products.effect, by_level, len(ratios))
+    gradient = np.bincount(products.effect, by_level, len(ratios)).astype(np.float64)
+    return float(value), gradient
 
 
 def _satterthwaite(components: Iterable[tuple[float, int]]) -> float:
