@@ -46,6 +46,7 @@ CONTENT: dict[str, Any] = {
     "transfer": [{"train": "phantom2d", "test": "retina_drive", "classes": {1: 1}}],
     "corruptions": ["noise", "blur"],
     "data_efficiency": [50],
+    "analysis": {"primary": {"metric": "nsd", "class": 1}},
 }
 STUDY = parse_study(CONTENT)
 # Keys that decide no result; `controls` adds models, and a model's control stands in its name.
@@ -64,8 +65,9 @@ def keys_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[str, tuple
         for key, field in type(value).model_fields.items():
             inner, name = getattr(value, key), f"{type(value).__name__}.{key}"
             if name not in SILENT:
-                inside = list(keys_of(inner, (*path, key)))
-                yield from inside or [(name, (*path, key), field)]
+                written = field.alias or key
+                inside = list(keys_of(inner, (*path, written)))
+                yield from inside or [(name, (*path, written), field)]
     elif isinstance(value, dict | tuple):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
@@ -189,7 +191,7 @@ def test_a_control_has_a_row_only_where_it_is_not_its_variant():
 
 def test_the_statistics_name_what_intervals_and_tests_are():
     text = protocol_of(STUDY)["Statistics"]
-    assert all(said in text for said in ("bootstrap over groups", "Wilcoxon", "Holm"))
+    assert all(said in text for said in ("sign-flip", "resampled t test", "Holm", "weighted alike"))
 
 
 def test_a_datasets_own_settings_stand_in_its_row_alone():

@@ -96,7 +96,7 @@ def test_the_study_says_how_wide_figures_are_printed(write_study, page, single, 
     ):
         draw_figure(study, name)
         assert printed_mm(study, name)[0] == pytest.approx(double, abs=0.2)
-    for name in ("scores", "learning", "difficulty_slopes"):
+    for name in ("scores", "learning", "calibration"):
         draw_figure(narrow, name)
         assert printed_mm(narrow, name)[0] == pytest.approx(single, abs=0.2)
 
