@@ -38,7 +38,7 @@ test-report: $(INSTALLED)  ## open the report of real runs in a browser; install
 	pytest -m browser tests/browser
 
 trust: $(INSTALLED)  ## simulate studies with known truth; print what the statistics promise and do (10 minutes)
-	OMP_NUM_THREADS=1 python -m benchmarks.trust
+	OMP_NUM_THREADS=1 python -m benchmarks.trust --minutes 10
 
 trust-full: $(INSTALLED)  ## the same with 2,000 studies a row, written to docs/trust.md (about an hour)
 	OMP_NUM_THREADS=1 python -m benchmarks.trust --full --studies 2000 --write docs/trust.md

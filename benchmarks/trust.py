@@ -51,6 +51,7 @@ def main() -> int:
     rows = run(options)
     if fnmatch(CLAIM, options.rows):
         rows += phantoms()
+    rows += pooled(rows)
     sections, claims = ([key(row) for row in rows] for key in (section, lambda row: row.claim))
     rows.sort(key=lambda row: (sections.index(section(row)), claims.index(row.claim)))
     minutes = (perf_counter() - start) / 60
@@ -122,13 +123,10 @@ def to_row(cell: Cell, claim: Claim, outcomes: Sequence[Outcome]) -> Row:
         found = f"says “{silent[0]}”"
         verdict = "shown" if claim.promise is None else "ok"
     elif told.size:
-        low, high = _interval(told)
-        found = f"{100 * told.mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {told.size}"
+        found = _found(told)
         if silent:
             found += f"; {100 * len(silent) / told.size:.0f} % “{silent[0]}”"
-        if claim.promise is not None:
-            most = stats.binom.ppf(1 - CHANCE, told.size, claim.promise)
-            verdict = "ok" if told.sum() <= most else "FAILED"
+        verdict = _judged(told.sum(), told.size, claim.promise)
     promise = "" if claim.promise is None else f"≤ {100 * claim.promise:g} %"
     return Row(
         claim.name,
@@ -138,7 +136,35 @@ def to_row(cell: Cell, claim: Claim, outcomes: Sequence[Outcome]) -> Row:
         promise,
         found,
         verdict,
+        claim.promise,
+        float(told.sum()),
+        told.size if len(silent) < told.size else 0,
     )
+
+
+def pooled(rows: Sequence[Row]) -> list[Row]:
+    """Each promise over all its worlds and designs, where less than 5 % more is seen."""
+    result = []
+    for claim in dict.fromkeys(row.claim for row in rows if row.limit is not None):
+        own = [row for row in rows if row.claim == claim and row.limit is not None and row.studies]
+        studies, counted = sum(row.studies for row in own), round(sum(row.counted for row in own))
+        if len(own) > 1:
+            outcomes = np.arange(studies) < counted
+            verdict = _judged(counted, studies, own[0].limit)
+            words = ("all with a promise", "all", "all", own[0].promise)
+            result.append(Row(claim, *words, _found(outcomes), verdict))
+    return result
+
+
+def _judged(counted: float, studies: int, promise: float | None) -> str:
+    if promise is None:
+        return "shown"
+    return "ok" if counted <= stats.binom.ppf(1 - CHANCE, studies, promise) else "FAILED"
+
+
+def _found(told: np.ndarray) -> str:
+    low, high = _interval(told)
+    return f"{100 * told.mean():.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {told.size}"
 
 
 def section(row: Row) -> str:

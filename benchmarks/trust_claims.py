@@ -56,7 +56,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, as text."""
+    """One line of the table, as text, and how many of how many studies it counts."""
 
     claim: str
     world: str
@@ -65,6 +65,9 @@ class Row:
     promise: str
     found: str
     verdict: str
+    limit: float | None = None
+    counted: float = 0.0
+    studies: int = 0
 
 
 def below(values: pd.Series, instead: str = TOO_FEW_TRAININGS) -> list[Outcome]:
