@@ -104,9 +104,9 @@ def _nothing():
 )
 def test_without_a_control_a_gain_is_not_separated_from_size(answer, controls, lacking):
     gains = {"unet": 0, "cbam": GAIN, **dict.fromkeys(controls.values(), 0)}
-    (row,) = answer(
-        study(np.random.default_rng(4), gains), [Asked("cbam", controls)]
-    ).to_dict("records")
+    (row,) = answer(study(np.random.default_rng(4), gains), [Asked("cbam", controls)]).to_dict(
+        "records"
+    )
     assert (row["verdict"], row["lacking"]) == ("not separated from size", lacking)
 
 

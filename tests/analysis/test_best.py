@@ -149,7 +149,9 @@ def test_a_model_alone_has_no_rows(score_table):
 def test_pairs_have_the_better_model_first_and_the_posterior_that_it_is_not(score_table, metric):
     values, fold = np.random.default_rng(6).normal(0.5, 0.1, (3, 20, 2)), np.arange(20) % 5
     sign = -1 if metric == "hd95" else 1
-    table = compute_pairs(blocks_of(score_table(values, range(20), fold, metric=metric), metric), PART)
+    table = compute_pairs(
+        blocks_of(score_table(values, range(20), fold, metric=metric), metric), PART
+    )
     assert len(table) == 3 and list(table.columns) == list(FRAMES["pairs"])
     for row in table.itertuples():
         a, b = MODELS.index(row.model_a), MODELS.index(row.model_b)

@@ -164,9 +164,7 @@ def near_the_ceiling(score_table, rng, gains, luck=0.0):
     logits[1:] += noise + trained
     values = 1 / (1 + np.exp(-logits))
     names = ["unet", *(f"m{i}" for i in range(1, len(values)))]
-    blocks = arrange(
-        score_table(values[..., None], CEILING, CEILING % 5), ["sim"], names, ["dice"]
-    )
+    blocks = arrange(score_table(values[..., None], CEILING, CEILING % 5), ["sim"], names, ["dice"])
     cases = [f"case{i:04d}" for i in CEILING]
     measures = {"sim": pd.DataFrame({"measured_contrast": easy}, index=cases)}
     return compute_difficulty(blocks, "unet", PART, measures)

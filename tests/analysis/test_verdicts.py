@@ -35,9 +35,7 @@ def test_a_p_exactly_at_the_level_is_significant_and_no_p_is_not():
 
 def test_a_reason_stands_in_place_of_every_verdict():
     reasons = np.array(["too few groups", "", "failures differ"], dtype=object)
-    frame = judge(
-        pd.Series([0.1, 0.1, 0.1]), pd.Series([0.01, 0.01, np.nan]), 0.05, True, reasons
-    )
+    frame = judge(pd.Series([0.1, 0.1, 0.1]), pd.Series([0.01, 0.01, np.nan]), 0.05, True, reasons)
     assert frame["verdict"].tolist() == ["too few groups", "better", "failures differ"]
     assert frame["significant"].tolist() == [False, True, False]
 

@@ -152,9 +152,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
 
     # Of this family's tests: that groups are too few for all comparisons of the effects is no
     # reason here.
-    withheld = frame["verdict"].where(
-        frame["verdict"].isin(["undefined", FAILURES_DIFFER]), ""
-    )
+    withheld = frame["verdict"].where(frame["verdict"].isin(["undefined", FAILURES_DIFFER]), "")
     few_groups = withheld_reasons(
         frame["p"].to_numpy(np.float64),
         frame["groups"].to_numpy(),
