@@ -220,6 +220,15 @@ def test_luck_of_the_folds_is_no_help(answer):
     assert row["verdict"] == "undecided"
 
 
+def test_luck_of_the_folds_against_a_control_does_not_rule_out_size(answer):
+    values = study(np.random.default_rng(17), {"unet": 0, "cbam": 0.1, **_nothing()})
+    swing = np.array([0.12, -0.08, 0.1, -0.06, -0.02])
+    values["cbam-flops"] = values["cbam-flops"] + 0.06 + swing[np.arange(GROUPS) % 5]
+    (row,) = answer(values).to_dict("records")
+    assert row["p_all_holm"] < 0.05 < row["p_all_retrained_holm"]
+    assert (row["verdict"], row["weakest"]) == ("not separated from size", "cbam-flops")
+
+
 def test_distances_of_a_variant_that_failed_elsewhere_are_no_answer(answer):
     gains = {"unet": 0, "cbam": -GAIN, **_nothing()}
     values = study(np.random.default_rng(13), gains)
