@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from attnbench.analysis.blocks import Floats
+from attnbench.analysis.blocks import Floats, Integers
 from attnbench.analysis.retraining import MIN_TRAININGS
 
-# A fit works on dense matrices of the differences: its time grows faster than their number.
+# A fit works on dense matrices of the levels (a few hundred): its time grows with their cube.
 MOST_DIFFERENCES = 1200
 MIN_DATASETS = 3
 TERMS = ("fold", "run", "group")
@@ -68,15 +69,18 @@ def _fit(
     rows: pd.DataFrame, sizes: Mapping[str, int], terms: list[str], confidence: float
 ) -> dict[str, Any]:
     scale = float(rows["value"].std())
-    y = rows["value"].to_numpy(np.float64) / scale
-    codes = [np.unique(rows[level], return_inverse=True)[1] for level in terms]
-    alike = np.stack([(code[:, None] == code).astype(np.float64) for code in codes])
+    # Centred: the sums of products then lose fewer digits.
+    centre = float(rows["value"].mean())
+    products = _multiplied(
+        (rows["value"].to_numpy(np.float64) - centre) / scale,
+        [np.unique(rows[level], return_inverse=True)[1] for level in terms],
+    )
     # From both a small and a large share of every effect: the likelihood may have two hills.
     fits = [
         optimize.minimize(
             _deviance,
             np.full(len(terms), start),
-            args=(y, alike),
+            args=(products,),
             jac=True,
             method="L-BFGS-B",
             bounds=[(0, _LARGEST_RATIO)] * len(terms),
@@ -85,7 +89,9 @@ def _fit(
         for start in (0.1, 1.0)
     ]
     ratios = min(fits, key=lambda fit: float(fit.fun)).x
-    mean, error, rest = _estimates(ratios, y, alike)
+    found = _solved(ratios, products)
+    rest = float(np.sqrt(found.squares / (len(rows) - 1)))
+    mean, error = found.mean + centre / scale, rest / float(np.sqrt(found.information))
     spread = {
         level: float(np.sqrt(ratio) * rest) for level, ratio in zip(terms, ratios, strict=True)
     }
@@ -105,41 +111,83 @@ def _fit(
     }
 
 
-def _deviance(ratios: Floats, y: Floats, alike: Floats) -> tuple[float, Floats]:
+@dataclass(frozen=True)
+class _Products:
+    """What a fit needs of n differences y and the indicators Z of all levels, (n, levels).
+
+    `term`: effect that a level belongs to; `levels`: Z'Z; `ones`, `y`: Z'1 and Z'y; `total`: 1'y;
+    `square`: y'y.
+    """
+
+    term: Integers
+    levels: Floats
+    ones: Floats
+    y: Floats
+    number: int
+    total: float
+    square: float
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """Likelihood's parts at given ratios: V is the covariance in units of the rest.
+
+    `information`: 1'V^-1 1; `squares`: (y - mean)'V^-1 (y - mean); `shrunk`: the inner part K of
+    V^-1 = I - Z K Z'; `log_determinant`: of V.
+    """
+
+    mean: float
+    information: float
+    squares: float
+    shrunk: Floats
+    log_determinant: float
+
+
+def _multiplied(y: Floats, codes: list[Integers]) -> _Products:
+    indicators = [np.eye(int(code.max()) + 1)[code] for code in codes]
+    z = np.concatenate(indicators, axis=1)
+    sizes = [one.shape[1] for one in indicators]
+    return _Products(
+        np.repeat(np.arange(len(codes)), sizes),
+        z.T @ z,
+        z.sum(axis=0),
+        z.T @ y,
+        y.size,
+        float(y.sum()),
+        float(y @ y),
+    )
+
+
+def _solved(ratios: Floats, of: _Products) -> _Solved:
+    # Woodbury: of V only a matrix of levels is inverted; it stays regular where a ratio is 0.
+    root = np.sqrt(ratios)[of.term]
+    inner = np.eye(root.size) + root[:, None] * of.levels * root
+    factor = np.linalg.inv(np.linalg.cholesky(inner))
+    half = factor * root
+    shrunk = half.T @ half
+    information = of.number - float(of.ones @ shrunk @ of.ones)
+    mean = (of.total - float(of.ones @ shrunk @ of.y)) / information
+    squares = of.square - float(of.y @ shrunk @ of.y) - mean**2 * information
+    return _Solved(mean, information, squares, shrunk, -2 * float(np.log(np.diag(factor)).sum()))
+
+
+def _deviance(ratios: Floats, of: _Products) -> tuple[float, Floats]:
     """Minus twice the restricted log likelihood, but for constants, and its gradient.
 
     Args:
         ratios: variances of the effects over that of the rest, (effects,).
-        y: differences, (rows,).
-        alike: 1 where two rows share a level of an effect, (effects, rows, rows).
+        of: products of differences and levels.
     """
-    inverse, log_determinant = _inverted(ratios, alike)
-    ones = inverse.sum(axis=1)
-    information = ones.sum()
-    # Removes the mean as REML does: P = V^-1 - V^-1 1 (1' V^-1 1)^-1 1' V^-1.
-    projection = inverse - np.outer(ones, ones) / information
-    pulled = projection @ y
-    squares, free = float(y @ pulled), len(y) - 1
-    value = free * np.log(squares) + log_determinant + np.log(information)
-    gradient = np.tensordot(alike, projection - np.outer(pulled, pulled) * free / squares, 2)
-    return float(value), gradient
-
-
-def _inverted(ratios: Floats, alike: Floats) -> tuple[Floats, float]:
-    """Inverse of the covariance of the rows in units of the rest, and log of its determinant."""
-    covariance = np.eye(alike.shape[1]) + np.tensordot(ratios, alike, axes=1)
-    factor = np.linalg.cholesky(covariance)
-    half = np.linalg.inv(factor)
-    return half.T @ half, float(2 * np.log(np.diag(factor)).sum())
-
-
-def _estimates(ratios: Floats, y: Floats, alike: Floats) -> tuple[float, float, float]:
-    """Mean, its standard error and the sd of the rest."""
-    inverse, _ = _inverted(ratios, alike)
-    ones = inverse.sum(axis=1)
-    mean = float(ones @ y / ones.sum())
-    rest = float(np.sqrt((y - mean) @ inverse @ (y - mean) / (len(y) - 1)))
-    return mean, rest / float(np.sqrt(ones.sum())), rest
+    at, free = _solved(ratios, of), of.number - 1
+    value = free * np.log(at.squares) + at.log_determinant + np.log(at.information)
+    # P = V^-1 - V^-1 1 (1'V^-1 1)^-1 1'V^-1 removes the mean as REML does; here Z'PZ and Z'Py.
+    weighed = of.levels @ at.shrunk
+    ones = of.ones - weighed @ of.ones
+    pulled = of.y - weighed @ of.y - ones * at.mean
+    diagonal = np.diag(of.levels) - (weighed * of.levels).sum(axis=1) - ones**2 / at.information
+    of_levels = diagonal - pulled**2 * free / at.squares
+    gradient = np.bincount(of.term, of_levels, minlength=len(ratios))
+    return float(value), gradient.astype(np.float64)
 
 
 def _satterthwaite(components: Iterable[tuple[float, int]]) -> float:
