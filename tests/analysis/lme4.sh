@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sees to it that there is R with lme4: one that is installed, else Debian's where this user may install it.
+# Sees to it that there is R with lme4: one that is installed, else Debian's where this user may
+# install it.
 set -euo pipefail
 if command -v Rscript >/dev/null && Rscript -e 'library(lme4)' >/dev/null 2>&1; then exit 0; fi
 if [ "$(id -u)" -eq 0 ]; then
@@ -7,7 +8,8 @@ if [ "$(id -u)" -eq 0 ]; then
 elif sudo -n true 2>/dev/null; then
   root=(sudo -n)
 else
-  echo "no R with lme4, and no right to install it; as root: apt-get install r-base-core r-cran-lme4" >&2
+  echo "no R with lme4, and no right to install it; as root:" \
+    "apt-get install r-base-core r-cran-lme4" >&2
   exit 0
 fi
 {

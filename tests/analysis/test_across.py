@@ -1,9 +1,10 @@
+import baycomp
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from attnbench.analysis.across import compute_across, student
+from attnbench.analysis.across import compute_across, signed_rank, student
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.mixed import fit_mixed
 from attnbench.analysis.tables import FRAMES
@@ -13,78 +14,10 @@ PART = AnalysisSettings(bootstrap=200)
 RANDOM = np.random.default_rng(41)
 
 
-def table_of(*tables):
+def table_of(*tables, primary="dice", part=PART):
     table = pd.concat(tables)
-    return compute_across(
-        arrange(table, sorted(set(table["dataset"])), ["unet", "m1"], ["dice", "hd95"]),
-        "unet",
-        PART,
-    )
-
-
-def crossed(groups, runs, group_sd, run_sd, rest_sd, mean=0.02):
-    """Differences of every group in every run, one fold."""
-    group, run = np.indices((groups, runs)).reshape(2, -1)
-    value = mean + RANDOM.normal(0, group_sd, groups)[group] + RANDOM.normal(0, run_sd, runs)[run]
-    value = value + RANDOM.normal(0, rest_sd, len(group))
-    return pd.DataFrame(
-        {"dataset": 0, "fold": 0, "run": run, "group": group, "case": group, "value": value}
-    )
-
-
-def test_a_balanced_mixed_model_has_the_variances_of_the_analysis_of_variance():
-    rows = crossed(20, 6, 0.03, 0.02, 0.01)
-    fit = fit_mixed(rows, 0.95)
-    wide = rows.pivot_table(index="group", columns="run", values="value").to_numpy()
-    rest = wide - wide.mean(axis=0) - wide.mean(axis=1, keepdims=True) + wide.mean()
-    square = (rest**2).sum() / (19 * 5)
-    group = 6 * wide.mean(axis=1).var(ddof=1)
-    run = 20 * wide.mean(axis=0).var(ddof=1)
-    assert fit["converged"] and fit["difference"] == pytest.approx(wide.mean(), abs=1e-6)
-    assert fit["sd_rest"] == pytest.approx(np.sqrt(square), rel=0.01)
-    assert fit["sd_group"] == pytest.approx(np.sqrt((group - square) / 6), rel=0.01)
-    assert fit["sd_run"] == pytest.approx(np.sqrt((run - square) / 20), rel=0.01)
-    error = np.sqrt((group + run - square) / 120)
-    half = stats.t.ppf(0.975, fit["free"]) * error
-    assert (fit["low"], fit["high"]) == pytest.approx(
-        (wide.mean() - half, wide.mean() + half), rel=0.01
-    )
-    assert 5 < fit["free"] < 24
-
-
-def test_luck_of_trainings_widens_the_interval():
-    calm, lucky = (
-        fit_mixed(crossed(30, 4, 0.02, 0.0, 0.01), 0.95),
-        fit_mixed(crossed(30, 4, 0.02, 0.05, 0.01), 0.95),
-    )
-    assert lucky["high"] - lucky["low"] > 3 * (calm["high"] - calm["low"])
-    assert lucky["free"] < 5 < calm["free"]
-
-
-def test_a_large_fit_averages_cases_and_says_so():
-    rows = pd.concat(
-        [
-            crossed(60, 4, 0.02, 0.02, 0.01).assign(case=lambda r, c=c: r["group"] * 10 + c)
-            for c in range(2)
-        ]
-    )
-    fit = fit_mixed(rows, 0.95)
-    assert fit["converged"] and "cases averaged" in fit["note"]
-    assert fit["difference"] == pytest.approx(rows["value"].mean(), abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("rows", "note"),
-    [
-        (crossed(8, 2, 0, 0, 0), "every difference is the same"),
-        (crossed(700, 2, 0.1, 0.1, 0.1), "1400 differences are too many"),
-        (crossed(9, 1, 0.1, 0.1, 0.1), "no fold, run, group or case repeats"),
-        (crossed(1, 1, 0.1, 0.1, 0.1), "every difference is the same"),
-    ],
-)
-def test_what_cannot_be_fitted_says_why(rows, note):
-    fit = fit_mixed(rows, 0.95)
-    assert not fit["converged"] and note in fit["note"] and "low" not in fit
+    blocks = arrange(table, sorted(set(table["dataset"])), ["unet", "m1"], ["dice", "hd95"])
+    return compute_across(blocks, "unet", part, primary)
 
 
 def test_datasets_as_units_are_students_t(score_table):
@@ -109,7 +42,8 @@ def test_every_dataset_and_all_of_them_have_a_mixed_row(score_table):
         )
     )
     assert table[["dataset", "method"]].to_numpy().tolist() == [
-        ["all", "mixed"], ["all", "datasets"], ["d0", "mixed"], ["d1", "mixed"],
+        ["all", "mixed"], ["all", "datasets"], ["all", "signed_rank"],
+        ["d0", "mixed"], ["d1", "mixed"],
     ]  # fmt: skip
     assert list(table.columns) == list(FRAMES["across"])
     assert (table["note"].notna()).all()
@@ -121,17 +55,19 @@ def test_distances_in_different_units_are_not_averaged(score_table):
         *(
             score_table(values, range(8), np.arange(8) % 2, dataset=d, metric="hd95", unit=u)
             for d, u in (("a", "mm"), ("b", "px"))
-        )
+        ),
+        primary="hd95",
     )
     assert set(table["dataset"]) == {"a", "b"}
 
 
 def test_nothing_to_compare_is_an_empty_table_with_its_columns(score_table):
-    assert list(compute_across([], "unet", PART).columns) == list(FRAMES["across"])
+    assert list(compute_across([], "unet", PART, "dice").columns) == list(FRAMES["across"])
     table = compute_across(
         arrange(score_table(np.ones((1, 4, 1)), range(4)), ["sim"], ["unet"], ["dice"]),
         "unet",
         PART,
+        "dice",
     )
     assert table.empty and list(table.columns) == list(FRAMES["across"])
 
@@ -144,18 +80,16 @@ def test_one_dataset_has_a_mean_without_interval():
 
 
 def test_variants_are_compared_with_their_controls_after_the_baseline(score_table):
-    # Every level varies: without that the variances lie on their boundary, and whether a fit
-    # converges there depends on the rounding of the machine's linear algebra.
     rng = np.random.default_rng(12)
-    names, fold = ["unet", "cbam", "cbam-random"], np.arange(12) % 3
-    values = 0.5 + rng.normal(0, 0.1, (3, 12, 1)) + rng.normal(0, 0.02, (3, 12, 2))
-    values += rng.normal(0, 0.05, (3, 3, 2))[:, fold]
-    values += 0.2 * np.array([[0, 0, 0], [-1, 0, 1], [1, 0, -1]])[:, fold, None]
-    table = score_table(values, np.arange(12), fold).replace({"m1": names[1], "m2": names[2]})
+    names, fold = ["unet", "cbam", "cbam-random"], np.arange(15) % 5
+    values = 0.5 + rng.normal(0, 0.1, (3, 15, 1)) + rng.normal(0, 0.02, (3, 15, 2))
+    values += rng.normal(0, 0.05, (3, 5, 2))[:, fold]
+    table = score_table(values, np.arange(15), fold).replace({"m1": names[1], "m2": names[2]})
     found = compute_across(
         arrange(table, ["sim"], names, ["dice"]),
         "unet",
         AnalysisSettings(),
+        "dice",
         [("cbam", "cbam-random")],
     )
     assert found[["model", "baseline"]].to_numpy().tolist() == [
@@ -163,3 +97,73 @@ def test_variants_are_compared_with_their_controls_after_the_baseline(score_tabl
     ]  # fmt: skip
     assert found["converged"].all() and (found["note"] == "").all()
     assert found["difference"].iloc[2] == pytest.approx((values[1] - values[2]).mean(), abs=1e-6)
+
+
+def test_only_the_primary_metric_is_modelled(score_table):
+    values, fold = RANDOM.uniform(size=(2, 10, 2)), np.arange(10) % 5
+    table = table_of(
+        score_table(values, range(10), fold),
+        score_table(values, range(10), fold, metric="hd95", unit="mm"),
+    )
+    assert set(table["metric"]) == {"dice"} and len(table) == 1
+
+
+def test_four_folds_have_no_mixed_model_of_their_study(score_table):
+    values = RANDOM.uniform(size=(2, 12, 3))
+    row = table_of(score_table(values, range(12), np.arange(12) % 4)).iloc[0]
+    assert not row["converged"] and "4 folds" in row["note"]
+    assert row[["p", "low", "difference"]].isna().all()
+
+
+def test_the_row_of_a_dataset_is_the_model_of_its_groups_in_every_run(score_table):
+    """Repeated splits, two seeds, several cases in a group: the rows written out one by one."""
+    group, splits = np.arange(30) // 2, [np.arange(15) % 5, (np.arange(15) * 7 + 1) // 3 % 5 + 5]
+    values = RANDOM.normal(0.5, 0.1, (2, 30, 4)) + RANDOM.normal(0, 0.1, 15)[group][:, None]
+    tables = [
+        score_table(values[..., 2 * r : 2 * r + 2], group, fold[group])
+        for r, fold in enumerate(splits)
+    ]
+    blocks = arrange(pd.concat(tables), ["sim"], ["unet", "m1"], ["dice"], outer=5)
+    row = compute_across(blocks, "unet", PART, "dice").iloc[0]
+    rows = [
+        {
+            "dataset": 0, "fold": fold[g], "run": f"{fold[g]}-{s}", "group": g,
+            "value": np.diff(values[:, group == g, 2 * r + s].mean(axis=1), axis=0)[0],
+        }
+        for r, fold in enumerate(splits) for g in range(15) for s in range(2)
+    ]  # fmt: skip
+    expected = fit_mixed(pd.DataFrame(rows), 0.95)
+    assert row["converged"] and expected["converged"]
+    for name in ("difference", "low", "high", "free", "sd_fold", "sd_run", "sd_group"):
+        assert row[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-5), name
+    assert row[["groups", "cases", "runs", "differences"]].tolist() == [15, 30, 20, 120]
+
+
+@pytest.mark.parametrize("rope", [0.0, 0.01])
+def test_the_signed_rank_is_baycomps(rope):
+    benefits = np.array([0.03, -0.0213, 0.0121, 0.001, 0.04, -0.005, 0.007])
+    theirs = baycomp.SignedRankTest.probs(
+        np.zeros(7), benefits, rope=rope, nsamples=20_000, random_state=1
+    )
+    found = signed_rank(benefits, rope, 20_000, 0)
+    assert found["probability_worse"] == pytest.approx(theirs[0], abs=0.02)
+    assert found["probability_better"] == pytest.approx(theirs[-1], abs=0.02)
+    assert found["probability_equal"] == pytest.approx(theirs[1] if rope else 0, abs=0.02)
+
+
+@pytest.mark.parametrize(("metric", "better"), [("dice", True), ("hd95", False)])
+def test_the_signed_rank_takes_the_metrics_direction(score_table, metric, better):
+    tables = [
+        score_table(
+            RANDOM.normal(0.5, 0.01, (2, 6, 1)) + np.array([0, gain]).reshape(2, 1, 1),
+            range(6), dataset=f"d{i}", metric=metric,
+        )
+        for i, gain in enumerate((0.05, 0.06, 0.04, 0.07, 0.05))
+    ]  # fmt: skip
+    row = table_of(*tables, primary=metric).query("method == 'signed_rank'").iloc[0]
+    assert (row["probability_better"] > 0.9) == better
+    assert (row["probability_worse"] > 0.9) != better
+
+
+def test_four_datasets_are_too_few_to_rank():
+    assert "4 datasets are too few" in signed_rank(np.ones(4), 0.01, 100, 0)["note"]

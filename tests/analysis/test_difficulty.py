@@ -40,7 +40,8 @@ def study_scores(score_table):
             0.5 + np.concatenate([np.zeros((1, benefits.shape[1])), sign * benefits])[..., None]
         )
         models = ["unet", *(f"m{i}" for i in range(1, len(values)))]
-        return arrange(score_table(values, GROUP, metric=metric), ["sim"], models, [metric])
+        table = score_table(values, GROUP, GROUP % 7, metric=metric)
+        return arrange(table, ["sim"], models, [metric])
 
     return build
 
@@ -62,41 +63,188 @@ def test_the_slope_is_that_of_least_squares_on_the_standardised_measure(study_sc
     assert list(found.columns) == list(FRAMES["difficulty"])
 
 
-def test_the_interval_is_as_wide_as_that_of_the_jackknife_over_groups(study_scores):
+def weighted(z, y, group):
+    """Least squares with equal weight of every group, errors clustered by group: statsmodels."""
+    kept = ~np.isnan(z) & ~np.isnan(y)
+    z, y, group = z[kept], y[kept], group[kept]
+    sizes = np.bincount(group)[group]
+    clusters = {"groups": group, "use_correction": False}
+    return sm.WLS(y, sm.add_constant(z), 1 / sizes).fit(cov_type="cluster", cov_kwds=clusters)
+
+
+def test_slope_and_interval_are_statsmodels_with_errors_clustered_by_group(study_scores):
     rng = np.random.default_rng(2)
-    x, benefits = clustered(rng)[0], 0.1 * clustered(rng, 40)
+    x, benefits = clustered(rng)[0], 0.1 * clustered(rng, 4)
+    x[[0, 1, 2, 4, 9]] = np.nan
+    found = compute_difficulty(study_scores(benefits), "unet", PART, table(measured_size=x))
+    z = (x - np.nanmean(x)) / np.nanstd(x)
+    for row, own in zip(found.to_dict("records"), benefits, strict=True):
+        fit = weighted(z, own, GROUP)
+        # Student's variance of the mean of so many influences has n - 1 below it.
+        half = stats.t.ppf(0.975, GROUPS - 1) * fit.bse[1] * np.sqrt(GROUPS / (GROUPS - 1))
+        assert row["slope"] == pytest.approx(fit.params[1])
+        interval = row["slope"] - half, row["slope"] + half
+        assert (row["low"], row["high"]) == pytest.approx(interval)
+
+
+def test_the_slope_on_the_logit_scale_is_that_of_the_log_odds(study_scores):
+    rng = np.random.default_rng(12)
+    x, benefits = clustered(rng)[0], 0.1 * np.tanh(clustered(rng))
     found = compute_difficulty(study_scores(benefits), "unet", PART, table(measured_size=x))
     z = (x - x.mean()) / x.std()
-    others = [np.flatnonzero(group != GROUP) for group in range(GROUPS)]
-    without = [np.polyfit(z[kept], benefits[:, kept].T, 1)[0] for kept in others]
-    error = np.sqrt((GROUPS - 1) * np.var(without, axis=0))
-    wide = 2 * stats.t.ppf(0.975, GROUPS - 1) * error
-    assert np.median((found["high"] - found["low"]) / wide) == pytest.approx(1, abs=0.15)
+    odds = np.log((0.5 + benefits[0]) / (0.5 - benefits[0]))
+    assert found["slope_logit"].iloc[0] == pytest.approx(weighted(z, odds, GROUP).params[1])
 
 
-@pytest.mark.parametrize(("metric", "sign"), [("dice", 1), ("hd95", -1)])
-def test_a_planted_interaction_is_found_with_its_sign(study_scores, metric, sign):
+def test_a_perfect_score_is_taken_half_a_voxel_inwards(study_scores):
+    """Dice 1 of a class of 50 voxels counts as 1 - 1/200, of one whose size is unknown as half the
+    smallest distance from a bound that there is.
+    """
+    rng = np.random.default_rng(13)
+    x, benefits = clustered(rng)[0], np.full((1, GROUP.size), 0.3)
+    benefits[0, ::3] = 0.5
+    scores, z = study_scores(benefits), (x - x.mean()) / x.std()
+    known = table(measured_size=x, voxels_1=np.full(GROUP.size, 50.0))
+    for measures, edge in ((known, 1 / 200), (table(measured_size=x), 0.2 / 2)):
+        found = compute_difficulty(scores, "unet", PART, measures)
+        value = np.minimum(0.5 + benefits[0], 1 - edge)
+        fit = weighted(z, np.log(value / (1 - value)), GROUP)
+        assert found["slope_logit"].iloc[0] == pytest.approx(fit.params[1])
+        assert set(found["measure"]) == {"size"}
+
+
+def test_a_planted_interaction_is_found_with_its_sign(study_scores):
     rng = np.random.default_rng(3)
     blur, other = clustered(rng), clustered(rng)[0]
     benefits = np.concatenate([0.03 * blur, -0.03 * blur]) + 0.02 * clustered(rng, 2)
-    scores = study_scores(benefits, metric, sign)
     found = compute_difficulty(
-        scores, "unet", PART, table(measured_boundary_sharpness=other, blur=blur[0])
+        study_scores(benefits), "unet", PART, table(measured_boundary_sharpness=other, blur=blur[0])
     )
     truth = found[found["known_truth"]].set_index("model")
     assert truth.loc["m1", "low"] > 0 > truth.loc["m2", "high"]
-    assert (truth["p_holm"] < 0.05).all() and set(truth["measure"]) == {"blur"}
-    assert (found.loc[~found["known_truth"], "p_holm"] > 0.05).all()
+    assert truth["verdict"].to_dict() == {"m1": "better", "m2": "worse"}
+    assert truth["verdict_retrained"].to_dict() == {"m1": "better", "m2": "worse"}
+    assert set(truth["measure"]) == {"blur"}
+    assert set(found.loc[~found["known_truth"], "verdict"]) == {"undecided"}
+
+
+def test_of_a_distance_a_slope_is_shown_and_nothing_claimed(study_scores):
+    rng = np.random.default_rng(3)
+    blur = clustered(rng)
+    benefits = 0.03 * blur + 0.005 * clustered(rng)
+    row = compute_difficulty(
+        study_scores(benefits, "hd95", -1), "unet", PART, table(blur=blur[0])
+    ).iloc[0]
+    assert row["slope"] > row["low"] > 0 and row["p"] < 0.01
+    assert row["verdict"] == row["verdict_retrained"] == "one scale"
+    assert row[["slope_logit", "p_both", "p_holm"]].isna().all() and not row["significant"]
 
 
 def test_false_positives_and_coverage_without_an_interaction(study_scores):
     rng = np.random.default_rng(4)
     measures = table(**{f"measured_{i}": clustered(rng)[0] for i in range(30)})
-    found = compute_difficulty(study_scores(clustered(rng, 20)), "unet", PART, measures)
+    found = compute_difficulty(study_scores(0.02 * clustered(rng, 20)), "unet", PART, measures)
     assert len(found) == 600
     assert stats.binomtest(int((found["p"] <= 0.05).sum()), 600, 0.05).pvalue > 0.01
     assert 0.91 < ((found["low"] <= 0) & (found["high"] >= 0)).mean() < 0.98
-    assert (found["p_holm"] > 0.05).all()
+    assert (found["p_both"] <= 0.05).mean() <= (found["p"] <= 0.05).mean()
+    assert not found["verdict"].isin(["better", "worse"]).any()
+
+
+CEILING = np.arange(40)
+
+
+def near_the_ceiling(score_table, rng, gains, luck=0.0):
+    """Models whose odds are those of the baseline, times `exp(gain)` of each case: 40 groups."""
+    easy = rng.normal(size=CEILING.size)
+    base = 2.2 + 0.9 * easy + rng.normal(0, 0.3, CEILING.size)
+    noise = rng.normal(0, 0.15, (len(gains), CEILING.size))
+    trained = rng.normal(0, luck, (len(gains), 5))[:, CEILING % 5]
+    logits = np.stack([base, *(base + gain(easy) for gain in gains)])
+    logits[1:] += noise + trained
+    values = 1 / (1 + np.exp(-logits))
+    names = ["unet", *(f"m{i}" for i in range(1, len(values)))]
+    blocks = arrange(score_table(values[..., None], CEILING, CEILING % 5), ["sim"], names, ["dice"])
+    cases = [f"case{i:04d}" for i in CEILING]
+    measures = {"sim": pd.DataFrame({"measured_contrast": easy}, index=cases)}
+    return compute_difficulty(blocks, "unet", PART, measures)
+
+
+def test_a_constant_gain_near_the_ceiling_is_no_interaction(score_table):
+    """The same odds everywhere: less is left to gain in Dice where the baseline is near 1."""
+    found = pd.concat(
+        near_the_ceiling(score_table, np.random.default_rng(20 + i), [lambda easy: 0.5])
+        for i in range(40)
+    )
+    assert (found["p"] <= 0.05).mean() > 0.8 and (found["slope"] < 0).all()
+    claimed = found["verdict"].isin(["better", "worse"]).sum()
+    assert claimed <= stats.binom.ppf(0.99, 40, 0.05)
+    again = found["verdict_retrained"].isin(["better", "worse"]).sum()
+    assert again <= stats.binom.ppf(0.99, 40, 0.05)
+
+
+def test_an_interaction_in_the_odds_is_claimed(score_table):
+    rng = np.random.default_rng(21)
+    found = near_the_ceiling(score_table, rng, [lambda easy: 0.5 - 0.4 * easy])
+    assert found["verdict"].tolist() == found["verdict_retrained"].tolist() == ["worse"]
+    row = found.iloc[0]
+    assert row["slope_logit"] < row["high_logit"] < 0 and row["slope"] < 0
+
+
+def test_slopes_of_opposite_signs_on_the_two_scales_are_no_claim(score_table):
+    """More is gained in odds where cases are easy, and less in Dice."""
+    rng = np.random.default_rng(22)
+    row = near_the_ceiling(score_table, rng, [lambda easy: 0.8 + 0.15 * easy]).iloc[0]
+    assert row["slope"] < 0 < row["slope_logit"] and max(row["p"], row["p_logit"]) < 0.05
+    assert row["p_both"] == row["p_both_retrained"] == 1 and row["verdict"] == "undecided"
+
+
+def test_a_claim_needs_both_scales(score_table):
+    rng = np.random.default_rng(23)
+    found = near_the_ceiling(
+        score_table, rng, [lambda easy, slope=slope: 0.3 - slope * easy for slope in (0.1, 0.2)]
+    )
+    agree = np.sign(found["slope"]) == np.sign(found["slope_logit"])
+    assert agree.all()
+    for name in ("p", "p_retrained"):
+        both = found[name.replace("p", "p_both", 1)]
+        np.testing.assert_array_equal(both, np.maximum(found[name], found[f"{name}_logit"]))
+
+
+def test_the_luck_of_folds_in_a_slope_is_no_claim_about_a_mechanism(score_table):
+    """Some trainings gain where cases are easy, the others nowhere."""
+    rng = np.random.default_rng(24)
+    fold, easy = CEILING % 5, rng.normal(size=40)
+    luck = np.array([0.05, 0.0, 0.05, 0.0, -0.01])[fold] * easy
+    values = 0.5 + np.stack([0 * luck, luck + rng.normal(0, 0.003, 40)])[..., None]
+    blocks = arrange(score_table(values, CEILING, fold), ["sim"], ["unet", "m1"], ["dice"])
+    cases = [f"case{i:04d}" for i in CEILING]
+    measures = {"sim": pd.DataFrame({"measured_contrast": easy}, index=cases)}
+    row = compute_difficulty(blocks, "unet", PART, measures).iloc[0]
+    assert (row["verdict"], row["verdict_retrained"]) == ("better", "undecided")
+    assert row["retrained_low"] < 0 < row["low"]
+
+
+def test_the_slope_of_models_trained_again_is_the_corrected_t_of_the_influences(score_table):
+    """One group a case and equal folds: by the influence of each case on the slope."""
+    rng = np.random.default_rng(25)
+    easy, fold = rng.normal(size=40), CEILING % 5
+    gain = 0.01 * easy + rng.normal(0, 0.01, 40) + rng.normal(0, 0.01, 5)[fold]
+    values = 0.5 + np.stack([0 * gain, gain])[..., None]
+    blocks = arrange(score_table(values, CEILING, fold), ["sim"], ["unet", "m1"], ["dice"])
+    cases = [f"case{i:04d}" for i in CEILING]
+    measures = {"sim": pd.DataFrame({"measured_contrast": easy}, index=cases)}
+    row = compute_difficulty(blocks, "unet", PART, measures).iloc[0]
+    z = (easy - easy.mean()) / easy.std()
+    slope, constant = np.polyfit(z, gain, 1)
+    influence = slope + z * (gain - constant - slope * z)
+    means = [influence[fold == f].mean() for f in range(5)]
+    error = np.std(means, ddof=1) * np.sqrt(1 / 5 + 1 / 4)
+    assert row["p_retrained"] == pytest.approx(2 * stats.t.sf(abs(slope) / error, 4))
+    half = stats.t.ppf(0.975, 4) * error
+    assert (row["retrained_low"], row["retrained_high"]) == pytest.approx(
+        (slope - half, slope + half)
+    )
 
 
 def test_holm_runs_over_models_measures_and_datasets_of_a_metric(study_scores):
@@ -104,8 +252,8 @@ def test_holm_runs_over_models_measures_and_datasets_of_a_metric(study_scores):
     measures = table(
         measured_size=rng.normal(size=GROUP.size), measured_clutter=rng.normal(size=GROUP.size)
     )
-    found = compute_difficulty(study_scores(clustered(rng, 3)), "unet", PART, measures)
-    ordered = np.sort(found["p"])
+    found = compute_difficulty(study_scores(0.02 * clustered(rng, 3)), "unet", PART, measures)
+    ordered = np.sort(found["p_both"])
     expected = np.minimum(1, np.maximum.accumulate(ordered * np.arange(6, 0, -1)))
     np.testing.assert_allclose(np.sort(found["p_holm"]), expected)
     assert set(found["family"]) == {"dice, measured difficulty: 3 models x 2 measures x 1 datasets"}
@@ -120,7 +268,11 @@ def test_strata_are_the_thirds_of_the_cases(study_scores):
     bounds = np.nanquantile(x, [0, 1 / 3, 2 / 3, 1])
     for place, stratum in enumerate(("low", "middle", "high")):
         inside = (x <= bounds[place + 1]) & ((x > bounds[place]) if place else True)
-        assert one.loc[stratum, "benefit"] == pytest.approx(benefits[1, inside].mean())
+        by_group = [
+            benefits[1, inside & (group == GROUP)].mean() for group in np.unique(GROUP[inside])
+        ]
+        assert one.loc[stratum, "benefit"] == pytest.approx(np.mean(by_group))
+        assert one.loc[stratum, "groups"] == len(by_group)
         assert one.loc[stratum, ["from", "to"]].tolist() == [x[inside].min(), x[inside].max()]
         assert one.loc[stratum, "cases"] == inside.sum()
         assert one.loc[stratum, "low"] < one.loc[stratum, "benefit"] < one.loc[stratum, "high"]
@@ -134,9 +286,8 @@ def test_cases_without_a_measure_or_a_benefit_are_left_out(study_scores):
     found = compute_difficulty(study_scores(benefits), "unet", PART, table(measured_size=x))
     assert found["cases"].tolist() == [GROUP.size - 5, GROUP.size - 9]
     assert found["groups"].tolist() == [GROUPS - 1, GROUPS - 2]
-    kept = ~np.isnan(x) & ~np.isnan(benefits[1])
     z = (x - np.nanmean(x)) / np.nanstd(x)
-    assert found["slope"].iloc[1] == pytest.approx(np.polyfit(z[kept], benefits[1, kept], 1)[0])
+    assert found["slope"].iloc[1] == pytest.approx(weighted(z, benefits[1], GROUP).params[1])
 
 
 def test_a_measure_that_does_not_differ_or_no_measure_gives_no_row(study_scores):

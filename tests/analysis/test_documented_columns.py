@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attnbench.analysis import answer, difficulty, verdicts
 from attnbench.analysis.run import compute_analysis
 from attnbench.files import write_csv
 from attnbench.study.settings import Study
@@ -70,3 +71,12 @@ def test_every_column_is_documented(tables):
     }
     missing = {name: sorted(set(frame.columns) - known[name]) for name, frame in tables.items()}
     assert {name: words for name, words in missing.items() if words} == {}
+
+
+def test_every_word_of_a_verdict_is_explained():
+    words = (
+        *(verdicts.FAILURES_DIFFER, verdicts.TOO_FEW_GROUPS, verdicts.TOO_FEW_TRAININGS),
+        *(verdicts.SAME_NETWORK, difficulty.ONE_SCALE, answer.HELPS, answer.BIGGER),
+        *("better", "worse", "equivalent", "undecided", "undefined"),
+    )
+    assert [word for word in words if f"`{word}`" not in ANALYSIS] == []

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.across import compute_across
+from attnbench.analysis.best import compute_best, compute_pairs
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.difficulty import compute_difficulty, compute_difficulty_strata
 from attnbench.analysis.effects import compute_effects
@@ -29,7 +30,7 @@ from attnbench.study.groups import AnalysisSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "edge-cases.md"
 PART = AnalysisSettings(bootstrap=200)
-MODELS, SEEDS, GROUPS, CASES = ("unet", "m1", "m2"), (0, 1), 6, 12
+MODELS, SEEDS, GROUPS, CASES = ("unet", "m1", "m2"), (0, 1), 7, 14
 MASKS = ("ok", "both_empty", "prediction_empty", "reference_empty")
 STUDIES = (
     "as usual", "a class absent from a fold", "one group only", "one case only", "all models equal",
@@ -93,7 +94,7 @@ def scored(*content):
 
 @cache
 def scores_of(what, kind):
-    """The rows of `scores.csv` of a study of 12 cases in 6 groups."""
+    """The rows of `scores.csv` of a study of 14 cases in 7 groups."""
     rows = []
     cases = range(1 if kind == "one case only" else CASES)
     for model, case, seed in product(MODELS, cases, SEEDS):
@@ -120,7 +121,11 @@ def analysed(scores):
     return {
         "means": averages,
         "effects": compute_effects(blocks, "unet", PART, {}),
-        "across": compute_across(arrange(scores, ["sim"], MODELS[:2], SHOWN[:2]), "unet", PART),
+        "across": compute_across(
+            arrange(scores, ["sim"], MODELS[:2], SHOWN[:2]), "unet", PART, SHOWN[0]
+        ),
+        "best": compute_best(blocks, averages, PART),
+        "pairs": compute_pairs(blocks, PART),
         "ranks": compute_ranks(blocks, ranked, PART),
         "rank_tests": compute_rank_tests(ranked, 0.05),
         "rank_pairs": compute_rank_pairs(ranked, 0.05),
@@ -159,10 +164,16 @@ def test_every_empty_cell_of_the_analysis_is_accounted_for(what, kind):
             assert (frame[side].isna() == (frame["groups"] < MIN_GROUPS)).all()
     assert (mean["sd"].isna() == (mean["cases"] < 2)).all()
     assert (mean.loc[mean["cases"] == 0, "undefined"] > 0).all()
-    assert (effect["p"].isna() == (effect["cases"] == 0)).all()
-    assert ((effect["verdict"] == "undefined") == (effect["cases"] == 0)).all()
+    apart = effect["verdict"] == "failures differ"
+    assert (effect["p"].isna() == ((effect["cases"] == 0) | apart)).all()
+    assert ((effect["verdict"] == "undefined") == ((effect["cases"] == 0) & ~apart)).all()
     assert (effect.loc[effect["cases"] == 0, "dropped"] > 0).all()
-    assert (effect["p_retrained"].isna() == (effect["verdict_retrained"] == "undefined")).all()
+    assert (effect.loc[apart, "lost_rows"] > 0).all()
+    # Two folds claim nothing of models trained again.
+    assert effect["p_retrained"].isna().all()
+    assert not effect["verdict_retrained"].isin(["better", "worse", "equivalent"]).any()
+    best = tables["best"]
+    assert ((best["best"] == "") <= best["as_good"].isna()).all()
     silent = tables["across"][tables["across"]["low"].isna()]
     assert (silent["note"].fillna("") != "").all()
     slopes = tables["difficulty"]
@@ -233,12 +244,16 @@ def page():
         "| a trained network that answers NaN | background there; `ece` has no value, its status "
         "is `not_a_number` |",
         "",
-        "## One study: 3 models, 12 cases of 6 groups, 2 folds, 2 seeds",
+        f"## One study: 3 models, {CASES} cases of {GROUPS} groups, 2 folds, 2 seeds",
         "Class 1 is struck in every second case, its prediction in model m1 only. A cell is about "
         "m1, all classes:",
         "mean (score rows without a value); difference from `unet`, p over groups, verdict. `-`: "
         "no case or no pair",
-        "has a value, and the verdict is `undefined`. Below five groups there is no interval.",
+        "has a value (the verdict is `undefined`), or the models failed on different cases "
+        "(`failures differ`), which is",
+        "no comparison. Below five groups there is no interval, and with so few that none could "
+        "pass the verdict is",
+        "`too few groups`.",
         "",
         "| study | masks | " + " | ".join(SHOWN) + " |",
         "|---" * (len(SHOWN) + 2) + "|",
