@@ -173,7 +173,7 @@ def _as_trained() -> Iterator[Cell]:
         Claim("difficulty: as trained, any verdict of 4, Holm", verdict(frame="difficulty")),
     )
     for name, world in worlds.items():
-        means = Claim("intervals: mean of a model", mean_misses(world))
+        means = Claim("intervals: mean of a model", mean_misses(world), 0.1)
         claims, fast = (*single, means), {"together": 25}
         if name == "ordinary":
             claims, fast = (*claims, *family), {}

@@ -156,8 +156,8 @@ def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(descri
         "Models of Retina DRIVE were also scored on every case of Phantom 3-D (classes: 1 as 1)",
         "corrupted in five levels by noise and bias field",
         "trained again on 10 and 50 % of a fold's training groups",
-        f"with test and validation groups unchanged ({sizes.min()} to {sizes.max()} tests per metric, "
-        "corrected together).",
+        f"with test and validation groups unchanged ({sizes.min()} to {sizes.max()} tests per "
+        "metric, corrected together).",
     ):
         assert said in text, said
 

@@ -127,7 +127,8 @@ def legend(results: Results) -> tuple[str, ...]:
     arrows = "↑ higher is better, ↓ lower is better."
     brackets = (
         f"[ ]: {results.study.analysis.confidence:.0%} interval over groups, each of which counts "
-        "alike, not adjusted for the number of comparisons."
+        "alike, not adjusted for the number of comparisons; of scores near their ceiling it "
+        "covers about 90 %."
     )
     if len(results.models) == 1:
         return arrows, brackets
