@@ -98,8 +98,10 @@ def sign_flip_p(groups: Floats, flips: int, seed: int) -> Floats:
         tolerance = 1e-9 * np.abs(observed).sum(axis=1)
         extreme = np.abs(signs @ observed.T) >= np.abs(observed.sum(axis=1)) - tolerance
         p = extreme.mean(axis=0)
-        beyond = (extreme.sum(axis=0) == 1) & (kept.size > EXACT_FLIPS)
-        result[rows] = np.where(beyond, np.minimum(p, _student_p(observed)), p)
+        if kept.size > EXACT_FLIPS:
+            beyond = extreme.sum(axis=0) == 1
+            p[beyond] = np.minimum(p[beyond], _student_p(observed[beyond]))
+        result[rows] = p
     return result
 
 

@@ -189,7 +189,9 @@ def _families(results: Results, name: str) -> list[str]:
     frame = results.frame(name)
     if "family" not in frame:
         return []
-    families = records(frame.drop_duplicates("family")[["family", "family_size"]])
+    # A family in which nothing could be tested is none.
+    tested = frame[frame["family_size"] > 0].drop_duplicates("family")
+    families = records(tested[["family", "family_size"]])
     return [f"{row['family']} ({_number(int(row['family_size']), 'test')})" for row in families]
 
 
