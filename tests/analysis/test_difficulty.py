@@ -80,10 +80,8 @@ def test_slope_and_interval_are_those_of_the_jackknife_over_groups(study_scores)
     z = (x - np.nanmean(x)) / np.nanstd(x)
     for row, own in zip(found.to_dict("records"), benefits, strict=True):
         fit = weighted(z, own, GROUP)
-        without = [
-            weighted(z[GROUP != group], own[GROUP != group], GROUP[GROUP != group]).params[1]
-            for group in range(GROUPS)
-        ]
+        others = (group != GROUP for group in range(GROUPS))
+        without = [weighted(z[kept], own[kept], GROUP[kept]).params[1] for kept in others]
         error = np.sqrt((GROUPS - 1) * np.var(without))
         half = stats.t.ppf(0.975, GROUPS - 1) * error
         assert row["slope"] == pytest.approx(fit.params[1])
