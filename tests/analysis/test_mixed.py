@@ -121,7 +121,7 @@ ONE_VALUE = crossed(8, 5, 2, 0, 0, 0)
         (crossed(12, 4, 3, 0.1), "4 folds cannot tell the luck of training"),
         (crossed(12, 2, 9, 0.1), "2 folds cannot tell the luck of training"),
         (crossed(20, 5, 2, 0.1, datasets=2), "the spread of datasets takes 3"),
-        (crossed(61, 5, 20, 0.1), "1220 differences are too many"),
+        (crossed(460, 5, 10, 0.1), "515 folds, trainings and groups are too many"),
         (crossed(9, 9, 1, 0.1), "no fold, run or group repeats"),
     ],
 )

@@ -56,7 +56,7 @@ SILENT = {
     "ComputeSettings.minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),
 }
-NAMES = ("mine", "us_usgra", "phantom2d_faint", "cbam", "monai.networks.nets.UNETR")
+NAMES = ("mine", "us_usgra", "phantom2d_faint", "cbam", "monai.networks.nets.UNETR", "hd95")
 
 
 def keys_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[str, tuple[Any, ...], Any]]:

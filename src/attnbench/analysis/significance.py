@@ -61,7 +61,7 @@ def _null_cumulative(doubled_ranks: tuple[int, ...]) -> Floats:
     return np.cumsum(probability)
 
 
-def smallest_p(groups: Integers) -> Floats:
+def smallest_p(groups: Integers | int) -> Floats:
     """Smallest two-sided p that flipping the signs of so many groups can give."""
     return 2.0 ** (1 - np.asarray(groups, np.float64))
 
@@ -100,7 +100,8 @@ def sign_flip_p(groups: Floats, flips: int, seed: int) -> Floats:
         p = extreme.mean(axis=0)
         if kept.size > EXACT_FLIPS:
             beyond = extreme.sum(axis=0) == 1
-            p[beyond] = np.minimum(p[beyond], _student_p(observed[beyond]))
+            finer = np.maximum(_student_p(observed[beyond]), smallest_p(kept.size))
+            p[beyond] = np.minimum(p[beyond], finer)
         result[rows] = p
     return result
 
