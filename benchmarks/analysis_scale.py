@@ -1,4 +1,4 @@
-"""Seconds and memory of the whole analysis of a large study with synthetic scores.
+"""Seconds and memory of gathering, analysing and tabulating a large study of synthetic scores.
 
 A study of 40,000 runs (10 datasets, 80 models, 5 folds, 10 seeds), 50 cases each, 8 metrics: 16
 million scores, and every file that the analysis reads beside them. `--share 0.1` takes a tenth
@@ -19,14 +19,22 @@ from time import perf_counter
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import csv
 
 from attnbench.analysis.run import analyse_study
 from attnbench.data.difficulty import MEASURES
+from attnbench.reporting.contents import TABLES
+from attnbench.reporting.page.answer import answer_study
+from attnbench.reporting.results import Results
+from attnbench.reporting.tables import tabulate
+from attnbench.reporting.tables.render import render_md, render_tex
 from attnbench.scoring.definitions import METRICS, SCORE_COLUMNS
+from attnbench.scoring.gather import gather_scores
+from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
 DATASETS, MODELS, FOLDS, SEEDS, CASES, CASES_OF_GROUP = 10, 80, 5, 10, 50, 5
+OF_ANALYSIS = ("answer", "comparison", "effects", "per_class", "across", "slopes", "cost")
+"""Tables that need nothing but the analysis; the others ask the catalog about these datasets."""
 NAMES = ("dice", "iou", "precision", "recall", "hd", "hd95", "assd", "nsd")
 UNDEFINED = 0.01
 """Share of the distances that are empty."""
@@ -52,10 +60,8 @@ def write_inputs(output: Path, share: float) -> None:
     random = np.random.default_rng(0)
     study.layout.scores.parent.mkdir(parents=True, exist_ok=True)
     tables = (scores_of(random, study, dataset.name) for dataset in study.datasets)
-    first = next(tables)
-    with csv.CSVWriter(study.layout.scores, first.schema) as writer:
-        for table in (first, *tables):
-            writer.write_table(table)
+    for table in tables:
+        write_runs(study, table)
     for dataset in study.datasets:
         measures = {f"difficulty_{name}": random.normal(size=FOLDS * CASES) for name in MEASURES}
         folder = study.layout.prepared(dataset.name)
@@ -85,8 +91,16 @@ def write_inputs(output: Path, share: float) -> None:
         folder = study.layout.run(run)
         write(folder / "run.json", facts)
         (folder / "history.csv").write_text(history)
-        for name in ("predictions.npz", "scores.csv"):
-            (folder / name).touch()
+        (folder / "predictions.npz").touch()
+
+
+def write_runs(study: Study, table: pa.Table) -> None:
+    """Write the scores of one dataset run by run, as training and scoring leave them."""
+    frame = table.to_pandas()
+    for (dataset, model, fold, seed), rows in frame.groupby(["dataset", "model", "fold", "seed"]):
+        folder = study.layout.run(Run(dataset, model, fold, seed))
+        folder.mkdir(parents=True)
+        rows.to_csv(folder / "scores.csv", index=False)
 
 
 def case_names() -> list[str]:
@@ -141,6 +155,9 @@ def peak_gib() -> float:
 
 def report(output: Path, share: float) -> Iterator[str]:
     study = large_study(output, share)
+    start = perf_counter()
+    gather_scores(study)
+    yield f"gather: {perf_counter() - start:.1f} s"
     before, start = peak_gib(), perf_counter()
     analyse_study(study)
     seconds = perf_counter() - start
@@ -154,6 +171,17 @@ def report(output: Path, share: float) -> Iterator[str]:
         f"analysis: {seconds:.0f} s, peak {peak_gib():.1f} GiB (imports {before:.1f} GiB), "
         f"{rows} rows written"
     )
+    start, results = perf_counter(), Results(study)
+    rendered = [
+        render(tabulate(results, spec))
+        for spec in TABLES
+        if spec.name in OF_ANALYSIS
+        for render in (render_md, render_tex)
+    ]
+    answer_study(results)
+    yield f"{len(OF_ANALYSIS)} tables and the answer: {perf_counter() - start:.1f} s, " + (
+        f"{sum(map(len, rendered)) / 1e6:.1f} MB"
+    )
 
 
 def main() -> None:
@@ -163,7 +191,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         output = arguments.folder or Path(temporary) / "study"
-        if not large_study(output, arguments.share).layout.scores.exists():
+        if not output.exists():
             # A process of its own, so that the memory of writing is not counted.
             writing = get_context("spawn").Process(
                 target=write_inputs, args=(output, arguments.share)
