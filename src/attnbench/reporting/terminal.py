@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from attnbench.reporting.contents import FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
+from attnbench.reporting.page.answer import answer_study
 from attnbench.reporting.results import Results
 from attnbench.reporting.tables.comparison import tabulate_comparison
 
@@ -25,7 +26,7 @@ _COLOURS = {"⁺": "green", "⁻": "red"}
 
 
 def show_comparison(study: Study) -> None:
-    """Print the main result, one table per dataset, then the paths of tables, figures and report.
+    """Print the answer, one table per dataset, then the paths of tables, figures and report.
 
     At most 100 columns wide; plain text without colours where the output is no terminal. The p
     values and the further metrics' intervals are in the table files; here the marks stand beside
@@ -36,7 +37,11 @@ def show_comparison(study: Study) -> None:
     console = Console(
         highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH
     )
-    table = tabulate_comparison(Results(study))
+    results = Results(study)
+    table, answer = tabulate_comparison(results), answer_study(results)
+    sentences = (f"{answer.verdict}.", answer.retrained, answer.size)
+    console.print(Text(" ".join(filter(None, sentences)), style="bold"))
+    console.print()
     for block in table.blocks:
         console.print(_grid(block, table.columns))
     for note in table.notes:

@@ -143,9 +143,8 @@ def _retrained(results: Results, rows: pd.DataFrame) -> str:
     few = rows["verdict"] == TOO_FEW_TRAININGS
     if few.all():
         return (
-            "Whether any of this would come out again if the models were trained again cannot be "
-            f"told with {_trainings(rows)} per model; {_detectable(results, rows)}. No claim "
-            "about a mechanism follows."
+            f"With {_trainings(rows)} per model, {_detectable(results, rows)} if the models were "
+            "trained again. No claim about a mechanism follows."
         )
     held = rows[rows["verdict"].isin([HELPS, BIGGER, "worse"])]
     equal = rows[rows["verdict"] == "equivalent"]
