@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from attnbench.reporting.results import Results
 
 _COLUMNS = (
-    Column("Variant", "l"),
+    *(Column(heading, "l") for heading in ("Variant", "Answer")),
     *map(Column, ("Δ", "Retrained", "p", "p retrained", "Least gain", "Groups", "Trainings")),
-    Column("Answer", "l"),
 )
 
 
@@ -62,6 +61,7 @@ def _row(results: Results, row: dict[str, Any]) -> Row:
     least = number(row["weakest_benefit"], digits, sign=True)
     return plain_row(
         results.label(row["model"]),
+        row["verdict"],
         interval(row["difference"], *ends, digits, sign=True),
         interval(row["difference"], *again, digits, sign=True),
         p_value(row["p_all_holm"]),
@@ -69,7 +69,6 @@ def _row(results: Results, row: dict[str, Any]) -> Row:
         f"{least} ({results.label(row['weakest'])})",
         count(row["groups"]),
         count(row["folds"] * row["seeds"]),
-        row["verdict"],
     )
 
 
