@@ -86,6 +86,7 @@ def check(
     """Check a study file, build its models without computing anything, and say what it would
     run.
     """
+    from attnbench.analysis.answer import never_helps
     from attnbench.check import load_study
 
     study = load_study(file)
@@ -99,6 +100,8 @@ def check(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
         f"runs{shift}"
     )
+    if reasons := never_helps(study):
+        typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")
 
 
 @study_app.command("schema")

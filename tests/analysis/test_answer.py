@@ -6,10 +6,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from attnbench.analysis.answer import Asked, compute_answer
+from attnbench.analysis.answer import Asked, asked, compute_answer
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.effects import compute_effects
-from attnbench.analysis.run import asked
 from attnbench.analysis.tables import FRAMES
 from attnbench.study.groups import AnalysisSettings
 from attnbench.study.settings import Study

@@ -14,7 +14,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from attnbench.analysis.across import compute_across
-from attnbench.analysis.answer import compute_answer
+from attnbench.analysis.answer import asked, compute_answer
 from attnbench.analysis.best import compute_best
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.case_choice import compute_cases
@@ -30,7 +30,6 @@ from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
-from attnbench.analysis.run import asked
 from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase

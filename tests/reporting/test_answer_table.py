@@ -28,5 +28,5 @@ def test_a_variant_without_controls_is_said_to_lack_them(write_study):
     study = write_study(datasets=["retina_drive"], models=["unet", "attention_gate"], cases=20)
     notes = tabulate_answer(Results(study)).notes
     assert any(
-        "Attention gate lacks a control of equal parameters and flops" in note for note in notes
+        "Attention gate has no control of equal parameters and flops" in note for note in notes
     )

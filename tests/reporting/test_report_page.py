@@ -142,7 +142,8 @@ def test_the_answer_keeps_its_claims_apart(write_study):
         in said.trained
     )
     best = frame.sort_values("difference").iloc[-1]
-    assert interval(best["difference"], best["low"], best["high"], 3, sign=True) in said.trained
+    ends = best["simultaneous_low"], best["simultaneous_high"]
+    assert interval(best["difference"], *ends, 3, sign=True) in said.trained
     smallest = frame["minimum_effect_retrained"].min()
     assert f"only differences above {smallest:.3f}" in said.retrained
     assert "No claim about a mechanism" in said.retrained and said.size == ""

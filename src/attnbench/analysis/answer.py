@@ -22,6 +22,7 @@ from attnbench.analysis.verdicts import (
     judge,
 )
 from attnbench.study.groups import AnalysisSettings
+from attnbench.study.settings import Study
 
 SIZES = ("parameters", "flops")
 """Controls that rule out size: plain U-Nets with as many parameters, and as many operations."""
@@ -40,6 +41,35 @@ class Asked:
     def lacking(self) -> tuple[str, ...]:
         """Kinds of control without which a gain is not told from that of a larger network."""
         return tuple(kind for kind in SIZES if kind not in self.controls)
+
+
+def never_helps(study: Study) -> list[str]:
+    """Reasons why no variant of a study could be said to help, whatever its scores."""
+    reasons = []
+    folds = len(study.folds_to_run())
+    if folds < MIN_TRAININGS:
+        reasons.append(f"{folds} folds (times repeats) are run, {MIN_TRAININGS} are needed")
+    variants = asked(study)
+    lacking = sorted({kind for one in variants for kind in one.lacking})
+    if variants and all(one.lacking for one in variants):
+        reasons.append(f"every variant lacks controls ({', '.join(lacking)})")
+    return reasons
+
+
+def asked(study: Study) -> list[Asked]:
+    """The variants of a study, each with its controls of equal size."""
+    return [
+        Asked(
+            model.name,
+            {
+                str(control.control): control.name
+                for control in study.models
+                if control.control_of == model.name and control.control in SIZES
+            },
+        )
+        for model in study.models
+        if not model.control and model.name != study.baseline
+    ]
 
 
 def compute_answer(
@@ -115,7 +145,8 @@ def _row(
         # One rival without a p, and there is no largest.
         "p_all": p.max(), "p_all_retrained": again.max(),
         **{name: first[name] for name in (
-            "difference", "low", "high", "benefit", "p", "retrained_low", "retrained_high",
+            "difference", "low", "high",
+            "difference_present", "benefit", "p", "retrained_low", "retrained_high",
             "p_retrained", "p_equivalence", "group_sd", "retrained_error", "free", "cases",
             "groups", "folds", "seeds", "trainings", "margin", "probability_better",
             "probability_equal", "probability_worse", "verdict",

@@ -83,7 +83,8 @@ def compute_pairs(scores: Sequence[DatasetScores], settings: AnalysisSettings) -
     """One row per dataset, metric and pair of models, mean over classes, the better one first.
 
     `probability_false`: of the claim that `model_a` is better, were it made: the posterior
-    probability, given these groups, that it is not (a flat prior on the mean difference; as
+    probability, given these groups, that it is not (a flat prior on the mean difference; empty
+    where the two failed on different cases; as
     trained, and for models trained again). Christodoulou et al., False promises in medical imaging
     AI? Assessing validity of outperformance claims, arXiv:2505.04720, 2025.
     """
@@ -105,6 +106,12 @@ def _pairs(block: DatasetScores, settings: AnalysisSettings) -> Iterator[pd.Data
         behind = (~np.isnan(groups)).sum(axis=1)
         ahead = benefit >= 0
         told = again.trainings >= MIN_TRAININGS
+        apart = np.array(
+            [
+                _fails_apart(block, ALL_CLASSES, metric, [block.models[a], block.models[b]])
+                for a, b in zip(first, second, strict=True)
+            ]
+        )
         yield pd.DataFrame(
             {
                 "dataset": block.dataset,
@@ -113,12 +120,16 @@ def _pairs(block: DatasetScores, settings: AnalysisSettings) -> Iterator[pd.Data
                 "model_a": np.where(ahead, names[first], names[second]),
                 "model_b": np.where(ahead, names[second], names[first]),
                 "benefit": np.abs(benefit),
-                "p_adjusted": max_statistic_p(groups, settings),
-                "probability_false": _wrong(
-                    benefit, sd_defined(groups) / np.sqrt(np.maximum(behind, 1)), behind - 1
+                "p_adjusted": np.where(apart, np.nan, max_statistic_p(groups, settings)),
+                "probability_false": np.where(
+                    apart,
+                    np.nan,
+                    _wrong(
+                        benefit, sd_defined(groups) / np.sqrt(np.maximum(behind, 1)), behind - 1
+                    ),
                 ),
                 "probability_false_retrained": np.where(
-                    told, _wrong(benefit, again.error, again.free), np.nan
+                    told & ~apart, _wrong(benefit, again.error, again.free), np.nan
                 ),
                 "groups": behind,
                 "trainings": again.trainings,

@@ -10,7 +10,7 @@ import pandas as pd
 from attnbench.analysis.blocks import DatasetScores
 from attnbench.analysis.case_values import values_of
 from attnbench.analysis.frames import of_rows
-from attnbench.scoring.definitions import METRICS, main_metrics
+from attnbench.scoring.definitions import METRICS
 from attnbench.study.settings import Study
 
 
@@ -26,10 +26,10 @@ class Choice:
 def compute_cases(blocks: Sequence[DatasetScores], study: Study) -> pd.DataFrame:
     """One row per dataset and case that figures show, chosen by the runs of the first seed.
 
-    The first main metric decides. Columns `dataset, rule, case, group, fold, seed, of_model,
-    metric`; `of_model` is the model that gains or loses.
+    The metric of the primary comparison decides. Columns `dataset, rule, case, group, fold, seed,
+    of_model, metric`; `of_model` is the model that gains or loses.
     """
-    metric, seed = main_metrics(study.metrics)[0], study.seeds[0]
+    metric, seed = study.primary[0], study.seeds[0]
     rows = []
     for block in blocks:
         values = values_of(block, metric, seed)

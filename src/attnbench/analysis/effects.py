@@ -223,6 +223,7 @@ def _statistics(
     retrained_low, retrained_high = again.interval(settings.confidence)
     better, equal, worse = again.probabilities(sign, np.where(unitless, settings.margin, 0.0))
     difference = mean_defined(groups, 1)
+    told = again.trainings >= MIN_TRAININGS
     return {
         "difference": difference,
         "low": low,
@@ -245,10 +246,10 @@ def _statistics(
         "retrained_error": again.error,
         "free": again.free,
         "trainings": again.trainings,
-        "p_retrained": np.where(again.trainings >= MIN_TRAININGS, again.p(), np.nan),
-        "probability_better": better,
-        "probability_equal": equal,
-        "probability_worse": worse,
+        "p_retrained": np.where(told, again.p(), np.nan),
+        "probability_better": np.where(told, better, np.nan),
+        "probability_equal": np.where(told, equal, np.nan),
+        "probability_worse": np.where(told, worse, np.nan),
         "dz": sign * standardised(groups),
         "superiority": superiority(sign[:, None] * groups),
         "margin": margin,

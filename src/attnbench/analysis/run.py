@@ -7,7 +7,7 @@ import logging
 import pandas as pd
 
 from attnbench.analysis.across import compute_across
-from attnbench.analysis.answer import SIZES, Asked, compute_answer
+from attnbench.analysis.answer import asked, compute_answer
 from attnbench.analysis.best import compute_best, compute_pairs
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.analysis.case_choice import compute_cases
@@ -112,19 +112,3 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
         **compute_shift(study, scores, runs, shifted),
     }
-
-
-def asked(study: Study) -> list[Asked]:
-    """The variants of a study, each with its controls of equal size."""
-    return [
-        Asked(
-            model.name,
-            {
-                str(control.control): control.name
-                for control in study.models
-                if control.control_of == model.name and control.control in SIZES
-            },
-        )
-        for model in study.models
-        if not model.control and model.name != study.baseline
-    ]

@@ -29,6 +29,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "answer": (
         "dataset", "class", "metric", "unit", "model", "baseline", "rivals", "same_as_baseline",
         "lacking", "difference", *_INTERVAL, "simultaneous_low", "simultaneous_high",
+        "difference_present",
         "retrained_low", "retrained_high", "simultaneous_retrained_low",
         "simultaneous_retrained_high", "benefit", "p", "p_holm", "p_retrained", "p_retrained_holm",
         "weakest", "weakest_benefit", "p_all", "p_all_holm", "p_all_retrained",

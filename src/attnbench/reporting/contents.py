@@ -121,9 +121,9 @@ SECTIONS = (
 FIGURES = (
     FigureSpec(
         "effects", "effects", "answer",
-        "Difference of each model from the baseline with its interval, for the models as trained; "
-        "filled: significant after Holm's correction; tinted: better; dotted: margin of "
-        "equivalence",
+        "Difference of each model from the baseline with its interval, for the models as "
+        "trained; not adjusted for their number; filled: significant after Holm's correction; "
+        "tinted: better; dotted: margin of equivalence",
         ("effects",),
     ),
     FigureSpec(

@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 ALL = "all"
 """Name of the mean over classes, and of all datasets together."""
 
+# More do not fit beside each other in a terminal or on a page.
+_SHOWN_FIRST = 2
 _OF_DATASETS, _OF_MODELS = ("dataset", "train", "test"), ("model", "model_a", "model_b")
 
 
 class Results:
     """A study and everything that its analysis has written so far; each file is read once.
 
-    `metrics` are those shown first, `metric` the first of them; `level` is that of every test,
-    1 - confidence. Draw and tabulate functions take one of these.
+    `metrics` are those shown first, `metric` the first of them, that of the primary comparison;
+    `level` is that of every test, 1 - confidence. Draw and tabulate functions take one of these.
     """
 
     def __init__(self, study: Study) -> None:
@@ -46,8 +48,9 @@ class Results:
         self.models = tuple(model.name for model in study.models)
         self.baseline = study.baseline
         self.compared = tuple(name for name in self.models if name != self.baseline)
-        self.metrics = main_metrics(study.metrics)
-        self.metric = self.metrics[0]
+        self.metric = study.primary[0]
+        others = (name for name in main_metrics(study.metrics) if name != self.metric)
+        self.metrics = (self.metric, *others)[:_SHOWN_FIRST]
         self.level = 1 - study.analysis.confidence
         self._frames: dict[str, pd.DataFrame] = {}
         self._values: dict[tuple[str, int | None], pd.DataFrame] = {}

@@ -252,10 +252,19 @@ class ScoringSettings(Settings):
     )
 
 
+def _primary_text(primary: Any) -> str:
+    whole = "mean over classes" if primary.class_ == "all" else f"class {primary.class_}"
+    return f"{primary.metric or 'the first metric'}, {whole}"
+
+
 class AnalysisSettings(Settings):
     """Statistics that turn scores into effects."""
 
-    primary: PrimarySettings = Field(default_factory=PrimarySettings)
+    primary: Annotated[PrimarySettings, InWords(_primary_text)] = Field(
+        default_factory=PrimarySettings,
+        title="primary comparison",
+        description="The one comparison that the study answers by.",
+    )
     confidence: float = Field(
         0.95,
         gt=0.5,

@@ -155,8 +155,9 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     yield (
         f"The primary comparison was {METRICS[metric].label}, {whole}: a variant helps if it is "
         "better than the baseline and than each control of equal size (parameters, FLOPs), an "
-        "intersection-union test whose p is the largest of these, corrected by Holm over variants "
-        "and datasets, as trained and for models trained again. All other tests are exploratory."
+        "intersection-union test whose p is the largest of these, corrected by Holm over "
+        "variants and datasets, as trained and for models trained again; its intervals are "
+        "simultaneous (Bonferroni). All other tests are exploratory."
     )
     yield (
         "Models that failed on different cases were not compared by a distance without a "
@@ -166,6 +167,14 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         "where the slope was significant both in the metric's units and in log odds, tested over "
         "groups and for models trained again, corrected by Holm."
     )
+    answer = results.frame("answer")
+    if len(answer) and (answer["trainings"] < MIN_TRAININGS).all():
+        yield "With so few folds the tests for models trained again were not made here."
+    if len(answer) and answer["lacking"].eq("parameters + flops").all():
+        yield (
+            "No control of equal size was trained, so that no gain could be told from that of a "
+            "larger network."
+        )
     fitted = results.frame("across")
     if fitted["converged"].eq(True).any():
         yield (

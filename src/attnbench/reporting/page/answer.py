@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.answer import BIGGER, HELPS
+from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.analysis.verdicts import TOO_FEW_GROUPS, TOO_FEW_TRAININGS
 from attnbench.reporting.format import decimals, interval, number
 from attnbench.reporting.results import absent_runs, records
@@ -122,13 +123,30 @@ def _extremes(results: Results, rows: pd.DataFrame) -> str:
     ordered = records(rows.dropna(subset="benefit").sort_values("benefit", kind="stable"))
     if not ordered:
         return "no difference is defined"
-    text = f"the most favourable difference is {_one(results, ordered[-1])}"
-    if len(ordered) == 1:
-        return text
-    return f"{text}, the least favourable {_one(results, ordered[0])}"
+    text = f"the most favourable difference is {_one(results, ordered[-1], 'simultaneous_')}"
+    if len(ordered) > 1:
+        text += f", the least favourable {_one(results, ordered[0], 'simultaneous_')}"
+    return f"{text}{_present(rows)}"
 
 
-def _one(results: Results, row: dict[str, Any], ends: str = "") -> str:
+def _present(rows: pd.DataFrame) -> str:
+    """Return the differences over cases that have the class, where others change them."""
+    digits = decimals(rows["unit"].iloc[0])
+    own, present = (
+        [number(value, digits, sign=True) for value in rows[name]]
+        for name in ("difference", "difference_present")
+    )
+    if own == present:
+        return ""
+    values = rows["difference_present"].dropna()
+    ends = dict.fromkeys(number(value, digits, sign=True) for value in (values.min(), values.max()))
+    return (
+        f"; over the cases that have the class alone {' to '.join(ends)}, the rest being false "
+        "alarms where it is absent"
+    )
+
+
+def _one(results: Results, row: dict[str, Any], ends: str) -> str:
     unit, digits = display_unit(row["unit"]), decimals(row["unit"])
     low, high = row[f"{ends}low"], row[f"{ends}high"]
     stated = interval(row["difference"], low, high, digits, sign=True)
@@ -143,8 +161,9 @@ def _retrained(results: Results, rows: pd.DataFrame) -> str:
     few = rows["verdict"] == TOO_FEW_TRAININGS
     if few.all():
         return (
-            f"With {_trainings(rows)} per model, {_detectable(results, rows)} if the models were "
-            "trained again. No claim about a mechanism follows."
+            f"With {_trainings(rows)} per model nothing is claimed about models trained again, "
+            f"which takes {MIN_TRAININGS} folds (times repeats); {_detectable(rows)}. No claim "
+            "about a mechanism follows."
         )
     held = rows[rows["verdict"].isin([HELPS, BIGGER, "worse"])]
     equal = rows[rows["verdict"] == "equivalent"]
@@ -154,10 +173,11 @@ def _retrained(results: Results, rows: pd.DataFrame) -> str:
         else ""
     )
     if held.empty:
+        none = "The one difference is not" if len(rows) == 1 else f"None of the {len(rows)} is"
         return (
-            f"None of the {_several(len(rows), 'difference')} is shown to come out again when the "
+            f"{none} shown to come out again when the "
             "models are trained again, so no claim about a mechanism follows; "
-            f"{_detectable(results, rows)}.{within}"
+            f"{_detectable(rows)}.{within}"
         )
     largest = records(held.loc[[held["difference"].abs().idxmax()]])[0]
     return (
@@ -178,18 +198,16 @@ def _listed(results: Results, rows: pd.DataFrame) -> str:
     )
 
 
-def _detectable(results: Results, rows: pd.DataFrame) -> str:
-    """Return the smallest effect that the study could have found for retrained models."""
+def _detectable(rows: pd.DataFrame) -> str:
+    """Return the smallest effects that the datasets could have shown for retrained models."""
     known = rows.dropna(subset="minimum_effect_retrained")
     if known.empty:
         return "a single training says nothing of the luck of training"
-    smallest = records(known.loc[[known["minimum_effect_retrained"].idxmin()]])[0]
-    effect, unit = smallest["minimum_effect_retrained"], smallest["unit"]
-    bounded = METRICS[results.study.primary[0]].bounded
-    if bounded and effect >= 1:
-        return "no difference that is possible would show"
-    stated = " ".join(filter(None, [number(effect, decimals(unit)), display_unit(unit)]))
-    return f"only differences above {stated} ({_where(results, smallest)}) would show"
+    ends = [known["minimum_effect_retrained"].min(), known["minimum_effect_retrained"].max()]
+    unit = known["unit"].iloc[0]
+    stated = " to ".join(dict.fromkeys(number(end, decimals(unit)) for end in ends))
+    printed = f" {display_unit(unit)}" if display_unit(unit) else ""
+    return f"only differences above {stated}{printed} would stand out from the luck of training"
 
 
 def _size(results: Results, rows: pd.DataFrame) -> str:
@@ -234,7 +252,7 @@ def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
         "unit).",
         f"Small effects: {groups} groups and {trainings} per model and dataset stand behind a "
         "difference.",
-        "Anything else on this page: only the primary comparison above answers the question; "
+        "Anything else on this page: only the primary comparison (table below) answers; "
         "other metrics, classes, cases and conditions are exploratory, each family of tests "
         "corrected for itself alone.",
     )

@@ -30,8 +30,8 @@ def tabulate_across(results: Results) -> Table:
     frame = results.frame("across")
     return Table(
         name="across",
-        caption=f"Differences in {METRICS[results.study.primary[0]].label} across retrainings and "
-        "datasets",
+        caption=f"Differences in {METRICS[results.study.primary[0]].label}, mean over classes, "
+        "across retrainings and datasets",
         columns=_COLUMNS,
         blocks=tuple(
             Block(

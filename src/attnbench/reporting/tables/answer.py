@@ -27,7 +27,7 @@ def tabulate_answer(results: Results) -> Table:
     return Table(
         name="answer",
         caption=f"Primary comparison: {METRICS[metric].label}, {whole}, against "
-        f"{results.baseline_label} and controls of equal size",
+        f"{results.baseline_label} and, where there are any, controls of equal size",
         columns=_COLUMNS,
         blocks=tuple(
             Block(
@@ -41,7 +41,7 @@ def tabulate_answer(results: Results) -> Table:
             "(Bonferroni over the rows), for the models as trained; Retrained: the same for models "
             "trained again. p: intersection-union test, the largest p of the comparisons with the "
             "baseline and with each control of equal size, corrected by Holm over the rows. Least "
-            "gain: the smallest of these differences.",
+            "gain: the smallest of these gains, above 0 is better whatever the metric.",
             "Helps: better than all of them, as trained and when trained again. Not separated from "
             "size: better than the baseline, but a control of equal size is missing or is not "
             "shown to be worse. A comparison that is not significant shows nothing.",
@@ -75,7 +75,8 @@ def _row(results: Results, row: dict[str, Any]) -> Row:
 def _lacking(results: Results) -> list[str]:
     rows = results.frame("answer").dropna(subset="lacking").drop_duplicates(["model", "lacking"])
     return [
-        f"{results.label(row['model'])} lacks a control of equal "
-        f"{row['lacking'].replace(' + ', ' and ')}: its gain cannot be separated from size."
+        f"{results.label(row['model'])} has no control of equal "
+        f"{row['lacking'].replace(' + ', ' and ')}: a gain could not be told from that of a larger "
+        "network."
         for row in records(rows)
     ]

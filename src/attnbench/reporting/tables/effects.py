@@ -28,7 +28,8 @@ _COLUMNS = (
     *map(
         Column,
         (
-            "Δ", "Δ where present", "p (Holm)", "p retrained", "Missed", "False alarms", "Lost",
+            "Δ", "Δ where present", "p (Holm)", "p retrained", "Missed (baseline)",
+            "False alarms (baseline)", "Lost",
             "Cases", "Groups",
         ),
     ),
@@ -53,9 +54,9 @@ def tabulate_effects(results: Results) -> Table:
             "p retrained: Holm-corrected p when the models are trained again as well (corrected "
             "resampled t test over folds); a dash below five folds. Δ where present: over the "
             "cases whose reference has the class.",
-            "Missed: score rows (case, class, training) with an empty prediction, of the model / "
-            "the baseline; False alarms: with an empty reference alone; Lost: left out of the "
-            "pairs, undefined for one of the two.",
+            "Missed: score rows (case, class, run) in which the class is present and nothing was "
+            "predicted, of the model (of the baseline); False alarms: in which it is absent and "
+            "something was; Lost: left out of the pairs, undefined for one of the two.",
             exploratory(results),
             "The CSV beside this table has every metric and every class.",
             *few_groups(frame["difference"], frame["low"]),
@@ -87,7 +88,7 @@ def _row(label: str, effect: dict[str, Any] | None) -> Row:
         p_cell(effect["p_holm"], effect["verdict"]),
         p_cell(effect["p_retrained_holm"], effect["verdict_retrained"]),
         *(
-            f"{count(effect[name])} / {count(effect[f'{name}_baseline'])}"
+            f"{count(effect[name])} ({count(effect[f'{name}_baseline'])})"
             for name in ("failures", "false_alarms")
         ),
         count(effect["lost_rows"]),
