@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.reporting.format import NOTHING, decimals, interval, number, p_value
 from attnbench.reporting.results import records
+from attnbench.reporting.tables.cells import shares
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 from attnbench.scoring.definitions import METRICS
 
@@ -53,15 +54,13 @@ def tabulate_across(results: Results) -> Table:
 
 def _row(results: Results, row: dict[str, Any]) -> Row:
     digits = decimals(row["unit"])
-    names = ("better", "equal", "worse")
-    shares = [number(row[f"probability_{name}"], 2) for name in names]
     spread = [number(row[name], digits) for name in _SPREAD]
     return plain_row(
         results.label(row["model"]),
         _METHODS[row["method"]],
         interval(row["difference"], row["low"], row["high"], digits, sign=True),
         p_value(row["p"]),
-        NOTHING if shares[0] == NOTHING else " / ".join(shares),
+        shares(row),
         NOTHING if set(spread) == {NOTHING} else " / ".join(spread),
         str(row["runs"]),
         row["note"] if isinstance(row["note"], str) else "",

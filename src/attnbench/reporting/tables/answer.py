@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.reporting.format import count, decimals, interval, number, p_value
 from attnbench.reporting.results import records
+from attnbench.reporting.tables.cells import shares
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 from attnbench.scoring.definitions import METRICS
 
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     *(Column(heading, "l") for heading in ("Variant", "Answer")),
-    *map(Column, ("Δ", "Retrained", "p", "p retrained", "Least gain", "Groups", "Trainings")),
-)
+    *map(
+        Column,
+        (
+            "Δ", "Retrained", "p", "p retrained", "Better / equal / worse", "Least gain", "Groups",
+            "Trainings",
+        ),
+    ),
+)  # fmt: skip
 
 
 def tabulate_answer(results: Results) -> Table:
@@ -45,6 +52,8 @@ def tabulate_answer(results: Results) -> Table:
             "Helps: better than all of them, as trained and when trained again. Not separated from "
             "size: better than the baseline, but a control of equal size is missing or is not "
             "shown to be worse. A comparison that is not significant shows nothing.",
+            "Better / equal / worse: posterior probabilities of the Bayesian correlated t test for "
+            "models trained again, equal within the margin; a dash below five folds.",
             *_lacking(results),
             *(["No variant and baseline have both been scored yet."] if frame.empty else []),
         ),
@@ -66,6 +75,7 @@ def _row(results: Results, row: dict[str, Any]) -> Row:
         interval(row["difference"], *again, digits, sign=True),
         p_value(row["p_all_holm"]),
         p_value(row["p_all_retrained_holm"]),
+        shares(row),
         f"{least} ({results.label(row['weakest'])})",
         count(row["groups"]),
         count(row["folds"] * row["seeds"]),

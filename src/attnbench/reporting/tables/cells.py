@@ -8,7 +8,7 @@ import pandas as pd
 
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.verdicts import FAILURES_DIFFER, SAME_NETWORK, TOO_FEW_GROUPS
-from attnbench.reporting.format import NOTHING, decimals, interval, p_value
+from attnbench.reporting.format import NOTHING, decimals, interval, number, p_value
 from attnbench.reporting.tables.render import Cell, Column
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
@@ -156,6 +156,12 @@ def exploratory(results: Results) -> str:
 def withheld(verdict: str) -> str:
     """Return why a comparison has no test, empty where it has one."""
     return verdict if verdict in _WITHHELD else ""
+
+
+def shares(row: dict[str, Any]) -> str:
+    """Return a row's probabilities of better, equal and worse; a dash without them."""
+    texts = [number(row[f"probability_{name}"], 2) for name in ("better", "equal", "worse")]
+    return NOTHING if NOTHING in texts else " / ".join(texts)
 
 
 def few_groups(values: pd.Series, low: pd.Series) -> list[str]:
