@@ -22,7 +22,6 @@ _SPREAD = ("sd_dataset", "sd_fold", "sd_run", "sd_group", "sd_rest")
 _COLUMNS = (
     *(Column(heading, "l") for heading in ("Model", "Method")),
     *map(Column, ("Δ", "p", "Better / equal / worse", "Spread", "Runs")),
-    Column("Note", r"p{0.22\linewidth}"),
 )
 
 
@@ -47,6 +46,7 @@ def tabulate_across(results: Results) -> Table:
             "the data cannot tell it from the others. Better / equal / worse: probabilities of the "
             f"Bayesian signed-rank test, equal within {results.study.analysis.margin:g}. "
             "Exploratory.",
+            *(f"{reason.capitalize()}." for reason in dict.fromkeys(frame["note"].dropna())),
         ),
         frame=frame,
     )
@@ -63,5 +63,4 @@ def _row(results: Results, row: dict[str, Any]) -> Row:
         shares(row),
         NOTHING if set(spread) == {NOTHING} else " / ".join(spread),
         str(row["runs"]),
-        row["note"] if isinstance(row["note"], str) else "",
     )
