@@ -104,7 +104,7 @@ class Figure:
 
 
 SECTIONS = (
-    Section("answer", "Answer", "Does attention make a U‑Net segment this data better?"),
+    Section("answer", "Answer", "Does attention make a U‑Net segment this data better?", True),
     Section("datasets", "Datasets", "Datasets"),
     Section("models", "Models", "Models"),
     Section("effects", "Effects", "Effects: by how much?"),
