@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from attnbench.analysis.tables import TEXTS
 from attnbench.errors import DataError
 from attnbench.scoring.definitions import SCORE_COLUMNS
+
+if TYPE_CHECKING:
+    from attnbench.study.settings import Study
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -148,6 +152,16 @@ def arrange(
         if len(block)
     )
     return [block for block in arranged if block.values.size]
+
+
+def gathered_blocks(study: Study, metrics: Sequence[str]) -> list[DatasetScores]:
+    """The scores that a study has gathered so far, in the named metrics; none without a table."""
+    if not study.layout.scores.exists():
+        return []
+    datasets = [dataset.name for dataset in study.datasets]
+    models = [model.name for model in study.models]
+    scores = read_scores(study.layout.scores)
+    return arrange(scores, datasets, models, metrics, study.folds.outer)
 
 
 def _positions(column: pd.Series, names: Sequence[str]) -> Integers:

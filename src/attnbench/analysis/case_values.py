@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import mean_defined, with_all_classes
-from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, arrange, read_scores
+from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, gathered_blocks
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -31,17 +31,10 @@ def case_values(
         seed: only that seed's run in the first split.
         class_: a class by its number, instead of the mean over classes.
     """
-    frames = [values_of(block, metric, seed, class_) for block in _blocks(study)]
+    frames = [
+        values_of(block, metric, seed, class_) for block in gathered_blocks(study, study.metrics)
+    ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
-
-
-def _blocks(study: Study) -> list[DatasetScores]:
-    if not study.layout.scores.exists():
-        return []
-    datasets = [dataset.name for dataset in study.datasets]
-    models = [model.name for model in study.models]
-    scores = read_scores(study.layout.scores)
-    return arrange(scores, datasets, models, study.metrics, study.folds.outer)
 
 
 def values_of(

@@ -174,10 +174,10 @@ def _effects_of(
         "lost_rows": pair.lost,
         "uneven": pair.uneven,
     }
+    same = same_networks(block, baseline, [one for one in pairs if one[1] != baseline])
     labels = labels.assign(
         **{name: values.reshape(-1) for name, values in counts.items()},
-        same=labels["model"].isin(_same(block, baseline, pairs, 0))
-        | labels["baseline"].isin(_same(block, baseline, pairs, 1)),
+        same=labels["model"].isin(same) | labels["baseline"].isin(same),
     )[kept]
     differences, present = (
         values.reshape(len(kept), len(block.cases), -1)[kept]
@@ -187,12 +187,6 @@ def _effects_of(
         **_statistics(block, labels, differences, scored_cases[kept], settings),
         **_present(block, present, settings),
     )
-
-
-def _same(block: DatasetScores, baseline: str, pairs: Sequence[Pair], side: int) -> set[str]:
-    """Controls that are the baseline itself, as the model (0) or the baseline (1) of a pair."""
-    controls = [pair for pair in pairs if pair[1] != baseline]
-    return same_networks(block, baseline, controls) - ({baseline} if side else set())
 
 
 def _statistics(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.answer import BIGGER, HELPS
-from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
+from attnbench.analysis.blocks import DatasetScores, gathered_blocks
 from attnbench.analysis.effects import Pair
 from attnbench.analysis.power import Design, detectable_effect, groups_needed
 from attnbench.analysis.runs import read_object
@@ -164,7 +164,7 @@ def plan_study(study: Study, question: Question) -> list[Plan]:
             f"nothing to plan: {study.name} has no model beside its baseline {study.baseline} and "
             "controls; add a variant to `models`"
         )
-    blocks = {block.dataset: block for block in _blocks(study)}
+    blocks = {block.dataset: block for block in gathered_blocks(study, [study.primary[0]])}
     answer = _answer(study)
     return [
         _plan(
@@ -177,15 +177,6 @@ def plan_study(study: Study, question: Question) -> list[Plan]:
         )
         for dataset in study.datasets
     ]
-
-
-def _blocks(study: Study) -> list[DatasetScores]:
-    if not study.layout.scores.exists():
-        return []
-    datasets = [dataset.name for dataset in study.datasets]
-    models = [model.name for model in study.models]
-    scores = read_scores(study.layout.scores)
-    return arrange(scores, datasets, models, [study.primary[0]], study.folds.outer)
 
 
 def _answer(study: Study) -> pd.DataFrame:
