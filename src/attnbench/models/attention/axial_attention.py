@@ -63,6 +63,7 @@ class AxisAttention(nn.Module):
         "arXiv:1912.12180",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in every layer of an autoregressive image model",
     deepest=2,
     logits=("axes.*.scale",),
 )

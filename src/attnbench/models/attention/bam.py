@@ -31,6 +31,7 @@ from attnbench.models.registry import Paper, mechanism
         "BMVC 2018, arXiv:1807.06514",
     ),
     default=("encoder",),
+    in_paper="between the stages of an ImageNet network",
 )
 class BAM(nn.Module):
     """x + x * sigmoid(channel(x) * spatial(x)), reduction 16, two 3^n convolutions of dilation 4.

@@ -24,6 +24,7 @@ from attnbench.models.registry import Paper, mechanism
         "CVPR 2021, arXiv:2103.02907",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside the blocks of a MobileNet",
 )
 class CoordinateAttention(nn.Module):
     """x times one factor per axis: sigmoid(expand(hardswish(norm(reduce(profile))))).

@@ -30,6 +30,7 @@ def along(x: Tensor, axis: int) -> Tensor:
         "ICCV 2019, arXiv:1811.11721",
     ),
     default=("bottleneck",),
+    in_paper="behind an ImageNet network, at an eighth of the resolution",
     scale=("gamma",),
     logits=("query", "key"),
 )

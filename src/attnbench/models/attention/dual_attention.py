@@ -26,6 +26,7 @@ from attnbench.models.registry import Paper, mechanism
         "CVPR 2019, arXiv:1809.02983",
     ),
     default=("bottleneck",),
+    in_paper="behind an ImageNet network, at an eighth of the resolution",
     scale=("alpha", "beta"),
     logits=("query", "key"),
 )

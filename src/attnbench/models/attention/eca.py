@@ -34,6 +34,7 @@ def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
         "CVPR 2020, arXiv:1910.03151",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside every residual block of an ImageNet network, before the sum",
 )
 class ECA(nn.Module):
     """x * sigmoid(conv(mean(x))), one convolution along the channels.

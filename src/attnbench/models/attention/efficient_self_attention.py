@@ -37,6 +37,7 @@ def separable(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
         "MICCAI 2021, arXiv:2107.00781",
     ),
     default=("encoder", "bottleneck", "decoder"),
+    in_paper="on every level but the finest",
     deepest=2,
     logits=("scale",),
 )

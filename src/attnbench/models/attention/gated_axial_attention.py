@@ -99,6 +99,7 @@ class GatedAxis(nn.Module):
         "MICCAI 2021, arXiv:2102.10662",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in the place of the convolutions of every encoder block",
     deepest=2,
     logits=("axes.*.norm_similarity",),
 )

@@ -24,6 +24,7 @@ from attnbench.models.registry import Paper, mechanism
         "WACV 2021, arXiv:1812.01243",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="behind the deeper stages of an ImageNet network",
     deepest=2,
     logits=("key",),
 )

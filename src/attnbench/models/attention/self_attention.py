@@ -25,6 +25,7 @@ from attnbench.models.registry import Paper, mechanism
         "ICML 2019, arXiv:1805.08318",
     ),
     default=("decoder",),
+    in_paper="on larger feature maps of the generator and discriminator of a GAN",
     deepest=2,
     scale=("gamma",),
     logits=("query", "key"),

@@ -21,6 +21,7 @@ from attnbench.models.registry import Paper, mechanism
         "ICML 2021, PMLR 139:11863-11874",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside every residual block of an ImageNet network",
 )
 class SimAM(nn.Module):
     """x * sigmoid(d / (4 (v + regularisation)) + 1/2) with d = (x - mean)^2.
