@@ -31,12 +31,6 @@ class Paper:
     title: str
     source: str
 
-    @property
-    def short(self) -> str:
-        """Family names of up to three authors, of more the first's and "et al."."""
-        families = [name.split()[-1] for name in self.authors.split(", ")]
-        return ", ".join(families) if len(families) <= 3 else f"{families[0]} et al."
-
 
 @dataclass(frozen=True)
 class Mechanism:

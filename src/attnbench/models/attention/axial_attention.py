@@ -57,7 +57,7 @@ class AxisAttention(nn.Module):
     title="Axial attention",
     short="Axial attention",
     paper=Paper(
-        "Ho, Kalchbrenner, Weissenborn, Salimans",
+        "Jonathan Ho, Nal Kalchbrenner, Dirk Weissenborn, Tim Salimans",
         2019,
         "Axial Attention in Multidimensional Transformers",
         "arXiv:1912.12180",

@@ -25,7 +25,7 @@ from attnbench.models.registry import Paper, mechanism
     title="BAM",
     short="BAM",
     paper=Paper(
-        "Park, Woo, Lee, Kweon",
+        "Jongchan Park, Sanghyun Woo, Joon-Young Lee, In So Kweon",
         2018,
         "BAM: Bottleneck Attention Module",
         "BMVC 2018, arXiv:1807.06514",

@@ -21,7 +21,7 @@ from attnbench.models.registry import Paper, mechanism
     title="CBAM",
     short="CBAM",
     paper=Paper(
-        "Woo, Park, Lee, Kweon",
+        "Sanghyun Woo, Jongchan Park, Joon-Young Lee, In So Kweon",
         2018,
         "CBAM: Convolutional Block Attention Module",
         "ECCV 2018, arXiv:1807.06521",

@@ -18,7 +18,7 @@ from attnbench.models.registry import Paper, mechanism
     title="Coordinate attention",
     short="Coordinate attention",
     paper=Paper(
-        "Hou, Zhou, Feng",
+        "Qibin Hou, Daquan Zhou, Jiashi Feng",
         2021,
         "Coordinate Attention for Efficient Mobile Network Design",
         "CVPR 2021, arXiv:2103.02907",

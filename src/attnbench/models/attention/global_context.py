@@ -19,7 +19,7 @@ from attnbench.models.registry import Paper, mechanism
     title="Global context",
     short="Global context",
     paper=Paper(
-        "Cao, Xu, Lin, Wei, Hu",
+        "Yue Cao, Jiarui Xu, Stephen Lin, Fangyun Wei, Han Hu",
         2019,
         "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond",
         "ICCV Workshops 2019, arXiv:1904.11492",

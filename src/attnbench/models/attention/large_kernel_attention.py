@@ -24,7 +24,12 @@ from attnbench.models.registry import Paper, mechanism
 @mechanism(
     title="Large kernel attention",
     short="Large kernel",
-    paper=Paper("Guo, Lu, Liu, Cheng, Hu", 2022, "Visual Attention Network", "arXiv:2202.09741"),
+    paper=Paper(
+        "Meng-Hao Guo, Cheng-Ze Lu, Zheng-Ning Liu, Ming-Ming Cheng, Shi-Min Hu",
+        2022,
+        "Visual Attention Network",
+        "arXiv:2202.09741",
+    ),
     default=("encoder", "bottleneck"),
     in_paper="in every block of a network made of it",
     gain=("layer_scale",),

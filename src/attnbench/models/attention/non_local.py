@@ -22,7 +22,7 @@ from attnbench.models.registry import Paper, mechanism
     title="Non-local block",
     short="Non-local",
     paper=Paper(
-        "Wang, Girshick, Gupta, He",
+        "Xiaolong Wang, Ross Girshick, Abhinav Gupta, Kaiming He",
         2018,
         "Non-local Neural Networks",
         "CVPR 2018, arXiv:1711.07971",

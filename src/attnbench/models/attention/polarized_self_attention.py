@@ -22,7 +22,7 @@ from attnbench.models.registry import Paper, mechanism
     title="Polarised self-attention",
     short="Polarised attention",
     paper=Paper(
-        "Liu, Liu, Fan, Huang",
+        "Huajun Liu, Fuqiang Liu, Xinyi Fan, Dong Huang",
         2021,
         "Polarized Self-Attention: Towards High-quality Pixel-wise Regression",
         "arXiv:2107.00782",

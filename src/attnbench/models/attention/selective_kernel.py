@@ -24,7 +24,10 @@ from attnbench.models.registry import Paper, mechanism
     title="Selective kernel",
     short="Selective kernel",
     paper=Paper(
-        "Li, Wang, Hu, Yang", 2019, "Selective Kernel Networks", "CVPR 2019, arXiv:1903.06586"
+        "Xiang Li, Wenhai Wang, Xiaolin Hu, Jian Yang",
+        2019,
+        "Selective Kernel Networks",
+        "CVPR 2019, arXiv:1903.06586",
     ),
     default=("encoder", "bottleneck"),
     in_paper="in the place of the 3x3 convolution of every residual block",

@@ -19,7 +19,7 @@ from attnbench.models.registry import Paper, mechanism
     title="Self-attention",
     short="Self-attention",
     paper=Paper(
-        "Zhang, Goodfellow, Metaxas, Odena",
+        "Han Zhang, Ian Goodfellow, Dimitris Metaxas, Augustus Odena",
         2019,
         "Self-Attention Generative Adversarial Networks",
         "ICML 2019, arXiv:1805.08318",

@@ -15,7 +15,7 @@ from attnbench.models.registry import Paper, mechanism
     title="SimAM",
     short="SimAM",
     paper=Paper(
-        "Yang, Zhang, Li, Xie",
+        "Lingxiao Yang, Ru-Yuan Zhang, Lida Li, Xiaohua Xie",
         2021,
         "SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks",
         "ICML 2021, PMLR 139:11863-11874",

@@ -19,7 +19,7 @@ from attnbench.models.registry import Paper, mechanism
     title="Spatial attention",
     short="Spatial attention",
     paper=Paper(
-        "Guo, Szemenyei, Yi, Wang, Chen, Fan",
+        "Changlu Guo, Márton Szemenyei, Yugen Yi, Wenle Wang, Buer Chen, Changqi Fan",
         2021,
         "SA-UNet: Spatial Attention U-Net for Retinal Vessel Segmentation",
         "ICPR 2020, arXiv:2004.03696",

@@ -21,7 +21,7 @@ from attnbench.models.registry import Paper, mechanism
     title="Triplet attention",
     short="Triplet attention",
     paper=Paper(
-        "Misra, Nalamada, Arasanipalai, Hou",
+        "Diganta Misra, Trikay Nalamada, Ajay Uppili Arasanipalai, Qibin Hou",
         2021,
         "Rotate to Attend: Convolutional Triplet Attention Module",
         "WACV 2021, arXiv:2010.03045",
