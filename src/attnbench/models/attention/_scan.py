@@ -257,11 +257,12 @@ def _on_meta(
 
 def _keep(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs, output[1])
+    # Or the states' gradient, which is not asked for, would be as many zeros.
     ctx.set_materialize_grads(False)
 
 
-def _differentiate(ctx: Any, gradient: Tensor, _: None) -> tuple[Tensor, ...]:
-    return scan_backward(gradient, *ctx.saved_tensors)
+def _differentiate(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    return (None,) * 5 if gradient is None else scan_backward(gradient, *ctx.saved_tensors)
 
 
 def _flops(

@@ -3,9 +3,9 @@
 Rahman, Munir, Marculescu: EMCAD: Efficient Multi-scale Convolutional Attention Decoding for
 Medical Image Segmentation. CVPR 2024, arXiv:2405.06880, section 3.1, "LGAG"; kernel 3,
 width C/2 in as many groups, biases and start (standard deviation 0.02, biases 0) as in the
-authors' code (SLDGroup/EMCAD). Departs from it in that the U-Net joins the gated skip to the up-sampled
-features side by side, where EMCAD adds them, and that the groups are the greatest common divisor
-where skip and gate differ in width.
+authors' code (SLDGroup/EMCAD). Departs from it in that the U-Net joins the gated skip to the
+up-sampled features side by side, where EMCAD adds them, and that the groups are the greatest
+common divisor where skip and gate differ in width.
 """
 
 from __future__ import annotations

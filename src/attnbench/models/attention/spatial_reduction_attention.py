@@ -12,7 +12,8 @@ levels: [1], reduction: 8}, {..., levels: [2], reduction: 4}]`. N positions have
 keys: memory is linear in N, time N^2 / reduction^n, so by default only the deepest levels are
 taken. Departs from the paper in that
 - sizes that are no multiple of `reduction` are zero-padded at the far ends, behind the norm;
-- there is no position embedding: the convolutions before know positions (SegFormer says so of its own);
+- there is no position embedding: the convolutions before know positions (SegFormer has none for
+  that reason);
 - the MLP has 4 C units at all levels (there, 8 C at the two finest), and nothing is dropped.
 """
 
