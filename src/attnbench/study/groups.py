@@ -177,8 +177,16 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(
         1e-3,
         gt=0,
-        title="initial learning rate",
-        description="Learning rate at the first step.",
+        title="largest learning rate",
+        description="Largest learning rate: that of the first step, or of the end of `warm_up`.",
+    )
+    warm_up: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        title="share of steps over which the learning rate rises linearly",
+        description="Share of the steps over which the learning rate rises linearly to "
+        "`learning_rate`, before it decays over the others.",
     )
     weight_decay: float = Field(
         1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."
