@@ -12,15 +12,19 @@ from attnbench.training.plan import PatchPlan, Planner
 from attnbench.training.sampler import CasePool, batches, change_intensity
 
 CPU = torch.device("cpu")
-STILL = AugmentationSettings(
-    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
-)
+STILL = AugmentationSettings(rotation=0, scaling=0, brightness=0, contrast=0, gamma=0, noise=0)
 
 
-def planner_of(store, augmentation=STILL, foreground=0.5, patch=None, seed=0):
+def planner_of(store, augmentation=STILL, foreground=0.5, patch=None, seed=0, mirror=()):
     patch = patch or (8,) * store.info.ndim
     return Planner(
-        store, range(len(store)), patch, foreground, augmentation, np.random.default_rng(seed)
+        store,
+        range(len(store)),
+        patch,
+        foreground,
+        augmentation,
+        mirror,
+        np.random.default_rng(seed),
     )
 
 
@@ -64,9 +68,10 @@ def test_equals_interpolation_of_the_whole_case(store, threads):
     """The oracle is scipy's in double precision, on the whole case, one channel at a time; zero
     outside.
     """
-    augmentation = AugmentationSettings(rotation=40, scaling=0.4, flip=True)
+    augmentation = AugmentationSettings(rotation=40, scaling=0.4)
     patch = (11, 8, 9)[: store.info.ndim]
-    plan = planner_of(store, augmentation, patch=patch).draw(12)
+    mirror = range(store.info.ndim)
+    plan = planner_of(store, augmentation, patch=patch, mirror=mirror).draw(12)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     images, masks = cut(CasePool(store, range(len(store)), CPU), plan, patch)
@@ -94,6 +99,17 @@ def test_rotation_keeps_physical_lengths(store):
         physical = matrix * spacing[:, None] / spacing[None, :]
         np.testing.assert_allclose(physical @ physical.T, np.eye(len(spacing)), atol=1e-12)
         assert np.linalg.det(physical) == pytest.approx(1)
+
+
+def test_only_allowed_axes_are_mirrored_half_of_the_times_and_independently(store):
+    last = store.info.ndim - 1
+    plan = planner_of(store, mirror=(0, last)).draw(2000)
+    signs = np.diagonal(plan.matrix, axis1=1, axis2=2)
+    np.testing.assert_array_equal(plan.matrix, signs[:, :, None] * np.eye(last + 1))
+    assert (signs[:, 1:last] == 1).all()
+    both = signs[:, [0, last]] == -1
+    for share, expected in ((both.mean(0), 1 / 2), (both.all(axis=1).mean(), 1 / 4)):
+        np.testing.assert_allclose(share, expected, atol=5 * 0.5 / np.sqrt(2000))
 
 
 def test_foreground_share_is_met_and_classes_are_drawn_evenly(store):

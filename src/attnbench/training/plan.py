@@ -71,6 +71,7 @@ class Planner:
         foreground: share in [0, 1] of patches centred on a voxel of a class, which is drawn
             uniformly among those present in the case.
         augmentation: ranges of the random changes.
+        mirror: axes that a patch is mirrored along with probability one half.
         rng: source of every draw.
     """
 
@@ -81,10 +82,12 @@ class Planner:
         patch: tuple[int, ...],
         foreground: float,
         augmentation: AugmentationSettings,
+        mirror: Sequence[int],
         rng: np.random.Generator,
     ) -> None:
         self.patch = np.array(patch, dtype=np.float64)
         self.share, self.augmentation, self.rng = foreground, augmentation, rng
+        self.mirrored = np.isin(np.arange(len(patch)), mirror)
         self.shapes = np.array([store.shape(i) for i in indices], dtype=np.float64)
         self.spacing = np.array([store.spacing(i) for i in indices], dtype=np.float64)
         self.foreground = find_foreground(
@@ -128,7 +131,7 @@ class Planner:
             turn[:, first, second], turn[:, second, first] = -np.sin(angle), np.sin(angle)
             matrix = matrix @ turn
         zoom = 1 + self.rng.uniform(-1, 1, (len(case), 1, 1)) * settings.scaling
-        mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * settings.flip, -1.0, 1.0)
+        mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * self.mirrored, -1.0, 1.0)
         # Rotations act in physical space: to physical units on the right, back on the left.
         spacing = self.spacing[case]
         return matrix * zoom * mirror * spacing[:, None, :] / spacing[:, :, None]

@@ -33,7 +33,7 @@ from attnbench.training.sampler import CasePool, batches
 
 _VALIDATION_BATCHES = 4
 _NO_AUGMENTATION = AugmentationSettings(
-    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
+    rotation=0, scaling=0, brightness=0, contrast=0, gamma=0, noise=0
 )
 log = logging.getLogger("attnbench")
 
@@ -134,14 +134,15 @@ def _data(
     store, batch = inputs.store, _batch(study, run)
     seeds = _seeds(run)
     sets = []
-    for cases, augmentation, seed, length in (
-        (inputs.fold.train, study.training.augmentation, seeds.training, steps),
-        (inputs.fold.validation, _NO_AUGMENTATION, seeds.validation, _VALIDATION_BATCHES),
+    mirror = study.mirror_axes(run.dataset, store.info.ndim)
+    for cases, augmentation, axes, seed, length in (
+        (inputs.fold.train, study.training.augmentation, mirror, seeds.training, steps),
+        (inputs.fold.validation, _NO_AUGMENTATION, (), seeds.validation, _VALIDATION_BATCHES),
     ):
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
         planner = Planner(
-            store, indices, inputs.patch, study.training.foreground, augmentation, rng
+            store, indices, inputs.patch, study.training.foreground, augmentation, axes, rng
         )
         sets.append(batches(CasePool(store, indices, device), planner, length, batch, device, seed))
     # A list, so that every validation of the run sees the same patches.
