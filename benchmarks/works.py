@@ -110,9 +110,9 @@ class Ours:
             indices,
             work.patch,
             settings.foreground,
+            rng,
             AugmentationSettings(),
             range(len(work.patch)),
-            rng,
         )
         self.batches = batches(
             CasePool(store, indices, device), planner, 10**9, work.batch, device, 0

@@ -16,16 +16,8 @@ STILL = AugmentationSettings(rotation=0, scaling=0, brightness=0, contrast=0, ga
 
 
 def planner_of(store, augmentation=STILL, foreground=0.5, patch=None, seed=0, mirror=()):
-    patch = patch or (8,) * store.info.ndim
-    return Planner(
-        store,
-        range(len(store)),
-        patch,
-        foreground,
-        augmentation,
-        mirror,
-        np.random.default_rng(seed),
-    )
+    patch, rng = patch or (8,) * store.info.ndim, np.random.default_rng(seed)
+    return Planner(store, range(len(store)), patch, foreground, rng, augmentation, mirror)
 
 
 def cut(pool, plan, patch):
@@ -127,11 +119,52 @@ def test_foreground_share_is_met_and_classes_are_drawn_evenly(store):
     assert (labels[~two_classes] == 1).all()
 
 
-def test_patches_stay_inside_and_small_cases_are_centred(store):
+def first_voxels(store, plan, patch):
+    """First voxel of each patch, and the shape of its case, (N, ndim) each."""
+    shapes = np.array([store.shape(case) for case in plan.case])
+    return plan.centre - (np.array(patch) - 1) / 2, shapes
+
+
+def test_a_small_case_lies_wholly_and_anywhere_inside_a_larger_patch(store):
+    patch = (64, 48, 40)[: store.info.ndim]  # some cases are larger along some axes
+    plan = planner_of(store, foreground=0, patch=patch).draw(6000)
+    first, shapes = first_voxels(store, plan, patch)
+    assert (first >= np.minimum(0, shapes - patch)).all()
+    assert (first <= np.maximum(0, shapes - patch)).all()
+    for case in range(len(store)):
+        room = patch[0] - store.shape(case)[0]
+        places, counts = np.unique(first[plan.case == case, 0], return_counts=True)
+        assert set(places) == set(range(-room, 1))
+        # The nearest whole voxel of a uniform place: both ends are met half as often.
+        expected = counts.sum() / room
+        assert abs(counts[1:-1] - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_a_small_case_is_shifted_until_the_drawn_foreground_is_in_the_middle_or_it_is_at_the_edge(
+    store,
+):
+    side = 64
+    plan = planner_of(store, foreground=1, patch=(side,) * store.info.ndim).draw(500)
+    for case in range(len(store)):
+        found = plan.centre[plan.case == case]
+        for axis, length in enumerate(store.shape(case)):
+            voxels = np.argwhere(store.mask(case) > 0)[:, axis]
+            allowed = np.clip(voxels, length - 0.5 - side / 2, side / 2 - 0.5)
+            distance = np.abs(found[:, axis, None] - allowed).min(axis=1)
+            assert distance.max() <= 0.5
+
+
+def test_a_case_lies_in_the_middle_of_a_larger_patch_that_is_not_changed(store):
+    patch = (64,) * store.info.ndim
+    plan = planner_of(store, None, foreground=1, patch=patch).draw(50)
+    first, shapes = first_voxels(store, plan, patch)
+    assert (np.abs(first - (shapes - patch) / 2) <= 0.5).all()
+
+
+def test_patches_stay_inside(store):
     big = tuple(10 if axis else 60 for axis in range(store.info.ndim))
     plan = planner_of(store, foreground=0.5, patch=big).draw(500)
     shapes = np.array([store.shape(case) for case in plan.case])
-    assert (np.abs(plan.centre[:, 0] - (shapes[:, 0] - 1) / 2) <= 0.5).all()
     assert (plan.centre[:, 1:] - 5 >= -0.5 - 1e-9).all()
     assert (plan.centre[:, 1:] + 5 <= shapes[:, 1:] - 0.5 + 1e-9).all()
 
