@@ -36,10 +36,11 @@ def in_words(settings: BaseModel, base: BaseModel | None = None) -> str:
 def _described(settings: BaseModel, base: BaseModel | None) -> Iterator[tuple[str, str]]:
     for key, field in type(settings).model_fields.items():
         value = getattr(settings, key)
-        if key == "name" or value is None or value == () or value == {}:
+        annotated = [item for item in field.metadata if isinstance(item, InWords)]
+        # A field with words of its own also has them for nothing: mirrored along none.
+        if key == "name" or value is None or (value in ((), {}) and not annotated):
             continue
         if base is None or value != getattr(base, key):
-            annotated = [item for item in field.metadata if isinstance(item, InWords)]
             text = annotated[0].text if annotated else _text
             yield field.title or key.replace("_", " "), text(value)
 

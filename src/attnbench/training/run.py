@@ -19,7 +19,6 @@ from attnbench.files import write_json, write_rows
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
-from attnbench.study.groups import AugmentationSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
@@ -32,9 +31,6 @@ from attnbench.training.provenance import peak_memory, provenance
 from attnbench.training.sampler import CasePool, batches
 
 _VALIDATION_BATCHES = 4
-_NO_AUGMENTATION = AugmentationSettings(
-    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
-)
 log = logging.getLogger("attnbench")
 
 
@@ -134,15 +130,15 @@ def _data(
     store, batch = inputs.store, _batch(study, run)
     seeds = _seeds(run)
     sets = []
-    for cases, augmentation, seed, length in (
-        (inputs.fold.train, study.training.augmentation, seeds.training, steps),
-        (inputs.fold.validation, _NO_AUGMENTATION, seeds.validation, _VALIDATION_BATCHES),
+    mirror = study.mirror_axes(run.dataset, store.info.ndim)
+    changes = (study.training.augmentation, mirror)
+    for cases, changed, seed, length in (
+        (inputs.fold.train, changes, seeds.training, steps),
+        (inputs.fold.validation, (), seeds.validation, _VALIDATION_BATCHES),
     ):
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
-        planner = Planner(
-            store, indices, inputs.patch, study.training.foreground, augmentation, rng
-        )
+        planner = Planner(store, indices, inputs.patch, study.training.foreground, rng, *changed)
         sets.append(batches(CasePool(store, indices, device), planner, length, batch, device, seed))
     # A list, so that every validation of the run sees the same patches.
     return sets[0], list(sets[1])
