@@ -69,7 +69,8 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
     settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
     if verb == "score_shift":
         of_kind = KINDS[artefact].settings(study, dataset)
-        settings = _scoring(study, dataset, model) | {artefact: of_kind}
+        scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
+        settings = scoring | {artefact: of_kind}
     digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), artefact)
     content = {"code": digest, "study": settings}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -204,6 +205,10 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
     return study.recipe(dataset, model)
 
 
+def _inference(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
+    return study.model_dump(mode="json", include={"inference"})
+
+
 def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     return study.model_dump(mode="json", include={"metrics", "scoring"})
 
@@ -243,6 +248,7 @@ _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "describe": _recipe,
     "measure": _recipe,
     "train": _recipe,
+    "predict": _inference,
     "score": _scoring,
     "score_second_rater": _scoring,
     "analyse": _comparison,

@@ -234,6 +234,18 @@ class TrainingSettings(Settings):
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
 
 
+class InferenceSettings(Settings):
+    """How trained models predict, the same for all of them."""
+
+    mirroring: bool = Field(
+        False,
+        title="mirroring at test time",
+        description="Average probabilities over the image and its mirror images, along all "
+        "combinations of the axes that patches are mirrored along in training: 2, 4 or 8 times the "
+        "work.",
+    )
+
+
 class PrimarySettings(Settings):
     """The one comparison that the study answers by; all others are exploratory."""
 

@@ -26,6 +26,7 @@ from attnbench.study.groups import (
     DataSettings,
     FiguresSettings,
     FoldsSettings,
+    InferenceSettings,
     ScoringSettings,
     TrainingSettings,
 )
@@ -104,6 +105,7 @@ class Study(Settings):
         "and fold.",
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
     metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
         _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
     )
@@ -254,6 +256,10 @@ class Study(Settings):
         if flip is None or isinstance(flip, bool):
             return () if flip is False else tuple(range(ndim))
         return flip
+
+    def mirror_axes_of_prediction(self, dataset: str, ndim: int) -> tuple[int, ...]:
+        """Return the axes whose mirror images are averaged at test time: of training, or none."""
+        return self.mirror_axes(dataset, ndim) if self.inference.mirroring else ()
 
     def folds_to_run(self) -> tuple[int, ...]:
         """Return the outer folds this study trains, of all repeats."""
