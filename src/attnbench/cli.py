@@ -263,6 +263,33 @@ def train(
 
 
 @app.command()
+def trial(
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    number: Annotated[int, typer.Option("--number", min=0, help="Which value, from 0.")],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Try one value of a swept key on the inner validation of a fold."""
+    loaded = _start(study, log)
+    from attnbench.inference.trial import run_trial
+
+    run_trial(loaded, dataset, model, fold, number)
+
+
+@app.command()
+def choose(
+    dataset: Dataset, model: Model, fold: Fold, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Choose the value of a swept key for the runs of a model on a fold, from its trials."""
+    loaded = _start(study, log)
+    from attnbench.training.sweep import choose_value
+
+    choose_value(loaded, dataset, model, fold)
+
+
+@app.command()
 def predict(
     dataset: Dataset,
     model: Model,

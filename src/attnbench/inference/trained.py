@@ -32,7 +32,7 @@ class Trained:
     network: nn.Module
     device: torch.device
     autocast: torch.dtype | None
-    mirror: tuple[int, ...]
+    mirror: tuple[int, ...] = ()
 
     def predict(
         self, store: CaseStore, indices: Iterable[int], images: Iterable[np.ndarray]
@@ -63,7 +63,7 @@ def trained_network(study: Study, run: Run) -> Iterator[Trained]:
             network.to(device).eval(),
             device,
             autocast_type(study.compute.precision, device),
-            study.mirror_axes_of_prediction(run.dataset, inputs.store.info.ndim),
+            inputs.mirror if study.inference.mirroring else (),
         )
 
 

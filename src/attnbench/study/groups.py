@@ -11,13 +11,15 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainSerializer,
     Tag,
+    ValidationError,
     model_validator,
 )
 
 from attnbench.errors import nearest
+from attnbench.study.base import Name, Settings, one_of
 from attnbench.study.describe import PER_AXIS, InWords
-from attnbench.study.models import Name, Settings, one_of
 
 
 def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -253,11 +255,26 @@ Augmentation = Annotated[
 ]
 
 
+SweptKey = Literal["learning_rate", "weight_decay"]
+SWEEP_RULE = (
+    "highest mean Dice over the whole cases of the inner validation of that fold, groups weighted "
+    "alike; of equals the first"
+)
+
+
+def _sweep_text(sweep: dict[str, tuple[float, ...]]) -> str:
+    grids = (
+        f"{key.replace('_', ' ')} of {', '.join(f'{value:.12g}' for value in values)}"
+        for key, values in sweep.items()
+    )
+    return f"{'; '.join(grids)} ({SWEEP_RULE})"
+
+
 _OPTIMISERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
 
 
 class TrainingSettings(Settings):
-    """The one recipe and budget that all models share."""
+    """The one recipe and budget that all models share, but for what a model sets itself."""
 
     steps: int = Field(
         1000,
@@ -315,6 +332,65 @@ class TrainingSettings(Settings):
         default_factory=AugmentationSettings,
         description="Random changes of a training patch, or the name of a set of them: nnunet.",
     )
+    sweep: Annotated[dict[SweptKey, tuple[float, ...]] | None, InWords(_sweep_text)] = Field(
+        None,
+        title="chosen for every model, dataset and fold:",
+        description="One key, `learning_rate` or `weight_decay`, and the values of which every "
+        "model gets its own: chosen for each dataset and fold on the inner validation of that "
+        "fold.",
+    )
+
+    @model_validator(mode="after")
+    def _sweep_leaves_a_choice(self) -> Self:
+        if self.sweep is None:
+            return self
+        if len(self.sweep) != 1:
+            raise ValueError(f"`sweep` has one key with its values; found {len(self.sweep)} keys")
+        for key, value in self.trials():
+            try:
+                TrainingSettings.model_validate({key: value})
+            except ValidationError as error:
+                raise ValueError(
+                    f"`sweep.{key}`: {error.errors()[0]['msg']}, found {value}"
+                ) from None
+        ((key, values),) = self.sweep.items()
+        if len(set(values)) < max(2, len(values)):
+            raise ValueError(
+                f"`sweep.{key}` has at least two values and none twice; found {list(values)}"
+            )
+        return self
+
+    def trials(self) -> list[tuple[SweptKey, float]]:
+        """Return the swept key with each of its values, in their order; empty without a sweep."""
+        return [(key, value) for key, values in (self.sweep or {}).items() for value in values]
+
+    def overridden_by(self, own: TrainingSettings) -> TrainingSettings:
+        """Return these settings with the keys that `own` was given in their place."""
+        given = {key: getattr(own, key) for key in own.model_fields_set}
+        theirs = given.get("augmentation")
+        if theirs is not None and type(theirs) is type(self.augmentation):
+            changes = {key: getattr(theirs, key) for key in theirs.model_fields_set}
+            given["augmentation"] = self.augmentation.model_copy(update=changes)
+        return self.model_copy(update=given)
+
+
+def _own(training: TrainingSettings) -> TrainingSettings:
+    shared = sorted(training.model_fields_set & {"patch_2d", "patch_3d", "sweep"})
+    if shared:
+        raise ValueError(
+            f"{', '.join(shared)}: the same for all models; set it in the study's `training`"
+        )
+    if not training.model_fields_set:
+        raise ValueError("without a key; give one of `training`, or remove it")
+    return training
+
+
+OwnTraining = Annotated[
+    TrainingSettings,
+    AfterValidator(_own),
+    PlainSerializer(lambda own: own.model_dump(mode="json", exclude_unset=True)),
+]
+"""Keys of `training` that one model has for itself: those that were given, and no defaults."""
 
 
 class InferenceSettings(Settings):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from attnbench.errors import AttnBenchError
+from attnbench.errors import DivergenceError
 from attnbench.study.groups import TrainingSettings
 from attnbench.training.loss import losses_of, pooled_dice
 from attnbench.training.optimiser import make_optimiser, rate_factor
@@ -51,7 +51,7 @@ def train(
         autocast: dtype of mixed precision; None for float32.
 
     Raises:
-        AttnBenchError: the loss is not finite.
+        DivergenceError: the loss is not finite.
     """
     optimiser = make_optimiser(network, settings, device)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -71,7 +71,7 @@ def train(
         # Reading numbers waits for the device: only here, never at every step.
         dice, cross_entropy = (sums / since).tolist()
         if not torch.isfinite(sums).all():
-            raise AttnBenchError(
+            raise DivergenceError(
                 f"the loss is not finite at step {step} (Dice {dice}, cross-entropy "
                 f"{cross_entropy}); lower training.learning_rate or set compute.precision: float32"
             )
