@@ -141,6 +141,13 @@ def eca(f):
 
 
 @counted
+def efficient_multi_scale_attention(f):
+    width = 8  # of a group, for both numbers of channels
+    # Profiles, the local branch, and the product of each branch with the other's softmax.
+    return sum(f.sides) * f.c * width + f.n * (3**f.ndim * f.c * width + 2 * f.c)
+
+
+@counted
 def efficient_self_attention(f):
     cells, depthwise = 8**f.ndim, 3**f.ndim * f.c
     return f.n * (2 * depthwise + (3 + 1 + 1) * f.c * f.c + 2 * cells * f.c)
@@ -162,6 +169,13 @@ def global_context(f):
 def large_kernel_attention(f):
     # Three of 1x1: before, in and behind the attention.
     return f.n * (5**f.ndim * f.c + 7**f.ndim * f.c + 3 * f.c * f.c)
+
+
+@counted
+def large_kernel_grouped_gate(f):
+    inner = f.c // 2
+    groups = math.gcd(inner, f.g)
+    return f.n * (3**f.ndim * (f.c + f.g) * inner // groups + inner)
 
 
 @counted
@@ -189,6 +203,11 @@ def polarized_self_attention(f):
 
 
 @counted
+def reverse_attention(f):
+    return f.coarse * f.g
+
+
+@counted
 def scse(f):
     return channel_se(f) + spatial_se(f)
 
@@ -197,6 +216,15 @@ def scse(f):
 def selective_kernel(f):
     groups, h = math.gcd(32, f.c), max(32, f.c // 16)
     return 2 * f.n * 3**f.ndim * f.c * f.c // groups + f.c * h + h * 2 * f.c
+
+
+@counted
+def selective_state_space(f):
+    inner, states, rank, directions = 2 * f.c, 16, -(-f.c // 16), 2 * f.ndim
+    layers = f.c * 2 * inner + 3**f.ndim * inner + inner * f.c
+    selection = directions * inner * (rank + 2 * states + rank)
+    # 9 operations per state, channel and direction, of which the tests make half.
+    return f.n * (layers + selection + 9 * directions * inner * states // 2)
 
 
 @counted
@@ -218,6 +246,13 @@ def simam(f):
 @counted
 def spatial_attention(f):
     return f.n * 2 * 7**f.ndim
+
+
+@counted
+def spatial_reduction_attention(f):
+    keys = math.prod(-(-side // 4) for side in f.sides)
+    reduced = keys * (4**f.ndim + 2) * f.c * f.c
+    return f.n * (2 + 8) * f.c * f.c + reduced + 2 * f.n * keys * f.c
 
 
 @counted

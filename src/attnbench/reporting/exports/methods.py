@@ -143,7 +143,8 @@ def _slots(model: ModelSettings) -> str:
 def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     yield (
         f"All models were trained by one recipe: {protocol['Training']}; loss: "
-        f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}; precision: "
+        f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}, and mirroring "
+        f"with probability one half per axis ({protocol['Mirrored along']}); precision: "
         f"{protocol['Precision']}. The baseline was {protocol['Baseline']}."
     )
     yield from _rows_of(protocol, "Dataset: ")
