@@ -65,7 +65,8 @@ def hidden(c, reduction):
 @counted
 def attention_gate(f):
     theta = math.prod(side // 2 for side in f.sides)  # 2^n kernel of stride 2
-    return theta * f.c * f.c * 2**f.ndim + f.coarse * f.g * f.c + theta * f.c + f.n * f.c * f.c
+    gate = theta * f.c * f.c * 2**f.ndim + f.coarse * f.g * f.c + theta * f.c
+    return gate + 2 * f.n * f.c * f.c  # two convolutions behind the product
 
 
 @counted
@@ -166,7 +167,8 @@ def global_context(f):
 
 @counted
 def large_kernel_attention(f):
-    return f.n * (5**f.ndim * f.c + 7**f.ndim * f.c + f.c * f.c)
+    # Three of 1x1: before, in and behind the attention.
+    return f.n * (5**f.ndim * f.c + 7**f.ndim * f.c + 3 * f.c * f.c)
 
 
 @counted
@@ -189,8 +191,8 @@ def multi_head_self_attention(f):
 
 @counted
 def non_local(f):
-    inner = f.c // 2
-    return f.n * 4 * f.c * inner + 2 * f.n * f.coarse * inner
+    inner, pooled = f.c // 2, math.prod(side // 2 for side in f.sides)
+    return 2 * (f.n + pooled) * f.c * inner + 2 * f.n * pooled * inner
 
 
 @counted

@@ -9,6 +9,7 @@ import pandas as pd
 
 from attnbench.catalog import load_entry
 from attnbench.files import read_json
+from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
@@ -157,6 +158,38 @@ def model_differences(study: Study, model: ModelSettings) -> str:
         control = {"control": model.control, "control_of": model.control_of}
         base = variant.model_copy(update=control)
     return in_words(model, base)
+
+
+def described(results: Results) -> Iterator[dict[str, Any]]:
+    """Yield what is known of every model on every dataset that has been described."""
+    for dataset in results.datasets:
+        for model in results.models:
+            path = results.layout.model(dataset, model)
+            if path.is_file():
+                yield read_json(path)
+
+
+def control_notes(results: Results) -> list[str]:
+    """Return a note on each control that is not of its target's size, or is the plain U-Net."""
+    datasets: dict[str, list[str]] = {}
+    for facts in described(results):
+        if note := _control_note(facts):
+            shown = f"{results.label(facts['model'])}: {note}"
+            datasets.setdefault(shown, []).append(results.dataset_label(facts["dataset"]))
+    everywhere = len(results.datasets)
+    return [
+        f"{note}." if len(names) == everywhere else f"{note} ({', '.join(names)})."
+        for note, names in datasets.items()
+    ]
+
+
+def _control_note(facts: dict[str, Any]) -> str:
+    if facts.get("coincides"):
+        return "coincides with the U-Net, no other widths being nearer"
+    own, instead = facts.get("mechanism_parameters"), facts.get("stand_in_parameters")
+    if own is None or instead is None or abs(instead - own) <= TOLERANCE["parameters"] * own:
+        return ""
+    return f"{instead:,} parameters in the place of the mechanism's {own:,}; it cannot be nearer"
 
 
 def _empty(metric: str) -> str:
