@@ -87,7 +87,7 @@ def check(
     run.
     """
     from attnbench.analysis.answer import never_helps
-    from attnbench.check import load_study
+    from attnbench.check import load_study, warnings_of
 
     study = load_study(file)
     if not light:
@@ -100,6 +100,8 @@ def check(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
         f"runs{shift}"
     )
+    for warning in warnings_of(study):
+        typer.echo(f"warning: {warning}")
     if reasons := never_helps(study):
         typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")
 
@@ -139,8 +141,11 @@ def plan(
     """
     loaded = _start(study, None)
     from attnbench.analysis.planning import Question, numbers
+    from attnbench.check import warnings_of
     from attnbench.reporting.plan import show_plan
 
+    for warning in warnings_of(loaded):
+        typer.echo(f"warning: {warning}")
     given = {"group": sd_group, "fold": sd_fold, "run": sd_run, "rest": sd_rest}
     show_plan(
         loaded,
@@ -255,6 +260,33 @@ def train(
     from attnbench.training.run import train_run
 
     train_run(loaded, Run(dataset, model, fold, seed, percent))
+
+
+@app.command()
+def trial(
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    number: Annotated[int, typer.Option("--number", min=0, help="Which value, from 0.")],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Try one value of a swept key on the inner validation of a fold."""
+    loaded = _start(study, log)
+    from attnbench.inference.trial import run_trial
+
+    run_trial(loaded, dataset, model, fold, number)
+
+
+@app.command()
+def choose(
+    dataset: Dataset, model: Model, fold: Fold, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Choose the value of a swept key for the runs of a model on a fold, from its trials."""
+    loaded = _start(study, log)
+    from attnbench.training.sweep import choose_value
+
+    choose_value(loaded, dataset, model, fold)
 
 
 @app.command()

@@ -65,7 +65,8 @@ def hidden(c, reduction):
 @counted
 def attention_gate(f):
     theta = math.prod(side // 2 for side in f.sides)  # 2^n kernel of stride 2
-    return theta * f.c * f.c * 2**f.ndim + f.coarse * f.g * f.c + theta * f.c + f.n * f.c * f.c
+    gate = theta * f.c * f.c * 2**f.ndim + f.coarse * f.g * f.c + theta * f.c
+    return gate + 2 * f.n * f.c * f.c  # two convolutions behind the product
 
 
 @counted
@@ -168,6 +169,13 @@ def eca(f):
 
 
 @counted
+def efficient_multi_scale_attention(f):
+    width = 8  # of a group, for both numbers of channels
+    # Profiles, the local branch, and the product of each branch with the other's softmax.
+    return sum(f.sides) * f.c * width + f.n * (3**f.ndim * f.c * width + 2 * f.c)
+
+
+@counted
 def efficient_self_attention(f):
     cells, depthwise = 8**f.ndim, 3**f.ndim * f.c
     return f.n * (2 * depthwise + (3 + 1 + 1) * f.c * f.c + 2 * cells * f.c)
@@ -199,7 +207,15 @@ def global_context(f):
 
 @counted
 def large_kernel_attention(f):
-    return f.n * (5**f.ndim * f.c + 7**f.ndim * f.c + f.c * f.c)
+    # Three of 1x1: before, in and behind the attention.
+    return f.n * (5**f.ndim * f.c + 7**f.ndim * f.c + 3 * f.c * f.c)
+
+
+@counted
+def large_kernel_grouped_gate(f):
+    inner = f.c // 2
+    groups = math.gcd(inner, f.g)
+    return f.n * (3**f.ndim * (f.c + f.g) * inner // groups + inner)
 
 
 @counted
@@ -215,8 +231,8 @@ def multi_head_self_attention(f):
 
 @counted
 def non_local(f):
-    inner = f.c // 2
-    return f.n * 4 * f.c * inner + 2 * f.n * f.coarse * inner
+    inner, pooled = f.c // 2, math.prod(side // 2 for side in f.sides)
+    return 2 * (f.n + pooled) * f.c * inner + 2 * f.n * pooled * inner
 
 
 @counted
@@ -224,6 +240,11 @@ def polarized_self_attention(f):
     half = f.c // 2
     channel = f.n * (f.c + f.c * half + half) + half * f.c
     return channel + f.n * (2 * f.c * half + half)
+
+
+@counted
+def reverse_attention(f):
+    return f.coarse * f.g
 
 
 @counted
@@ -235,6 +256,15 @@ def scse(f):
 def selective_kernel(f):
     groups, h = math.gcd(32, f.c), max(32, f.c // 16)
     return 2 * f.n * 3**f.ndim * f.c * f.c // groups + f.c * h + h * 2 * f.c
+
+
+@counted
+def selective_state_space(f):
+    inner, states, rank, directions = 2 * f.c, 16, -(-f.c // 16), 2 * f.ndim
+    layers = f.c * 2 * inner + 3**f.ndim * inner + inner * f.c
+    selection = directions * inner * (rank + 2 * states + rank)
+    # 9 operations per state, channel and direction, of which the tests make half.
+    return f.n * (layers + selection + 9 * directions * inner * states // 2)
 
 
 @counted
@@ -256,6 +286,13 @@ def simam(f):
 @counted
 def spatial_attention(f):
     return f.n * 2 * 7**f.ndim
+
+
+@counted
+def spatial_reduction_attention(f):
+    keys = math.prod(-(-side // 4) for side in f.sides)
+    reduced = keys * (4**f.ndim + 2) * f.c * f.c
+    return f.n * (2 + 8) * f.c * f.c + reduced + 2 * f.n * keys * f.c
 
 
 @counted

@@ -94,7 +94,7 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
 
 
 def _share_left(study: Study, status: RunStatus) -> float:
-    steps = study.dataset(status.run.dataset).steps or study.training.steps
+    steps = study.training_of(status.run.dataset, status.run.model).steps
     return 1 - status.step / steps if status.state == "running" else 1.0
 
 

@@ -5,11 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from attnbench.errors import nearest
+from attnbench.study.base import Name, Settings, one_of
 from attnbench.study.describe import PER_AXIS, InWords
-from attnbench.study.models import Name, Settings, one_of
+
+
+def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(axes)) < len(axes):
+        raise ValueError("an axis stands there more than once")
+    return tuple(sorted(axes))
+
+
+Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
 
 
 class DatasetSettings(Settings):
@@ -34,6 +51,15 @@ class DatasetSettings(Settings):
         title="patch in pixels",
         description="Pixels per axis of a training patch; default: `training.patch_2d` or "
         "`patch_3d`.",
+    )
+    mirror_axes: Annotated[
+        Axes | None,
+        InWords(lambda axes: ", ".join(map(str, axes)) or "none"),
+    ] = Field(
+        None,
+        title="mirrored along axes",
+        description="Axes that images are mirrored along, from 0, in the order of `spacing`; "
+        "default: `training.augmentation.flip`, else what the catalog allows.",
     )
     batch: int | None = Field(
         None,
@@ -122,8 +148,11 @@ class AugmentationSettings(Settings):
         title="relative change of size up to",
         description="Largest relative change of size.",
     )
-    flip: bool = Field(
-        True, title="mirroring", description="Mirror every axis with probability one half."
+    flip: bool | Axes | None = Field(
+        None,
+        description="Axes that a patch is mirrored along, each with probability one half: `true` "
+        "for all, `false` for none, or a list, from 0; default: those of the dataset that the "
+        "catalog allows.",
     )
     brightness: float = Field(
         0.2,
@@ -152,11 +181,26 @@ class AugmentationSettings(Settings):
     )
 
 
+SweptKey = Literal["learning_rate", "weight_decay"]
+SWEEP_RULE = (
+    "highest mean Dice over the whole cases of the inner validation of that fold, groups weighted "
+    "alike; of equals the first"
+)
+
+
+def _sweep_text(sweep: dict[str, tuple[float, ...]]) -> str:
+    grids = (
+        f"{key.replace('_', ' ')} of {', '.join(f'{value:.12g}' for value in values)}"
+        for key, values in sweep.items()
+    )
+    return f"{'; '.join(grids)} ({SWEEP_RULE})"
+
+
 _OPTIMISERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
 
 
 class TrainingSettings(Settings):
-    """The one recipe and budget that all models share."""
+    """The one recipe and budget that all models share, but for what a model sets itself."""
 
     steps: int = Field(
         1000,
@@ -177,8 +221,16 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(
         1e-3,
         gt=0,
-        title="initial learning rate",
-        description="Learning rate at the first step.",
+        title="largest learning rate",
+        description="Largest learning rate: that of the first step, or of the end of `warm_up`.",
+    )
+    warm_up: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        title="share of steps over which the learning rate rises linearly",
+        description="Share of the steps over which the learning rate rises linearly to "
+        "`learning_rate`, before it decays over the others.",
     )
     weight_decay: float = Field(
         1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."
@@ -203,6 +255,62 @@ class TrainingSettings(Settings):
         description="Steps between inner-validation passes.",
     )
     augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+    sweep: Annotated[dict[SweptKey, tuple[float, ...]] | None, InWords(_sweep_text)] = Field(
+        None,
+        title="chosen for every model, dataset and fold:",
+        description="One key, `learning_rate` or `weight_decay`, and the values of which every "
+        "model gets its own: chosen for each dataset and fold on the inner validation of that "
+        "fold.",
+    )
+
+    @model_validator(mode="after")
+    def _sweep_leaves_a_choice(self) -> Self:
+        if self.sweep is None:
+            return self
+        if len(self.sweep) != 1:
+            raise ValueError(f"`sweep` has one key with its values; found {len(self.sweep)} keys")
+        for key, value in self.trials():
+            try:
+                TrainingSettings.model_validate({key: value})
+            except ValidationError as error:
+                raise ValueError(
+                    f"`sweep.{key}`: {error.errors()[0]['msg']}, found {value}"
+                ) from None
+        ((key, values),) = self.sweep.items()
+        if len(set(values)) < max(2, len(values)):
+            raise ValueError(
+                f"`sweep.{key}` has at least two values and none twice; found {list(values)}"
+            )
+        return self
+
+    def trials(self) -> list[tuple[SweptKey, float]]:
+        """Return the swept key with each of its values, in their order; empty without a sweep."""
+        return [(key, value) for key, values in (self.sweep or {}).items() for value in values]
+
+    def overridden_by(self, own: TrainingSettings) -> TrainingSettings:
+        """Return these settings with the keys that `own` was given in their place."""
+        given = own.model_dump(exclude_unset=True)
+        augmentation = self.augmentation.model_copy(update=given.pop("augmentation", {}))
+        return self.model_copy(update={**given, "augmentation": augmentation})
+
+
+def _own(training: TrainingSettings) -> TrainingSettings:
+    shared = sorted(training.model_fields_set & {"patch_2d", "patch_3d", "sweep"})
+    if shared:
+        raise ValueError(
+            f"{', '.join(shared)}: the same for all models; set it in the study's `training`"
+        )
+    if not training.model_fields_set:
+        raise ValueError("without a key; give one of `training`, or remove it")
+    return training
+
+
+OwnTraining = Annotated[
+    TrainingSettings,
+    AfterValidator(_own),
+    PlainSerializer(lambda own: own.model_dump(mode="json", exclude_unset=True)),
+]
+"""Keys of `training` that one model has for itself: those that were given, and no defaults."""
 
 
 class PrimarySettings(Settings):

@@ -73,6 +73,14 @@ class Layout:
         """History so far of a run that trains now, or was killed; gone once it is trained."""
         return self.run(run) / "progress.csv"
 
+    def trial(self, dataset: str, model: str, fold: int | str, number: int | str) -> Path:
+        """What value `number` of a swept key scored on the inner validation of a fold."""
+        return self.output / "sweep" / dataset / model / f"fold{fold}" / f"{number}.json"
+
+    def choice(self, dataset: str, model: str, fold: int | str) -> Path:
+        """The value of a swept key that all runs of a model on a fold have."""
+        return self.output / "sweep" / dataset / model / f"fold{fold}.json"
+
     @property
     def scores(self) -> Path:
         """Every score of the study in one tidy table."""
