@@ -36,9 +36,9 @@ def tabulate_cost(results: Results) -> Table:
         columns=_COLUMNS,
         blocks=tuple(_block(results, frame, dataset) for dataset in results.datasets),
         notes=(
-            "FLOPs: one forward pass of one patch. Latency: inference of one patch; inference: of "
-            "a batch; both measured alone on the machine. Training, peak memory and energy: of "
-            "whole runs, median; a dash where the machine does not measure it.",
+            "FLOPs: one forward pass of one patch. Latency: inference of one patch, not mirrored; "
+            "inference: of a batch; both measured alone on the machine. Training, peak memory and "
+            "energy: of whole runs, median; a dash where the machine does not measure it.",
             *_machines(frame),
             *_absent(results, frame),
         ),
