@@ -102,7 +102,12 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "batch", "latency_seconds", "inference_seconds", "inference_images_per_second",
         "inference_peak_bytes", "step_seconds", "step_images_per_second", "step_peak_bytes",
         "rounds", "parameters_ratio", "flops_ratio", "train_seconds_ratio",
-        "latency_seconds_ratio", "step_seconds_ratio",
+        "latency_seconds_ratio", "step_seconds_ratio", "trials", "trial_seconds", "all_seconds",
+        "all_energy_j", "told", "rising",
+    ),
+    "sweep": (
+        "dataset", "model", "fold", "key", "value", "score", "failed", "chosen", "at_edge",
+        "seconds", "energy_j",
     ),
     "transfer": (
         "train", "test", *_SHIFTED, "mean", *_INTERVAL, *DIFFERENCE, *_COUNTS, "failures",
@@ -124,7 +129,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "runs": (
         *_RUN, "trained", "predicted", "scored", "gathered", "recipe_hash", "data_hash",
         "folds_hash", "device", "precision", "steps", "train_seconds", "images_per_second",
-        "peak_memory_bytes", "energy_j", "parameters", "training_groups",
+        "peak_memory_bytes", "energy_j", "parameters", "training_groups", "rise", "still_rising",
     ),
     "missing": (*_RUN, "percent", "table", "next_step"),
 }  # fmt: skip
