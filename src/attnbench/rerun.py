@@ -213,14 +213,14 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
     return study.recipe(dataset, model)
 
 
+def _inference(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
+    return study.model_dump(mode="json", include={"inference"})
+
+
 def _network(study: Study, dataset: str, model: str) -> dict[str, Any]:
     """Recipe of what does not depend on the value that a run gets of a swept key."""
     recipe = study.recipe(dataset, model)
     return {key: value for key, value in recipe.items() if key != "sweep"}
-
-
-def _inference(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
-    return study.model_dump(mode="json", include={"inference"})
 
 
 def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Trained:
     network: nn.Module
     device: torch.device
     autocast: torch.dtype | None
-    mirror: tuple[int, ...]
+    mirror: tuple[int, ...] = ()
 
     def predict(
         self, store: CaseStore, indices: Iterable[int], images: Iterable[np.ndarray]

@@ -188,21 +188,6 @@ class AugmentationSettings(_Mirrored):
     )
 
 
-SweptKey = Literal["learning_rate", "weight_decay"]
-SWEEP_RULE = (
-    "highest mean Dice over the whole cases of the inner validation of that fold, groups weighted "
-    "alike; of equals the first"
-)
-
-
-def _sweep_text(sweep: dict[str, tuple[float, ...]]) -> str:
-    grids = (
-        f"{key.replace('_', ' ')} of {', '.join(f'{value:.12g}' for value in values)}"
-        for key, values in sweep.items()
-    )
-    return f"{'; '.join(grids)} ({SWEEP_RULE})"
-
-
 class Chance(Settings):
     """A change of some patches, by a value drawn uniformly from a range."""
 
@@ -268,6 +253,21 @@ Augmentation = Annotated[
         json_schema_input_type=Literal["nnunet"] | AugmentationSettings | NnunetAugmentation,
     ),
 ]
+
+
+SweptKey = Literal["learning_rate", "weight_decay"]
+SWEEP_RULE = (
+    "highest mean Dice over the whole cases of the inner validation of that fold, groups weighted "
+    "alike; of equals the first"
+)
+
+
+def _sweep_text(sweep: dict[str, tuple[float, ...]]) -> str:
+    grids = (
+        f"{key.replace('_', ' ')} of {', '.join(f'{value:.12g}' for value in values)}"
+        for key, values in sweep.items()
+    )
+    return f"{'; '.join(grids)} ({SWEEP_RULE})"
 
 
 _OPTIMISERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
@@ -366,16 +366,12 @@ class TrainingSettings(Settings):
 
     def overridden_by(self, own: TrainingSettings) -> TrainingSettings:
         """Return these settings with the keys that `own` was given in their place."""
-        given = own.model_dump(exclude_unset=True)
-        changes = given.pop("augmentation", {})
-        # Another set of changes replaces the study's; keys of the same set replace its keys.
-        same = type(own.augmentation) is type(self.augmentation)
-        augmentation = (
-            self.augmentation.model_copy(update=changes)
-            if same or not changes
-            else own.augmentation
-        )
-        return self.model_copy(update={**given, "augmentation": augmentation})
+        given = {key: getattr(own, key) for key in own.model_fields_set}
+        theirs = given.get("augmentation")
+        if theirs is not None and type(theirs) is type(self.augmentation):
+            changes = {key: getattr(theirs, key) for key in theirs.model_fields_set}
+            given["augmentation"] = self.augmentation.model_copy(update=changes)
+        return self.model_copy(update=given)
 
 
 def _own(training: TrainingSettings) -> TrainingSettings:
