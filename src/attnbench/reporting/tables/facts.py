@@ -117,12 +117,15 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
-        if text := in_words(dataset):
+        # The axes have a row of their own, by name.
+        if text := in_words(dataset.model_copy(update={"mirror_axes": None})):
             yield f"Dataset: {results.dataset_label(dataset.name)}", text
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
+    yield "Mirrored along", "; ".join(_mirror_axes(results))
+    yield "Prediction", _prediction(results)
     yield "Loss", "Dice + cross-entropy, equal weights"
     yield "Precision", dict(describe(study.compute))["precision"]
     asked = dict(describe(study))
@@ -139,6 +142,27 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
         "groups, corrected resampled t test over folds, Holm's correction",
     )
+
+
+def _mirror_axes(results: Results) -> Iterator[str]:
+    """Yield the axes that each dataset is mirrored along, by the catalog's names."""
+    for name in results.datasets:
+        entry = load_entry(name)
+        axes = (entry.axes[axis] for axis in results.study.mirror_axes(name, entry.ndim))
+        yield f"{results.dataset_label(name)}: {', '.join(axes) or 'no axis'}"
+
+
+def _prediction(results: Results) -> str:
+    """Return how probabilities are made of windows and mirror images, in words."""
+    study = results.study
+    windows = "overlapping windows of a training patch, weighted by a Gaussian"
+    if not study.inference.mirroring:
+        return f"{windows}; no mirroring at test time"
+    passes = (
+        f"{results.dataset_label(name)} {2 ** len(study.mirror_axes(name, load_entry(name).ndim))}"
+        for name in results.datasets
+    )
+    return f"{windows}; mean over mirror images along the axes of training ({', '.join(passes)})"
 
 
 def _model_rows(results: Results) -> Iterator[tuple[str, str]]:
