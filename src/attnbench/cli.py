@@ -96,9 +96,12 @@ def check(
         check_models(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
+    tries = len(study.datasets) * len(study.models) * len(study.folds_to_run())
+    tries *= len(study.training.trials())
+    swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
-        f"runs{shift}"
+        f"runs{shift}{swept}"
     )
     for warning in warnings_of(study):
         typer.echo(f"warning: {warning}")
