@@ -277,6 +277,8 @@ def test_a_mechanism_s_title_and_paper_are_said_by_its_description_only(tmp_path
     assert meaning(tmp_path, one) == meaning(tmp_path, other)
     assert meaning(tmp_path, one, True) != meaning(tmp_path, other, True)
     assert meaning(tmp_path, one) != meaning(tmp_path, one.replace("skip", "decoder"))
+    placed = one.replace("default", "in_paper='elsewhere', default")
+    assert meaning(tmp_path, one) == meaning(tmp_path, placed)
 
 
 def test_training_is_decided_by_nothing_that_cannot_change_weights():

@@ -15,13 +15,39 @@ from attnbench.study.settings import Study, parse_study, read_yaml
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked, its models resolved; raises `StudyError`."""
-    return parse_study(content, _known(content), source)
+    """The study in `content`, checked, its models and mirror axes resolved; raises `StudyError`."""
+    return _with_mirror_axes(parse_study(content, _known(content), source))
 
 
 def load_study(path: Path) -> Study:
     """The study in a YAML file, checked; raises `StudyError` with every problem found."""
     return check_study(read_yaml(path), str(path))
+
+
+def warnings_of(study: Study) -> list[str]:
+    """What a checked study may do, but against the catalog's advice; a sentence each."""
+    return [
+        f"{entry.name} is mirrored along {entry.axes[axis]} (axis {axis}), which the catalog "
+        f"advises against: {entry.mirror.reason}"
+        for entry in (load_entry(dataset.name) for dataset in study.datasets)
+        for axis in study.mirror_axes(entry.name, entry.ndim)
+        if axis not in entry.mirror.axes
+    ]
+
+
+def _with_mirror_axes(study: Study) -> Study:
+    """Write into every dataset which axes it is mirrored along: so they are part of its recipe."""
+    augmentation = study.training.augmentation
+    datasets = []
+    for dataset in study.datasets:
+        entry = load_entry(dataset.name)
+        unsaid = dataset.mirror_axes is None and augmentation.flip is None
+        axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
+        datasets.append(dataset.model_copy(update={"mirror_axes": axes}))
+    # Said once: a recipe with `flip` beside the axes would differ where the training does not.
+    augmentation = augmentation.model_copy(update={"flip": None})
+    training = study.training.model_copy(update={"augmentation": augmentation})
+    return study.model_copy(update={"datasets": tuple(datasets), "training": training})
 
 
 def _known(content: Any) -> Known:

@@ -87,7 +87,7 @@ def check(
     run.
     """
     from attnbench.analysis.answer import never_helps
-    from attnbench.check import load_study
+    from attnbench.check import load_study, warnings_of
 
     study = load_study(file)
     if not light:
@@ -103,6 +103,8 @@ def check(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
         f"runs{shift}{swept}"
     )
+    for warning in warnings_of(study):
+        typer.echo(f"warning: {warning}")
     if reasons := never_helps(study):
         typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")
 
@@ -142,8 +144,11 @@ def plan(
     """
     loaded = _start(study, None)
     from attnbench.analysis.planning import Question, numbers
+    from attnbench.check import warnings_of
     from attnbench.reporting.plan import show_plan
 
+    for warning in warnings_of(loaded):
+        typer.echo(f"warning: {warning}")
     given = {"group": sd_group, "fold": sd_fold, "run": sd_run, "rest": sd_rest}
     show_plan(
         loaded,

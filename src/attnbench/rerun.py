@@ -38,7 +38,7 @@ _ASIDE = {
 }
 _BUILD = "attnbench.models.build"
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
-_FOR_READERS = ("title", "short", "paper")
+_FOR_READERS = ("title", "short", "paper", "in_paper")
 
 
 def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> list[Path]:

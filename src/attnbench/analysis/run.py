@@ -19,6 +19,7 @@ from attnbench.analysis.difficulty import (
     same_size,
 )
 from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.gates import compute_gates, compute_openness
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
@@ -80,6 +81,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     averages = compute_means(blocks, study.analysis, names)
     effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
     hard, sizes = read_difficulty(layout, datasets), same_size(study)
+    gates = compute_gates(layout, study.runs())
     return {
         "means": averages,
         "effects": effects,
@@ -115,5 +117,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
             blocks, study.baseline, study.analysis, hard, sizes
         ),
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
+        "gates": gates,
+        "openness": compute_openness(gates),
         **compute_shift(study, scores, runs, shifted),
     }

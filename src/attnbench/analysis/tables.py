@@ -23,6 +23,9 @@ DIFFERENCE = (
 """Columns of a frame of shift about the difference from the baseline."""
 _MEASURE = ("dataset", "metric", "unit", "model", "baseline", "measure", "known_truth")
 
+_PLACE = ("slot", "level", "mechanism")
+_READ = ("scale", "gate_mean", "gate_sd", "entropy", "change")
+
 FRAMES: dict[str, tuple[str, ...]] = {
     "means": _MEANS,
     "second_rater": _MEANS,
@@ -108,6 +111,12 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "sweep": (
         "dataset", "model", "fold", "key", "value", "score", "failed", "chosen", "at_edge",
         "seconds", "energy_j",
+    ),
+    "gates": (*_RUN, *_PLACE, *_READ, "reading"),
+    "openness": (
+        "dataset", "model", *_PLACE,
+        *(f"{name}{of}" for name in _READ for of in ("", "_min", "_max")),
+        "runs", "hardly_opened", "even", "open", "reading",
     ),
     "transfer": (
         "train", "test", *_SHIFTED, "mean", *_INTERVAL, *DIFFERENCE, *_COUNTS, "failures",

@@ -33,6 +33,10 @@ def _has_controls(study: Study, _dataset: str) -> bool:
     return any(model.control for model in study.models)
 
 
+def _has_mechanism(study: Study, _dataset: str) -> bool:
+    return any(model.mechanisms() for model in study.models)
+
+
 def _has_map(study: Study, _dataset: str) -> bool:
     return any(map(has_map, study.models))
 
@@ -237,6 +241,7 @@ TABLES = (
     TableSpec("answer", "answer", "answer", ("answer",)),
     TableSpec("datasets", "facts", "datasets", ()),
     TableSpec("models", "models", "models", ("cost",), page_only=True),
+    TableSpec("gates", "gates", "models", ("openness", "gates"), wanted=_has_mechanism),
     TableSpec(
         "comparison", "comparison", "effects",
         ("means", "effects", "best", "second_rater", "missing", "cost"),

@@ -49,7 +49,9 @@ def given_in_words(settings: BaseModel) -> str:
 def _described(settings: BaseModel, base: BaseModel | None) -> Iterator[tuple[str, str]]:
     for key, field in type(settings).model_fields.items():
         value = getattr(settings, key)
-        if key == "name" or value is None or value == () or value == {}:
+        annotated = [item for item in field.metadata if isinstance(item, InWords)]
+        # A field with words of its own also has them for nothing: mirrored along none.
+        if key == "name" or value is None or (value in ((), {}) and not annotated):
             continue
         if base is None or value != getattr(base, key):
             yield _label(key, field), _in_words(field, value)

@@ -20,6 +20,15 @@ from attnbench.study.base import Name, Settings, one_of
 from attnbench.study.describe import PER_AXIS, InWords
 
 
+def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(axes)) < len(axes):
+        raise ValueError("an axis stands there more than once")
+    return tuple(sorted(axes))
+
+
+Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
+
+
 class DatasetSettings(Settings):
     """One dataset of the study, and the sampling of its cases."""
 
@@ -42,6 +51,15 @@ class DatasetSettings(Settings):
         title="patch in pixels",
         description="Pixels per axis of a training patch; default: `training.patch_2d` or "
         "`patch_3d`.",
+    )
+    mirror_axes: Annotated[
+        Axes | None,
+        InWords(lambda axes: ", ".join(map(str, axes)) or "none"),
+    ] = Field(
+        None,
+        title="mirrored along axes",
+        description="Axes that images are mirrored along, from 0, in the order of `spacing`; "
+        "default: `training.augmentation.flip`, else what the catalog allows.",
     )
     batch: int | None = Field(
         None,
@@ -130,8 +148,11 @@ class AugmentationSettings(Settings):
         title="relative change of size up to",
         description="Largest relative change of size.",
     )
-    flip: bool = Field(
-        True, title="mirroring", description="Mirror every axis with probability one half."
+    flip: bool | Axes | None = Field(
+        None,
+        description="Axes that a patch is mirrored along, each with probability one half: `true` "
+        "for all, `false` for none, or a list, from 0; default: those of the dataset that the "
+        "catalog allows.",
     )
     brightness: float = Field(
         0.2,
@@ -200,8 +221,16 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(
         1e-3,
         gt=0,
-        title="initial learning rate",
-        description="Learning rate at the first step.",
+        title="largest learning rate",
+        description="Largest learning rate: that of the first step, or of the end of `warm_up`.",
+    )
+    warm_up: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        title="share of steps over which the learning rate rises linearly",
+        description="Share of the steps over which the learning rate rises linearly to "
+        "`learning_rate`, before it decays over the others.",
     )
     weight_decay: float = Field(
         1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."

@@ -50,7 +50,8 @@ class Placement(Settings):
     )
     levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None,
-        description="Levels of the U-Net, 0 = full resolution; default: the paper's placement.",
+        description="Levels of the U-Net, 0 = full resolution; default: the mechanism's own "
+        "(docs/models.md).",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="The mechanism's own arguments."
@@ -295,8 +296,10 @@ def _at_levels(placement: Placement, slot: Slot, depth: int, known: Known) -> Pl
     # The deepest level is the bottleneck's alone.
     available = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
     if placement.levels is None:
+        # A network too shallow for any of these levels takes the mechanism where it can.
+        levels = tuple(level for level in available if level >= facts.finest) or available
         first = 0 if facts.deepest is None else -facts.deepest
-        return placement.model_copy(update={"levels": available[first:]})
+        return placement.model_copy(update={"levels": levels[first:]})
     for level in placement.levels:
         if level not in available:
             raise ValueError(

@@ -191,6 +191,12 @@ class Study(Settings):
                 yield (
                     f"datasets: {name}.{key} has {len(value)} values; the dataset has {ndim} axes"
                 )
+        if wrong := [axis for axis in self.mirror_axes(name, ndim) if axis >= ndim]:
+            key = "mirror_axes" if dataset.mirror_axes else "training.augmentation.flip"
+            yield (
+                f"datasets: {name} has no axis {wrong[0]}, which `{key}` names; axes are 0 to "
+                f"{ndim - 1}"
+            )
         patch = self.patch(name, ndim)
         depth = max(len((model.backbone or self.backbone).widths) for model in self.models)
         divisor = 2 ** (depth - 1)  # every level but the first halves the sides
@@ -265,6 +271,21 @@ class Study(Settings):
         return self.dataset(dataset).patch or (
             self.training.patch_2d if ndim == 2 else self.training.patch_3d
         )
+
+    def mirror_axes(self, dataset: str, ndim: int, model: str = "") -> tuple[int, ...]:
+        """Return the axes that images of `dataset` are mirrored along; all where none is said.
+
+        A `model` may have axes of its own.
+        """
+        own, flip = self.dataset(dataset).mirror_axes, self.training.augmentation.flip
+        training = self.model(model).training if model else None
+        if training and training.augmentation.flip is not None:
+            own, flip = None, training.augmentation.flip
+        if own is not None:
+            return own
+        if flip is None or isinstance(flip, bool):
+            return () if flip is False else tuple(range(ndim))
+        return flip
 
     def folds_to_run(self) -> tuple[int, ...]:
         """Return the outer folds this study trains, of all repeats."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attnbench.errors import DivergenceError
 from attnbench.study.groups import TrainingSettings
 from attnbench.training.loss import losses_of, pooled_dice
-from attnbench.training.optimiser import make_optimiser
+from attnbench.training.optimiser import make_optimiser, rate_factor
 
 LARGEST_GRADIENT = 12.0  # norm over all parameters, as in nnU-Net
 HISTORY = (
@@ -39,13 +39,13 @@ def train(
     """Train in place; yield a row of HISTORY every fifth of `validate_every` and at the end.
 
     The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without
-    a validation pass. The learning rate falls as (1 - step / steps) ** power.
+    a validation pass. The learning rate of a step is that of `rate_factor`.
 
     Args:
         network: on `device`, returns logits (B, K, *patch) or a sequence of them.
         batches: `steps` pairs of images (B, C, *patch) and masks (B, *patch) on `device`.
         validation: fixed batches of the same form.
-        settings: optimiser, learning rate, its power, and how often to validate.
+        settings: optimiser, learning rate, its schedule, and how often to validate.
         steps: length of the schedule.
         device: where everything is.
         autocast: dtype of mixed precision; None for float32.
@@ -55,7 +55,7 @@ def train(
     """
     optimiser = make_optimiser(network, settings, device)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: (1 - step / steps) ** settings.power
+        optimiser, lambda step: rate_factor(step, steps, settings)
     )
     row_every = max(1, settings.validate_every // 5)
     network.train()

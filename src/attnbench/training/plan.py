@@ -10,6 +10,7 @@ import numpy as np
 from attnbench.data.store import CaseStore
 from attnbench.study.groups import AugmentationSettings
 
+_UNCHANGED = AugmentationSettings(rotation=0, scaling=0, brightness=0, contrast=0, gamma=0, noise=0)
 _LARGEST_TABLE = 20_000  # voxels per case and class: bounds memory, whatever the size of a case
 
 
@@ -70,8 +71,10 @@ class Planner:
         patch: voxels per axis of the working grid.
         foreground: share in [0, 1] of patches centred on a voxel of a class, which is drawn
             uniformly among those present in the case.
-        augmentation: ranges of the random changes.
         rng: source of every draw.
+        augmentation: ranges of the random changes; None: patches are cut as they are, and a case
+            smaller than a patch lies in its middle, not anywhere in it.
+        mirror: axes that a changed patch is mirrored along with probability one half.
     """
 
     def __init__(
@@ -80,11 +83,14 @@ class Planner:
         indices: Sequence[int],
         patch: tuple[int, ...],
         foreground: float,
-        augmentation: AugmentationSettings,
         rng: np.random.Generator,
+        augmentation: AugmentationSettings | None = None,
+        mirror: Sequence[int] = (),
     ) -> None:
         self.patch = np.array(patch, dtype=np.float64)
-        self.share, self.augmentation, self.rng = foreground, augmentation, rng
+        self.share, self.rng = foreground, rng
+        self.centred, self.augmentation = augmentation is None, augmentation or _UNCHANGED
+        self.mirrored = np.isin(np.arange(len(patch)), mirror)
         self.shapes = np.array([store.shape(i) for i in indices], dtype=np.float64)
         self.spacing = np.array([store.spacing(i) for i in indices], dtype=np.float64)
         self.foreground = find_foreground(
@@ -98,8 +104,12 @@ class Planner:
 
     def _centres(self, case: np.ndarray) -> np.ndarray:
         shape = self.shapes[case]
-        low = np.minimum(self.patch, shape) / 2 - 0.5
-        high = shape - 1 - low
+        # Both ends of a case on those of the patch: it holds the case, or the case holds it.
+        ends = np.stack([self.patch / 2 + 0 * shape, shape - self.patch / 2]) - 0.5
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        if self.centred:
+            small = self.patch > shape
+            low[small] = high[small] = (shape[small] - 1) / 2
         centre = low + self.rng.random(shape.shape) * (high - low)  # (N, ndim)
         # Drawn for every patch, used or not: so the next draws do not depend on these.
         pick, kind, voxel = self.rng.random((3, len(case)))
@@ -128,7 +138,7 @@ class Planner:
             turn[:, first, second], turn[:, second, first] = -np.sin(angle), np.sin(angle)
             matrix = matrix @ turn
         zoom = 1 + self.rng.uniform(-1, 1, (len(case), 1, 1)) * settings.scaling
-        mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * settings.flip, -1.0, 1.0)
+        mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * self.mirrored, -1.0, 1.0)
         # Rotations act in physical space: to physical units on the right, back on the left.
         spacing = self.spacing[case]
         return matrix * zoom * mirror * spacing[:, None, :] / spacing[:, :, None]

@@ -20,7 +20,7 @@ from attnbench.files import write_json, write_rows
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
-from attnbench.study.groups import AugmentationSettings, TrainingSettings
+from attnbench.study.groups import TrainingSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
@@ -34,9 +34,6 @@ from attnbench.training.sampler import CasePool, batches
 from attnbench.training.sweep import read_choice
 
 _VALIDATION_BATCHES = 4
-_NO_AUGMENTATION = AugmentationSettings(
-    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
-)
 log = logging.getLogger("attnbench")
 
 
@@ -44,12 +41,14 @@ log = logging.getLogger("attnbench")
 class RunInputs:
     """Data, fold, patch and recipe that a run is made from, and the hashes that identify it.
 
-    `chosen` is the swept key with its value, empty where the study sweeps none; `training` has it.
+    `mirror` are the axes that images are mirrored along. `chosen` is the swept key with its value,
+    empty where the study sweeps none; `training` has it.
     """
 
     store: CaseStore
     fold: Fold
     patch: tuple[int, ...]
+    mirror: tuple[int, ...]
     training: TrainingSettings
     chosen: dict[str, float]
     hashes: dict[str, str]
@@ -82,7 +81,8 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
         training = training.model_copy(update=chosen)
         hashes["choice"] = hash_of(chosen)
     patch = study.patch(run.dataset, store.info.ndim)
-    return RunInputs(store, fold, patch, training, chosen, hashes)
+    mirror = study.mirror_axes(run.dataset, store.info.ndim, run.model)
+    return RunInputs(store, fold, patch, mirror, training, chosen, hashes)
 
 
 def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
@@ -172,13 +172,14 @@ def _data(run: Run, inputs: RunInputs, device: torch.device) -> tuple[Any, list[
     store, training = inputs.store, inputs.training
     seeds = _seeds(run)
     sets = []
-    for cases, augmentation, seed, length in (
-        (inputs.fold.train, training.augmentation, seeds.training, training.steps),
-        (inputs.fold.validation, _NO_AUGMENTATION, seeds.validation, _VALIDATION_BATCHES),
+    changes = (training.augmentation, inputs.mirror)
+    for cases, changed, seed, length in (
+        (inputs.fold.train, changes, seeds.training, training.steps),
+        (inputs.fold.validation, (), seeds.validation, _VALIDATION_BATCHES),
     ):
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
-        planner = Planner(store, indices, inputs.patch, training.foreground, augmentation, rng)
+        planner = Planner(store, indices, inputs.patch, training.foreground, rng, *changed)
         pool = CasePool(store, indices, device)
         sets.append(batches(pool, planner, length, training.batch, device, seed))
     # A list, so that every validation of the run sees the same patches.

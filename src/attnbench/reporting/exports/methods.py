@@ -12,7 +12,12 @@ from attnbench.catalog import load_entry
 from attnbench.reporting.exports.references import UNET, Reference
 from attnbench.reporting.format import scaled
 from attnbench.reporting.results import absent_runs, records
-from attnbench.reporting.tables.facts import tabulate_datasets, tabulate_protocol
+from attnbench.reporting.tables.facts import (
+    control_notes,
+    described,
+    tabulate_datasets,
+    tabulate_protocol,
+)
 from attnbench.reporting.words import mechanism_label
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
@@ -20,6 +25,7 @@ from attnbench.study.groups import SWEEP_RULE
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
+    from attnbench.study.models import ModelSettings
 
 PACKAGES = ("medpy", "scipy", "pandas")
 
@@ -92,6 +98,7 @@ def _models(
     ]
     if sources:
         yield f"Mechanisms: {_joined(sources)}."
+    yield from _placements(results)
     sizes = [
         f"{results.label(str(model))} {_span(rows['parameters'].dropna())}"
         for model, rows in results.frame("cost").groupby("model", sort=False)
@@ -102,6 +109,36 @@ def _models(
         if sizes
         else "Their size has not been computed yet."
     )
+    yield from control_notes(results)
+
+
+def _placements(results: Results) -> Iterator[str]:
+    """Yield where the mechanisms sit, and where the papers have those that sit elsewhere there."""
+    variants = [model for model in results.study.models if model.slots and not model.control]
+    if variants:
+        placed = [f"{results.label(model.name)}: {_slots(model)}" for model in variants]
+        yield f"Placement, by level from 0, full resolution: {'; '.join(placed)}."
+    elsewhere = {
+        paper["mechanism"]: paper["in_paper"]
+        for facts in described(results)
+        for paper in facts.get("papers", ())
+        if paper.get("in_paper")
+    }
+    if elsewhere:
+        named = [f"{mechanism_label(name)}: {place}" for name, place in elsewhere.items()]
+        yield f"In the papers they sit elsewhere: {'; '.join(named)}."
+
+
+def _slots(model: ModelSettings) -> str:
+    """Return the slots of a model with their levels, and the mechanisms in them if several."""
+    several = len(model.mechanisms()) > 1
+    words = []
+    for slot, placements in model.slots.items():
+        for placement in placements:
+            name = f"{mechanism_label(placement.name)} in " if several else ""
+            levels = _joined([str(level) for level in placement.levels or ()])
+            words.append(f"{name}{slot} {levels}")
+    return ", ".join(words)
 
 
 def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
@@ -109,7 +146,8 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     but = ", but for what models set themselves" if own else ""
     yield (
         f"All models were trained by one recipe{but}: {protocol['Training']}; loss: "
-        f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}; precision: "
+        f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}, and mirroring "
+        f"with probability one half per axis ({protocol['Mirrored along']}); precision: "
         f"{protocol['Precision']}. The baseline was {protocol['Baseline']}."
     )
     yield from _sweep(results)
