@@ -213,6 +213,8 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     assert changed(folds={"outer": 3}) == comparison | {"folds"}
     assert changed(folds={"repeats": 2}) == {"folds", "tables"}
     assert changed(folds={"run": [0]}) == {"tables"}
+    mirrored = {"predict", "transfer", "corrupted", "tables"}
+    assert changed(inference={"mirroring": True}) == mirrored
     assert changed(datasets=[{"name": "phantom2d", "size": [32, 32]}, "phantom3d"]) == {
         "prepare", "describe", "train", "choose", "tables",
     }  # fmt: skip

@@ -226,6 +226,30 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
 
 @app.command()
+def export_nnunet(
+    dataset: Dataset,
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="To write, such as raw/Dataset001_Nuclei.")
+    ],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Write a prepared dataset and its folds as a raw dataset of nnU-Net v2."""
+    loaded = _start(study, log)
+    from attnbench.catalog import load_entry
+    from attnbench.data.nnunet import export_nnunet as export_dataset
+
+    layout = loaded.layout
+    export_dataset(
+        load_entry(dataset),
+        layout.raw(dataset),
+        layout.prepared(dataset),
+        layout.folds(dataset),
+        folder,
+    )
+
+
+@app.command()
 def describe(
     dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
@@ -353,6 +377,27 @@ def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: 
     from attnbench.scoring.second_rater import score_second_rater as score_raters
 
     score_raters(loaded, dataset)
+
+
+@app.command()
+def score_external(
+    dataset: Dataset,
+    fold: Fold,
+    name: Annotated[str, typer.Option("--name", help="Of the other tool, as nnunet.")],
+    folder: Annotated[Path, typer.Argument(help="Holds <case>.nii.gz or .png of every test case.")],
+    against: Annotated[
+        str | None, typer.Option("--against", help="A model of the study, scored on this fold.")
+    ] = None,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Score another tool's predictions of a fold, and compare them with a model's."""
+    loaded = _start(study, log)
+    from attnbench.reporting.external import show_external
+    from attnbench.scoring.external import score_external as score_folder
+
+    score_folder(loaded, dataset, name, fold, folder)
+    show_external(loaded, dataset, name, fold, against)
 
 
 @app.command()

@@ -74,9 +74,11 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
     if verb == "trial":
         tried = study.with_value(*study.training.trials()[int(artefact)])
         settings = {"recipe": _recipe(tried, dataset, model), "seed": study.seeds[0]}
+        settings |= _inference(study, dataset, model)
     if verb == "score_shift":
         of_kind = KINDS[artefact].settings(study, dataset)
-        settings = _scoring(study, dataset, model) | {artefact: of_kind}
+        scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
+        settings = scoring | {artefact: of_kind}
     digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), artefact)
     content = {"code": digest, "study": settings}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -211,6 +213,10 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
     return study.recipe(dataset, model)
 
 
+def _inference(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
+    return study.model_dump(mode="json", include={"inference"})
+
+
 def _network(study: Study, dataset: str, model: str) -> dict[str, Any]:
     """Recipe of what does not depend on the value that a run gets of a swept key."""
     recipe = study.recipe(dataset, model)
@@ -257,6 +263,7 @@ _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "measure": _network,
     "choose": _recipe,
     "train": _recipe,
+    "predict": _inference,
     "score": _scoring,
     "score_second_rater": _scoring,
     "analyse": _comparison,

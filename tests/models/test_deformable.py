@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from formulas import close, convolve, gelu, linear, spread
+from formulas import close, convolve, gelu, layer_norm, linear, spread
 from test_attend import bytes_kept
 from torch import nn
 
@@ -145,9 +145,11 @@ def weights_3d(weigh, u):
 def test_deformable_large_kernel_attention(size, weights, randomise):
     module = randomise(create_mechanism("deformable_large_kernel", C, len(size))).double()
     x = double(1, C, *size)
-    u = gelu(linear(module.input, x))
-    weight = weights(module.weigh, u)
-    close(module(x), x + linear(module.output, u * weight))
+    y = layer_norm(module.norm, x.movedim(1, -1)).movedim(-1, 1)
+    z = gelu(linear(module.first, y))
+    weight = weights(module.weigh, z)
+    scale = spread(module.layer_scale[None], len(size))
+    close(module(x), x + scale * (y + linear(module.second, z * weight)))
     close(module.attention_map(x), weight.abs().mean(1, keepdim=True))
 
 
@@ -161,10 +163,10 @@ def test_in_volumes_it_starts_undeformed():
 
 @pytest.mark.parametrize("c", [8, 48])
 def test_parameters_are_those_of_the_formulas(c):
-    projections = 3 * (c * c + c)
+    around = 3 * (c * c + c) + 3 * c  # 1x1 convolutions, normalisation, scale
     offsets = c * 5**2 * 2 * 5**2 + 2 * 5**2 + c * 7**2 * 2 * 7**2 + 2 * 7**2
-    plane = projections + offsets + c * 5**2 + c * 7**2
+    plane = around + offsets + c * 5**2 + c * 7**2
     deform = c * 3**3 * 3 * 3**3 + 3 * 3**3 + c * c * 3**3 + c
-    volume = projections + c * 5**3 + c + c * 7**3 + c + deform
+    volume = around + c * 5**3 + c + c * 7**3 + c + deform
     for ndim, expected in ((2, plane), (3, volume)):
         assert count_parameters(create_mechanism("deformable_large_kernel", c, ndim)) == expected

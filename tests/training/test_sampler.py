@@ -26,10 +26,7 @@ def cut(pool, plan, patch):
 
 def unmoved(case, centre):
     """The plan of one patch that is neither turned nor scaled."""
-    nothing = np.zeros(1)
-    return PatchPlan(
-        np.array([case]), np.array([centre]), np.eye(len(centre))[None], *[nothing] * 4
-    )
+    return PatchPlan(np.array([case]), np.array([centre]), np.eye(len(centre))[None], {})
 
 
 def test_unmoved_patch_is_a_cut_of_the_case(store):

@@ -9,8 +9,10 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -131,7 +133,18 @@ class FoldsSettings(Settings):
         return self.outer * self.repeats
 
 
-class AugmentationSettings(Settings):
+class _Mirrored(Settings):
+    """Part of every set of changes: which axes are mirrored."""
+
+    flip: bool | Axes | None = Field(
+        None,
+        description="Axes that a patch is mirrored along, each with probability one half: `true` "
+        "for all, `false` for none, or a list, from 0; default: those of the dataset that the "
+        "catalog allows.",
+    )
+
+
+class AugmentationSettings(_Mirrored):
     """Random changes of a training patch, drawn anew per patch; zero switches one off."""
 
     rotation: float = Field(
@@ -147,12 +160,6 @@ class AugmentationSettings(Settings):
         lt=1,
         title="relative change of size up to",
         description="Largest relative change of size.",
-    )
-    flip: bool | Axes | None = Field(
-        None,
-        description="Axes that a patch is mirrored along, each with probability one half: `true` "
-        "for all, `false` for none, or a list, from 0; default: those of the dataset that the "
-        "catalog allows.",
     )
     brightness: float = Field(
         0.2,
@@ -179,6 +186,73 @@ class AugmentationSettings(Settings):
         title="standard deviation of Gaussian noise up to",
         description="Largest standard deviation of added Gaussian noise.",
     )
+
+
+class Chance(Settings):
+    """A change of some patches, by a value drawn uniformly from a range."""
+
+    share: float = Field(ge=0, le=1, description="Share of the patches that are changed.")
+    low: float = Field(description="Smallest value.")
+    high: float = Field(description="Largest value.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"`low` is {self.low}, above `high`, {self.high}; swap them")
+        return self
+
+
+def _in_share(chance: Chance) -> str:
+    return f"{chance.low:.12g} to {chance.high:.12g} in {100 * chance.share:.12g} % of the patches"
+
+
+_Chance = Annotated[Chance, InWords(_in_share)]
+
+
+def _chance(share: float, low: float, high: float, title: str) -> Any:
+    default = Chance(share=share, low=low, high=high)
+    return Field(default, title=title, description=f"{title.capitalize()}.")
+
+
+class NnunetAugmentation(_Mirrored):
+    """nnU-Net v2's random changes of a training patch; docs/nnunet.md compares them."""
+
+    set: Annotated[Literal["nnunet"], InWords(lambda _: "that of nnU-Net v2")] = Field(
+        title="set of changes", description="The name of this set: nnunet."
+    )
+    rotation_2d: _Chance = _chance(0.2, -180, 180, "rotation of a 2-D patch in degrees")
+    rotation_3d: _Chance = _chance(
+        0.2, -30, 30, "rotation of a 3-D patch in degrees about every axis"
+    )
+    scaling: _Chance = _chance(0.2, 0.7, 1.4, "scaling")
+    noise: _Chance = _chance(0.1, 0, 0.1, "standard deviation of Gaussian noise")
+    blur: _Chance = _chance(0.2, 0.5, 1, "sigma of Gaussian blur in voxels, of half the channels,")
+    brightness: _Chance = _chance(0.15, 0.75, 1.25, "factor of brightness")
+    contrast: _Chance = _chance(0.15, 0.75, 1.25, "factor of contrast about the mean")
+    resolution: _Chance = _chance(
+        0.25, 0.5, 1, "low resolution, as a share of the voxels per axis, of half the channels,"
+    )
+    gamma_inverted: _Chance = _chance(0.1, 0.7, 1.5, "gamma exponent of the inverted patch")
+    gamma: _Chance = _chance(0.3, 0.7, 1.5, "gamma exponent")
+
+
+def _set_by_name(value: Any) -> Any:
+    return {"set": value} if isinstance(value, str) else value
+
+
+def _set_of(value: Any) -> str:
+    named = value.get("set") if isinstance(value, dict) else getattr(value, "set", None)
+    return "[own]" if named is None else "[nnunet]"
+
+
+Augmentation = Annotated[
+    Annotated[AugmentationSettings, Tag("[own]")] | Annotated[NnunetAugmentation, Tag("[nnunet]")],
+    Discriminator(_set_of),
+    BeforeValidator(
+        _set_by_name,
+        json_schema_input_type=Literal["nnunet"] | AugmentationSettings | NnunetAugmentation,
+    ),
+]
 
 
 SweptKey = Literal["learning_rate", "weight_decay"]
@@ -254,7 +328,10 @@ class TrainingSettings(Settings):
         title="steps between inner validations",
         description="Steps between inner-validation passes.",
     )
-    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+    augmentation: Augmentation = Field(
+        default_factory=AugmentationSettings,
+        description="Random changes of a training patch, or the name of a set of them: nnunet.",
+    )
     sweep: Annotated[dict[SweptKey, tuple[float, ...]] | None, InWords(_sweep_text)] = Field(
         None,
         title="chosen for every model, dataset and fold:",
@@ -289,9 +366,12 @@ class TrainingSettings(Settings):
 
     def overridden_by(self, own: TrainingSettings) -> TrainingSettings:
         """Return these settings with the keys that `own` was given in their place."""
-        given = own.model_dump(exclude_unset=True)
-        augmentation = self.augmentation.model_copy(update=given.pop("augmentation", {}))
-        return self.model_copy(update={**given, "augmentation": augmentation})
+        given = {key: getattr(own, key) for key in own.model_fields_set}
+        theirs = given.get("augmentation")
+        if theirs is not None and type(theirs) is type(self.augmentation):
+            changes = {key: getattr(theirs, key) for key in theirs.model_fields_set}
+            given["augmentation"] = self.augmentation.model_copy(update=changes)
+        return self.model_copy(update=given)
 
 
 def _own(training: TrainingSettings) -> TrainingSettings:
@@ -311,6 +391,18 @@ OwnTraining = Annotated[
     PlainSerializer(lambda own: own.model_dump(mode="json", exclude_unset=True)),
 ]
 """Keys of `training` that one model has for itself: those that were given, and no defaults."""
+
+
+class InferenceSettings(Settings):
+    """How trained models predict, the same for all of them."""
+
+    mirroring: bool = Field(
+        False,
+        title="mirroring at test time",
+        description="Average probabilities over the image and its mirror images, along all "
+        "combinations of the axes that patches are mirrored along in training: 2, 4 or 8 times the "
+        "work.",
+    )
 
 
 class PrimarySettings(Settings):

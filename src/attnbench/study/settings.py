@@ -28,6 +28,7 @@ from attnbench.study.groups import (
     DataSettings,
     FiguresSettings,
     FoldsSettings,
+    InferenceSettings,
     ScoringSettings,
     SweptKey,
     TrainingSettings,
@@ -104,6 +105,7 @@ class Study(Settings):
         "and fold.",
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
     metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
         _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
     )

@@ -189,6 +189,7 @@ def _rows_of(protocol: Mapping[str, str], kind: str) -> Iterator[str]:
 
 
 def _evaluation(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    yield f"Probabilities were predicted in {protocol['Prediction']}."
     yield (
         "Predictions were scored per case and class on the case's own grid, inside its field of "
         "view if it has one."

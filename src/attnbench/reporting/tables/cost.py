@@ -37,10 +37,10 @@ def tabulate_cost(results: Results) -> Table:
         columns=_COLUMNS,
         blocks=tuple(_block(results, frame, dataset) for dataset in results.datasets),
         notes=(
-            "FLOPs: one forward pass of one patch. Latency: inference of one patch; inference: of "
-            "a batch; both measured alone on the machine. Training, peak memory and energy: of "
-            "whole runs, median; a dash where the machine does not measure it. All trainings: the "
-            "time of all runs of the study so far together"
+            "FLOPs: one forward pass of one patch. Latency: inference of one patch, not mirrored; "
+            "inference: of a batch; both measured alone on the machine. Training, peak memory and "
+            "energy: of whole runs, median; a dash where the machine does not measure it. All "
+            "trainings: the time of all runs of the study so far together"
             + (", trials of the sweep included." if results.study.training.sweep else "."),
             *_machines(frame),
             *undertrained_notes(results),

@@ -125,6 +125,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
     yield "Mirrored along", "; ".join(_mirror_axes(results))
+    yield "Prediction", _prediction(results)
     yield "Loss", "Dice + cross-entropy, equal weights"
     yield "Precision", dict(describe(study.compute))["precision"]
     asked = dict(describe(study))
@@ -149,6 +150,19 @@ def _mirror_axes(results: Results) -> Iterator[str]:
         entry = load_entry(name)
         axes = (entry.axes[axis] for axis in results.study.mirror_axes(name, entry.ndim))
         yield f"{results.dataset_label(name)}: {', '.join(axes) or 'no axis'}"
+
+
+def _prediction(results: Results) -> str:
+    """Return how probabilities are made of windows and mirror images, in words."""
+    study = results.study
+    windows = "overlapping windows of a training patch, weighted by a Gaussian"
+    if not study.inference.mirroring:
+        return f"{windows}; no mirroring at test time"
+    passes = (
+        f"{results.dataset_label(name)} {2 ** len(study.mirror_axes(name, load_entry(name).ndim))}"
+        for name in results.datasets
+    )
+    return f"{windows}; mean over mirror images along the axes of training ({', '.join(passes)})"
 
 
 def _model_rows(results: Results) -> Iterator[tuple[str, str]]:
