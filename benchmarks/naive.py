@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from attnbench.models.attention._heads import sinusoids
 from attnbench.models.layers import LINEAR_MODE, resize
+from benchmarks import naive_routing, naive_state_space
 
 Formula = Callable[..., Tensor]
 
@@ -391,4 +392,6 @@ FORMULAS: dict[str, Formula] = {
         polarized_self_attention, large_kernel_attention, spatial_attention, spatial_se, eca,
         squeeze_excitation, scse, cbam, bam, simam, triplet_attention, selective_kernel,
     )
-} | {"channel_se": squeeze_excitation}  # fmt: skip
+}  # fmt: skip
+FORMULAS |= {"channel_se": squeeze_excitation}
+FORMULAS |= naive_state_space.FORMULAS | naive_routing.FORMULAS

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from attnbench.catalog import load_entry
@@ -53,7 +54,7 @@ DECAY: dict[str, float] = {"adamw": 0.01, "sgd": 3e-5}
 
 
 def recipes() -> Iterator[dict[str, Any]]:
-    """Optimisers and rates first; then, around the rates that did best, decay and warm-up."""
+    """Optimisers and rates without warm-up, then the larger rates with it."""
     for optimiser, rates in RATES.items():
         for rate in rates:
             yield {"optimiser": optimiser, "learning_rate": rate, "power": 0.9, "warm_up": 0.0}
@@ -143,10 +144,28 @@ def rows_at(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def summary() -> pd.DataFrame:
+    """Mean Dice over the models by recipe (rows), budget and dataset (columns).
+
+    `behind` is the mean over the columns of how far a recipe lies behind the best one there, and
+    `worst` the largest of these.
+    """
+    rows = pd.read_csv(ROWS)
+    recipe = ["optimiser", "learning_rate", "warm_up"]
+    table = rows.pivot_table("dice", recipe, ["steps", "dataset"])
+    behind = table.max() - table
+    table["behind"], table["worst"] = behind.mean(axis=1), behind.max(axis=1)
+    return table.round(3)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--datasets", nargs="*", default=[item["name"] for item in DATASETS])
+    parser.add_argument("--table", action="store_true", help="print what the rows say, train none")
     arguments = parser.parse_args()
+    if arguments.table:
+        print(summary().to_string())
+        return
     torch.set_num_threads(1)
     done = {tuple(row[key] for key in COLUMNS[:-1]) for row in rows_at(ROWS)}
     with ROWS.open("a", encoding="utf-8", newline="") as stream:

@@ -96,9 +96,12 @@ def check(
         check_models(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
+    tries = len(study.datasets) * len(study.models) * len(study.folds_to_run())
+    tries *= len(study.training.trials())
+    swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
-        f"runs{shift}"
+        f"runs{shift}{swept}"
     )
     for warning in warnings_of(study):
         typer.echo(f"warning: {warning}")
@@ -220,6 +223,30 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
     layout = loaded.layout
     write_folds(layout.prepared(dataset), loaded.folds, layout.folds(dataset))
+
+
+@app.command()
+def export_nnunet(
+    dataset: Dataset,
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="To write, such as raw/Dataset001_Nuclei.")
+    ],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Write a prepared dataset and its folds as a raw dataset of nnU-Net v2."""
+    loaded = _start(study, log)
+    from attnbench.catalog import load_entry
+    from attnbench.data.nnunet import export_nnunet as export_dataset
+
+    layout = loaded.layout
+    export_dataset(
+        load_entry(dataset),
+        layout.raw(dataset),
+        layout.prepared(dataset),
+        layout.folds(dataset),
+        folder,
+    )
 
 
 @app.command()
@@ -350,6 +377,27 @@ def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: 
     from attnbench.scoring.second_rater import score_second_rater as score_raters
 
     score_raters(loaded, dataset)
+
+
+@app.command()
+def score_external(
+    dataset: Dataset,
+    fold: Fold,
+    name: Annotated[str, typer.Option("--name", help="Of the other tool, as nnunet.")],
+    folder: Annotated[Path, typer.Argument(help="Holds <case>.nii.gz or .png of every test case.")],
+    against: Annotated[
+        str | None, typer.Option("--against", help="A model of the study, scored on this fold.")
+    ] = None,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Score another tool's predictions of a fold, and compare them with a model's."""
+    loaded = _start(study, log)
+    from attnbench.reporting.external import show_external
+    from attnbench.scoring.external import score_external as score_folder
+
+    score_folder(loaded, dataset, name, fold, folder)
+    show_external(loaded, dataset, name, fold, against)
 
 
 @app.command()

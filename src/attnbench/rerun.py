@@ -74,6 +74,7 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
     if verb == "trial":
         tried = study.with_value(*study.training.trials()[int(artefact)])
         settings = {"recipe": _recipe(tried, dataset, model), "seed": study.seeds[0]}
+        settings |= _inference(study, dataset, model)
     if verb == "score_shift":
         of_kind = KINDS[artefact].settings(study, dataset)
         scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)

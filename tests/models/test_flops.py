@@ -88,6 +88,18 @@ def bam(f):
 
 
 @counted
+def bi_level_routing(f):
+    most, chosen = {2: 7, 3: 4}[f.ndim], 4
+    region = [-(-side // most) for side in f.sides]
+    count = math.prod(-(-side // inside) for side, inside in zip(f.sides, region, strict=True))
+    # Regions that reach over the far ends are whole; queries meet four regions' keys.
+    padded, keys = count * math.prod(region), chosen * math.prod(region)
+    routing = count * 2 * f.c * f.c + count * count * f.c
+    depthwise = f.n * (3**f.ndim + 5**f.ndim) * f.c
+    return depthwise + f.n * (4 + 6) * f.c * f.c + routing + 2 * padded * keys * f.c
+
+
+@counted
 def cbam(f):
     # One network over channels for the mean and the maximum.
     return 2 * (2 * f.c * hidden(f.c, 16)) + f.n * 2 * 7**f.ndim
@@ -103,6 +115,13 @@ def channel_cross_fusion(f):
         attention = heads * c * c + 2 * heads * c * total + c * c
         count += cells * (embedding + 4 * (attention + 8 * c * c) + c * c)
     return count + cells * 4 * 2 * heads * total * total
+
+
+@counted
+def channel_prior(f):
+    strips = f.ndim * (7 + 11 + 21)
+    excite = 2 * 2 * f.c * hidden(f.c, 4)
+    return excite + f.n * (3 * f.c * f.c + 5**f.ndim * f.c + strips * f.c)
 
 
 @counted
@@ -129,6 +148,15 @@ def cross_attention(f):
 
 
 @counted
+def deformable_large_kernel(f):
+    # A deformable convolution: the offsets' dense convolution, then the one whose taps they move.
+    local, distant = 5**f.ndim * f.c, 7**f.ndim * f.c
+    offsets = 2 * 5**2 * local + 2 * 7**2 * distant
+    deform = 3 * 3**3 * 3**3 * f.c + 3**3 * f.c * f.c
+    return f.n * (3 * f.c * f.c + local + distant + {2: offsets, 3: deform}[f.ndim])
+
+
+@counted
 def dual_attention(f):
     inner = f.c // 8
     positions = f.n * (2 * f.c * inner + f.c * f.c) + f.n * f.n * (inner + f.c)
@@ -151,6 +179,18 @@ def efficient_multi_scale_attention(f):
 def efficient_self_attention(f):
     cells, depthwise = 8**f.ndim, 3**f.ndim * f.c
     return f.n * (2 * depthwise + (3 + 1 + 1) * f.c * f.c + 2 * cells * f.c)
+
+
+@counted
+def external_attention(f):
+    return f.n * (2 * f.c * f.c + 2 * 64 * f.c)
+
+
+@counted
+def focal_modulation(f):
+    depthwise = (3**f.ndim + 5**f.ndim + 7**f.ndim) * f.c
+    # The context of the whole image passes the 1x1 convolution with the others.
+    return f.n * (f.c * (2 * f.c + 4) + depthwise + 2 * f.c * f.c + 8 * f.c * f.c)
 
 
 @counted

@@ -26,11 +26,14 @@ from attnbench.analysis.difficulty import (
     same_size,
 )
 from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.gates import compute_gates, compute_openness
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
 from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
+from attnbench.analysis.sweep import compute_sweep
+from attnbench.analysis.undertrained import with_rise
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
 from attnbench.data.info import DatasetInfo
@@ -43,6 +46,7 @@ from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study, parse_study
 
 WriteStudy = Callable[..., Study]
+GATE_COLUMNS = ("slot", "level", "mechanism", "scale", "gate_mean", "gate_sd", "entropy", "change")
 SHAPES = {2: (56, 72), 3: (30, 26, 18)}
 
 
@@ -117,10 +121,15 @@ def _analyse(study: Study) -> None:
     }
     described = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
     runs = compute_runs(layout, study.runs(), scores)
+    learning, sweep = compute_learning(layout, runs), compute_sweep(study)
+    runs = with_rise(runs, learning, study.analysis.margin)
     ranked, hard = rankings(blocks), read_difficulty(layout, datasets)
     averages = compute_means(blocks, study.analysis, names)
     effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
+    gates = compute_gates(layout, study.runs())
     frames = {
+        "gates": gates,
+        "openness": compute_openness(gates),
         "means": averages,
         "best": compute_best(blocks, averages, study.analysis),
         "effects": effects,
@@ -131,8 +140,9 @@ def _analyse(study: Study) -> None:
             blocks, study.baseline, study.analysis, study.primary[0], study.control_pairs
         ),
         "cases": compute_cases(blocks, study),
-        "cost": compute_cost(described, runs, study.baseline),
-        "learning": compute_learning(layout, runs),
+        "cost": compute_cost(described, runs, sweep, study.baseline),
+        "learning": learning,
+        "sweep": sweep,
         "missing": compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]]),
         "ranks": compute_ranks(blocks, ranked, study.analysis),
         "rank_tests": compute_rank_tests(ranked, 1 - study.analysis.confidence),
@@ -243,7 +253,17 @@ def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[d
     ]
     columns = ["case", "class", "bin", "voxels", "probability", "observed"]
     write_csv(folder / "calibration.csv", pd.DataFrame(bins, columns=columns))
+    write_csv(folder / "gates.csv", pd.DataFrame(_gate_rows(study, run), columns=GATE_COLUMNS))
     return rows
+
+
+def _gate_rows(study: Study, run: Run) -> Iterator[tuple[object, ...]]:
+    """Mechanisms that change their features by 0.4 % in the first fold, by 40 % in others."""
+    for slot, placements in study.model(run.model).slots.items():
+        for placement in placements:
+            for level in placement.levels or ():
+                change = 0.4 if run.fold else 0.004
+                yield slot, level, placement.name, None, 0.5, 0.1, None, change
 
 
 def _calibration_rows(

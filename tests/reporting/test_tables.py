@@ -395,3 +395,28 @@ def test_every_control_says_what_it_rules_out(write_study):
     asked = parse_study(study.model_dump(mode="json") | {"models": models}, known_models())
     notes = " ".join(tabulate_controls(Results(asked)).notes)
     assert [control for control in CONTROLS if f"{control.capitalize()}: " not in notes] == []
+
+
+def test_gates_show_the_runs_of_every_place_and_list_them_fold_by_fold(write_study):
+    models = ["unet", "attention_gate", "self_attention", "self_attention-gamma0"]
+    study = write_study(["retina_drive"], models, failed=[("retina_drive", "attention_gate", 1)])
+    write_tables(study)
+    (rows,) = markdown_rows(study.layout.tables / "gates.md").values()
+    shown = {(row[0], row[1]): row for row in rows}
+    assert {model for model, _ in shown} == {
+        "Attention gate", "Self-attention", "Self-attention (gamma0)"
+    }  # fmt: skip
+    # Both seeds of the first fold, as `_gate_rows` makes them: the second was not trained.
+    gate, attention = shown["Attention gate", "skip 0"], shown["Self-attention", "decoder 1"]
+    assert (gate[2], gate[3], gate[-1]) == ("hardly opened", "0.4 [0.4, 0.4]", "2")
+    assert (attention[2], attention[3]) == (
+        "hardly opened in 2, open in 2 of 4", "20.2 [0.4, 40.0]"
+    )  # fmt: skip
+    every = pd.read_csv(study.layout.tables / "gates.csv")
+    assert every.groupby("model", sort=False).size().tolist() == [2 * 3, 4 * 2, 4 * 2]
+    assert (every["reading"] == "open").equals(every["fold"] == 1)
+
+
+def test_a_study_of_plain_networks_has_no_table_of_gates(write_study):
+    study = write_study(["retina_drive"], ["unet"])
+    assert "gates" not in table_names(study)

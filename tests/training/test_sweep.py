@@ -1,4 +1,4 @@
-"""A swept key: tried on inner validation, chosen by its score, and read by every run of the fold."""
+"""A swept key: tried on inner validation, chosen by its score, read by every run of the fold."""
 
 import json
 from dataclasses import replace

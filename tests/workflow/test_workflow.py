@@ -41,7 +41,7 @@ def test_every_promised_file_is_there_and_whole(first_run):
     results = first_run[0].results
     run = results / "runs/phantom2d/attention_gate/fold1-seed0"
     names = {path.name for path in run.iterdir()}
-    tables = {"history.csv", "calibration.csv", "scores.csv"}
+    tables = {"history.csv", "calibration.csv", "gates.csv", "scores.csv"}
     whole = {name for name in names if not name.startswith("events.out.tfevents.")}
     assert whole == {"model.pt", "run.json", "train.log", "predictions.npz"} | tables
     for table in ("comparison", "effects", "cost"):

@@ -148,6 +148,7 @@ rule predict:
     output:
         predictions=layout.run(any_share) / "predictions.npz",
         calibration=layout.run(any_share) / "calibration.csv",
+        gates=layout.run(any_share) / "gates.csv",
     log:
         layout.log(f"predict/{any_share}"),
     benchmark:

@@ -19,6 +19,7 @@ from attnbench.analysis.difficulty import (
     same_size,
 )
 from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.gates import compute_gates, compute_openness
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
@@ -32,6 +33,8 @@ from attnbench.analysis.runs import (
 )
 from attnbench.analysis.second_rater import compute_second_rater, read_second_raters
 from attnbench.analysis.shift import compute_missing_shift, compute_shift, read_shift_scores
+from attnbench.analysis.sweep import compute_sweep
+from attnbench.analysis.undertrained import with_rise
 from attnbench.files import write_csv
 from attnbench.study.paths import STAGES
 from attnbench.study.settings import Study
@@ -52,6 +55,8 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     runs = compute_runs(layout, study.runs(), scores)
     # Before any statistic: a pair on different folds would look like a difference of models.
     refuse_mixed_data(runs)
+    learning, sweep = compute_learning(layout, runs), compute_sweep(study)
+    runs = with_rise(runs, learning, study.analysis.margin)
     shifted = read_shift_scores(study)
     missing = compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]])
     if len(missing):
@@ -76,6 +81,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     averages = compute_means(blocks, study.analysis, names)
     effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
     hard, sizes = read_difficulty(layout, datasets), same_size(study)
+    gates = compute_gates(layout, study.runs())
     return {
         "means": averages,
         "effects": effects,
@@ -85,9 +91,10 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "best": compute_best(blocks, averages, study.analysis),
         "pairs": compute_pairs(blocks, study.analysis),
         "cases": compute_cases(blocks, study),
-        "cost": compute_cost(descriptions, runs, study.baseline),
-        "learning": compute_learning(layout, runs),
+        "cost": compute_cost(descriptions, runs, sweep, study.baseline),
+        "learning": learning,
         "runs": runs,
+        "sweep": sweep,
         "missing": pd.concat([missing, *compute_missing_shift(study, shifted)], ignore_index=True),
         "ranks": compute_ranks(blocks, ranked, study.analysis),
         "rank_tests": compute_rank_tests(ranked, level),
@@ -110,5 +117,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
             blocks, study.baseline, study.analysis, hard, sizes
         ),
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
+        "gates": gates,
+        "openness": compute_openness(gates),
         **compute_shift(study, scores, runs, shifted),
     }

@@ -1,4 +1,4 @@
-"""Predictions of a run: one mask per test case, and the calibration of its probabilities."""
+"""Predictions of a run: a mask per test case, its calibration, and how far mechanisms are open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from attnbench.files import whole_file, write_rows
+from attnbench.inference.gates import gates_of_run
 from attnbench.inference.trained import as_mask, case_reliability, trained_network
+from attnbench.models.gate_readings import COLUMNS as GATE_COLUMNS
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
@@ -20,7 +22,8 @@ log = logging.getLogger("attnbench")
 def predict_run(study: Study, run: Run) -> None:
     """Predict a run's test cases: write `predictions.npz`, one mask per case on its own grid.
 
-    `calibration.csv` beside it has the `reliability` of every case, inside its field of view.
+    Beside it, `calibration.csv` has the `reliability` of every case, inside its field of view, and
+    `gates.csv` what `gates_of_run` reads of the mechanisms.
     """
     folder = study.layout.run(run)
     started = time.perf_counter()
@@ -36,6 +39,8 @@ def predict_run(study: Study, run: Run) -> None:
                 {"case": case, **row}
                 for row in case_reliability(own, store, index, store.info.classes)
             )
+        gates = gates_of_run(trained)
+    write_rows(folder / "gates.csv", GATE_COLUMNS, gates)
     write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
     with whole_file(folder / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)

@@ -51,7 +51,8 @@ def run_trial(study: Study, dataset: str, model: str, fold: int, number: int) ->
         energy, started = energy_used(device) if alone else None, time.perf_counter()
         try:
             network = fit(tried, run, inputs, device, lambda row: None).network
-            cases = _validate(tried, Trained(inputs, network.eval(), device, autocast))
+            mirror = inputs.mirror if study.inference.mirroring else ()
+            cases = _validate(tried, Trained(inputs, network.eval(), device, autocast, mirror))
         except DivergenceError as error:
             failed = str(error)
         seconds = time.perf_counter() - started

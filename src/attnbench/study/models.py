@@ -50,7 +50,8 @@ class Placement(Settings):
     )
     levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None,
-        description="Levels of the U-Net, 0 = full resolution; default: the paper's placement.",
+        description="Levels of the U-Net, 0 = full resolution; default: the mechanism's own "
+        "(docs/models.md).",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="The mechanism's own arguments."

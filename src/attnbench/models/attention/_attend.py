@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -14,6 +16,18 @@ from attnbench.models.layers import resize
 SHORT = 64
 # Number of sequences that are enough to keep the threads of a CPU at work.
 PARTS = 4
+# Readers of queries, keys, scale and bias; none but while a network is looked into.
+_WATCHERS: list[Callable[[Tensor, Tensor, float, Tensor | None], None]] = []
+
+
+@contextmanager
+def watched(watcher: Callable[[Tensor, Tensor, float, Tensor | None], None]) -> Iterator[None]:
+    """Give the queries, keys, scale and bias of every `attend` within to `watcher` as well."""
+    _WATCHERS.append(watcher)
+    try:
+        yield
+    finally:
+        _WATCHERS.remove(watcher)
 
 
 def tokens(x: Tensor) -> Tensor:
@@ -38,6 +52,8 @@ def attend(
         scale: factor of the scores.
         bias: added to the scaled scores, of a shape that spreads to (..., N, M).
     """
+    for watcher in _WATCHERS:
+        watcher(query, key, scale, bias)
     if query.is_meta or (query.device.type == "cpu" and key.shape[-2] <= SHORT):
         scores = (scale * query) @ key.transpose(-1, -2)
         return (scores if bias is None else scores + bias).softmax(-1) @ value

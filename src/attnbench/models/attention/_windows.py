@@ -148,6 +148,10 @@ class WindowBlock(nn.Module):
         weights = scores.softmax(-1).mean((1, 2))
         return self._whole(weights.unsqueeze(-1), x, sides, shifts).squeeze(-1)
 
+    def inside(self, x: Tensor) -> Tensor:
+        """1 where a window's query lies in the image, 0 in its padding, (B * windows, 1, cells)."""
+        return self._windows(torch.ones_like(x[..., :1]), *self._layout(x)).transpose(1, 2)
+
     def _whole(
         self, windows: Tensor, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]
     ) -> Tensor:

@@ -89,6 +89,7 @@ class Routed(NamedTuple):
         "CVPR 2023, arXiv:2303.08810",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in every block of a network made of it",
     deepest=2,
     logits=("scale",),
 )

@@ -51,6 +51,7 @@ def strips(ndim: int, channels: int, length: int) -> nn.Sequential:
         "Computers in Biology and Medicine 178, 108784, arXiv:2306.05196",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in every encoder block of a network made of it",
 )
 class ChannelPrior(nn.Module):
     """x + mix(z * mix(d + strips_7(d) + strips_11(d) + strips_21(d))) with d = local(z).

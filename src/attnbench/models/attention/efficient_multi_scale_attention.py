@@ -33,6 +33,7 @@ from attnbench.models.registry import Paper, mechanism
         "ICASSP 2023, arXiv:2305.13563",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside the residual blocks of a classifier, and in a detector",
 )
 class EfficientMultiScaleAttention(nn.Module):
     """x * sigmoid(softmax(mean(one)) . three + softmax(mean(three)) . one) in each group.

@@ -27,6 +27,7 @@ from attnbench.models.registry import Paper, mechanism
         "IEEE TPAMI 2022, arXiv:2105.02358",
     ),
     default=("bottleneck",),
+    in_paper="behind an ImageNet network, at an eighth of the resolution",
     logits=("key",),
 )
 class ExternalAttention(nn.Module):

@@ -27,6 +27,7 @@ from attnbench.models.registry import Paper, mechanism
         "NeurIPS 2022, arXiv:2203.11926",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in every block of a network made of it",
     deepest=2,
 )
 class FocalModulation(nn.Module):

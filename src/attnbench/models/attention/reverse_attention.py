@@ -14,6 +14,7 @@ up-sampled, sigmoid, subtracted from 1, times the features. Departs from the pap
   marks the object, not the rest, is left to training;
 - the convolutions that make a residual map of the erased features are the U-Net's own, and what
   they make are features: no map is added to the next coarser one;
+- by default the two deepest skips take it (there, three levels of five, the deepest among them);
 - there is one map whatever the number of classes; the paper has one class.
 """
 
@@ -36,6 +37,8 @@ from attnbench.models.registry import Paper, mechanism
     ),
     slots=("skip",),
     default=("skip",),
+    in_paper="at the three deepest of five levels, each the start of a side map",
+    deepest=2,
     gate="coarse",
 )
 class ReverseAttention(nn.Module):

@@ -59,6 +59,7 @@ def merge(sequences: Tensor, sides: tuple[int, ...]) -> Tensor:
         "arXiv:2402.02491",
     ),
     default=("encoder", "bottleneck", "decoder"),
+    in_paper="in every block of a U-shaped network of it, from a quarter of the resolution on",
     deepest=2,
 )
 class SelectiveStateSpace(nn.Module):

@@ -41,6 +41,7 @@ from attnbench.models.registry import Paper, mechanism
         "ICCV 2021, arXiv:2102.12122",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in every block of a network made of it",
     deepest=2,
     logits=("query", "key"),
 )

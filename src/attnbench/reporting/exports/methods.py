@@ -21,6 +21,7 @@ from attnbench.reporting.tables.facts import (
 from attnbench.reporting.words import mechanism_label
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
+from attnbench.study.groups import SWEEP_RULE
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -141,18 +142,41 @@ def _slots(model: ModelSettings) -> str:
 
 
 def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    own = any(model.training for model in results.study.models)
+    but = ", but for what models set themselves" if own else ""
     yield (
-        f"All models were trained by one recipe: {protocol['Training']}; loss: "
+        f"All models were trained by one recipe{but}: {protocol['Training']}; loss: "
         f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}, and mirroring "
         f"with probability one half per axis ({protocol['Mirrored along']}); precision: "
         f"{protocol['Precision']}. The baseline was {protocol['Baseline']}."
     )
+    yield from _sweep(results)
     yield from _rows_of(protocol, "Dataset: ")
     yield (
         f"Every model was trained once per fold with "
         f"{_number(len(results.study.seeds), 'seed')} ({protocol['Seeds']}); dataset, fold and "
         "seed fix initial weights, order of the batches and augmentation."
     )
+
+
+def _sweep(results: Results) -> Iterator[str]:
+    """Yield what was tried, by which rule, how often, and what it did not see."""
+    study = results.study
+    for key, values in (study.training.sweep or {}).items():
+        folds, grid = len(study.folds_to_run()), _joined([f"{value:.12g}" for value in values])
+        yield (
+            f"The {key.replace('_', ' ')} was chosen among {grid} for every model, controls "
+            f"included, separately for each dataset and fold: {SWEEP_RULE}. Every model had the "
+            f"same {_number(len(values) * folds, 'trial')} per dataset ({len(values)} values in "
+            f"{_number(folds, 'fold')}), each a training at full budget with the first seed; test "
+            "folds were not read for the choice."
+        )
+        edges = results.frame("sweep")["at_edge"].eq(True)
+        if edges.any():
+            yield (
+                f"The chosen value lay at the edge of the grid in {int(edges.sum())} of "
+                f"{_number(len(study.datasets) * len(study.models) * folds, 'choice')}."
+            )
 
 
 def _rows_of(protocol: Mapping[str, str], kind: str) -> Iterator[str]:

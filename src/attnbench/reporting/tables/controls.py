@@ -22,7 +22,7 @@ _COLUMNS = (
 )
 _RULED_OUT = {
     "gamma0": "Gamma0: the mechanism's scale held at zero.",
-    "random": "Random: the mechanism's weights never trained.",
+    "random": "Random: the mechanism's weights never trained, but for scales that start near zero.",
     "uniform": "Uniform: every position weighted alike.",
     "conv1x1": "Conv1x1: 1 × 1 convolutions of as many parameters.",
     "parameters": "Parameters: a plain U-Net of as many parameters.",

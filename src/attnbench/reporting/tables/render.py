@@ -36,6 +36,7 @@ _TEX = {
     "/": r"/\allowbreak{}",
     "µ": r"$\mu$",
     "Δ": r"$\Delta$",
+    "γ": r"$\gamma$",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "⁺": r"$^{+}$",
