@@ -26,13 +26,16 @@ def load_study(path: Path) -> Study:
 
 def warnings_of(study: Study) -> list[str]:
     """What a checked study may do, but against the catalog's advice; a sentence each."""
-    return [
-        f"{entry.name} is mirrored along {entry.axes[axis]} (axis {axis}), which the catalog "
-        f"advises against: {entry.mirror.reason}"
-        for entry in (load_entry(dataset.name) for dataset in study.datasets)
-        for axis in study.mirror_axes(entry.name, entry.ndim)
-        if axis not in entry.mirror.axes
-    ]
+    warnings = []
+    for entry in (load_entry(dataset.name) for dataset in study.datasets):
+        axes = set(study.mirror_axes(entry.name, entry.ndim)) - set(entry.mirror.axes)
+        if axes:
+            named = ", ".join(f"{entry.axes[axis]} (axis {axis})" for axis in sorted(axes))
+            warnings.append(
+                f"{entry.name} is mirrored along {named}, which the catalog advises against: "
+                f"{entry.mirror.reason}"
+            )
+    return warnings
 
 
 def _with_mirror_axes(study: Study) -> Study:
