@@ -47,6 +47,13 @@ def test_an_axis_that_the_catalog_leaves_out_is_warned_of_by_name_and_reason():
     assert second.startswith("us_usgra is mirrored along depth (axis 0)")
 
 
+def test_a_models_own_axes_are_warned_of_too():
+    own = {"name": "cbam", "training": {"augmentation": {"flip": True}}}
+    content = {"name": "s", "datasets": ["us_usgra"], "models": ["unet", own]}
+    (warning,) = warnings_of(check_study(content))
+    assert warning.startswith("us_usgra is mirrored along depth (axis 0)")
+
+
 def test_the_axes_are_part_of_the_recipe_however_they_were_said():
     recipe = study_of().recipe("hippocampus", "unet")
     said = study_of([{"name": "hippocampus", "mirror_axes": [0]}]).recipe("hippocampus", "unet")

@@ -28,7 +28,10 @@ def warnings_of(study: Study) -> list[str]:
     """What a checked study may do, but against the catalog's advice; a sentence each."""
     warnings = []
     for entry in (load_entry(dataset.name) for dataset in study.datasets):
-        axes = set(study.mirror_axes(entry.name, entry.ndim)) - set(entry.mirror.axes)
+        of_models = (
+            study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
+        )
+        axes = set().union(*of_models) - set(entry.mirror.axes)
         if axes:
             named = ", ".join(f"{entry.axes[axis]} (axis {axis})" for axis in sorted(axes))
             warnings.append(
