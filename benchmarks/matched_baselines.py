@@ -37,6 +37,8 @@ def main() -> None:
             match = find_match(model, BackboneSettings(), spec)
             assert match
             widths = ", ".join(map(str, match.widths))
+            if match.widths == BackboneSettings().widths:
+                widths += " (the U-Net)"
             cells += [f"{size / unit:,.0f}", f"{match.difference:+.2%}", widths]
         print(f"| {' | '.join(cells)} |", flush=True)
 

@@ -2,8 +2,8 @@
 
 Every function takes a module of the zoo and what its forward takes, and computes the same
 numbers the straightforward way: the matrix of all pairs, expanded copies, permuted axes, one
-product per head. `attention_gate_upsampled`, `large_kernel_attention` and `spatial_se` have one
-way to be written (convolutions and a product): here as everywhere.
+product per head. `attention_gate_upsampled` and `spatial_se` have one way to be written
+(convolutions and a product): here as everywhere.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from attnbench.models.attention._heads import sinusoids
 from attnbench.models.layers import LINEAR_MODE, resize
+from benchmarks import naive_routing, naive_state_space
 
 Formula = Callable[..., Tensor]
 
@@ -58,7 +59,8 @@ def dual_attention(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def non_local(m: nn.Module, x: Tensor) -> Tensor:
-    phi, g = tokens(m.pool(m.phi(x))), tokens(m.pool(m.g(x)))
+    pooled = (F.max_pool2d if x.dim() == 4 else F.max_pool3d)(x, 2)
+    phi, g = tokens(m.phi(pooled)), tokens(m.g(pooled))
     return x + m.output(image(pairs(tokens(m.theta(x)), phi, g, m.scale), x))
 
 
@@ -292,8 +294,11 @@ def polarized_self_attention(m: nn.Module, x: Tensor) -> Tensor:
 
 
 def large_kernel_attention(m: nn.Module, x: Tensor) -> Tensor:
-    kept = x.clone()
-    return kept * m.weigh(x)
+    """As the authors' code: the attention and its residual, inside a scaled residual."""
+    y = m.norm(x)
+    projected = F.gelu(m.first(y))
+    attended = m.second(projected.clone() * m.weigh(projected)) + y.clone()
+    return x + spread(m.layer_scale.expand(x.shape[:2]), x) * attended
 
 
 def spatial_attention(m: nn.Module, x: Tensor) -> Tensor:
@@ -387,4 +392,6 @@ FORMULAS: dict[str, Formula] = {
         polarized_self_attention, large_kernel_attention, spatial_attention, spatial_se, eca,
         squeeze_excitation, scse, cbam, bam, simam, triplet_attention, selective_kernel,
     )
-} | {"channel_se": squeeze_excitation}  # fmt: skip
+}  # fmt: skip
+FORMULAS |= {"channel_se": squeeze_excitation}
+FORMULAS |= naive_state_space.FORMULAS | naive_routing.FORMULAS

@@ -106,7 +106,13 @@ class Ours:
         indices, settings = range(len(store)), TrainingSettings()
         rng = np.random.default_rng(0)
         planner = Planner(
-            store, indices, work.patch, settings.foreground, AugmentationSettings(), rng
+            store,
+            indices,
+            work.patch,
+            settings.foreground,
+            rng,
+            AugmentationSettings(),
+            range(len(work.patch)),
         )
         self.batches = batches(
             CasePool(store, indices, device), planner, 10**9, work.batch, device, 0

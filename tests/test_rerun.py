@@ -34,6 +34,8 @@ VERBS += (
     "score_shift",
     "gather_shift",
     "attend",
+    "trial",
+    "choose",
 )
 # What training loads and writes down beside its weights: the only files that it may leave out.
 ONLY_WRITTEN_DOWN = {
@@ -68,6 +70,7 @@ def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, s
         "folds",
         "describe",
         "train",
+        "choose",
         "score",
         "analyse",
         "tables",
@@ -202,12 +205,18 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     kinds = {kind: words(rerun.code("score_shift", artefact=kind)) for kind in SCORED}
     assert "shift/corrupt.py" in kinds["corrupted"] - kinds["transfer"]
     assert changed(models=["unet", "attention_gate"]) == comparison
-    assert changed(training={"steps": 3}) == {"describe", "train", "tables"}
+    assert changed(training={"steps": 3}) == {"describe", "train", "choose", "tables"}
+    swept = {"train", "choose", "tables"}
+    assert changed(training={"sweep": {"learning_rate": [0.001, 0.01]}}) == swept
+    own = [{"name": "unet", "training": {"weight_decay": 0}}, *STUDY["models"][1:]]
+    assert changed(models=own) == {"describe", "train", "choose", "tables"}
     assert changed(folds={"outer": 3}) == comparison | {"folds"}
     assert changed(folds={"repeats": 2}) == {"folds", "tables"}
     assert changed(folds={"run": [0]}) == {"tables"}
+    mirrored = {"predict", "transfer", "corrupted", "tables"}
+    assert changed(inference={"mirroring": True}) == mirrored
     assert changed(datasets=[{"name": "phantom2d", "size": [32, 32]}, "phantom3d"]) == {
-        "prepare", "describe", "train", "tables",
+        "prepare", "describe", "train", "choose", "tables",
     }  # fmt: skip
     assert changed(datasets=["phantom2d", {"name": "phantom3d", "steps": 3}]) == {"tables"}
     assert (
@@ -216,6 +225,21 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
         )
         == set()
     )
+
+
+def test_a_trial_is_decided_by_its_own_value_and_a_choice_by_the_grid():
+    def decided(verb: str, number: int, *values: float, seeds=(0,)) -> str:
+        swept = study(training={"sweep": {"learning_rate": values}}, seeds=list(seeds))
+        return rerun.decides(swept, verb, "phantom2d", "unet", str(number))
+
+    first = decided("trial", 0, 0.001, 0.01)
+    assert first == decided("trial", 0, 0.001, 0.02, 0.04)
+    assert first == decided("trial", 1, 0.1, 0.001)
+    assert first != decided("trial", 1, 0.001, 0.01)
+    assert first == decided("trial", 0, 0.001, 0.01, seeds=(0, 1))
+    assert first != decided("trial", 0, 0.001, 0.01, seeds=(1, 0))
+    for verb in ("choose", "train"):
+        assert decided(verb, 0, 0.001, 0.01) != decided(verb, 0, 0.001, 0.02)
 
 
 def test_catalog_files_of_a_dataset_are_there():
@@ -255,6 +279,8 @@ def test_a_mechanism_s_title_and_paper_are_said_by_its_description_only(tmp_path
     assert meaning(tmp_path, one) == meaning(tmp_path, other)
     assert meaning(tmp_path, one, True) != meaning(tmp_path, other, True)
     assert meaning(tmp_path, one) != meaning(tmp_path, one.replace("skip", "decoder"))
+    placed = one.replace("default", "in_paper='elsewhere', default")
+    assert meaning(tmp_path, one) == meaning(tmp_path, placed)
 
 
 def test_training_is_decided_by_nothing_that_cannot_change_weights():

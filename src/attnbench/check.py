@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +15,66 @@ from attnbench.scoring.definitions import METRICS
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
 
+LEAST_RATE_STEPS = 1.5
+"""Learning rate times steps of AdamW below which every set was left far behind."""
+
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked, its models resolved; raises `StudyError`."""
-    return parse_study(content, _known(content), source)
+    """The study in `content`, checked, its models and mirror axes resolved; raises `StudyError`."""
+    return _with_mirror_axes(parse_study(content, _known(content), source))
 
 
 def load_study(path: Path) -> Study:
     """The study in a YAML file, checked; raises `StudyError` with every problem found."""
     return check_study(read_yaml(path), str(path))
+
+
+def warnings_of(study: Study) -> list[str]:
+    """What a checked study may do, but against advice of the catalog or measurement; a line each."""
+    return [*_against_the_catalog(study), *_too_short(study)]
+
+
+def _against_the_catalog(study: Study) -> Iterator[str]:
+    for dataset in study.datasets:
+        entry = load_entry(dataset.name)
+        for axis in study.mirror_axes(entry.name, entry.ndim):
+            if axis not in entry.mirror.axes:
+                yield (
+                    f"{entry.name} is mirrored along {entry.axes[axis]} (axis {axis}), which the "
+                    f"catalog advises against: {entry.mirror.reason}"
+                )
+
+
+def _too_short(study: Study) -> Iterator[str]:
+    """Yield pairs of rate and budget of AdamW by which no set was learned in the experiment."""
+    found: dict[tuple[str, float, int], list[str]] = {}
+    for dataset, model in itertools.product(study.datasets, study.models):
+        training = study.training_of(dataset.name, model.name)
+        rates = (training.sweep or {}).get("learning_rate", (training.learning_rate,))
+        if training.optimiser == "adamw" and max(rates) * training.steps < LEAST_RATE_STEPS:
+            found.setdefault((dataset.name, max(rates), training.steps), []).append(model.name)
+    for (dataset_name, rate, steps), models in found.items():
+        of = "" if len(models) == len(study.models) else f" of {', '.join(models)}"
+        yield (
+            f"{dataset_name}: {steps} steps{of} are few for a learning rate of {rate:g}: models "
+            f"will hardly be trained; take {math.ceil(LEAST_RATE_STEPS / rate)} steps or more, or "
+            "a higher rate (docs/decisions/default-recipe.md)"
+        )
+
+
+def _with_mirror_axes(study: Study) -> Study:
+    """Write into every dataset which axes it is mirrored along: so they are part of its recipe."""
+    augmentation = study.training.augmentation
+    datasets = []
+    for dataset in study.datasets:
+        entry = load_entry(dataset.name)
+        unsaid = dataset.mirror_axes is None and augmentation.flip is None
+        axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
+        datasets.append(dataset.model_copy(update={"mirror_axes": axes}))
+    # Said once: a recipe with `flip` beside the axes would differ where the training does not.
+    augmentation = augmentation.model_copy(update={"flip": None})
+    training = study.training.model_copy(update={"augmentation": augmentation})
+    return study.model_copy(update={"datasets": tuple(datasets), "training": training})
 
 
 def _known(content: Any) -> Known:

@@ -87,7 +87,7 @@ def check(
     run.
     """
     from attnbench.analysis.answer import never_helps
-    from attnbench.check import load_study
+    from attnbench.check import load_study, warnings_of
 
     study = load_study(file)
     if not light:
@@ -96,10 +96,15 @@ def check(
         check_models(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
+    tries = len(study.datasets) * len(study.models) * len(study.folds_to_run())
+    tries *= len(study.training.trials())
+    swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
-        f"runs{shift}"
+        f"runs{shift}{swept}"
     )
+    for warning in warnings_of(study):
+        typer.echo(f"warning: {warning}")
     if reasons := never_helps(study):
         typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")
 
@@ -139,8 +144,11 @@ def plan(
     """
     loaded = _start(study, None)
     from attnbench.analysis.planning import Question, numbers
+    from attnbench.check import warnings_of
     from attnbench.reporting.plan import show_plan
 
+    for warning in warnings_of(loaded):
+        typer.echo(f"warning: {warning}")
     given = {"group": sd_group, "fold": sd_fold, "run": sd_run, "rest": sd_rest}
     show_plan(
         loaded,
@@ -218,6 +226,30 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
 
 @app.command()
+def export_nnunet(
+    dataset: Dataset,
+    folder: Annotated[
+        Path, typer.Argument(metavar="OUT", help="To write, such as raw/Dataset001_Nuclei.")
+    ],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Write a prepared dataset and its folds as a raw dataset of nnU-Net v2."""
+    loaded = _start(study, log)
+    from attnbench.catalog import load_entry
+    from attnbench.data.nnunet import export_nnunet as export_dataset
+
+    layout = loaded.layout
+    export_dataset(
+        load_entry(dataset),
+        layout.raw(dataset),
+        layout.prepared(dataset),
+        layout.folds(dataset),
+        folder,
+    )
+
+
+@app.command()
 def describe(
     dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
@@ -255,6 +287,33 @@ def train(
     from attnbench.training.run import train_run
 
     train_run(loaded, Run(dataset, model, fold, seed, percent))
+
+
+@app.command()
+def trial(
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    number: Annotated[int, typer.Option("--number", min=0, help="Which value, from 0.")],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Try one value of a swept key on the inner validation of a fold."""
+    loaded = _start(study, log)
+    from attnbench.inference.trial import run_trial
+
+    run_trial(loaded, dataset, model, fold, number)
+
+
+@app.command()
+def choose(
+    dataset: Dataset, model: Model, fold: Fold, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Choose the value of a swept key for the runs of a model on a fold, from its trials."""
+    loaded = _start(study, log)
+    from attnbench.training.sweep import choose_value
+
+    choose_value(loaded, dataset, model, fold)
 
 
 @app.command()
@@ -318,6 +377,27 @@ def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: 
     from attnbench.scoring.second_rater import score_second_rater as score_raters
 
     score_raters(loaded, dataset)
+
+
+@app.command()
+def score_external(
+    dataset: Dataset,
+    fold: Fold,
+    name: Annotated[str, typer.Option("--name", help="Of the other tool, as nnunet.")],
+    folder: Annotated[Path, typer.Argument(help="Holds <case>.nii.gz or .png of every test case.")],
+    against: Annotated[
+        str | None, typer.Option("--against", help="A model of the study, scored on this fold.")
+    ] = None,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Score another tool's predictions of a fold, and compare them with a model's."""
+    loaded = _start(study, log)
+    from attnbench.reporting.external import show_external
+    from attnbench.scoring.external import score_external as score_folder
+
+    score_folder(loaded, dataset, name, fold, folder)
+    show_external(loaded, dataset, name, fold, against)
 
 
 @app.command()

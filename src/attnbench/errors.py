@@ -34,6 +34,10 @@ class CheckpointError(AttnBenchError):
     """A checkpoint does not belong to the study, the data or the model at hand."""
 
 
+class DivergenceError(AttnBenchError):
+    """The loss of a training is not finite any more."""
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """A sentence that names the nearest to `given`, then everything that is allowed.
 

@@ -29,13 +29,16 @@ _ASIDE = {
         f"attnbench.{name}"
         for name in ("models.cost", "training.energy", "training.progress", "training.provenance")
     ),
+    "attnbench.inference.trial": frozenset(
+        {"attnbench.training.energy", "attnbench.training.provenance"}
+    ),
     "attnbench.models.registry": frozenset({"attnbench.models.names"}),
     # The look of figures, which tables and texts do not ask for.
     "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
 _BUILD = "attnbench.models.build"
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
-_FOR_READERS = ("title", "short", "paper")
+_FOR_READERS = ("title", "short", "paper", "in_paper")
 
 
 def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> list[Path]:
@@ -64,12 +67,18 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
         verb: function of the command line that the job calls.
         dataset: dataset that the job is about; empty if it is about all.
         model: model that the job is about; empty if it is about all.
-        artefact: figure that the job draws, or kind of shift that it scores.
+        artefact: figure that the job draws, kind of shift that it scores, or number of the value
+            that it tries.
     """
     settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
+    if verb == "trial":
+        tried = study.with_value(*study.training.trials()[int(artefact)])
+        settings = {"recipe": _recipe(tried, dataset, model), "seed": study.seeds[0]}
+        settings |= _inference(study, dataset, model)
     if verb == "score_shift":
         of_kind = KINDS[artefact].settings(study, dataset)
-        settings = _scoring(study, dataset, model) | {artefact: of_kind}
+        scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
+        settings = scoring | {artefact: of_kind}
     digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), artefact)
     content = {"code": digest, "study": settings}
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
@@ -204,6 +213,16 @@ def _recipe(study: Study, dataset: str, model: str) -> dict[str, Any]:
     return study.recipe(dataset, model)
 
 
+def _inference(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
+    return study.model_dump(mode="json", include={"inference"})
+
+
+def _network(study: Study, dataset: str, model: str) -> dict[str, Any]:
+    """Recipe of what does not depend on the value that a run gets of a swept key."""
+    recipe = study.recipe(dataset, model)
+    return {key: value for key, value in recipe.items() if key != "sweep"}
+
+
 def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     return study.model_dump(mode="json", include={"metrics", "scoring"})
 
@@ -240,9 +259,11 @@ _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
         mode="json", include={"spacing", "size"}
     ),
     "folds": lambda study, *_: study.folds.model_dump(mode="json", exclude={"run"}),
-    "describe": _recipe,
-    "measure": _recipe,
+    "describe": _network,
+    "measure": _network,
+    "choose": _recipe,
     "train": _recipe,
+    "predict": _inference,
     "score": _scoring,
     "score_second_rater": _scoring,
     "analyse": _comparison,

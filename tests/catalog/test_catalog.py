@@ -142,6 +142,8 @@ GOOD = {
     },
     "origin": {"kind": "files", "url": "https://host/{path}", "page": "https://host"},
     "reader": "binary_mask",
+    "axes": ["top-bottom", "left-right"],
+    "mirror": {"axes": [1], "reason": "r"},
 }
 HEADER = "path,bytes,sha256,role,case,group\n"
 
@@ -164,6 +166,9 @@ def test_the_good_entry_is_accepted(tmp_path):
         ({"classes": {1: "vessel", 3: "nerve"}}, "without a gap"),
         ({"classes": {0: "background"}}, "classes"),
         ({"spacing": [1.0, 1.0, 1.0]}, "spacing has 3 values, ndim is 2"),
+        ({"axes": ["left-right"]}, "axes has 1 names, ndim is 2"),
+        ({"mirror": {"axes": [2], "reason": "r"}}, "axes are 0 to 1"),
+        ({"mirror": {"axes": [0]}}, "mirror.reason"),
         ({"groups": 5}, "5 groups"),
         ({"origin": {"kind": "files", "url": "https://host/file", "page": "https://host"}}, "url"),
         ({"origin": {"kind": "carrier_pigeon"}}, "carrier_pigeon"),

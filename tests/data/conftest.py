@@ -119,6 +119,8 @@ def write_entry() -> Callable[..., Entry]:
             "licence": "l",
             "citation": "c",
             "reader": "r",
+            "axes": ["a", "b"],
+            "mirror": {"axes": [], "reason": "e"},
         }
         content = {"name": "tiny", **facts, "origin": {"page": "http://127.0.0.1/tiny", **origin}}
         (folder / "tiny.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")

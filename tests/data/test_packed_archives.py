@@ -87,6 +87,7 @@ def organ_entry(folder: Path, archive: bytes) -> Entry:
         "licence": "l",
         "citation": "c",
     }
+    content |= {"axes": ["a", "b", "c"], "mirror": {"axes": [], "reason": "e"}}
     content |= {"spacing_unit": "mm", "reader": "nifti", "origin": origin}
     (folder / "organ.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return read_entry(folder / "organ.yaml")

@@ -147,7 +147,7 @@ def originals(tmp_path):
         classes={1: "vessel"}, cases=3, groups=3, groups_inferred=False,
         licence="MIT", citation="nobody", listing=tmp_path / "toy.files.csv",
         origin={"kind": "files", "url": "http://localhost/{path}", "page": "http://localhost"},
-        reader="binary_mask",
+        reader="binary_mask", axes=("a", "b"), mirror={"axes": (0,), "reason": "e"},
     )  # fmt: skip
     return entry, tmp_path / "raw", tmp_path / "prepared" / "toy"
 

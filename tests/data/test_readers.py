@@ -53,8 +53,10 @@ class Originals:
             "licence": "c",
             "citation": "d",
         }
+        names = tuple("abc"[: self.facts["ndim"]])
+        axes = {"axes": names, "mirror": {"axes": (), "reason": "e"}}
         counts = {"cases": 1, "groups": 1, "groups_inferred": False, "listing": self.listing}
-        entry = Entry(**words, **counts, **self.facts, origin=origin, reader=self.reader)
+        entry = Entry(**words, **counts, **axes, **self.facts, origin=origin, reader=self.reader)
         return list(read_cases(entry, self.raw))
 
     def case(self):

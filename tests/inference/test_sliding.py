@@ -66,6 +66,38 @@ def test_equals_monai_where_windows_lie_alike():
     torch.testing.assert_close(ours, monai[0], atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize(("mirror", "ndim"), [((0, 1), 2), ((1,), 2), ((0, 2), 3)])
+def test_mirrored_prediction_is_the_mean_over_every_mirror_image(mirror, ndim):
+    torch.manual_seed(0)
+    network = (nn.Conv2d if ndim == 2 else nn.Conv3d)(1, 3, kernel_size=3, padding=1).eval()
+    image = torch.randn(1, *[8] * ndim)  # one window: the loop below knows nothing of windows
+    expected = []
+    for signs in itertools.product((1, -1), repeat=ndim):
+        if any(sign == -1 and axis not in mirror for axis, sign in enumerate(signs)):
+            continue
+        view = (..., *[slice(None, None, sign) for sign in signs])
+        turned = torch.from_numpy(image.numpy()[view].copy())
+        with torch.no_grad():
+            probabilities = network(turned.unsqueeze(0)).softmax(dim=1)[0]
+        expected.append(probabilities.numpy()[view])
+    assert len(expected) == 2 ** len(mirror)
+    (ours,) = predict_probabilities(network, [image], [8] * ndim, mirror=mirror)
+    np.testing.assert_allclose(ours.numpy(), np.mean(expected, axis=0), atol=1e-6)
+
+
+def test_mirroring_changes_nothing_for_a_network_that_does_not_see_sides():
+    """Its kernels are symmetric, so it answers a mirrored image with its answer mirrored."""
+    torch.manual_seed(0)
+    network = nn.Conv2d(1, 3, kernel_size=3, padding=1).eval()
+    with torch.no_grad():
+        kernel = network.weight + network.weight.flip(2)
+        network.weight.copy_(kernel + kernel.flip(3))
+    image = torch.randn(1, 30, 21)
+    (plain,) = predict_probabilities(network, [image], (16, 16))
+    (mirrored,) = predict_probabilities(network, [image], (16, 16), mirror=(0, 1))
+    torch.testing.assert_close(mirrored, plain)
+
+
 def test_weight_is_symmetric_and_largest_at_the_centre():
     weight = window_weight((8, 12), torch.device("cpu"))
     torch.testing.assert_close(weight, weight.flip(0, 1))

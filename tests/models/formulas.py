@@ -24,6 +24,22 @@ def spread(weights, ndim):
     return weights.reshape(*weights.shape, *[1] * ndim)
 
 
+def gelu(x):
+    return x * (1 + torch.erf(x / 2**0.5)) / 2
+
+
+def affine(layer, x):
+    """A linear layer on (..., C)."""
+    return torch.einsum("oc,...c->...o", layer.weight, x) + layer.bias
+
+
+def layer_norm(norm, x):
+    """Layer normalisation of (..., C)."""
+    centred = x - x.mean(-1, keepdim=True)
+    scaled = centred / (centred.square().mean(-1, keepdim=True) + norm.eps).sqrt()
+    return scaled * norm.weight + norm.bias
+
+
 def linear(layer, x):
     """A linear layer or one of kernel 1 on (B, C, ...), as a matrix product over channels."""
     y = torch.einsum("oc,bc...->bo...", layer.weight.flatten(1), x)

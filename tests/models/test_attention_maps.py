@@ -42,7 +42,7 @@ def test_map_of_a_gate_is_its_psi(ndim, randomise):
     network, x = network_of("attention_gate", ndim, randomise), picture(ndim)
     with torch.no_grad():
         maps = attention_maps(network, x)
-        assert list(maps) == ["skip0", "skip1"]
+        assert list(maps) == ["skip1"]  # the finest skip is not gated
         for place, gate in mechanisms_with_map(network):
             skip, signal = inputs_of(gate, network, x)
             convolve = {2: F.conv2d, 3: F.conv3d}[ndim]

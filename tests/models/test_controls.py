@@ -104,7 +104,11 @@ def test_random_trains_everything_but_the_mechanism(word):
     control = seeded(f"{word}-random")
     before = {key: value.clone() for key, value in control.state_dict().items()}
     after = steps(control).state_dict()
-    scales = {name for mechanism, _ in mechanisms_in(control.slots) for name in mechanism.scale}
+    scales = {
+        name
+        for mechanism, _ in mechanisms_in(control.slots)
+        for name in (*mechanism.scale, *mechanism.gain)
+    }
     for key, value in before.items():
         mechanism = key.startswith("slots.") and not any(
             key.endswith(f".{name}") for name in scales

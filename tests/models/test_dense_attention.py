@@ -2,6 +2,8 @@
 are closed.
 """
 
+import itertools
+
 import pytest
 import torch
 from formulas import close, linear, softmax
@@ -65,17 +67,17 @@ def test_map_over_more_positions_than_one_block_sums_to_one(name):
 @both
 def test_non_local_equals_the_explicit_form_with_gradients(ndim, randomise):
     module, x = case("non_local", ndim, randomise)
-    pool = {2: torch.nn.functional.max_pool2d, 3: torch.nn.functional.max_pool3d}[ndim]
-
-    def pooled(layer):
-        full = linear(layer, x.flatten(2)).reshape(2, C // 2, *SIZES[ndim])
-        odd = [side % 2 for side in SIZES[ndim]]
-        padding = [amount for side in reversed(odd) for amount in (0, side)]
-        return pool(torch.nn.functional.pad(full, padding, value=float("-inf")), 2).flatten(2)
-
-    theta = linear(module.theta, x.flatten(2))
-    weights = softmax(torch.einsum("bcn,bcm->bnm", theta, pooled(module.phi)) / (C // 2) ** 0.5)
-    y = linear(module.output[0], torch.einsum("bnm,bcm->bcn", weights, pooled(module.g)))
+    # The largest of each block of 2^n positions; the end of an odd side belongs to none.
+    even = x[(..., *(slice(side // 2 * 2) for side in SIZES[ndim]))]
+    corners = itertools.product((0, 1), repeat=ndim)
+    blocks = [even[(..., *(slice(start, None, 2) for start in corner))] for corner in corners]
+    pooled = torch.stack(blocks).amax(0).flatten(2)
+    theta, phi, g = (
+        linear(layer, y)
+        for layer, y in ((module.theta, x.flatten(2)), (module.phi, pooled), (module.g, pooled))
+    )
+    weights = softmax(torch.einsum("bcn,bcm->bnm", theta, phi) / (C // 2) ** 0.5)
+    y = linear(module.output[0], torch.einsum("bnm,bcm->bcn", weights, g))
     norm = module.output[1]
     y = (y - norm.running_mean[:, None]) / (norm.running_var[:, None] + norm.eps).sqrt()
     expected = x + (y * norm.weight[:, None] + norm.bias[:, None]).reshape(x.shape)
@@ -84,6 +86,10 @@ def test_non_local_equals_the_explicit_form_with_gradients(ndim, randomise):
         gradients(module(x), module, x), gradients(expected, module, x), strict=True
     ):
         close(actual, exact)
+
+
+def test_non_local_takes_a_side_that_cannot_be_halved():
+    assert create_mechanism("non_local", C, 2)(torch.randn(1, C, 1, 5)).isfinite().all()
 
 
 @both

@@ -37,7 +37,9 @@ def test_attention_gate_equals_the_papers_formula(ndim, randomise):
     additive = torch.relu(strided_blocks(gate.theta.weight, x, ndim) + linear(gate.phi, signal))
     coarse = 1 / (1 + torch.exp(-linear(gate.psi, additive)))
     alpha = F.interpolate(coarse, SIZES[ndim], mode={2: "bilinear", 3: "trilinear"}[ndim])
-    expected = normalise(gate.output[1], linear(gate.output[0], x * alpha))
+    first, norm, second, last_norm, _ = gate.output
+    once = normalise(norm, linear(first, x * alpha))
+    expected = normalise(last_norm, linear(second, once)).clamp(min=0)
 
     torch.testing.assert_close(gate(x, signal), expected, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(gate.attention_map(x, signal), alpha, rtol=1e-9, atol=1e-9)
@@ -67,7 +69,7 @@ def test_upsampled_gate_equals_its_formula(ndim, randomise):
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_parameters_are_those_of_the_formulas(ndim):
     c, g = CHANNELS, GATE
-    paper = 2**ndim * c * c + (g * c + c) + (c + 1) + (c * c + c) + 2 * c
+    paper = 2**ndim * c * c + (g * c + c) + (c + 1) + 2 * (c * c + c + 2 * c)
     assert count_parameters(create_mechanism("attention_gate", c, ndim, gate_channels=g)) == paper
     inner = c // 2
     dialect = (c * inner + 3 * inner) + (g * inner + 3 * inner) + (inner + 1 + 2)

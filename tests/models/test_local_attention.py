@@ -73,16 +73,30 @@ def test_triplet_attention_rotates_every_axis_to_the_front(ndim, randomise):
 def test_large_kernel_attention_is_a_product_with_three_convolutions(ndim, randomise):
     module, x = case("large_kernel_attention", ndim, randomise)
     local, distant, mix = module.weigh
-    weights = convolve(local, x, groups=C)
+    y = normalise(module.norm, x)
+    first = linear(module.first, y)
+    z = first * 0.5 * (1 + torch.erf(first / math.sqrt(2)))
+    weights = convolve(local, z, groups=C)
     weights = convolve(distant, weights, groups=C, dilation=3)
     weights = linear(mix, weights)
-    close(module(x), x * weights)
+    inner = y + linear(module.second, z * weights)
+    close(module(x), x + spread(module.layer_scale[None], ndim) * inner)
     close(module.attention_map(x), weights.abs().mean(1, keepdim=True))
+
+
+@both
+def test_large_kernel_attention_starts_with_an_open_skip(ndim):
+    """The scale of 0.01 leaves the input as it is but for a few hundredths."""
+    module = create_mechanism("large_kernel_attention", C, ndim)
+    x = torch.randn(2, C, *SIZES[ndim])
+    assert (module(x) - x).std() < 0.2 * x.std()
+    deviations = [layer.weight.std().item() for layer in module.weigh[:2]]
+    assert deviations == pytest.approx([(2 / 5**ndim) ** 0.5, (2 / 7**ndim) ** 0.5], rel=0.2)
 
 
 def test_large_kernel_attention_sees_23_positions_along_each_axis(randomise):
     """5 + 3 * (7 - 1): the paper's decomposition of a kernel of 21 reaches a little further."""
-    module = randomise(create_mechanism("large_kernel_attention", 1, 2)).double()
+    module = randomise(create_mechanism("large_kernel_attention", 1, 2)).double().eval()
     x = torch.ones(1, 1, 31, 31, dtype=torch.float64)
     other = x.clone()
     other[..., 15, 15] = 2
@@ -183,7 +197,7 @@ def test_parameters_are_those_of_the_formulas(ndim, c):
         "simam": 0,
         "spatial_attention": 2 * 7**ndim,
         "triplet_attention": (ndim + 1) * (2 * 7**ndim + 2),
-        "large_kernel_attention": c * 5**ndim + c + c * 7**ndim + c + c * c + c,
+        "large_kernel_attention": c * 5**ndim + c + c * 7**ndim + c + 3 * (c * c + c) + 3 * c,
         "linear_attention": 3 * (c * half + half) + half * c + c,
         "selective_kernel": 2 * (c * c // math.gcd(c, 32) * 3**ndim + 2 * c)
         + c * hidden

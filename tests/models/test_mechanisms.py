@@ -86,7 +86,10 @@ def test_is_registered_with_a_title_a_paper_and_slots_it_can_take(name):
     found = get_mechanism(name)
     assert found.name == name
     assert found.module.__module__ == f"attnbench.models.attention.{name}"
-    assert found.title and found.paper.authors and found.paper.title
+    assert found.title and found.paper.title
+    # Given and family name of every author, for BibTeX.
+    assert all(" " in author for author in found.paper.authors.split(", "))
+    assert "et al" not in found.paper.authors
     assert 2014 <= found.paper.year <= 2026
     assert any(word in found.paper.source for word in ("arXiv:", "doi:", "PMLR"))
     assert found.default and set(found.default) <= set(found.slots) <= set(SLOTS)

@@ -60,9 +60,10 @@ def test_mechanisms_of_a_model_are_those_it_places(model, used):
 def test_what_is_read_from_a_file_is_what_it_registers():
     for name, facts in known_models().mechanisms.items():
         entry = get_mechanism(name)
-        assert (facts.slots, facts.default, facts.deepest) == (
+        assert (facts.slots, facts.default, facts.finest, facts.deepest) == (
             entry.slots,
             entry.default,
+            entry.finest,
             entry.deepest,
         )
         assert ("gamma0" in facts.lacks, "uniform" in facts.lacks) == (

@@ -9,7 +9,7 @@ import torch
 from formulas import close, convolve, linear, normalise, sigmoid, spread
 
 from attnbench.models.describe import count_parameters
-from attnbench.models.registry import create_mechanism
+from attnbench.models.registry import create_mechanism, get_mechanism
 
 SIZES = {2: (5, 6), 3: (3, 4, 5)}
 C = 32
@@ -66,6 +66,22 @@ def test_cbam_weights_channels_then_positions(ndim, randomise):
     weights = sigmoid(normalise(norm, convolve(convolution, pooled)))
     close(module(x), y * weights)
     close(module.attention_map(x), weights)
+
+
+@both
+@pytest.mark.parametrize("name", ["cbam", "triplet_attention"])
+def test_a_gate_over_positions_starts_at_one_half_and_learns_from_the_first_step(name, ndim):
+    module, x = create_mechanism(name, C, ndim), torch.randn(2, C, *SIZES[ndim])
+    if name == "cbam":
+        close(module.attention_map(x), torch.full((2, 1, *SIZES[ndim]), 0.5))
+    optimiser = torch.optim.SGD(module.parameters(), lr=0.1)
+    (module(x) * torch.randn_like(x)).sum().backward()
+    (shut,) = get_mechanism(name).gain
+    assert not module.get_parameter(shut).any() and module.get_parameter(shut).grad.any()
+    optimiser.step()
+    optimiser.zero_grad()
+    (module(x) * torch.randn_like(x)).sum().backward()
+    assert all(parameter.grad.any() for parameter in module.parameters())
 
 
 def test_cbam_refuses_an_even_kernel():

@@ -186,6 +186,15 @@ def test_deepest_levels_are_the_default(name, levels):
 
 
 @pytest.mark.parametrize(
+    ("depth", "levels"), [(2, {"skip0"}), (3, {"skip1"}), (5, {"skip1", "skip2", "skip3"})]
+)
+def test_the_finest_skip_is_not_gated_where_there_is_another(depth, levels):
+    """Oktay et al., section 3.2; a network of one skip is gated there."""
+    network = build_model("attention_gate", 2, 1, 2, (4,) * depth)
+    assert set(network.slots.chains) == levels
+
+
+@pytest.mark.parametrize(
     ("slot", "level", "allowed"),
     [("decoder", 2, "0, 1"), ("bottleneck", 0, "2"), ("encoder", 7, "0, 1")],
 )

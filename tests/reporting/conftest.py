@@ -32,6 +32,8 @@ from attnbench.analysis.rank_tests import compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
 from attnbench.analysis.runs import compute_learning, compute_missing, compute_runs, read_object
+from attnbench.analysis.sweep import compute_sweep
+from attnbench.analysis.undertrained import with_rise
 from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
 from attnbench.data.info import DatasetInfo
@@ -119,6 +121,8 @@ def _analyse(study: Study) -> None:
     }
     described = {(d, m): read_object(layout.model(d, m)) for d in datasets for m in models}
     runs = compute_runs(layout, study.runs(), scores)
+    learning, sweep = compute_learning(layout, runs), compute_sweep(study)
+    runs = with_rise(runs, learning, study.analysis.margin)
     ranked, hard = rankings(blocks), read_difficulty(layout, datasets)
     averages = compute_means(blocks, study.analysis, names)
     effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
@@ -136,8 +140,9 @@ def _analyse(study: Study) -> None:
             blocks, study.baseline, study.analysis, study.primary[0], study.control_pairs
         ),
         "cases": compute_cases(blocks, study),
-        "cost": compute_cost(described, runs, study.baseline),
-        "learning": compute_learning(layout, runs),
+        "cost": compute_cost(described, runs, sweep, study.baseline),
+        "learning": learning,
+        "sweep": sweep,
         "missing": compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]]),
         "ranks": compute_ranks(blocks, ranked, study.analysis),
         "rank_tests": compute_rank_tests(ranked, 1 - study.analysis.confidence),

@@ -22,6 +22,7 @@ WHOLE = {
     "transfer": [{"train": "phantom2d", "test": "phantom3d"}],
     "corruptions": ["noise"],
     "data_efficiency": [50],
+    "training": {"sweep": {"learning_rate": [0.001, 0.01]}},
 }
 FIGURES = figure_names(parse_study(WHOLE, known_models()))
 TABLES = table_names(parse_study(WHOLE, known_models()))

@@ -20,6 +20,7 @@ SHIFT = {
     "transfer": [{"train": "phantom3d", "test": "phantom2d"}],
     "corruptions": ["noise"],
     "data_efficiency": [50],
+    "training": {"sweep": {"learning_rate": [0.001, 0.01]}},
 }
 
 

@@ -123,7 +123,8 @@ def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described)
     assert {item.name for item in collect_references(described)} == {
         "retina_drive", "phantom3d", "unet", "cbam", "multi_head_self_attention", "cross_attention",
     }  # fmt: skip
-    assert "author = {Woo and Park and Lee and Kweon}" in text
+    authors = "Woo, Sanghyun and Park, Jongchan and Lee, Joon-Young and Kweon, In So"
+    assert f"author = {{{authors}}}" in text
 
 
 def test_external_networks_are_cited_by_their_paths_and_unknown_ones_are_named(described):
@@ -205,16 +206,16 @@ def test_bibtex_says_others_and_escapes_what_latex_would_read(write_study):
     study = write_study(datasets=("phantom3d",))
     paper = {
         "mechanism": "x",
-        "authors": "Oktay et al.",
+        "authors": "Loic Le Folgoc, Le Lu, Hu et al.",
         "year": 2018,
         "title": "50 % of A & B mean",
         "source": "arXiv:1",
     }
     write_json(study.layout.model("phantom3d", "unet"), {"papers": [paper]})
     (entry,) = [item for item in collect_references(study) if item.name == "x"]
-    assert entry.keys == ("oktay2018mean",)
+    assert entry.keys == ("lefolgoc2018mean",)
     assert (
-        "author = {Oktay and others}" in entry.bibtex
+        "author = {Le Folgoc, Loic and Lu, Le and Hu and others}" in entry.bibtex
         and r"title = {{50 \% of A \& B mean}}" in entry.bibtex
     )
 
@@ -235,6 +236,16 @@ def test_methods_state_the_studys_numbers_and_cite_what_references_hold(describe
         "seed of the resampling 0", "confidence of intervals 0.95", "level 0.05",
         "Of 24 planned trainings, 24 were finished", "scipy ",
     ):  # fmt: skip
+        assert said in text, said
+
+
+def test_methods_say_where_mechanisms_sit_here_and_in_their_papers(described):
+    text = described.layout.methods.read_text()
+    for said in (
+        "full resolution: CBAM: encoder 0, 1 and 2, bottleneck 3; U-Transformer: ",
+        "Cross-attention in skip 0, 1 and 2",
+        "In the papers they sit elsewhere: CBAM: inside every residual block",
+    ):
         assert said in text, said
 
 

@@ -34,7 +34,12 @@ CONTENT: dict[str, Any] = {
     "metrics": ["dice", "hd95", "nsd", "lesion_f1"],
     "models": [
         "unet",
-        {"name": "mine", "slots": {"decoder": PLACEMENT}, "backbone": {"widths": [8, 16, 32, 64]}},
+        {
+            "name": "mine",
+            "slots": {"decoder": PLACEMENT},
+            "backbone": {"widths": [8, 16, 32, 64]},
+            "training": {"weight_decay": 0.05, "augmentation": {"rotation": 5.0}},
+        },
         {
             "name": "theirs",
             "network": "monai.networks.nets.BasicUNet",
@@ -46,6 +51,7 @@ CONTENT: dict[str, Any] = {
     "transfer": [{"train": "phantom2d", "test": "retina_drive", "classes": {1: 1}}],
     "corruptions": ["noise", "blur"],
     "data_efficiency": [50],
+    "training": {"sweep": {"learning_rate": [0.002, 0.02]}},
     "analysis": {"primary": {"metric": "nsd", "class": 1}},
 }
 STUDY = parse_study(CONTENT)
@@ -62,7 +68,11 @@ NAMES = ("mine", "us_usgra", "phantom2d_faint", "cbam", "monai.networks.nets.UNE
 def keys_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
     """`Class.key`, path and field of every key that holds no settings itself."""
     if isinstance(value, BaseModel):
+        # A model's own `training` is written without the keys that it was not given.
+        own = path[:1] + path[2:3] == ("models", "training")
         for key, field in type(value).model_fields.items():
+            if own and key not in value.model_fields_set:
+                continue
             inner, name = getattr(value, key), f"{type(value).__name__}.{key}"
             if name not in SILENT:
                 written = field.alias or key
@@ -86,7 +96,7 @@ def others(value: Any, field: Any) -> Iterator[Any]:
         case str():
             yield from (*map(str, literals(field.annotation)), *NAMES, f"{value}_2")
         case None:
-            yield from ({"widths": [8, 16, 32]}, 2, [2, 2])
+            yield from ({"widths": [8, 16, 32]}, 2, [2, 2], [0])
         case dict():
             yield {"skip": {"name": "cbam"}}
             yield {key: next(others(item, field), item) for key, item in value.items()}
@@ -151,7 +161,7 @@ def test_every_key_of_a_recipe_is_walked():
         "TrainingSettings.validate_every", "ComputeSettings.precision",
     } <= set(KEYS)  # fmt: skip
     recipe = STUDY.recipe("phantom2d", "mine")
-    assert set(recipe) == {"dataset", "model", "backbone", "training", "precision"}
+    assert set(recipe) == {"dataset", "model", "backbone", "training", "precision", "sweep"}
 
 
 def protocol_of(study: Study) -> dict[str, str]:

@@ -238,6 +238,54 @@ REFUSED = {
         {"data_efficiency": [50, 10]},
         ["data_efficiency[1]", "10 %", "3 training groups", "plane", "at least 17"],
     ),
+    "a sweep of no key that can be swept": (
+        {"training": {"sweep": {"lerning_rate": [0.1, 0.2]}}},
+        ["training.sweep", '"lerning_rate"', "did you mean 'learning_rate'", "weight_decay"],
+    ),
+    "a sweep without a choice": (
+        {"training": {"sweep": {"learning_rate": [0.1]}}},
+        ["training", "sweep.learning_rate", "at least two values", "[0.1]"],
+    ),
+    "a sweep with a value twice": (
+        {"training": {"sweep": {"learning_rate": [0.1, 0.2, 0.1]}}},
+        ["training", "none twice", "[0.1, 0.2, 0.1]"],
+    ),
+    "a sweep of an impossible value": (
+        {"training": {"sweep": {"learning_rate": [0.1, 0]}}},
+        ["training", "sweep.learning_rate", "greater than 0", "found 0"],
+    ),
+    "a sweep of two keys": (
+        {"training": {"sweep": {"learning_rate": [0.1, 0.2], "weight_decay": [0, 1]}}},
+        ["training", "one key", "found 2"],
+    ),
+    "a model's unknown key": (
+        {"models": ["unet", {"name": "attention_gate", "training": {"lerning_rate": 0.1}}]},
+        ["models[1].training.lerning_rate", "did you mean 'learning_rate'"],
+    ),
+    "a model's key out of range": (
+        {"models": ["unet", {"name": "attention_gate", "training": {"learning_rate": -1}}]},
+        ["models[1].training.learning_rate", "greater than 0", "found -1"],
+    ),
+    "a model's own patch": (
+        {"models": ["unet", {"name": "attention_gate", "training": {"patch_2d": [8, 8]}}]},
+        ["models[1].training", "patch_2d", "the same for all models"],
+    ),
+    "a model's own sweep": (
+        {
+            "models": [
+                "unet",
+                {"name": "attention_gate", "training": {"sweep": {"weight_decay": [0, 1]}}},
+            ]
+        },
+        ["models[1].training", "sweep", "the same for all models"],
+    ),
+    "a key that is swept and set": (
+        {
+            "models": ["unet", {"name": "attention_gate", "training": {"learning_rate": 0.1}}],
+            "training": {"sweep": {"learning_rate": [0.1, 0.2]}},
+        },
+        ["models", "'attention_gate'", "training.learning_rate", "remove one"],
+    ),
     "a name that is no folder": ({"name": "My Study"}, ["name", '"My Study"']),
     "a negative seed": ({"seeds": [0, -1]}, ["seeds[1]", "-1"]),
 }
@@ -324,6 +372,50 @@ def test_the_recipe_knows_nothing_of_other_models_folds_or_where_it_runs():
     assert study.recipe("plane", "unet") != study.recipe("plane", "attention_gate")
     longer = parse_study({**BASE, "training": {"steps": 7}}, KNOWN)
     assert study.recipe("plane", "unet") != longer.recipe("plane", "unet")
+
+
+def test_a_recipe_without_sweep_and_own_keys_is_as_if_there_were_none():
+    recipe = parse_study(BASE, KNOWN).recipe("plane", "unet")
+    assert "training" not in recipe["model"] and "sweep" not in {**recipe, **recipe["training"]}
+    grids = [{"sweep": {"learning_rate": values}} for values in ([0.1, 0.2], [0.1, 0.3])]
+    swept = [parse_study({**BASE, "training": grid}, KNOWN) for grid in grids]
+    one, other = (study.recipe("plane", "unet") for study in swept)
+    assert one != other
+    # A trial is a run of the study that has the value for itself.
+    fixed = parse_study({**BASE, "training": {"learning_rate": 0.1}}, KNOWN)
+    tried = swept[0].with_value("learning_rate", 0.1)
+    assert tried.recipe("plane", "unet") == fixed.recipe("plane", "unet")
+
+
+def test_a_models_keys_go_before_the_datasets_and_these_before_the_studys():
+    own = {"steps": 5, "augmentation": {"rotation": 0}}
+    content = {
+        **BASE,
+        "datasets": [{"name": "plane", "steps": 7, "batch": 2}, "colour"],
+        "models": ["unet", {"name": "attention_gate", "training": own}, "attention_gate-random"],
+        "training": {"steps": 9, "power": 0.5, "augmentation": {"noise": 0.3}},
+        "controls": ["parameters"],
+    }
+    study = parse_study(content, KNOWN)
+    assert parse_study(yaml.safe_load(study.to_yaml()), KNOWN) == study
+    found = {
+        (dataset, model): study.training_of(dataset, model)
+        for dataset in ("plane", "colour")
+        for model in (
+            "unet",
+            "attention_gate",
+            "attention_gate-random",
+            "attention_gate-parameters",
+        )
+    }
+    assert {key: (taught.steps, taught.batch) for key, taught in found.items()} == {
+        ("plane", "unet"): (7, 2),
+        ("colour", "unet"): (9, 8),
+        **{key: (5, 2 if key[0] == "plane" else 8) for key in found if key[1] != "unet"},
+    }
+    for (_, model), taught in found.items():
+        assert taught.power == 0.5 and taught.augmentation.noise == 0.3
+        assert taught.augmentation.rotation == (15 if model == "unet" else 0)
 
 
 def test_a_tolerance_replaces_that_of_its_unit_alone_and_is_a_length():

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from attnbench.study.groups import TrainingSettings
+from attnbench.training.loop import train
 from attnbench.training.optimiser import make_optimiser
 
 
@@ -47,6 +48,24 @@ def test_steps_are_those_of_torch_bit_for_bit(name, kind, options):
     ]
     theirs = weights_after(7, net, kind(groups, lr=0.01, fused=True, **options))
     assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "expected"),
+    [
+        (0, [(1 - i / 10) ** 0.9 for i in range(10)]),
+        (0.3, [1 / 4, 2 / 4, 3 / 4, *[(1 - i / 7) ** 0.9 for i in range(7)]]),
+        (0.99, [i / 10 for i in range(1, 10)] + [1.0]),  # a step is left to reach the rate
+    ],
+)
+def test_the_rate_rises_linearly_over_its_share_of_the_steps_and_decays_over_the_others(
+    warm_up, expected
+):
+    settings = TrainingSettings(learning_rate=0.02, warm_up=warm_up, validate_every=5)
+    net = nn.Conv2d(1, 2, 1)
+    batch = (torch.randn(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long))
+    rows = train(net, [batch] * 10, [batch], settings, 10, torch.device("cpu"), None)
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.02 * f for f in expected])
 
 
 def test_a_step_does_not_load_the_compiler():

@@ -12,16 +12,12 @@ from attnbench.training.plan import PatchPlan, Planner
 from attnbench.training.sampler import CasePool, batches, change_intensity
 
 CPU = torch.device("cpu")
-STILL = AugmentationSettings(
-    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
-)
+STILL = AugmentationSettings(rotation=0, scaling=0, brightness=0, contrast=0, gamma=0, noise=0)
 
 
-def planner_of(store, augmentation=STILL, foreground=0.5, patch=None, seed=0):
-    patch = patch or (8,) * store.info.ndim
-    return Planner(
-        store, range(len(store)), patch, foreground, augmentation, np.random.default_rng(seed)
-    )
+def planner_of(store, augmentation=STILL, foreground=0.5, patch=None, seed=0, mirror=()):
+    patch, rng = patch or (8,) * store.info.ndim, np.random.default_rng(seed)
+    return Planner(store, range(len(store)), patch, foreground, rng, augmentation, mirror)
 
 
 def cut(pool, plan, patch):
@@ -30,10 +26,7 @@ def cut(pool, plan, patch):
 
 def unmoved(case, centre):
     """The plan of one patch that is neither turned nor scaled."""
-    nothing = np.zeros(1)
-    return PatchPlan(
-        np.array([case]), np.array([centre]), np.eye(len(centre))[None], *[nothing] * 4
-    )
+    return PatchPlan(np.array([case]), np.array([centre]), np.eye(len(centre))[None], {})
 
 
 def test_unmoved_patch_is_a_cut_of_the_case(store):
@@ -64,9 +57,10 @@ def test_equals_interpolation_of_the_whole_case(store, threads):
     """The oracle is scipy's in double precision, on the whole case, one channel at a time; zero
     outside.
     """
-    augmentation = AugmentationSettings(rotation=40, scaling=0.4, flip=True)
+    augmentation = AugmentationSettings(rotation=40, scaling=0.4)
     patch = (11, 8, 9)[: store.info.ndim]
-    plan = planner_of(store, augmentation, patch=patch).draw(12)
+    mirror = range(store.info.ndim)
+    plan = planner_of(store, augmentation, patch=patch, mirror=mirror).draw(12)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     images, masks = cut(CasePool(store, range(len(store)), CPU), plan, patch)
@@ -96,6 +90,17 @@ def test_rotation_keeps_physical_lengths(store):
         assert np.linalg.det(physical) == pytest.approx(1)
 
 
+def test_only_allowed_axes_are_mirrored_half_of_the_times_and_independently(store):
+    last = store.info.ndim - 1
+    plan = planner_of(store, mirror=(0, last)).draw(2000)
+    signs = np.diagonal(plan.matrix, axis1=1, axis2=2)
+    np.testing.assert_array_equal(plan.matrix, signs[:, :, None] * np.eye(last + 1))
+    assert (signs[:, 1:last] == 1).all()
+    both = signs[:, [0, last]] == -1
+    for share, expected in ((both.mean(0), 1 / 2), (both.all(axis=1).mean(), 1 / 4)):
+        np.testing.assert_allclose(share, expected, atol=5 * 0.5 / np.sqrt(2000))
+
+
 def test_foreground_share_is_met_and_classes_are_drawn_evenly(store):
     plan = planner_of(store, foreground=1.0, patch=(2,) * store.info.ndim).draw(3000)
     labels = np.array(
@@ -111,11 +116,52 @@ def test_foreground_share_is_met_and_classes_are_drawn_evenly(store):
     assert (labels[~two_classes] == 1).all()
 
 
-def test_patches_stay_inside_and_small_cases_are_centred(store):
+def first_voxels(store, plan, patch):
+    """First voxel of each patch, and the shape of its case, (N, ndim) each."""
+    shapes = np.array([store.shape(case) for case in plan.case])
+    return plan.centre - (np.array(patch) - 1) / 2, shapes
+
+
+def test_a_small_case_lies_wholly_and_anywhere_inside_a_larger_patch(store):
+    patch = (64, 48, 40)[: store.info.ndim]  # some cases are larger along some axes
+    plan = planner_of(store, foreground=0, patch=patch).draw(6000)
+    first, shapes = first_voxels(store, plan, patch)
+    assert (first >= np.minimum(0, shapes - patch)).all()
+    assert (first <= np.maximum(0, shapes - patch)).all()
+    for case in range(len(store)):
+        room = patch[0] - store.shape(case)[0]
+        places, counts = np.unique(first[plan.case == case, 0], return_counts=True)
+        assert set(places) == set(range(-room, 1))
+        # The nearest whole voxel of a uniform place: both ends are met half as often.
+        expected = counts.sum() / room
+        assert abs(counts[1:-1] - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_a_small_case_is_shifted_until_the_drawn_foreground_is_in_the_middle_or_it_is_at_the_edge(
+    store,
+):
+    side = 64
+    plan = planner_of(store, foreground=1, patch=(side,) * store.info.ndim).draw(500)
+    for case in range(len(store)):
+        found = plan.centre[plan.case == case]
+        for axis, length in enumerate(store.shape(case)):
+            voxels = np.argwhere(store.mask(case) > 0)[:, axis]
+            allowed = np.clip(voxels, length - 0.5 - side / 2, side / 2 - 0.5)
+            distance = np.abs(found[:, axis, None] - allowed).min(axis=1)
+            assert distance.max() <= 0.5
+
+
+def test_a_case_lies_in_the_middle_of_a_larger_patch_that_is_not_changed(store):
+    patch = (64,) * store.info.ndim
+    plan = planner_of(store, None, foreground=1, patch=patch).draw(50)
+    first, shapes = first_voxels(store, plan, patch)
+    assert (np.abs(first - (shapes - patch) / 2) <= 0.5).all()
+
+
+def test_patches_stay_inside(store):
     big = tuple(10 if axis else 60 for axis in range(store.info.ndim))
     plan = planner_of(store, foreground=0.5, patch=big).draw(500)
     shapes = np.array([store.shape(case) for case in plan.case])
-    assert (np.abs(plan.centre[:, 0] - (shapes[:, 0] - 1) / 2) <= 0.5).all()
     assert (plan.centre[:, 1:] - 5 >= -0.5 - 1e-9).all()
     assert (plan.centre[:, 1:] + 5 <= shapes[:, 1:] - 0.5 + 1e-9).all()
 

@@ -56,10 +56,69 @@ rule measure:
         " --log {log:q}"
 
 
+# One value of a swept key on one fold, scored on its inner validation; no trial reads a test case.
+rule trial:
+    input:
+        layout.folds("{dataset}"),
+    output:
+        layout.trial("{dataset}", "{model}", "{fold}", "{number}"),
+    log:
+        layout.log("trial/{dataset}/{model}/fold{fold}-{number}"),
+    benchmark:
+        layout.benchmark("trial/{dataset}/{model}/fold{fold}-{number}")
+    wildcard_constraints:
+        number=r"\d+",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+        decides=decides("trial", "dataset", "model", artefact="number"),
+    message:
+        "try value {wildcards.number} of the sweep for {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}"
+    shell:
+        "attnbench trial --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --fold {wildcards.fold} --number {wildcards.number} --log {log:q}"
+
+
+rule choose:
+    input:
+        lambda wildcards: [
+            layout.trial(wildcards.dataset, wildcards.model, wildcards.fold, number)
+            for number in range(len(study.training.trials()))
+        ],
+    output:
+        layout.choice("{dataset}", "{model}", "{fold}"),
+    log:
+        layout.log("choose/{dataset}/{model}/fold{fold}"),
+    benchmark:
+        layout.benchmark("choose/{dataset}/{model}/fold{fold}")
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        study=layout.study,
+        decides=decides("choose", "dataset", "model"),
+    message:
+        "choose the swept value of {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}"
+    shell:
+        "attnbench choose --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --fold {wildcards.fold} --log {log:q}"
+
+
 # The folds have the hash of the prepared data and change with them: one input for every run instead of three.
 rule train:
     input:
         layout.folds("{dataset}"),
+        lambda wildcards: (
+            [layout.choice(wildcards.dataset, wildcards.model, wildcards.fold)]
+            if study.training.sweep
+            else []
+        ),
     output:
         model=layout.run(any_share) / "model.pt",
         history=layout.run(any_share) / "history.csv",

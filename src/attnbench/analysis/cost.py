@@ -14,17 +14,22 @@ TIMED = (
     "inference_peak_bytes",
     "step_seconds", "step_images_per_second", "step_peak_bytes", "rounds",
 )  # fmt: skip
+SUMS = ("trial_seconds", "all_seconds", "all_energy_j")
 MEASURED = ("train_seconds", "images_per_second", "peak_memory_bytes", "energy_j")
 
 
 def compute_cost(
-    descriptions: Mapping[tuple[str, str], Mapping[str, Any]], runs: pd.DataFrame, baseline: str
+    descriptions: Mapping[tuple[str, str], Mapping[str, Any]],
+    runs: pd.DataFrame,
+    sweep: pd.DataFrame,
+    baseline: str,
 ) -> pd.DataFrame:
     """One row per dataset and model; columns as in docs/files.md, empty where nothing was measured.
 
     `descriptions` holds what `attnbench describe` and `attnbench measure` wrote of each
-    (dataset, model) in the study's order, empty where the files are absent; `runs` is the frame
-    `runs`. The figures of runs are medians over the trained ones.
+    (dataset, model) in the study's order, empty where the files are absent; `runs` and `sweep`
+    are the frames of these names. The figures of runs are medians over the trained ones, those of
+    all trainings are sums, trials of a sweep included.
     """
     trained = runs[runs["trained"]]
     rows = [
@@ -32,12 +37,14 @@ def compute_cost(
             "dataset": dataset,
             "model": model,
             **_described(facts),
-            **_measured(trained, dataset, model),
+            **_measured(_of(trained, dataset, model)),
+            **_altogether(_of(trained, dataset, model), _of(sweep, dataset, model)),
         }
         for (dataset, model), facts in descriptions.items()
     ]
     frame = of_rows("cost", rows)
-    frame = frame.astype(dict.fromkeys(("parameters", "flops", *MEASURED, *TIMED), "float64"))
+    measured = ("parameters", "flops", *MEASURED, *TIMED, *SUMS)
+    frame = frame.astype(dict.fromkeys(measured, "float64"))
     reference = frame[frame["model"] == baseline].set_index("dataset")
     for name in ("parameters", "flops", "train_seconds", "latency_seconds", "step_seconds"):
         frame[f"{name}_ratio"] = frame[name] / frame["dataset"].map(reference[name])
@@ -59,8 +66,28 @@ def _described(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _measured(trained: pd.DataFrame, dataset: str, model: str) -> dict[str, Any]:
-    rows = trained[(trained["dataset"] == dataset) & (trained["model"] == model)]
+def _of(frame: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:
+    return frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
+
+
+def _altogether(rows: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
+    """Sums over trainings and trials, empty where one was not measured; runs that still rose."""
+    told = rows["still_rising"].dropna()
+    sums = {"all_seconds": ("train_seconds", "seconds"), "all_energy_j": ("energy_j", "energy_j")}
+    return {
+        "trials": len(trials),
+        "trial_seconds": trials["seconds"].sum(),
+        **{
+            name: rows[of_run].sum(skipna=False) + trials[of_trial].sum(skipna=False)
+            for name, (of_run, of_trial) in sums.items()
+            if len(rows)
+        },
+        "told": len(told),
+        "rising": int(told.sum()),
+    }
+
+
+def _measured(rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "runs": len(rows),
         **{name: _joined(rows[name].dropna()) for name in ("device", "precision")},

@@ -60,7 +60,8 @@ class Question:
 class Option:
     """A design, the smallest true difference it finds, and its seconds of training (NaN: unknown).
 
-    Seconds are those of all models of the study on the dataset, one run after another.
+    Seconds are those of all models of the study on the dataset, one run after another, and of the
+    trials of its sweep.
     """
 
     design: Design
@@ -95,7 +96,8 @@ class Plan:
     """What designs could find on one dataset.
 
     `spread` is `assumed`, `estimated` from the study's scores or `given`, as `source` says.
-    `seeds_told`: the effect of more seeds is known. `comparisons` share the level.
+    `seeds_told`: the effect of more seeds is known. `comparisons` share the level. `trials` of a
+    sweep precede the trainings of each model and fold.
     """
 
     dataset: str
@@ -107,6 +109,7 @@ class Plan:
     design: Design
     comparisons: int
     level: float
+    trials: int
     options: tuple[Option, ...]
     decisions: tuple[Decision, ...]
 
@@ -209,8 +212,13 @@ def _plan(
     comparisons = len(variants) * len(study.datasets)
     level = (1 - study.analysis.confidence) / comparisons
     seconds = _seconds(study, dataset) if question.seconds is None else question.seconds
+    trials = len(study.training.trials())
     options = tuple(
-        Option(one, detectable_effect(spread, one, level), one.runs * len(study.models) * seconds)
+        Option(
+            one,
+            detectable_effect(spread, one, level),
+            (one.runs + one.folds * one.repeats * trials) * len(study.models) * seconds,
+        )
         for one in _designs(question, design, told)
     )
     if not options:
@@ -229,6 +237,7 @@ def _plan(
         design=design,
         comparisons=comparisons,
         level=level,
+        trials=trials,
         options=options,
         decisions=tuple(
             _decision(block, study.primary, row, has, told, 1 - study.analysis.confidence)

@@ -33,6 +33,8 @@ from attnbench.analysis.runs import (
 )
 from attnbench.analysis.second_rater import compute_second_rater, read_second_raters
 from attnbench.analysis.shift import compute_missing_shift, compute_shift, read_shift_scores
+from attnbench.analysis.sweep import compute_sweep
+from attnbench.analysis.undertrained import with_rise
 from attnbench.files import write_csv
 from attnbench.study.paths import STAGES
 from attnbench.study.settings import Study
@@ -53,6 +55,8 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     runs = compute_runs(layout, study.runs(), scores)
     # Before any statistic: a pair on different folds would look like a difference of models.
     refuse_mixed_data(runs)
+    learning, sweep = compute_learning(layout, runs), compute_sweep(study)
+    runs = with_rise(runs, learning, study.analysis.margin)
     shifted = read_shift_scores(study)
     missing = compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]])
     if len(missing):
@@ -87,9 +91,10 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "best": compute_best(blocks, averages, study.analysis),
         "pairs": compute_pairs(blocks, study.analysis),
         "cases": compute_cases(blocks, study),
-        "cost": compute_cost(descriptions, runs, study.baseline),
-        "learning": compute_learning(layout, runs),
+        "cost": compute_cost(descriptions, runs, sweep, study.baseline),
+        "learning": learning,
         "runs": runs,
+        "sweep": sweep,
         "missing": pd.concat([missing, *compute_missing_shift(study, shifted)], ignore_index=True),
         "ranks": compute_ranks(blocks, ranked, study.analysis),
         "rank_tests": compute_rank_tests(ranked, level),

@@ -105,7 +105,12 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "batch", "latency_seconds", "inference_seconds", "inference_images_per_second",
         "inference_peak_bytes", "step_seconds", "step_images_per_second", "step_peak_bytes",
         "rounds", "parameters_ratio", "flops_ratio", "train_seconds_ratio",
-        "latency_seconds_ratio", "step_seconds_ratio",
+        "latency_seconds_ratio", "step_seconds_ratio", "trials", "trial_seconds", "all_seconds",
+        "all_energy_j", "told", "rising",
+    ),
+    "sweep": (
+        "dataset", "model", "fold", "key", "value", "score", "failed", "chosen", "at_edge",
+        "seconds", "energy_j",
     ),
     "gates": (*_RUN, *_PLACE, *_READ, "reading"),
     "openness": (
@@ -133,7 +138,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "runs": (
         *_RUN, "trained", "predicted", "scored", "gathered", "recipe_hash", "data_hash",
         "folds_hash", "device", "precision", "steps", "train_seconds", "images_per_second",
-        "peak_memory_bytes", "energy_j", "parameters", "training_groups",
+        "peak_memory_bytes", "energy_j", "parameters", "training_groups", "rise", "still_rising",
     ),
     "missing": (*_RUN, "percent", "table", "next_step"),
 }  # fmt: skip

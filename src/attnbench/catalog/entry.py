@@ -101,6 +101,15 @@ class Reader(_Part):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
+class Mirror(_Part):
+    """Axes along which images may be mirrored, and why these: mirrored anatomy must occur, or no
+    class may depend on it.
+    """
+
+    axes: tuple[Annotated[int, Field(ge=0)], ...]
+    reason: Sentence
+
+
 class Entry(_Part):
     """Everything that the catalog knows of a dataset."""
 
@@ -120,6 +129,8 @@ class Entry(_Part):
     spacing_unit: Literal["mm", "um", "px"] = Field(
         "px", description="px: the physical size is unknown."
     )
+    axes: tuple[Sentence, ...] = Field(description="What each axis of an array is, in its order.")
+    mirror: Mirror
     cases: int = Field(gt=0)
     groups: int = Field(gt=0)
     groups_inferred: bool = Field(
@@ -159,6 +170,12 @@ class Entry(_Part):
     def _facts_agree(self) -> Self:
         if self.spacing and len(self.spacing) != self.ndim:
             raise ValueError(f"spacing has {len(self.spacing)} values, ndim is {self.ndim}")
+        if len(self.axes) != self.ndim:
+            raise ValueError(f"axes has {len(self.axes)} names, ndim is {self.ndim}")
+        if not set(self.mirror.axes) <= set(range(self.ndim)):
+            raise ValueError(
+                f"mirror.axes is {list(self.mirror.axes)}; axes are 0 to {self.ndim - 1}"
+            )
         if sorted(self.classes) != list(range(1, len(self.classes) + 1)):
             raise ValueError(
                 f"classes are {sorted(self.classes)}; number them 1, 2, 3, ... without a gap"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ def predict_run(study: Study, run: Run) -> None:
     `gates.csv` what `gates_of_run` reads of the mechanisms.
     """
     folder = study.layout.run(run)
+    started = time.perf_counter()
     predictions: dict[str, Any] = {}
     calibration: list[dict[str, Any]] = []
     with trained_network(study, run) as trained:
@@ -42,4 +44,5 @@ def predict_run(study: Study, run: Run) -> None:
     write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
     with whole_file(folder / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **predictions)
-    log.info("%s  predicted %d cases", run, len(predictions))
+    seconds = time.perf_counter() - started
+    log.info("%s  predicted %d cases in %.0f s", run, len(predictions), seconds)

@@ -95,14 +95,19 @@ def predict_probabilities(
     images: Iterable[Tensor],
     window: Sequence[int],
     autocast: torch.dtype | None = None,
+    mirror: Sequence[int] = (),
 ) -> Iterator[Tensor]:
     """Yield class probabilities (K, *spatial), summing to 1, of each image, on its device.
+
+    With `mirror`, a window's probabilities are the mean over its mirror images along every
+    combination of these axes, each mirrored back (nnU-Net): as many passes as combinations.
 
     Args:
         network: in evaluation mode; returns logits (B, K, *window).
         images: (C, *spatial) each, of any size.
         window: the training patch's size.
         autocast: dtype of mixed precision; None for float32.
+        mirror: axes of an image, from 0, to mirror along; none by default.
     """
 
     def probabilities(batch: Tensor) -> Tensor:
@@ -110,7 +115,24 @@ def predict_probabilities(
             logits = network(batch)
         return logits.float().softmax(dim=1)  # in float32: probabilities are averaged and binned
 
-    return slide(probabilities, images, window)
+    def averaged(batch: Tensor) -> Tensor:
+        # A pass for each: windows fill a batch already, mirrored copies of it would be too large.
+        mean = probabilities(batch) / len(flips)
+        for axes in flips[1:]:
+            mean += probabilities(batch.flip(axes)).flip(axes) / len(flips)
+        return mean
+
+    flips = mirror_combinations(mirror)
+    return slide(averaged if mirror else probabilities, images, window)
+
+
+def mirror_combinations(axes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Every combination of image axes as axes of a batch (B, C, *spatial), the empty one first."""
+    return [
+        tuple(axis + 2 for axis in chosen)
+        for count in range(len(axes) + 1)
+        for chosen in itertools.combinations(axes, count)
+    ]
 
 
 @torch.no_grad()

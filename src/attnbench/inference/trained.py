@@ -23,12 +23,16 @@ from attnbench.training.run import RunInputs, load_inputs, network_for
 
 @dataclass(frozen=True)
 class Trained:
-    """The network of a finished run on its device, with what it was made from."""
+    """The network of a finished run on its device, with what it was made from.
+
+    Probabilities are means over mirror images along the axes in `mirror`.
+    """
 
     inputs: RunInputs
     network: nn.Module
     device: torch.device
     autocast: torch.dtype | None
+    mirror: tuple[int, ...] = ()
 
     def predict(
         self, store: CaseStore, indices: Iterable[int], images: Iterable[np.ndarray]
@@ -36,7 +40,9 @@ class Trained:
         """Yield probabilities (K, *original_shape) of `images` (C, *shape), cases of `store`."""
         # A copy each: memory maps are read-only, and torch wants to be able to write.
         tensors = (torch.from_numpy(np.array(image)).to(self.device) for image in images)
-        predicted = predict_probabilities(self.network, tensors, self.inputs.patch, self.autocast)
+        predicted = predict_probabilities(
+            self.network, tensors, self.inputs.patch, self.autocast, self.mirror
+        )
         for index, probabilities in zip(indices, predicted, strict=True):
             yield on_own_grid(probabilities, store.original_shape(index))
 
@@ -57,6 +63,7 @@ def trained_network(study: Study, run: Run) -> Iterator[Trained]:
             network.to(device).eval(),
             device,
             autocast_type(study.compute.precision, device),
+            inputs.mirror if study.inference.mirroring else (),
         )
 
 

@@ -76,7 +76,11 @@ def apply_control(slots: Slots, control: str) -> None:
             case "random":
                 _freeze(
                     module,
-                    [name for name, _ in module.named_parameters() if name not in mechanism.scale],
+                    [
+                        name
+                        for name, _ in module.named_parameters()
+                        if name not in (*mechanism.scale, *mechanism.gain)
+                    ],
                 )
             case "uniform":
                 _make_uniform(mechanism, module)

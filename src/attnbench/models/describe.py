@@ -6,15 +6,17 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
 from attnbench.data.store import CaseStore
 from attnbench.files import write_json
-from attnbench.models.build import build_network, find_match
+from attnbench.models.build import build_network, build_unet, find_match
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
 from attnbench.models.registry import get_mechanism
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
+from attnbench.study.models import BackboneSettings, ModelSettings
 from attnbench.study.settings import Study
 
 log = logging.getLogger("attnbench")
@@ -35,23 +37,45 @@ def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         "flops": count_flops(network, spec.input_shape),
         "input": [spec.in_channels, *spec.patch],
         "papers": [
-            {"mechanism": name, **asdict(get_mechanism(name).paper)}
-            for name in settings.mechanisms()
+            {"mechanism": name, **asdict(entry.paper), "in_paper": entry.in_paper}
+            for name, entry in ((name, get_mechanism(name)) for name in settings.mechanisms())
         ],
     }
     if isinstance(network, UNet):
         facts["widths"] = network.widths
     match = find_match(settings, backbone, spec)
     if match:
-        facts |= {"target": match.target, "difference": match.difference}
+        plain = tuple((settings.backbone or backbone).widths)
+        facts |= {
+            "target": match.target,
+            "difference": match.difference,
+            "coincides": match.widths == plain,
+        }
     if settings.control == "conv1x1":
-        # It keeps the widths and replaces the mechanisms: its target is the variant's own size.
-        variant = settings.model_copy(update={"control": None})
-        target = count_parameters(build_network(variant, backbone, spec))
-        facts |= {"target": target, "difference": facts["parameters"] / target - 1}
+        facts |= _stand_in(facts["parameters"], settings, backbone, spec)
     write_json(study.layout.model(dataset, model), facts)
     log.info("%s on %s: %s", model, dataset, _line(facts))
     return facts
+
+
+def _stand_in(
+    parameters: int, control: ModelSettings, backbone: BackboneSettings, spec: NetworkSpec
+) -> dict[str, Any]:
+    """Size of a `conv1x1` control of so many `parameters`: whole, and without the backbone's.
+
+    It keeps the widths and replaces the mechanisms: its target is the variant's own size.
+    """
+    # Shapes are enough to count by.
+    with torch.device("meta"):
+        variant = build_network(control.model_copy(update={"control": None}), backbone, spec)
+        plain = count_parameters(build_unet(control.backbone or backbone, spec))
+    target = count_parameters(variant)
+    return {
+        "target": target,
+        "difference": parameters / target - 1,
+        "mechanism_parameters": target - plain,
+        "stand_in_parameters": parameters - plain,
+    }
 
 
 def _size(network: nn.Module) -> int:

@@ -7,8 +7,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
+import torch
+
+from attnbench.models.authors import short_authors
 from attnbench.models.build import build_network, reference_patch
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
+from attnbench.models.matching import TOLERANCE
 from attnbench.models.names import model_names, named_model
 from attnbench.models.registry import Paper, get_mechanism
 from attnbench.models.spec import NetworkSpec
@@ -16,7 +20,7 @@ from attnbench.study.models import BackboneSettings, ModelSettings
 
 CLASSES = 2
 _UNET = Paper(
-    "Ronneberger, Fischer, Brox",
+    "Olaf Ronneberger, Philipp Fischer, Thomas Brox",
     2015,
     "U-Net: Convolutional Networks for Biomedical Image Segmentation",
     "MICCAI 2015, arXiv:1505.04597",
@@ -53,7 +57,7 @@ def list_models(ndims: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
                 ndim,
                 tuple(model.slots),
                 papers[0].year,
-                f"{papers[0].authors}: {papers[0].title}",
+                f"{short_authors(papers[0].authors)}: {papers[0].title}",
                 papers[0].source,
                 count_parameters(network),
                 count_flops(network, spec.input_shape),
@@ -119,7 +123,8 @@ def as_markdown() -> str:
         extra = f"{row.parameters - base.parameters:+,}"
         slots = ", ".join(row.slots) or "-"
         lines.append(f"| [{name}](#{name}) | {slots} | {row.year} | {axes} | {extra} | {cost} |\n")
-    return "".join([*lines, *map(_section, rows)])
+    sections = (_section(row.model, row.parameters, base.parameters) for row in rows.values())
+    return "".join([*lines, *sections])
 
 
 _HEAD = """# Models
@@ -144,7 +149,8 @@ multiples of the plain U-Net's.
 """
 
 
-def _section(model: str) -> str:
+def _section(model: str, parameters: int, plain: int) -> str:
+    """What a model of so many `parameters` is; `plain` are those of the plain U-Net."""
     lines = [f"\n## {model}\n\n"]
     if model == "unet":
         return f"{lines[0]}The plain U-Net: every slot is empty.\n\n{_citation(_UNET)}"
@@ -158,16 +164,38 @@ def _section(model: str) -> str:
             for slot, placements in settings.slots.items()
             if name in (placement.name for placement in placements)
         )
+        finest = f", from level {entry.finest}" if entry.finest else ""
         deepest = f", the {entry.deepest} deepest levels" if entry.deepest else ""
         lines.append(f"**{entry.title}.** {text}\n\n")
         has_map = hasattr(entry.module, "attention_map")
         mapped = "Has an attention map." if has_map else "Weights channels alone: no map."
+        paper = f" In its paper: {entry.in_paper}." if entry.in_paper else ""
         lines.append(
-            f"Placed in {default}{deepest}; allowed: {', '.join(entry.slots)}. {mapped}\n\n"
+            f"Placed in {default}{finest}{deepest}; allowed: {', '.join(entry.slots)}.{paper} "
+            f"{mapped}\n\n"
         )
         lines.append(f"{_citation(entry.paper)}\n")
+    lines.append(_stand_in(model, parameters - plain, plain))
     return "".join(lines).rstrip("\n") + "\n"
 
 
+def _stand_in(model: str, own: int, plain: int) -> str:
+    """Sentence on the control `conv1x1` of a model where it is not of the mechanisms' size."""
+    # Shapes are enough to count by.
+    with torch.device("meta"):
+        control = build_network(
+            named_model(f"{model}-conv1x1"),
+            BackboneSettings(),
+            NetworkSpec(2, 1, CLASSES, reference_patch(2)),
+        )
+    found = count_parameters(control) - plain
+    if abs(found - own) <= TOLERANCE["parameters"] * own:
+        return ""
+    return (
+        f"\nIts control `conv1x1` has {found:,} parameters in the place of {own:,}: it cannot be "
+        "nearer.\n"
+    )
+
+
 def _citation(paper: Paper) -> str:
-    return f"{paper.authors}: *{paper.title}*. {paper.year}. {paper.source}.\n"
+    return f"{short_authors(paper.authors)}: *{paper.title}*. {paper.year}. {paper.source}.\n"

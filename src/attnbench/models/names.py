@@ -69,6 +69,7 @@ def _facts(mechanism: str) -> MechanismFacts:
     return MechanismFacts(
         declared["default"],
         declared.get("slots", SLOTS),
+        declared.get("finest", 0),
         declared.get("deepest"),
         tuple(control for control, key in _NEEDED.items() if key not in declared),
     )

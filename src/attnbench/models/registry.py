@@ -21,7 +21,10 @@ ModuleType = TypeVar("ModuleType", bound=type[nn.Module])
 
 @dataclass(frozen=True)
 class Paper:
-    """Origin of a mechanism."""
+    """Origin of a mechanism.
+
+    `authors` are all of them, given names before family names, separated by commas.
+    """
 
     authors: str
     year: int
@@ -40,11 +43,14 @@ class Mechanism:
     paper: Paper
     slots: tuple[Slot, ...]
     default: tuple[Slot, ...]
+    in_paper: str
+    finest: int
     deepest: int | None
     ndims: tuple[int, ...]
     gate: Gate | None
     joint: bool
     scale: tuple[str, ...]
+    gain: tuple[str, ...]
     logits: tuple[str, ...]
 
     def makes_logits(self, name: str) -> bool:
@@ -70,11 +76,14 @@ def mechanism(
     paper: Paper,
     default: tuple[Slot, ...],
     slots: tuple[Slot, ...] = SLOTS,
+    in_paper: str = "",
+    finest: int = 0,
     deepest: int | None = None,
     ndims: tuple[int, ...] = (2, 3),
     gate: Gate | None = None,
     joint: bool = False,
     scale: tuple[str, ...] = (),
+    gain: tuple[str, ...] = (),
     logits: tuple[str, ...] = (),
 ) -> Callable[[ModuleType], ModuleType]:
     """Register the decorated module, a map from features to features, under its file's name.
@@ -86,14 +95,18 @@ def mechanism(
         title: in full, for the list of models.
         short: at most about 20 characters, for tables and figures.
         paper: where it comes from.
-        default: slots that the paper uses.
+        default: slots it takes unless a study says otherwise: the paper's, or the nearest to it.
         slots: slots it can take.
+        in_paper: where the paper has it, if that is no slot of a U-Net; in words, for readers.
+        finest: first level it takes by default, where the network has one so deep.
         deepest: how many of a slot's deepest levels it takes by default; None: all.
         ndims: numbers of spatial axes it has a form for.
         gate: the decoder's signal that a skip mechanism receives: `coarse`, features one level
             deeper before up-sampling, or `upsampled`, at the skip's own resolution.
         joint: it maps the list of all skips at once.
         scale: parameters that start at zero and make it the identity (control `gamma0`).
+        gain: further parameters that start near zero and let a part of it through. The control
+            `random` trains them, as it trains `scale`: that part would not be there.
         logits: patterns of what makes its softmax over positions uneven (control `uniform`).
 
     Raises:
@@ -112,11 +125,14 @@ def mechanism(
             paper,
             slots,
             default,
+            in_paper,
+            finest,
             deepest,
             ndims,
             gate,
             joint,
             scale,
+            gain,
             logits,
         )
         _MECHANISMS[name] = entry

@@ -41,6 +41,10 @@ def _has_map(study: Study, _dataset: str) -> bool:
     return any(map(has_map, study.models))
 
 
+def _sweeps(study: Study, _dataset: str) -> bool:
+    return bool(study.training.sweep)
+
+
 def _is_volume(_study: Study, dataset: str) -> bool:
     return load_entry(dataset).ndim == 3
 
@@ -240,7 +244,7 @@ TABLES = (
     TableSpec("gates", "gates", "models", ("openness", "gates"), wanted=_has_mechanism),
     TableSpec(
         "comparison", "comparison", "effects",
-        ("means", "effects", "best", "second_rater", "missing"),
+        ("means", "effects", "best", "second_rater", "missing", "cost"),
     ),
     TableSpec("effects", "effects", "effects", ("effects",)),
     TableSpec(
@@ -250,6 +254,7 @@ TABLES = (
     TableSpec("per_class", "per_class", "effects", ("means", "effects", "best", "missing")),
     TableSpec("across", "across", "effects", ("across",)),
     TableSpec("cost", "cost", "costs", ("cost",)),
+    TableSpec("sweep", "sweep", "costs", ("sweep",), wanted=_sweeps),
     TableSpec("slopes", "slopes", "difficulty", ("difficulty",), page_only=True),
     TableSpec(
         "corruption", "shift", "shift", ("corruption_slopes", "missing"),

@@ -51,7 +51,7 @@ _NOTE = (
 
 
 def heading(plan: Plan, models: int) -> Iterator[str]:
-    """Yield what the plan rests on, in two lines."""
+    """Yield what the plan rests on, line by line."""
     digits, design = decimals(METRICS[plan.metric].unit), plan.design
     yield (
         f"{dataset_label(plan.dataset)}: {_count(design.groups, 'group')}, "
@@ -65,6 +65,8 @@ def heading(plan: Plan, models: int) -> Iterator[str]:
     }
     shown = ", ".join(f"{name} {number(value, digits)}" for name, value in parts.items())
     yield f"sd of a difference in {METRICS[plan.metric].label} ({plan.source}): {shown}"
+    if plan.trials:
+        yield f"The sweep adds {plan.trials} trainings per model and fold, counted in the times"
     if not plan.seeds_told:
         yield "One seed: runs and rest are part of folds and groups, and what seeds gain is unknown"
 

@@ -76,32 +76,44 @@ def _last_row(progress: Path) -> dict[str, str]:
 def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
     """Return the seconds of training ahead in sequence; NaN where a dataset has no trained run.
 
-    A run takes the mean of the trained runs of the same dataset and model, else of the dataset; a
-    run at work takes the share of its steps that is left.
+    A run takes the mean of the trained runs and trials of the same dataset and model, else of the
+    dataset; a run at work takes the share of its steps that is left. Trials of a sweep are ahead
+    as runs are.
     """
-    taken = {
-        status.run: float(
-            read_json(study.layout.run(status.run) / STAGES["train"])["train_seconds"]
-        )
+    trials = trial_files(study)
+    done = {
+        status.run: study.layout.run(status.run) / STAGES["train"]
         for status in statuses
         if status.stage != "train"
     }
-    return sum(
-        _expected(status.run, taken) * _share_left(study, status)
-        for status in statuses
-        if status.stage == "train"
-    )
+    taken = [(run, float(read_json(path)["train_seconds"])) for run, path in done.items()]
+    taken += [(run, float(read_json(path)["seconds"])) for run, path in trials if path.exists()]
+    ahead = [
+        (status.run, _share_left(study, status)) for status in statuses if status.stage == "train"
+    ]
+    ahead += [(run, 1.0) for run, path in trials if not path.exists()]
+    return sum(_expected(run, taken) * share for run, share in ahead)
+
+
+def trial_files(study: Study) -> list[tuple[Run, Path]]:
+    """Return the file of every trial of a study's sweep with the run that it is like."""
+    first = (run for run in study.runs() if run.seed == study.seeds[0])
+    return [
+        (run, study.layout.trial(run.dataset, run.model, run.fold, number))
+        for run in first
+        for number in range(len(study.training.trials()))
+    ]
 
 
 def _share_left(study: Study, status: RunStatus) -> float:
-    steps = study.dataset(status.run.dataset).steps or study.training.steps
+    steps = study.training_of(status.run.dataset, status.run.model).steps
     return 1 - status.step / steps if status.state == "running" else 1.0
 
 
-def _expected(run: Run, taken: dict[Run, float]) -> float:
-    same_data = {other: seconds for other, seconds in taken.items() if other.dataset == run.dataset}
-    same_model = [seconds for other, seconds in same_data.items() if other.model == run.model]
-    return mean(same_model or same_data.values() or [float("nan")])
+def _expected(run: Run, taken: Sequence[tuple[Run, float]]) -> float:
+    same_data = [(other, seconds) for other, seconds in taken if other.dataset == run.dataset]
+    same_model = [seconds for other, seconds in same_data if other.model == run.model]
+    return mean(same_model or [seconds for _, seconds in same_data] or [float("nan")])
 
 
 def status_lines(study: Study, now: float) -> list[str]:
@@ -110,6 +122,9 @@ def status_lines(study: Study, now: float) -> list[str]:
     statuses = [run_status(study.layout, run, now) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
     lines = [f"{study.name}: {len(statuses)} runs: {counts}"]
+    if trials := trial_files(study):
+        tried = sum(path.exists() for _, path in trials)
+        lines.append(f"sweep: {tried} of {len(trials)} trials done")
     for state in ("running", "stopped", "failed"):
         lines += [
             f"  {state:<8}{each.run}  {each.stage}: {each.says}"

@@ -10,10 +10,16 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from attnbench.reporting.contents import FIGURE_FORMATS, TABLE_FORMATS, figure_names, table_names
+from attnbench.reporting.contents import (
+    FIGURE_FORMATS,
+    TABLE_FORMATS,
+    TABLES,
+    figure_names,
+    table_names,
+)
 from attnbench.reporting.page.answer import answer_study
 from attnbench.reporting.results import Results
-from attnbench.reporting.tables.comparison import tabulate_comparison
+from attnbench.reporting.tables import tabulate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +44,8 @@ def show_comparison(study: Study) -> None:
         highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH
     )
     results = Results(study)
-    table, answer = tabulate_comparison(results), answer_study(results)
+    comparison = next(spec for spec in TABLES if spec.name == "comparison")
+    table, answer = tabulate(results, comparison), answer_study(results)
     sentences = (f"{answer.verdict}.", answer.retrained, answer.size)
     console.print(Text(" ".join(filter(None, sentences)), style="bold"))
     console.print()

@@ -43,7 +43,7 @@ def score_run(study: Study, run: Run) -> None:
     bins = read_calibration(path.with_name("calibration.csv")) if "ece" in study.metrics else None
     # Arrays are read one by one as they are asked for, never all cases at once.
     with np.load(path) as predictions:
-        _refuse_other_cases(path, predictions.files, tested)
+        refuse_other_cases(path, predictions.files, tested, "predict the run again")
         try:
             rows = [
                 row
@@ -117,14 +117,16 @@ def _case_rows(
     return [origin_of(run) | row for row in rows]
 
 
-def _refuse_other_cases(path: Path, predicted: Collection[str], tested: Collection[str]) -> None:
+def refuse_other_cases(
+    path: Path, predicted: Collection[str], tested: Collection[str], remedy: str
+) -> None:
+    """Raise `DataError` unless exactly the `tested` cases are `predicted` in `path`."""
     absent, extra = sorted(set(tested) - set(predicted)), sorted(set(predicted) - set(tested))
     if absent or extra:
         raise DataError(
             f"{path}: not the predictions of this fold's {len(tested)} test cases: "
             f"{len(absent)} missing ({listed(absent)}), {len(extra)} not tested here "
-            f"({listed(extra)}); "
-            "predict the run again"
+            f"({listed(extra)}); {remedy}"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,36 @@ def in_words(settings: BaseModel, base: BaseModel | None = None) -> str:
     return "; ".join(f"{label} {text}" for label, text in describe(settings, base))
 
 
+def given_in_words(settings: BaseModel) -> str:
+    """Return what `in_words` says of the keys that `settings` were given, without defaults."""
+    said = []
+    for key, field in type(settings).model_fields.items():
+        if key in settings.model_fields_set:
+            value = getattr(settings, key)
+            inner = isinstance(value, BaseModel)
+            text = f"({given_in_words(value)})" if inner else _in_words(field, value)
+            said.append(f"{_label(key, field)} {text}")
+    return "; ".join(said)
+
+
 def _described(settings: BaseModel, base: BaseModel | None) -> Iterator[tuple[str, str]]:
     for key, field in type(settings).model_fields.items():
         value = getattr(settings, key)
-        if key == "name" or value is None or value == () or value == {}:
+        annotated = [item for item in field.metadata if isinstance(item, InWords)]
+        # A field with words of its own also has them for nothing: mirrored along none.
+        if key == "name" or value is None or (value in ((), {}) and not annotated):
             continue
         if base is None or value != getattr(base, key):
-            annotated = [item for item in field.metadata if isinstance(item, InWords)]
-            text = annotated[0].text if annotated else _text
-            yield field.title or key.replace("_", " "), text(value)
+            yield _label(key, field), _in_words(field, value)
+
+
+def _label(key: str, field: FieldInfo) -> str:
+    return field.title or key.replace("_", " ")
+
+
+def _in_words(field: FieldInfo, value: Any) -> str:
+    annotated = [item for item in field.metadata if isinstance(item, InWords)]
+    return annotated[0].text(value) if annotated else _text(value)
 
 
 def _text(value: Any) -> str:

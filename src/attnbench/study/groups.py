@@ -5,11 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainSerializer,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from attnbench.errors import nearest
+from attnbench.study.base import Name, Settings, one_of
 from attnbench.study.describe import PER_AXIS, InWords
-from attnbench.study.models import Name, Settings, one_of
+
+
+def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(axes)) < len(axes):
+        raise ValueError("an axis stands there more than once")
+    return tuple(sorted(axes))
+
+
+Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
 
 
 class DatasetSettings(Settings):
@@ -34,6 +53,15 @@ class DatasetSettings(Settings):
         title="patch in pixels",
         description="Pixels per axis of a training patch; default: `training.patch_2d` or "
         "`patch_3d`.",
+    )
+    mirror_axes: Annotated[
+        Axes | None,
+        InWords(lambda axes: ", ".join(map(str, axes)) or "none"),
+    ] = Field(
+        None,
+        title="mirrored along axes",
+        description="Axes that images are mirrored along, from 0, in the order of `spacing`; "
+        "default: `training.augmentation.flip`, else what the catalog allows.",
     )
     batch: int | None = Field(
         None,
@@ -105,7 +133,18 @@ class FoldsSettings(Settings):
         return self.outer * self.repeats
 
 
-class AugmentationSettings(Settings):
+class _Mirrored(Settings):
+    """Part of every set of changes: which axes are mirrored."""
+
+    flip: bool | Axes | None = Field(
+        None,
+        description="Axes that a patch is mirrored along, each with probability one half: `true` "
+        "for all, `false` for none, or a list, from 0; default: those of the dataset that the "
+        "catalog allows.",
+    )
+
+
+class AugmentationSettings(_Mirrored):
     """Random changes of a training patch, drawn anew per patch; zero switches one off."""
 
     rotation: float = Field(
@@ -121,9 +160,6 @@ class AugmentationSettings(Settings):
         lt=1,
         title="relative change of size up to",
         description="Largest relative change of size.",
-    )
-    flip: bool = Field(
-        True, title="mirroring", description="Mirror every axis with probability one half."
     )
     brightness: float = Field(
         0.2,
@@ -152,11 +188,93 @@ class AugmentationSettings(Settings):
     )
 
 
+class Chance(Settings):
+    """A change of some patches, by a value drawn uniformly from a range."""
+
+    share: float = Field(ge=0, le=1, description="Share of the patches that are changed.")
+    low: float = Field(description="Smallest value.")
+    high: float = Field(description="Largest value.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"`low` is {self.low}, above `high`, {self.high}; swap them")
+        return self
+
+
+def _in_share(chance: Chance) -> str:
+    return f"{chance.low:.12g} to {chance.high:.12g} in {100 * chance.share:.12g} % of the patches"
+
+
+_Chance = Annotated[Chance, InWords(_in_share)]
+
+
+def _chance(share: float, low: float, high: float, title: str) -> Any:
+    default = Chance(share=share, low=low, high=high)
+    return Field(default, title=title, description=f"{title.capitalize()}.")
+
+
+class NnunetAugmentation(_Mirrored):
+    """nnU-Net v2's random changes of a training patch; docs/nnunet.md compares them."""
+
+    set: Annotated[Literal["nnunet"], InWords(lambda _: "that of nnU-Net v2")] = Field(
+        title="set of changes", description="The name of this set: nnunet."
+    )
+    rotation_2d: _Chance = _chance(0.2, -180, 180, "rotation of a 2-D patch in degrees")
+    rotation_3d: _Chance = _chance(
+        0.2, -30, 30, "rotation of a 3-D patch in degrees about every axis"
+    )
+    scaling: _Chance = _chance(0.2, 0.7, 1.4, "scaling")
+    noise: _Chance = _chance(0.1, 0, 0.1, "standard deviation of Gaussian noise")
+    blur: _Chance = _chance(0.2, 0.5, 1, "sigma of Gaussian blur in voxels, of half the channels,")
+    brightness: _Chance = _chance(0.15, 0.75, 1.25, "factor of brightness")
+    contrast: _Chance = _chance(0.15, 0.75, 1.25, "factor of contrast about the mean")
+    resolution: _Chance = _chance(
+        0.25, 0.5, 1, "low resolution, as a share of the voxels per axis, of half the channels,"
+    )
+    gamma_inverted: _Chance = _chance(0.1, 0.7, 1.5, "gamma exponent of the inverted patch")
+    gamma: _Chance = _chance(0.3, 0.7, 1.5, "gamma exponent")
+
+
+def _set_by_name(value: Any) -> Any:
+    return {"set": value} if isinstance(value, str) else value
+
+
+def _set_of(value: Any) -> str:
+    named = value.get("set") if isinstance(value, dict) else getattr(value, "set", None)
+    return "[own]" if named is None else "[nnunet]"
+
+
+Augmentation = Annotated[
+    Annotated[AugmentationSettings, Tag("[own]")] | Annotated[NnunetAugmentation, Tag("[nnunet]")],
+    Discriminator(_set_of),
+    BeforeValidator(
+        _set_by_name,
+        json_schema_input_type=Literal["nnunet"] | AugmentationSettings | NnunetAugmentation,
+    ),
+]
+
+
+SweptKey = Literal["learning_rate", "weight_decay"]
+SWEEP_RULE = (
+    "highest mean Dice over the whole cases of the inner validation of that fold, groups weighted "
+    "alike; of equals the first"
+)
+
+
+def _sweep_text(sweep: dict[str, tuple[float, ...]]) -> str:
+    grids = (
+        f"{key.replace('_', ' ')} of {', '.join(f'{value:.12g}' for value in values)}"
+        for key, values in sweep.items()
+    )
+    return f"{'; '.join(grids)} ({SWEEP_RULE})"
+
+
 _OPTIMISERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
 
 
 class TrainingSettings(Settings):
-    """The one recipe and budget that all models share."""
+    """The one recipe and budget that all models share, but for what a model sets itself."""
 
     steps: int = Field(
         1000,
@@ -175,10 +293,18 @@ class TrainingSettings(Settings):
         "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
     )
     learning_rate: float = Field(
-        1e-3,
+        1e-2,
         gt=0,
-        title="initial learning rate",
-        description="Learning rate at the first step.",
+        title="largest learning rate",
+        description="Largest learning rate: that of the first step, or of the end of `warm_up`.",
+    )
+    warm_up: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        title="share of steps over which the learning rate rises linearly",
+        description="Share of the steps over which the learning rate rises linearly to "
+        "`learning_rate`, before it decays over the others.",
     )
     weight_decay: float = Field(
         1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."
@@ -202,7 +328,81 @@ class TrainingSettings(Settings):
         title="steps between inner validations",
         description="Steps between inner-validation passes.",
     )
-    augmentation: AugmentationSettings = Field(default_factory=AugmentationSettings)
+    augmentation: Augmentation = Field(
+        default_factory=AugmentationSettings,
+        description="Random changes of a training patch, or the name of a set of them: nnunet.",
+    )
+    sweep: Annotated[dict[SweptKey, tuple[float, ...]] | None, InWords(_sweep_text)] = Field(
+        None,
+        title="chosen for every model, dataset and fold:",
+        description="One key, `learning_rate` or `weight_decay`, and the values of which every "
+        "model gets its own: chosen for each dataset and fold on the inner validation of that "
+        "fold.",
+    )
+
+    @model_validator(mode="after")
+    def _sweep_leaves_a_choice(self) -> Self:
+        if self.sweep is None:
+            return self
+        if len(self.sweep) != 1:
+            raise ValueError(f"`sweep` has one key with its values; found {len(self.sweep)} keys")
+        for key, value in self.trials():
+            try:
+                TrainingSettings.model_validate({key: value})
+            except ValidationError as error:
+                raise ValueError(
+                    f"`sweep.{key}`: {error.errors()[0]['msg']}, found {value}"
+                ) from None
+        ((key, values),) = self.sweep.items()
+        if len(set(values)) < max(2, len(values)):
+            raise ValueError(
+                f"`sweep.{key}` has at least two values and none twice; found {list(values)}"
+            )
+        return self
+
+    def trials(self) -> list[tuple[SweptKey, float]]:
+        """Return the swept key with each of its values, in their order; empty without a sweep."""
+        return [(key, value) for key, values in (self.sweep or {}).items() for value in values]
+
+    def overridden_by(self, own: TrainingSettings) -> TrainingSettings:
+        """Return these settings with the keys that `own` was given in their place."""
+        given = {key: getattr(own, key) for key in own.model_fields_set}
+        theirs = given.get("augmentation")
+        if theirs is not None and type(theirs) is type(self.augmentation):
+            changes = {key: getattr(theirs, key) for key in theirs.model_fields_set}
+            given["augmentation"] = self.augmentation.model_copy(update=changes)
+        return self.model_copy(update=given)
+
+
+def _own(training: TrainingSettings) -> TrainingSettings:
+    shared = sorted(training.model_fields_set & {"patch_2d", "patch_3d", "sweep"})
+    if shared:
+        raise ValueError(
+            f"{', '.join(shared)}: the same for all models; set it in the study's `training`"
+        )
+    if not training.model_fields_set:
+        raise ValueError("without a key; give one of `training`, or remove it")
+    return training
+
+
+OwnTraining = Annotated[
+    TrainingSettings,
+    AfterValidator(_own),
+    PlainSerializer(lambda own: own.model_dump(mode="json", exclude_unset=True)),
+]
+"""Keys of `training` that one model has for itself: those that were given, and no defaults."""
+
+
+class InferenceSettings(Settings):
+    """How trained models predict, the same for all of them."""
+
+    mirroring: bool = Field(
+        False,
+        title="mirroring at test time",
+        description="Average probabilities over the image and its mirror images, along all "
+        "combinations of the axes that patches are mirrored along in training: 2, 4 or 8 times the "
+        "work.",
+    )
 
 
 class PrimarySettings(Settings):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -26,8 +26,9 @@ def _is_cause(item: Any) -> bool:
 
 
 def _problem(item: Any, model: type[BaseModel]) -> list[str]:
-    # pydantic adds "[key]" where the key of a mapping is at fault, not its value.
-    keys = (key for key in item["loc"] if key != "[key]")
+    # pydantic adds "[key]" where the key of a mapping is at fault, not its value; the kinds that a
+    # setting may be of have names in such brackets too.
+    keys = (key for key in item["loc"] if not str(key).startswith("["))
     path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
     message = item["msg"].removeprefix("Value error, ")
     shown = json.dumps(item["input"], default=str)
@@ -51,17 +52,16 @@ def _problem(item: Any, model: type[BaseModel]) -> list[str]:
 
 
 def _keys_at(location: Sequence[Any], model: type[BaseModel]) -> list[str]:
-    """Return the keys that the model at `location` below `model` allows."""
+    """Return the keys that the models at `location` below `model` allow."""
+    models = [model]
     for step in location:
-        if isinstance(step, str) and step in model.model_fields:
-            inner = _model_in(model.model_fields[step].annotation)
-            model = inner or model
-    return list(model.model_fields)
+        fields = [one.model_fields[step] for one in models if step in one.model_fields]
+        inner = [model for field in fields for model in _models_in(field.annotation)]
+        models = inner or models
+    return list(dict.fromkeys(key for one in models for key in one.model_fields))
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) is None:
-        return None
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -10,40 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from attnbench.errors import nearest
+from attnbench.study.base import Name, Settings, one_of
+from attnbench.study.describe import InWords, given_in_words
+from attnbench.study.groups import OwnTraining
 from attnbench.study.names import Control, Known, Slot
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z0-9_]+)?$")]
-
-
-class Settings(BaseModel):
-    """Settings of a study: fixed once read, and without any key that nobody knows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator:
-    """Return a validator that refuses a name that is no known `kind`."""
-
-    def refuse_unknown(name: str, info: ValidationInfo) -> str:
-        known = getattr(info.context, kind) if info.context else ()
-        if known and name not in known:
-            raise ValueError(f"no such {kind[:-1]}; {nearest(name, known)}")
-        return name
-
-    return AfterValidator(refuse_unknown)
 
 
 def _refuse_identity(control: Any) -> Any:
@@ -75,7 +50,8 @@ class Placement(Settings):
     )
     levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None,
-        description="Levels of the U-Net, 0 = full resolution; default: the paper's placement.",
+        description="Levels of the U-Net, 0 = full resolution; default: the mechanism's own "
+        "(docs/models.md).",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="The mechanism's own arguments."
@@ -132,6 +108,12 @@ class ModelSettings(Settings):
     )
     backbone: BackboneSettings | None = Field(
         None, title="own backbone", description="A backbone of its own, instead of the study's."
+    )
+    training: Annotated[OwnTraining | None, InWords(given_in_words)] = Field(
+        None,
+        title="own training:",
+        description="Keys of `training` that this model has for itself, before the study's and "
+        "the dataset's; not `patch_2d`, `patch_3d` or `sweep`.",
     )
     network: (
         Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] | None
@@ -232,7 +214,10 @@ def resolve_models(
         raise ValueError("\n".join(problems))
     added = (
         ModelSettings(
-            name=f"{variant.name}-{control}", slots=variant.slots, backbone=variant.backbone
+            name=f"{variant.name}-{control}",
+            slots=variant.slots,
+            backbone=variant.backbone,
+            training=variant.training,
         )
         for variant in resolved
         if variant.slots and not variant.control
@@ -280,7 +265,8 @@ def resolve_model(
         slot: tuple(_at_levels(placement, slot, depth, known) for placement in placements)
         for slot, placements in (model.slots or slots).items()
     }
-    resolved = model.model_copy(update={"slots": placed, "backbone": own_backbone})
+    takes_over = {"backbone": own_backbone, "training": model.training or variant.training}
+    resolved = model.model_copy(update={"slots": placed, **takes_over})
     unfit = next(_lacking(resolved, model.control, known), None)
     if unfit:
         missing = {"gamma0": "scale that starts at zero", "uniform": "softmax over positions"}
@@ -310,8 +296,10 @@ def _at_levels(placement: Placement, slot: Slot, depth: int, known: Known) -> Pl
     # The deepest level is the bottleneck's alone.
     available = (depth - 1,) if slot == "bottleneck" else tuple(range(depth - 1))
     if placement.levels is None:
+        # A network too shallow for any of these levels takes the mechanism where it can.
+        levels = tuple(level for level in available if level >= facts.finest) or available
         first = 0 if facts.deepest is None else -facts.deepest
-        return placement.model_copy(update={"levels": available[first:]})
+        return placement.model_copy(update={"levels": levels[first:]})
     for level in placement.levels:
         if level not in available:
             raise ValueError(

@@ -26,12 +26,14 @@ class DatasetFacts:
 class MechanismFacts:
     """Slots of a mechanism, and the controls that it `lacks`.
 
-    `default`: the paper's slots; `slots`: all that it can take; `deepest`: number of a slot's
-    deepest levels that it takes by default (None: all).
+    `default`: its slots by default; `slots`: all that it can take; `finest`: first level that it
+    takes by default; `deepest`: number of a slot's deepest levels that it takes by default (None:
+    all).
     """
 
     default: tuple[Slot, ...]
     slots: tuple[Slot, ...] = SLOTS
+    finest: int = 0
     deepest: int | None = None
     lacks: tuple[Control, ...] = ()
 

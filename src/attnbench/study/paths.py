@@ -57,6 +57,10 @@ class Layout:
         """Scores of a dataset's second rater."""
         return self.output / "data" / "second_rater" / f"{dataset}.csv"
 
+    def external(self, dataset: str, name: str, fold: int) -> Path:
+        """Folder with the scores of predictions of one fold that were made elsewhere."""
+        return self.output / "external" / dataset / name / f"fold{fold}"
+
     def model(self, dataset: str, model: str) -> Path:
         """Size and cost of one network on one dataset."""
         return self.output / "models" / dataset / f"{model}.json"
@@ -72,6 +76,14 @@ class Layout:
     def progress(self, run: Run) -> Path:
         """History so far of a run that trains now, or was killed; gone once it is trained."""
         return self.run(run) / "progress.csv"
+
+    def trial(self, dataset: str, model: str, fold: int | str, number: int | str) -> Path:
+        """What value `number` of a swept key scored on the inner validation of a fold."""
+        return self.output / "sweep" / dataset / model / f"fold{fold}" / f"{number}.json"
+
+    def choice(self, dataset: str, model: str, fold: int | str) -> Path:
+        """The value of a swept key that all runs of a model on a fold have."""
+        return self.output / "sweep" / dataset / model / f"fold{fold}.json"
 
     @property
     def scores(self) -> Path:

@@ -19,14 +19,18 @@ from pydantic import (
 )
 
 from attnbench.errors import StudyError, nearest
+from attnbench.study.base import Name, Settings, one_of
 from attnbench.study.groups import (
+    SWEEP_RULE,
     AnalysisSettings,
     ComputeSettings,
     DatasetSettings,
     DataSettings,
     FiguresSettings,
     FoldsSettings,
+    InferenceSettings,
     ScoringSettings,
+    SweptKey,
     TrainingSettings,
 )
 from attnbench.study.messages import problems_of
@@ -34,11 +38,8 @@ from attnbench.study.models import (
     BackboneSettings,
     ModelName,
     ModelSettings,
-    Name,
     OfferedControl,
-    Settings,
     name_as_mapping,
-    one_of,
     resolve_models,
 )
 from attnbench.study.names import DatasetFacts, Known
@@ -104,6 +105,7 @@ class Study(Settings):
         "and fold.",
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
     metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
         _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
     )
@@ -143,6 +145,7 @@ class Study(Settings):
         problems = [
             *self._repeated(),
             *transfer_problems(self.transfer, datasets, facts),
+            *self._swept_and_set(),
         ]
         if self.primary[0] not in self.metrics:
             problems.append(
@@ -172,6 +175,15 @@ class Study(Settings):
             for name in sorted({name for name in names if names.count(name) > 1}):
                 yield f"{key}: {name!r} stands there more than once; every entry needs its own name"
 
+    def _swept_and_set(self) -> Iterator[str]:
+        for model in self.models:
+            given = model.training.model_fields_set if model.training else set()
+            for key in given.intersection(self.training.sweep or {}):
+                yield (
+                    f"models: {model.name!r} sets training.{key}, which `training.sweep` chooses "
+                    "for every model; remove one of them"
+                )
+
     def _impossible(self, dataset: DatasetSettings, facts: DatasetFacts) -> Iterator[str]:
         """Yield problems of a dataset's settings, and of its folds, that its facts rule out."""
         name, ndim, groups = dataset.name, facts.ndim, facts.groups
@@ -181,6 +193,12 @@ class Study(Settings):
                 yield (
                     f"datasets: {name}.{key} has {len(value)} values; the dataset has {ndim} axes"
                 )
+        if wrong := [axis for axis in self.mirror_axes(name, ndim) if axis >= ndim]:
+            key = "mirror_axes" if dataset.mirror_axes else "training.augmentation.flip"
+            yield (
+                f"datasets: {name} has no axis {wrong[0]}, which `{key}` names; axes are 0 to "
+                f"{ndim - 1}"
+            )
         patch = self.patch(name, ndim)
         depth = max(len((model.backbone or self.backbone).widths) for model in self.models)
         divisor = 2 ** (depth - 1)  # every level but the first halves the sides
@@ -234,11 +252,42 @@ class Study(Settings):
         """Return the backbone of one model: its own, else the study's."""
         return self.model(model).backbone or self.backbone
 
+    def training_of(self, dataset: str, model: str) -> TrainingSettings:
+        """Return the recipe of a model on a dataset: the study's `training`, in place of its keys
+        those of the dataset (`steps`, `batch`), in place of these the model's own.
+
+        A swept key has the study's own value: only a run knows the one chosen for its fold.
+        """
+        of_dataset = self.dataset(dataset).model_dump(include={"steps", "batch"}, exclude_none=True)
+        training = self.training.model_copy(update=of_dataset)
+        own = self.model(model).training
+        return training.overridden_by(own) if own else training
+
+    def with_value(self, key: SweptKey, value: float) -> Study:
+        """Return the study in which the swept key has one value, the same for every model."""
+        training = self.training.model_copy(update={"sweep": None, key: value})
+        return self.model_copy(update={"training": training})
+
     def patch(self, dataset: str, ndim: int) -> tuple[int, ...]:
         """Return the pixels per axis of a training patch of `dataset`."""
         return self.dataset(dataset).patch or (
             self.training.patch_2d if ndim == 2 else self.training.patch_3d
         )
+
+    def mirror_axes(self, dataset: str, ndim: int, model: str = "") -> tuple[int, ...]:
+        """Return the axes that images of `dataset` are mirrored along; all where none is said.
+
+        A `model` may have axes of its own.
+        """
+        own, flip = self.dataset(dataset).mirror_axes, self.training.augmentation.flip
+        training = self.model(model).training if model else None
+        if training and training.augmentation.flip is not None:
+            own, flip = None, training.augmentation.flip
+        if own is not None:
+            return own
+        if flip is None or isinstance(flip, bool):
+            return () if flip is False else tuple(range(ndim))
+        return flip
 
     def folds_to_run(self) -> tuple[int, ...]:
         """Return the outer folds this study trains, of all repeats."""
@@ -269,13 +318,20 @@ class Study(Settings):
         return Layout(output, self.data.downloads or output / "data" / "raw")
 
     def recipe(self, dataset: str, model: str) -> dict[str, Any]:
-        """Return as data what decides the weights of (dataset, model), but for fold and seed."""
+        """Return as data what decides the weights of (dataset, model), but for fold and seed.
+
+        Of a swept key it has grid and rule; which value is chosen depends on the fold.
+        """
+        # Absent where nothing is swept or set: such recipes are those of before these keys came.
+        own = None if self.model(model).training else {"training"}
+        sweep = {"sweep": {"grid": self.training.sweep, "rule": SWEEP_RULE}}
         return {
             "dataset": self.dataset(dataset).model_dump(mode="json"),
-            "model": self.model(model).model_dump(mode="json"),
+            "model": self.model(model).model_dump(mode="json", exclude=own),
             "backbone": self.backbone_of(model).model_dump(mode="json"),
-            "training": self.training.model_dump(mode="json"),
+            "training": self.training.model_dump(mode="json", exclude={"sweep"}),
             "precision": self.compute.precision,
+            **(sweep if self.training.sweep else {}),
         }
 
     def to_yaml(self) -> str:

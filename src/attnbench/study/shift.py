@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from attnbench.errors import nearest
-from attnbench.study.models import Name, Settings
+from attnbench.study.base import Name, Settings
 from attnbench.study.names import DatasetFacts
 
 Corruption = Literal["noise", "blur", "contrast", "bias_field", "resolution", "ghosting"]

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from attnbench.errors import AttnBenchError
+from attnbench.errors import DivergenceError
 from attnbench.study.groups import TrainingSettings
 from attnbench.training.loss import losses_of, pooled_dice
-from attnbench.training.optimiser import make_optimiser
+from attnbench.training.optimiser import make_optimiser, rate_factor
 
 LARGEST_GRADIENT = 12.0  # norm over all parameters, as in nnU-Net
 HISTORY = (
@@ -39,23 +39,23 @@ def train(
     """Train in place; yield a row of HISTORY every fifth of `validate_every` and at the end.
 
     The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without
-    a validation pass. The learning rate falls as (1 - step / steps) ** power.
+    a validation pass. The learning rate of a step is that of `rate_factor`.
 
     Args:
         network: on `device`, returns logits (B, K, *patch) or a sequence of them.
         batches: `steps` pairs of images (B, C, *patch) and masks (B, *patch) on `device`.
         validation: fixed batches of the same form.
-        settings: optimiser, learning rate, its power, and how often to validate.
+        settings: optimiser, learning rate, its schedule, and how often to validate.
         steps: length of the schedule.
         device: where everything is.
         autocast: dtype of mixed precision; None for float32.
 
     Raises:
-        AttnBenchError: the loss is not finite.
+        DivergenceError: the loss is not finite.
     """
     optimiser = make_optimiser(network, settings, device)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: (1 - step / steps) ** settings.power
+        optimiser, lambda step: rate_factor(step, steps, settings)
     )
     row_every = max(1, settings.validate_every // 5)
     network.train()
@@ -71,7 +71,7 @@ def train(
         # Reading numbers waits for the device: only here, never at every step.
         dice, cross_entropy = (sums / since).tolist()
         if not torch.isfinite(sums).all():
-            raise AttnBenchError(
+            raise DivergenceError(
                 f"the loss is not finite at step {step} (Dice {dice}, cross-entropy "
                 f"{cross_entropy}); lower training.learning_rate or set compute.precision: float32"
             )

@@ -37,7 +37,8 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
     """
     store = CaseStore.open(study.layout.prepared(dataset))
     spec = NetworkSpec.of(store.info, study.patch(dataset, store.info.ndim))
-    batch = study.dataset(dataset).batch or study.training.batch
+    training = study.training_of(dataset, model)
+    batch = training.batch
     with claim_device(study.compute) as device:
         autocast = autocast_type(study.compute.precision, device)
         layout = memory_format(spec.ndim, device)
@@ -47,7 +48,7 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
             memory_format=layout
         )
         masks = torch.randint(spec.classes, (batch, *spec.patch), device=device)
-        optimiser = make_optimiser(network, study.training, device)
+        optimiser = make_optimiser(network, training, device)
         works: dict[str, Work] = {
             "latency": lambda: _infer(network, images[:1], autocast),
             "inference": lambda: _infer(network, images, autocast),

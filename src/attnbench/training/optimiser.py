@@ -42,3 +42,15 @@ def make_optimiser(
     if settings.optimiser == "adamw":
         return _AdamW(groups, lr=settings.learning_rate, fused=fused)
     return _SGD(groups, lr=settings.learning_rate, momentum=0.99, nesterov=True, fused=fused)
+
+
+def rate_factor(step: int, steps: int, settings: TrainingSettings) -> float:
+    """Learning rate after `step` of `steps` steps as a share of the largest, in [0, 1].
+
+    It rises linearly over the first `warm_up` share of the steps, never from zero, and falls over
+    the rest as (1 - progress) ** power.
+    """
+    rising = min(round(settings.warm_up * steps), steps - 1)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    return float((1 - (step - rising) / (steps - rising)) ** settings.power)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from attnbench.data.store import CaseStore
-from attnbench.study.groups import AugmentationSettings
+from attnbench.study.groups import AugmentationSettings, NnunetAugmentation
+from attnbench.training.nnunet import draw_intensity, drawn, planes_of_rotation
 
+_UNCHANGED = AugmentationSettings(rotation=0, scaling=0, brightness=0, contrast=0, gamma=0, noise=0)
 _LARGEST_TABLE = 20_000  # voxels per case and class: bounds memory, whatever the size of a case
 
 
@@ -19,17 +21,14 @@ class PatchPlan:
 
     `case` (N,) positions in the sampler's list of cases; `centre` (N, ndim) in voxels; `matrix`
     (N, ndim, ndim) maps an offset in the patch to an offset in the case, both in voxels;
-    `brightness`, `contrast` (factor), `gamma` (exponent) and `noise` (standard deviation) are
-    (N,).
+    `intensity` has parameters of its changes by name, (N, ...): `brightness`, `contrast` (factor),
+    `gamma` (exponent) and `noise` (standard deviation), (N,) each, or those of nnU-Net's set.
     """
 
     case: np.ndarray
     centre: np.ndarray
     matrix: np.ndarray
-    brightness: np.ndarray
-    contrast: np.ndarray
-    gamma: np.ndarray
-    noise: np.ndarray
+    intensity: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,10 @@ class Planner:
         patch: voxels per axis of the working grid.
         foreground: share in [0, 1] of patches centred on a voxel of a class, which is drawn
             uniformly among those present in the case.
-        augmentation: ranges of the random changes.
         rng: source of every draw.
+        augmentation: ranges of the random changes; None: patches are cut as they are, and a case
+            smaller than a patch lies in its middle, not anywhere in it.
+        mirror: axes that a changed patch is mirrored along with probability one half.
     """
 
     def __init__(
@@ -80,11 +81,15 @@ class Planner:
         indices: Sequence[int],
         patch: tuple[int, ...],
         foreground: float,
-        augmentation: AugmentationSettings,
         rng: np.random.Generator,
+        augmentation: AugmentationSettings | NnunetAugmentation | None = None,
+        mirror: Sequence[int] = (),
     ) -> None:
         self.patch = np.array(patch, dtype=np.float64)
-        self.share, self.augmentation, self.rng = foreground, augmentation, rng
+        self.share, self.rng = foreground, rng
+        self.centred, self.augmentation = augmentation is None, augmentation or _UNCHANGED
+        self.channels = store.info.channels
+        self.mirrored = np.isin(np.arange(len(patch)), mirror)
         self.shapes = np.array([store.shape(i) for i in indices], dtype=np.float64)
         self.spacing = np.array([store.spacing(i) for i in indices], dtype=np.float64)
         self.foreground = find_foreground(
@@ -94,12 +99,16 @@ class Planner:
     def draw(self, count: int) -> PatchPlan:
         """Parameters of the next `count` patches."""
         case = self.rng.integers(len(self.shapes), size=count)
-        return PatchPlan(case, self._centres(case), self._matrices(case), *self._intensity(count))
+        return PatchPlan(case, self._centres(case), self._matrices(case), self._intensity(count))
 
     def _centres(self, case: np.ndarray) -> np.ndarray:
         shape = self.shapes[case]
-        low = np.minimum(self.patch, shape) / 2 - 0.5
-        high = shape - 1 - low
+        # Both ends of a case on those of the patch: it holds the case, or the case holds it.
+        ends = np.stack([self.patch / 2 + 0 * shape, shape - self.patch / 2]) - 0.5
+        low, high = ends.min(axis=0), ends.max(axis=0)
+        if self.centred:
+            small = self.patch > shape
+            low[small] = high[small] = (shape[small] - 1) / 2
         centre = low + self.rng.random(shape.shape) * (high - low)  # (N, ndim)
         # Drawn for every patch, used or not: so the next draws do not depend on these.
         pick, kind, voxel = self.rng.random((3, len(case)))
@@ -118,28 +127,46 @@ class Planner:
 
     def _matrices(self, case: np.ndarray) -> np.ndarray:
         """Rotation about every axis, scaling and flips, (N, ndim, ndim) from voxels to voxels."""
-        ndim, settings = len(self.patch), self.augmentation
-        axes = [(0, 1)] if ndim == 2 else [(0, 1), (0, 2), (1, 2)]
+        ndim = len(self.patch)
         matrix = np.tile(np.eye(ndim), (len(case), 1, 1))
-        for first, second in axes:
-            angle = np.deg2rad(self.rng.uniform(-1, 1, len(case)) * settings.rotation)
+        turns, zoom = self._turns_and_zoom(len(case))
+        for (first, second), degrees in turns:
+            angle = np.deg2rad(degrees)
             turn = np.tile(np.eye(ndim), (len(case), 1, 1))
             turn[:, first, first] = turn[:, second, second] = np.cos(angle)
             turn[:, first, second], turn[:, second, first] = -np.sin(angle), np.sin(angle)
             matrix = matrix @ turn
-        zoom = 1 + self.rng.uniform(-1, 1, (len(case), 1, 1)) * settings.scaling
-        mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * settings.flip, -1.0, 1.0)
+        mirror = np.where(self.rng.random((len(case), 1, ndim)) < 0.5 * self.mirrored, -1.0, 1.0)
         # Rotations act in physical space: to physical units on the right, back on the left.
         spacing = self.spacing[case]
-        return matrix * zoom * mirror * spacing[:, None, :] / spacing[:, :, None]
+        return matrix * zoom[:, None, None] * mirror * spacing[:, None, :] / spacing[:, :, None]
 
-    def _intensity(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _turns_and_zoom(
+        self, count: int
+    ) -> tuple[list[tuple[tuple[int, int], np.ndarray]], np.ndarray]:
+        """Degrees (count,) in every plane of two axes, and factors of size (count,)."""
+        settings, rng = self.augmentation, self.rng
+        if isinstance(settings, NnunetAugmentation):
+            planes, degrees = planes_of_rotation(settings, tuple(self.patch))
+            turned = rng.random(count) < degrees.share  # about every axis or about none
+            return [
+                (plane, rng.uniform(degrees.low, degrees.high, count) * turned) for plane in planes
+            ], drawn(settings.scaling, rng, count, 1)
+        planes = [(0, 1)] if len(self.patch) == 2 else [(0, 1), (0, 2), (1, 2)]
+        turns = [(plane, rng.uniform(-1, 1, count) * settings.rotation) for plane in planes]
+        return turns, 1 + rng.uniform(-1, 1, count) * settings.scaling
+
+    def _intensity(self, count: int) -> dict[str, np.ndarray]:
         settings = self.augmentation
+        if self.centred:
+            return {}
+        if isinstance(settings, NnunetAugmentation):
+            return draw_intensity(settings, self.rng, count, self.channels, len(self.patch))
         shift, factor, log_gamma = self.rng.uniform(-1, 1, (3, count))
         noise = self.rng.random(count) * settings.noise
-        return (
-            shift * settings.brightness,
-            1 + factor * settings.contrast,
-            np.exp(log_gamma * settings.gamma),  # as often 1 / g as g
-            noise,
-        )
+        return {
+            "brightness": shift * settings.brightness,
+            "contrast": 1 + factor * settings.contrast,
+            "gamma": np.exp(log_gamma * settings.gamma),  # as often 1 / g as g
+            "noise": noise,
+        }

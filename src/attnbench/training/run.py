@@ -6,6 +6,7 @@ import hashlib
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from attnbench.files import write_json, write_rows
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
-from attnbench.study.groups import AugmentationSettings
+from attnbench.study.groups import TrainingSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
@@ -30,21 +31,26 @@ from attnbench.training.plan import Planner
 from attnbench.training.progress import record_progress
 from attnbench.training.provenance import peak_memory, provenance
 from attnbench.training.sampler import CasePool, batches
+from attnbench.training.sweep import read_choice
 
 _VALIDATION_BATCHES = 4
-_NO_AUGMENTATION = AugmentationSettings(
-    rotation=0, scaling=0, flip=False, brightness=0, contrast=0, gamma=0, noise=0
-)
 log = logging.getLogger("attnbench")
 
 
 @dataclass(frozen=True)
 class RunInputs:
-    """Data, fold and patch that a run is made from, and the hashes that identify it."""
+    """Data, fold, patch and recipe that a run is made from, and the hashes that identify it.
+
+    `mirror` are the axes that images are mirrored along. `chosen` is the swept key with its value,
+    empty where the study sweeps none; `training` has it.
+    """
 
     store: CaseStore
     fold: Fold
     patch: tuple[int, ...]
+    mirror: tuple[int, ...]
+    training: TrainingSettings
+    chosen: dict[str, float]
     hashes: dict[str, str]
 
     @property
@@ -54,9 +60,10 @@ class RunInputs:
 
 
 def load_inputs(study: Study, run: Run) -> RunInputs:
-    """Read the prepared data and the fold of a run; refuse folds that are not of the data.
+    """Read the prepared data, the fold and, if the study sweeps a key, the chosen value of a run.
 
-    The fold keeps the run's share of the training groups alone.
+    The fold keeps the run's share of the training groups alone. Refuses folds that are not of the
+    data, and choices of another recipe or of other cases than the fold's inner validation.
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
@@ -68,7 +75,14 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
         "data": store.info.content_hash,
         "folds": folds.hash,
     }
-    return RunInputs(store, fold, study.patch(run.dataset, store.info.ndim), hashes)
+    training, chosen = study.training_of(run.dataset, run.model), {}
+    if training.sweep:
+        chosen = read_choice(study, run.dataset, run.model, run.fold, store, folds)
+        training = training.model_copy(update=chosen)
+        hashes["choice"] = hash_of(chosen)
+    patch = study.patch(run.dataset, store.info.ndim)
+    mirror = study.mirror_axes(run.dataset, store.info.ndim, run.model)
+    return RunInputs(store, fold, patch, mirror, training, chosen, hashes)
 
 
 def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
@@ -87,31 +101,18 @@ def train_run(study: Study, run: Run) -> None:
     `progress.csv` grows with every row of the history, until `history.csv` has them all.
     """
     inputs = load_inputs(study, run)
-    settings = study.training
-    steps = study.dataset(run.dataset).steps or settings.steps
+    steps = inputs.training.steps
     folder, progress = study.layout.run(run), study.layout.progress(run)
     with claim_device(study.compute) as device, record_progress(progress) as record:
-        autocast = autocast_type(study.compute.precision, device)
-        network = network_for(study, run, inputs.store)
-        network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
-        training, validation = _data(study, run, inputs, steps, device)
-        # The counter is the GPU's: with other runs on it, the energies cannot be separated.
-        alone = study.compute.runs_per_gpu == 1
-        rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
-        for row in train(network, training, validation, settings, steps, device, autocast):
-            rows.append(row)
-            record(row)
-            if not math.isnan(row["validation_dice"]):
-                log.debug("%s  %s", run, _line(row, steps))
-        seconds = time.perf_counter() - started
-        joules = energy_between(energy, energy_used(device) if alone else None)
+        network, rows, seconds, joules = fit(study, run, inputs, device, record)
         save_checkpoint(folder / "model.pt", network, inputs.hashes)
         write_rows(folder / "history.csv", HISTORY, rows)
-        facts = provenance(device, autocast) | {
+        facts = provenance(device, autocast_type(study.compute.precision, device)) | {
+            "chosen": inputs.chosen,
             "training_groups": inputs.training_groups,
             "steps": steps,
             "train_seconds": seconds,
-            "images_per_second": steps * _batch(study, run) / seconds,
+            "images_per_second": steps * inputs.training.batch / seconds,
             "peak_memory_bytes": peak_memory(device),
             "energy_j": joules,
             "parameters": count_parameters(network),
@@ -124,32 +125,65 @@ def train_run(study: Study, run: Run) -> None:
     log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
 
 
-def _data(
-    study: Study, run: Run, inputs: RunInputs, steps: int, device: torch.device
-) -> tuple[Any, list[Batch]]:
+class Fitted(NamedTuple):
+    """A trained network, its history, and what the training took; joules None without a meter."""
+
+    network: nn.Module
+    rows: list[dict[str, float]]
+    seconds: float
+    joules: float | None
+
+
+def fit(
+    study: Study,
+    run: Run,
+    inputs: RunInputs,
+    device: torch.device,
+    record: Callable[[dict[str, float]], None],
+) -> Fitted:
+    """Train the network of a run on a claimed device; `record` is given every row of its history.
+
+    Raises:
+        DivergenceError: the loss is not finite.
+    """
+    settings, steps = inputs.training, inputs.training.steps
+    autocast = autocast_type(study.compute.precision, device)
+    network = network_for(study, run, inputs.store)
+    network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
+    training, validation = _data(run, inputs, device)
+    # The counter is the GPU's: with other runs on it, the energies cannot be separated.
+    alone = study.compute.runs_per_gpu == 1
+    rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
+    for row in train(network, training, validation, settings, steps, device, autocast):
+        rows.append(row)
+        record(row)
+        if not math.isnan(row["validation_dice"]):
+            log.debug("%s  %s", run, _line(row, steps))
+    seconds = time.perf_counter() - started
+    joules = energy_between(energy, energy_used(device) if alone else None)
+    return Fitted(network, rows, seconds, joules)
+
+
+def _data(run: Run, inputs: RunInputs, device: torch.device) -> tuple[Any, list[Batch]]:
     """Training batches in random order, and fixed validation batches without augmentation.
 
-    Both depend on dataset, fold and seed, never on the model.
+    Both depend on dataset, fold and seed, never on the model unless it has a recipe of its own.
     """
-    store, batch = inputs.store, _batch(study, run)
+    store, training = inputs.store, inputs.training
     seeds = _seeds(run)
     sets = []
-    for cases, augmentation, seed, length in (
-        (inputs.fold.train, study.training.augmentation, seeds.training, steps),
-        (inputs.fold.validation, _NO_AUGMENTATION, seeds.validation, _VALIDATION_BATCHES),
+    changes = (training.augmentation, inputs.mirror)
+    for cases, changed, seed, length in (
+        (inputs.fold.train, changes, seeds.training, training.steps),
+        (inputs.fold.validation, (), seeds.validation, _VALIDATION_BATCHES),
     ):
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
-        planner = Planner(
-            store, indices, inputs.patch, study.training.foreground, augmentation, rng
-        )
-        sets.append(batches(CasePool(store, indices, device), planner, length, batch, device, seed))
+        planner = Planner(store, indices, inputs.patch, training.foreground, rng, *changed)
+        pool = CasePool(store, indices, device)
+        sets.append(batches(pool, planner, length, training.batch, device, seed))
     # A list, so that every validation of the run sees the same patches.
     return sets[0], list(sets[1])
-
-
-def _batch(study: Study, run: Run) -> int:
-    return study.dataset(run.dataset).batch or study.training.batch
 
 
 class _Seeds(NamedTuple):

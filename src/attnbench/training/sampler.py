@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attnbench.data.store import CaseStore
+from attnbench.study.groups import NnunetAugmentation
+from attnbench.training.nnunet import Intensity
 from attnbench.training.plan import PatchPlan, Planner
 
 _STEPS_PER_BLOCK = 512  # so few copies to the device that none counts, so short a table too
-_INTENSITY = ("brightness", "contrast", "gamma", "noise")
 
 
 class Boxes(NamedTuple):
@@ -151,6 +152,28 @@ def change_intensity(images: Tensor, plan: dict[str, Tensor], generator: torch.G
     return images.add_(noise.mul_(column["noise"]))
 
 
+def _changes(
+    planner: Planner, plan: PatchPlan, batch: int, device: torch.device, generator: torch.Generator
+) -> Callable[[Tensor, int], Tensor]:
+    """What changes the intensity of images (B, C, *patch) of one of a plan's batches, by number."""
+    if isinstance(planner.augmentation, NnunetAugmentation):
+        patch = [int(side) for side in planner.patch]
+        return Intensity(plan.intensity, batch, patch, device, generator).change
+    if not plan.intensity:
+        return lambda images, _: images
+    parameters = {
+        name: torch.from_numpy(values).float().to(device) for name, values in plan.intensity.items()
+    }
+
+    def change(images: Tensor, number: int) -> Tensor:
+        now = slice(number * batch, (number + 1) * batch)
+        return change_intensity(
+            images, {name: values[now] for name, values in parameters.items()}, generator
+        )
+
+    return change
+
+
 def batches(
     pool: CasePool, planner: Planner, steps: int, batch: int, device: torch.device, seed: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -173,14 +196,9 @@ def batches(
     for block in range(math.ceil(steps / _STEPS_PER_BLOCK)):
         plan = planner.draw(batch * min(_STEPS_PER_BLOCK, steps - block * _STEPS_PER_BLOCK))
         boxes = pool.locate(plan, patch)
-        intensity = {
-            name: torch.from_numpy(getattr(plan, name)).float().to(pool.device)
-            for name in _INTENSITY
-        }
-        for start in range(0, len(plan.case), batch):
-            now = slice(start, start + batch)
+        change = _changes(planner, plan, batch, pool.device, generator)
+        for number in range(len(plan.case) // batch):
+            now = slice(number * batch, (number + 1) * batch)
             images, masks = pool.cut(boxes.of(now), patch)
-            images = change_intensity(
-                images, {name: values[now] for name, values in intensity.items()}, generator
-            )
+            images = change(images, number)
             yield images.to(device, non_blocking=True), masks.to(device, non_blocking=True)

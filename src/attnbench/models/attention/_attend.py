@@ -42,7 +42,8 @@ def attend(
 
     Returns (..., N, C). The method is chosen here alone: on the CPU the matrix of all pairs
     is held where a query has at most `SHORT` keys, which is faster there and no more than a
-    constant per query; else torch's kernels choose.
+    constant per query; else torch's kernels choose. On the meta device, where operations are
+    counted, the products are plain: what the kernels pad is no need of the mechanism.
 
     Args:
         query: (..., N, D).
@@ -53,7 +54,7 @@ def attend(
     """
     for watcher in _WATCHERS:
         watcher(query, key, scale, bias)
-    if query.device.type == "cpu" and key.shape[-2] <= SHORT:
+    if query.is_meta or (query.device.type == "cpu" and key.shape[-2] <= SHORT):
         scores = (scale * query) @ key.transpose(-1, -2)
         return (scores if bias is None else scores + bias).softmax(-1) @ value
     if bias is not None:

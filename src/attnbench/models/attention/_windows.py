@@ -7,6 +7,9 @@ positions are masked.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,24 +20,45 @@ from attnbench.models.attention._heads import feed_forward
 from attnbench.models.attention._relative import RelativeBias
 
 
-def partition(x: Tensor, window: int) -> Tensor:
-    """Windows (B * windows, window^n, C) of (B, *sides, C), sides multiples of `window`."""
+def pad_ends(x: Tensor, sides: Sequence[int]) -> Tensor:
+    """Zero-pad (B, *spatial, C) at the far ends to `sides`."""
+    missing = [side - given for side, given in zip(sides, x.shape[1:-1], strict=True)]
+    if not any(missing):
+        return x
+    # F.pad counts axes from the last one: the channels' 0, 0 come first.
+    return F.pad(x, [0, 0, *(amount for side in reversed(missing) for amount in (0, side))])
+
+
+def partition(x: Tensor, window: Sequence[int]) -> Tensor:
+    """Windows (B * windows, cells, C) of (B, *sides, C).
+
+    Sides are multiples of those of `window`, whose product is the cells.
+    """
     ndim = x.dim() - 2
     # Every side becomes two axes: the number of the window, then the position inside it.
     split = x.reshape(
         x.shape[0],
-        *(length for side in x.shape[1:-1] for length in (side // window, window)),
+        *(
+            length
+            for side, inside in zip(x.shape[1:-1], window, strict=True)
+            for length in (side // inside, inside)
+        ),
         x.shape[-1],
     )
     outer, inner = range(1, 2 * ndim, 2), range(2, 2 * ndim + 1, 2)
-    return split.permute(0, *outer, *inner, 2 * ndim + 1).reshape(-1, window**ndim, x.shape[-1])
+    return split.permute(0, *outer, *inner, 2 * ndim + 1).reshape(
+        -1, math.prod(window), x.shape[-1]
+    )
 
 
-def merge(windows: Tensor, window: int, sides: tuple[int, ...]) -> Tensor:
-    """Inverse of `partition`: (B * windows, window^n, C) as (B, *sides, C)."""
+def merge(windows: Tensor, window: Sequence[int], sides: Sequence[int]) -> Tensor:
+    """Inverse of `partition`: (B * windows, cells, C) as (B, *sides, C)."""
     ndim = len(sides)
     split = windows.reshape(
-        -1, *(side // window for side in sides), *[window] * ndim, windows.shape[-1]
+        -1,
+        *(side // inside for side, inside in zip(sides, window, strict=True)),
+        *window,
+        windows.shape[-1],
     )
     order = [
         axis
@@ -80,13 +104,10 @@ class WindowBlock(nn.Module):
 
     def _windows(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor:
         """Features (B, *spatial, C) padded to `sides`, shifted and cut into windows."""
-        missing = [side - given for side, given in zip(sides, x.shape[1:-1], strict=True)]
-        if any(missing):
-            # F.pad counts axes from the last one: the channels' 0, 0 come first.
-            x = F.pad(x, [0, 0, *(amount for side in reversed(missing) for amount in (0, side))])
+        x = pad_ends(x, sides)
         if any(shifts):
             x = torch.roll(x, [-shift for shift in shifts], list(range(1, len(shifts) + 1)))
-        return partition(x, self.window)
+        return partition(x, [self.window] * len(sides))
 
     def _mask(self, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]) -> Tensor | None:
         """True for pairs of a window that lie apart in the image, (windows, cells, cells).
@@ -135,7 +156,7 @@ class WindowBlock(nn.Module):
         self, windows: Tensor, x: Tensor, sides: tuple[int, ...], shifts: tuple[int, ...]
     ) -> Tensor:
         """Inverse of `_windows`: (B * windows, cells, C) as features on the positions of `x`."""
-        whole = merge(windows, self.window, sides)
+        whole = merge(windows, [self.window] * len(sides), sides)
         if any(shifts):
             whole = torch.roll(whole, list(shifts), list(range(1, len(shifts) + 1)))
         return whole[(slice(None), *(slice(side) for side in x.shape[1:-1]))]

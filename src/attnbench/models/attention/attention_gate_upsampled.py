@@ -12,19 +12,15 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attnbench.models.attention._papers import ATTENTION_U_NET
 from attnbench.models.layers import BATCH_NORM, conv1x1
-from attnbench.models.registry import Paper, mechanism
+from attnbench.models.registry import mechanism
 
 
 @mechanism(
     title="Attention gate, up-sampled",
     short="Attention gate (up)",
-    paper=Paper(
-        "Oktay et al.",
-        2018,
-        "Attention U-Net: Learning Where to Look for the Pancreas",
-        "arXiv:1804.03999",
-    ),
+    paper=ATTENTION_U_NET,
     slots=("skip",),
     default=("skip",),
     gate="upsampled",

@@ -57,12 +57,13 @@ class AxisAttention(nn.Module):
     title="Axial attention",
     short="Axial attention",
     paper=Paper(
-        "Ho, Kalchbrenner, Weissenborn, Salimans",
+        "Jonathan Ho, Nal Kalchbrenner, Dirk Weissenborn, Tim Salimans",
         2019,
         "Axial Attention in Multidimensional Transformers",
         "arXiv:1912.12180",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in every layer of an autoregressive image model",
     deepest=2,
     logits=("axes.*.scale",),
 )

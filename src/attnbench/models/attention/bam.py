@@ -25,12 +25,13 @@ from attnbench.models.registry import Paper, mechanism
     title="BAM",
     short="BAM",
     paper=Paper(
-        "Park, Woo, Lee, Kweon",
+        "Jongchan Park, Sanghyun Woo, Joon-Young Lee, In So Kweon",
         2018,
         "BAM: Bottleneck Attention Module",
         "BMVC 2018, arXiv:1807.06514",
     ),
     default=("encoder",),
+    in_paper="between the stages of an ImageNet network",
 )
 class BAM(nn.Module):
     """x + x * sigmoid(channel(x) * spatial(x)), reduction 16, two 3^n convolutions of dilation 4.

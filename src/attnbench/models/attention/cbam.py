@@ -2,8 +2,9 @@
 
 Woo, Park, Lee, Kweon: CBAM: Convolutional Block Attention Module. ECCV 2018, arXiv:1807.06521,
 eq. 1-3. As in the authors' code the two layers over channels have biases and batch normalisation
-(momentum 0.01) follows the convolution over positions. Departs from it in a floor of 8 hidden
-units, which the paper's widths never meet.
+(momentum 0.01) follows the convolution over positions, its scale started at zero: at first all
+positions weigh 1/2. Departs from it in a floor of 8 hidden units, which the paper's widths never
+meet.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from attnbench.models.registry import Paper, mechanism
     title="CBAM",
     short="CBAM",
     paper=Paper(
-        "Woo, Park, Lee, Kweon",
+        "Sanghyun Woo, Jongchan Park, Joon-Young Lee, In So Kweon",
         2018,
         "CBAM: Convolutional Block Attention Module",
         "ECCV 2018, arXiv:1807.06521",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside every residual block of an ImageNet network, before the sum",
+    gain=("spatial.1.weight",),
 )
 class CBAM(nn.Module):
     """y = x * sigmoid(f(mean(x)) + f(max(x))), then y * sigmoid(norm(conv([max(y), mean(y)]))).
@@ -48,6 +51,7 @@ class CBAM(nn.Module):
             CONV[ndim](2, 1, kernel_size, padding=kernel_size // 2, bias=False),
             BATCH_NORM[ndim](1, momentum=0.01),
         )
+        nn.init.zeros_(self.spatial.get_parameter("1.weight"))
 
     def _weight_channels(self, x: Tensor) -> Tensor:
         weights = self.excite(spatial_mean(x)) + self.excite(x.flatten(2).amax(2))

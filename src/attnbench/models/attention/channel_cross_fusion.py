@@ -128,7 +128,7 @@ class FusionLayer(nn.Module):
     title="Channel-wise cross fusion",
     short="Channel cross fusion",
     paper=Paper(
-        "Wang, Cao, Wang, Zaiane",
+        "Haonan Wang, Peng Cao, Jiaqi Wang, Osmar R. Zaiane",
         2022,
         "UCTransNet: Rethinking the Skip Connections in U-Net from a Channel-wise Perspective "
         "with Transformer",

@@ -18,12 +18,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Coordinate attention",
     short="Coordinate attention",
     paper=Paper(
-        "Hou, Zhou, Feng",
+        "Qibin Hou, Daquan Zhou, Jiashi Feng",
         2021,
         "Coordinate Attention for Efficient Mobile Network Design",
         "CVPR 2021, arXiv:2103.02907",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside the blocks of a MobileNet",
 )
 class CoordinateAttention(nn.Module):
     """x times one factor per axis: sigmoid(expand(hardswish(norm(reduce(profile))))).

@@ -24,12 +24,13 @@ def along(x: Tensor, axis: int) -> Tensor:
     title="Criss-cross attention",
     short="Criss-cross",
     paper=Paper(
-        "Huang et al.",
+        "Zilong Huang, Xinggang Wang, Lichao Huang, Chang Huang, Yunchao Wei, Wenyu Liu",
         2019,
         "CCNet: Criss-Cross Attention for Semantic Segmentation",
         "ICCV 2019, arXiv:1811.11721",
     ),
     default=("bottleneck",),
+    in_paper="behind an ImageNet network, at an eighth of the resolution",
     scale=("gamma",),
     logits=("query", "key"),
 )

@@ -2,10 +2,13 @@
 
 Petit, Thome, Rambour, Themyr, Collins, Soler: U-Net Transformer: Self and Cross Attention for
 Medical Image Segmentation. MLMI 2021, arXiv:2103.06104, section 2.2 and fig. 3: queries and keys
-from the decoder, values from the skip, a sigmoid makes the result a filter of the skip. Batch
-normalisation and ReLU behind the 1x1 convolutions and maximum pooling of the skip as in the
-public implementation (HXLH50K/U-Net-Transformer). The paper's own treatment of the decoder
-features beside the skip is left to the U-Net's up-convolution.
+from the decoder, values from the skip, a sigmoid makes the result a filter of the skip. The
+authors published no code: it is compared with the paper's equations and those of Vaswani et al.
+2017. Batch normalisation and ReLU behind the 1x1 convolutions and maximum pooling of the skip as
+in the public implementation (HXLH50K/U-Net-Transformer), which is followed in nothing else: it
+has one head, its softmax goes over the queries, it projects no output, and its filter is a ReLU's.
+The paper's own treatment of the decoder features beside the skip is left to the U-Net's
+up-convolution.
 """
 
 from __future__ import annotations

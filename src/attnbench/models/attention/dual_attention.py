@@ -20,12 +20,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Dual attention",
     short="Dual attention",
     paper=Paper(
-        "Fu et al.",
+        "Jun Fu, Jing Liu, Haijie Tian, Yong Li, Yongjun Bao, Zhiwei Fang, Hanqing Lu",
         2019,
         "Dual Attention Network for Scene Segmentation",
         "CVPR 2019, arXiv:1809.02983",
     ),
     default=("bottleneck",),
+    in_paper="behind an ImageNet network, at an eighth of the resolution",
     scale=("alpha", "beta"),
     logits=("query", "key"),
 )

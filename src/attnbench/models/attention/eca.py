@@ -28,12 +28,13 @@ def adaptive_kernel(channels: int, gamma: float = 2, b: float = 1) -> int:
     title="ECA",
     short="ECA",
     paper=Paper(
-        "Wang, Wu, Zhu, Li, Zuo, Hu",
+        "Qilong Wang, Banggu Wu, Pengfei Zhu, Peihua Li, Wangmeng Zuo, Qinghua Hu",
         2020,
         "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks",
         "CVPR 2020, arXiv:1910.03151",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside every residual block of an ImageNet network, before the sum",
 )
 class ECA(nn.Module):
     """x * sigmoid(conv(mean(x))), one convolution along the channels.

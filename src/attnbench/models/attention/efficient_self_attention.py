@@ -31,12 +31,13 @@ def separable(ndim: int, inputs: int, outputs: int) -> nn.Sequential:
     title="Efficient self-attention",
     short="Efficient attention",
     paper=Paper(
-        "Gao, Zhou, Metaxas",
+        "Yunhe Gao, Mu Zhou, Dimitris N. Metaxas",
         2021,
         "UTNet: A Hybrid Transformer Architecture for Medical Image Segmentation",
         "MICCAI 2021, arXiv:2107.00781",
     ),
     default=("encoder", "bottleneck", "decoder"),
+    in_paper="on every level but the finest",
     deepest=2,
     logits=("scale",),
 )

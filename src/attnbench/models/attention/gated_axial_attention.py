@@ -93,12 +93,13 @@ class GatedAxis(nn.Module):
     title="Gated axial attention",
     short="Gated axial",
     paper=Paper(
-        "Valanarasu, Oza, Hacihaliloglu, Patel",
+        "Jeya Maria Jose Valanarasu, Poojan Oza, Ilker Hacihaliloglu, Vishal M. Patel",
         2021,
         "Medical Transformer: Gated Axial-Attention for Medical Image Segmentation",
         "MICCAI 2021, arXiv:2102.10662",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in the place of the convolutions of every encoder block",
     deepest=2,
     logits=("axes.*.norm_similarity",),
 )

@@ -1,9 +1,9 @@
 """Global context block: one attention map for all queries, a channel bottleneck, an addition.
 
 Cao, Xu, Lin, Wei, Hu: GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond.
-ICCV Workshops 2019, arXiv:1904.11492, fig. 4d and eq. 6; reduction 16, the last layer starts at
-0 as in the authors' code. Departs from it in a floor of 8 hidden units, which the paper's widths
-never meet.
+ICCV Workshops 2019, arXiv:1904.11492, fig. 4d and eq. 6; reduction 16; as in the authors' code
+the last layer starts at 0 and the mask's by Kaiming's rule. Departs from it in a floor of 8
+hidden units, which the paper's widths never meet.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Global context",
     short="Global context",
     paper=Paper(
-        "Cao, Xu, Lin, Wei, Hu",
+        "Yue Cao, Jiarui Xu, Stephen Lin, Fangyun Wei, Han Hu",
         2019,
         "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond",
         "ICCV Workshops 2019, arXiv:1904.11492",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside the residual blocks of a detector's deeper stages, before the sum",
     deepest=2,
     scale=("transform.3.weight", "transform.3.bias"),
     logits=("key",),
@@ -45,6 +46,8 @@ class GlobalContext(nn.Module):
             nn.ReLU(),
             nn.Linear(hidden, channels),
         )
+        nn.init.kaiming_normal_(self.key.get_parameter("weight"))
+        nn.init.zeros_(self.key.get_parameter("bias"))
         for parameter in self.transform[-1].parameters():
             nn.init.zeros_(parameter)
 

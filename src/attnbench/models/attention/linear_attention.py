@@ -18,12 +18,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Linear attention",
     short="Linear attention",
     paper=Paper(
-        "Shen, Zhang, Zhao, Yi, Li",
+        "Zhuoran Shen, Mingyuan Zhang, Haiyu Zhao, Shuai Yi, Hongsheng Li",
         2021,
         "Efficient Attention: Attention with Linear Complexities",
         "WACV 2021, arXiv:1812.01243",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="behind the deeper stages of an ImageNet network",
     deepest=2,
     logits=("key",),
 )

@@ -2,9 +2,11 @@
 
 Petit, Thome, Rambour, Themyr, Collins, Soler: U-Net Transformer: Self and Cross Attention for
 Medical Image Segmentation. MLMI 2021, arXiv:2103.06104, section 2.1 and fig. 2, with sinusoidal
-positions along each axis; neither residual nor normalisation, as in the public implementation
-(HXLH50K/U-Net-Transformer), and 8 heads as in Vaswani et al. 2017. `u_transformer` joins it with
-`cross_attention`.
+positions along each axis; `u_transformer` joins it with `cross_attention`. The authors published
+no code: it is compared with the paper's equations and those of Vaswani et al. 2017 (8 heads, an
+output projection). Neither residual nor normalisation, as in the public implementation
+(HXLH50K/U-Net-Transformer), which is followed in nothing else: it has one head, its softmax goes
+over the queries, and it projects no output.
 """
 
 from __future__ import annotations

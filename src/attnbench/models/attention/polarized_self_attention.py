@@ -1,9 +1,12 @@
 """Polarised self-attention: a channel and a spatial branch, full resolution where not collapsed.
 
 Liu, Liu, Fan, Huang: Polarized Self-Attention: Towards High-quality Pixel-wise Regression.
-arXiv:2107.00782 (2021), eq. 1-5, parallel or sequential. The layer normalisation is the paper's
-(the authors' code has it in one layout only); 1x1 convolutions without bias and started by
-Kaiming's rule as in their code.
+arXiv:2107.00782 (2021), eq. 1-5, parallel or sequential: followed is the paper, from which the
+authors' code (DeLightCMU/PSA) differs. There the spatial branch takes its softmax over positions
+(of the product with q in the parallel, of v in the sequential layout), not over the channels of
+the pooled q; and the channel branch has no layer normalisation in the parallel layout,
+and widens through C/8 units with one in the sequential. 1x1 convolutions without bias and their
+start by Kaiming's rule are the code's.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Polarised self-attention",
     short="Polarised attention",
     paper=Paper(
-        "Liu, Liu, Fan, Huang",
+        "Huajun Liu, Fuqiang Liu, Xinyi Fan, Dong Huang",
         2021,
         "Polarized Self-Attention: Towards High-quality Pixel-wise Regression",
         "arXiv:2107.00782",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="behind the first 3x3 convolution of every residual block",
     logits=("channel_query",),
 )
 class PolarizedSelfAttention(nn.Module):

@@ -1,9 +1,11 @@
 """Selective kernel: two kernel sizes side by side, and per channel a choice between them.
 
 Li, Wang, Hu, Yang: Selective Kernel Networks. CVPR 2019, arXiv:1903.06586, eq. 1-6: kernels 3
-and 5 (3 with dilation 2), 32 groups, reduction 16 with at least 32 hidden units. Departs from it
-in that groups are the largest number up to 32 that divides the channels; and where a batch of
-one leaves the hidden layer nothing to normalise over, the running statistics are used.
+and 5 (3 with dilation 2), 32 groups, reduction 16 with at least 32 hidden units; initial weights
+as in the authors' code (convolutions by Kaiming's rule, the other layers at a standard deviation
+of 0.01). Departs from it in that it follows the U-Net's convolutions (in the paper it replaces
+one), that groups are the largest number up to 32 that divides the channels, and that where a batch
+of one leaves the hidden layer nothing to normalise over, the running statistics are used.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Selective kernel",
     short="Selective kernel",
     paper=Paper(
-        "Li, Wang, Hu, Yang", 2019, "Selective Kernel Networks", "CVPR 2019, arXiv:1903.06586"
+        "Xiang Li, Wenhai Wang, Xiaolin Hu, Jian Yang",
+        2019,
+        "Selective Kernel Networks",
+        "CVPR 2019, arXiv:1903.06586",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="in the place of the 3x3 convolution of every residual block",
 )
 class SelectiveKernel(nn.Module):
     """a * small + (1 - a) * large, with a share `a` per channel.
@@ -58,6 +64,10 @@ class SelectiveKernel(nn.Module):
             nn.Linear(channels, hidden, bias=False), PooledBatchNorm(hidden), nn.ReLU()
         )
         self.select = nn.Linear(hidden, 2 * channels, bias=False)
+        for branch in (self.small, self.large):
+            nn.init.kaiming_normal_(branch.get_parameter("0.weight"))
+        for weight in (self.reduce.get_parameter("0.weight"), self.select.weight):
+            nn.init.normal_(weight, std=0.01)
 
     def _share_of_small(self, small: Tensor, large: Tensor) -> Tensor:
         scores = self.select(self.reduce(spatial_mean(small + large))).unflatten(1, (2, -1))

@@ -20,6 +20,7 @@ from attnbench.models.registry import mechanism
     short="Shifted window",
     paper=SWIN,
     default=("encoder", "bottleneck"),
+    in_paper="in every block of a network made of it",
     deepest=2,
     logits=("plain.scale", "plain.bias", "shifted.scale", "shifted.bias"),
 )

@@ -15,12 +15,13 @@ from attnbench.models.registry import Paper, mechanism
     title="SimAM",
     short="SimAM",
     paper=Paper(
-        "Yang, Zhang, Li, Xie",
+        "Lingxiao Yang, Ru-Yuan Zhang, Lida Li, Xiaohua Xie",
         2021,
         "SimAM: A Simple, Parameter-Free Attention Module for Convolutional Neural Networks",
         "ICML 2021, PMLR 139:11863-11874",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside every residual block of an ImageNet network",
 )
 class SimAM(nn.Module):
     """x * sigmoid(d / (4 (v + regularisation)) + 1/2) with d = (x - mean)^2.

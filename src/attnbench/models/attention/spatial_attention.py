@@ -2,7 +2,8 @@
 
 Guo, Szemenyei, Yi, Wang, Chen, Fan: SA-UNet: Spatial Attention U-Net for Retinal Vessel
 Segmentation. ICPR 2020, arXiv:2004.03696, eq. 1: the spatial half of CBAM, without
-normalisation, at the bottleneck.
+normalisation, at the bottleneck. Departs from it in that it follows both convolutions of the
+bottleneck (in the paper it is between them).
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Spatial attention",
     short="Spatial attention",
     paper=Paper(
-        "Guo, Szemenyei, Yi, Wang, Chen, Fan",
+        "Changlu Guo, Márton Szemenyei, Yugen Yi, Wenle Wang, Buer Chen, Changqi Fan",
         2021,
         "SA-UNet: Spatial Attention U-Net for Retinal Vessel Segmentation",
         "ICPR 2020, arXiv:2004.03696",
     ),
     default=("bottleneck",),
+    in_paper="between the two convolutions of the bottleneck",
 )
 class SpatialAttention(nn.Module):
     """x * sigmoid(conv([mean(x), max(x)])), mean and maximum over channels.

@@ -15,9 +15,13 @@ from attnbench.models.registry import Paper, mechanism
     title="Squeeze-and-excitation",
     short="Squeeze-excitation",
     paper=Paper(
-        "Hu, Shen, Sun", 2018, "Squeeze-and-Excitation Networks", "CVPR 2018, arXiv:1709.01507"
+        "Jie Hu, Li Shen, Gang Sun",
+        2018,
+        "Squeeze-and-Excitation Networks",
+        "CVPR 2018, arXiv:1709.01507",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside every residual block of an ImageNet network, before the sum",
 )
 class SqueezeExcitation(ChannelExcitation):
     """x * sigmoid(W2 relu(W1 mean(x))), the mean over all positions.

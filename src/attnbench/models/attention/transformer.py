@@ -44,7 +44,8 @@ class TransformerLayer(nn.Module):
     title="Transformer",
     short="Transformer",
     paper=Paper(
-        "Chen et al.",
+        "Jieneng Chen, Yongyi Lu, Qihang Yu, Xiangde Luo, Ehsan Adeli, Yan Wang, Le Lu, Alan L. "
+        "Yuille, Yuyin Zhou",
         2021,
         "TransUNet: Transformers Make Strong Encoders for Medical Image Segmentation",
         "arXiv:2102.04306",

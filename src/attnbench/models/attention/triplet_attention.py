@@ -2,9 +2,10 @@
 
 Misra, Nalamada, Arasanipalai, Hou: Rotate to Attend: Convolutional Triplet Attention Module.
 WACV 2021, arXiv:2010.03045, eq. 1-3. As in the authors' code, batch normalisation (momentum
-0.01) follows the convolution. Instead of rotating the features, each gate pools along its axis
-and is spread along it. Generalised to volumes: four axes, four gates, convolutions over three
-axes.
+0.01) follows the convolution, and that of the gate over positions starts with a scale of zero:
+at first this gate is 1/2 everywhere. Instead of rotating the features, each gate pools along its
+axis and is spread along it. Generalised to volumes: four axes, four gates, convolutions over
+three axes.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from attnbench.models.registry import Paper, mechanism
     title="Triplet attention",
     short="Triplet attention",
     paper=Paper(
-        "Misra, Nalamada, Arasanipalai, Hou",
+        "Diganta Misra, Trikay Nalamada, Ajay Uppili Arasanipalai, Qibin Hou",
         2021,
         "Rotate to Attend: Convolutional Triplet Attention Module",
         "WACV 2021, arXiv:2010.03045",
     ),
     default=("encoder", "bottleneck"),
+    in_paper="inside every residual block of an ImageNet network, before the sum",
+    gain=("gates.0.1.weight",),
 )
 class TripletAttention(nn.Module):
     """x * mean over axes of sigmoid(norm(conv([max, mean]))).
@@ -47,6 +50,8 @@ class TripletAttention(nn.Module):
             )
             for _ in range(ndim + 1)
         )
+        # The first gate pools the channels: it is the one over positions.
+        nn.init.zeros_(self.gates.get_parameter("0.1.weight"))
 
     def _gates(self, x: Tensor) -> list[Tensor]:
         """One gate in (0, 1) per axis, channels first: the shape of `x` with 1 along that axis."""

@@ -20,6 +20,7 @@ from attnbench.models.registry import mechanism
     short="Window attention",
     paper=SWIN,
     default=("encoder", "bottleneck"),
+    in_paper="in every block of a network made of it",
     deepest=2,
     logits=("block.scale", "block.bias"),
 )

@@ -12,13 +12,20 @@ from attnbench.catalog import load_entry
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.results import absent_runs, records
-from attnbench.reporting.tables.facts import tabulate_datasets, tabulate_protocol
+from attnbench.reporting.tables.facts import (
+    control_notes,
+    described,
+    tabulate_datasets,
+    tabulate_protocol,
+)
 from attnbench.reporting.words import mechanism_label
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
+from attnbench.study.groups import SWEEP_RULE
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
+    from attnbench.study.models import ModelSettings
 
 PACKAGES = ("medpy", "scipy", "pandas")
 
@@ -94,6 +101,7 @@ def _models(
     ]
     if sources:
         yield f"Mechanisms: {_joined(sources)}."
+    yield from _placements(results)
     if external:
         networks = [f"{label}{_cite(references, path)}" for label, path in external]
         yield f"External networks, each with its own layers: {_joined(networks)}."
@@ -109,20 +117,74 @@ def _models(
         if sizes
         else "Their size has not been computed yet."
     )
+    yield from control_notes(results)
+
+
+def _placements(results: Results) -> Iterator[str]:
+    """Yield where the mechanisms sit, and where the papers have those that sit elsewhere there."""
+    variants = [model for model in results.study.models if model.slots and not model.control]
+    if variants:
+        placed = [f"{results.label(model.name)}: {_slots(model)}" for model in variants]
+        yield f"Placement, by level from 0, full resolution: {'; '.join(placed)}."
+    elsewhere = {
+        paper["mechanism"]: paper["in_paper"]
+        for facts in described(results)
+        for paper in facts.get("papers", ())
+        if paper.get("in_paper")
+    }
+    if elsewhere:
+        named = [f"{mechanism_label(name)}: {place}" for name, place in elsewhere.items()]
+        yield f"In the papers they sit elsewhere: {'; '.join(named)}."
+
+
+def _slots(model: ModelSettings) -> str:
+    """Return the slots of a model with their levels, and the mechanisms in them if several."""
+    several = len(model.mechanisms()) > 1
+    words = []
+    for slot, placements in model.slots.items():
+        for placement in placements:
+            name = f"{mechanism_label(placement.name)} in " if several else ""
+            levels = _joined([str(level) for level in placement.levels or ()])
+            words.append(f"{name}{slot} {levels}")
+    return ", ".join(words)
 
 
 def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    own = any(model.training for model in results.study.models)
+    but = ", but for what models set themselves" if own else ""
     yield (
-        f"All models were trained by one recipe: {protocol['Training']}; loss: "
-        f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}; precision: "
+        f"All models were trained by one recipe{but}: {protocol['Training']}; loss: "
+        f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}, and mirroring "
+        f"with probability one half per axis ({protocol['Mirrored along']}); precision: "
         f"{protocol['Precision']}. The baseline was {protocol['Baseline']}."
     )
+    yield from _sweep(results)
     yield from _rows_of(protocol, "Dataset: ")
     yield (
         f"Every model was trained once per fold with "
         f"{_number(len(results.study.seeds), 'seed')} ({protocol['Seeds']}); dataset, fold and "
         "seed fix initial weights, order of the batches and augmentation."
     )
+
+
+def _sweep(results: Results) -> Iterator[str]:
+    """Yield what was tried, by which rule, how often, and what it did not see."""
+    study = results.study
+    for key, values in (study.training.sweep or {}).items():
+        folds, grid = len(study.folds_to_run()), _joined([f"{value:.12g}" for value in values])
+        yield (
+            f"The {key.replace('_', ' ')} was chosen among {grid} for every model, controls "
+            f"included, separately for each dataset and fold: {SWEEP_RULE}. Every model had the "
+            f"same {_number(len(values) * folds, 'trial')} per dataset ({len(values)} values in "
+            f"{_number(folds, 'fold')}), each a training at full budget with the first seed; test "
+            "folds were not read for the choice."
+        )
+        edges = results.frame("sweep")["at_edge"].eq(True)
+        if edges.any():
+            yield (
+                f"The chosen value lay at the edge of the grid in {int(edges.sum())} of "
+                f"{_number(len(study.datasets) * len(study.models) * folds, 'choice')}."
+            )
 
 
 def _rows_of(protocol: Mapping[str, str], kind: str) -> Iterator[str]:
@@ -135,6 +197,7 @@ def _rows_of(protocol: Mapping[str, str], kind: str) -> Iterator[str]:
 
 
 def _evaluation(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    yield f"Probabilities were predicted in {protocol['Prediction']}."
     yield (
         "Predictions were scored per case and class on the case's own grid, inside its field of "
         "view if it has one."

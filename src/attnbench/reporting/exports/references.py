@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.catalog import load_entry
 from attnbench.files import read_json
+from attnbench.models.authors import split_name
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -143,12 +144,14 @@ def _mechanisms(study: Study) -> Iterator[Reference]:
 
 def _paper(paper: dict[str, Any]) -> Reference:
     # BibTeX's word for "et al." is an author called "others".
-    names = [name.strip() for name in paper["authors"].replace(" et al.", ", others").split(",")]
-    words = re.findall(r"[a-z0-9]{3,}", f"{names[0]} {paper['year']} {paper['title']}".lower())
-    key = "".join(words[:3])
+    authors = paper["authors"].replace(" et al.", ", others").split(", ")
+    names = [split_name(author) for author in authors]
+    family = re.sub(r"[^a-z0-9]", "", names[0][0].lower())
+    words = re.findall(r"[a-z0-9]{3,}", paper["title"].lower())
+    key = f"{family}{paper['year']}{words[0]}"
     text = _misc(
         key,
-        author=" and ".join(names),
+        author=" and ".join(", ".join(filter(None, name)) for name in names),
         title=f"{{{paper['title']}}}",
         year=str(paper["year"]),
         howpublished=paper["source"],

@@ -12,6 +12,7 @@ from attnbench.analysis.answer import BIGGER, HELPS
 from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.analysis.verdicts import TOO_FEW_GROUPS, TOO_FEW_TRAININGS
 from attnbench.reporting.format import decimals, interval, number
+from attnbench.reporting.recipes import recipe_notes, undertrained_notes
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
@@ -43,12 +44,13 @@ def answer_study(results: Results) -> Answer:
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
         return Answer("No answer yet", _nothing(results), needed, "", tuple(absent))
+    recipes = (*recipe_notes(results), *undertrained_notes(results))
     return Answer(
         _verdict(rows),
         _trained(results, rows),
         _retrained(results, rows),
         _size(results, rows),
-        (*_limits(results, rows), *absent),
+        (*_limits(results, rows), *recipes, *absent),
     )
 
 
@@ -242,7 +244,11 @@ def _size(results: Results, rows: pd.DataFrame) -> str:
 def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
     study = results.study
     groups = _range(rows["groups"].astype(int))
-    steps = _range(dataset.steps or study.training.steps for dataset in study.datasets)
+    steps = _range(
+        study.training_of(dataset, model).steps
+        for dataset in results.datasets
+        for model in results.models
+    )
     trainings = _several(len(study.folds_to_run()) * len(study.seeds), "training")
     return (
         "Other data, other backbones, larger budgets: results hold for these datasets, this U-Net "

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from attnbench.files import write_csv, write_text
 from attnbench.reporting.contents import tables_of
+from attnbench.reporting.recipes import recipe_notes
 from attnbench.reporting.results import Results
 from attnbench.reporting.tables.render import Table, render_md, render_tex
 
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def tabulate(results: Results, spec: TableSpec) -> Table:
-    """Build the table of one row of the contents."""
+    """Build the table of one row of the contents; each says how recipes differ, if they do."""
     module = import_module(f"attnbench.reporting.tables.{spec.module}")
     table: Table = getattr(module, f"tabulate_{spec.name}")(results)
-    return table
+    return replace(table, notes=(*table.notes, *recipe_notes(results)))
 
 
 def write_tables(study: Study) -> None:

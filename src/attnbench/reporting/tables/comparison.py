@@ -10,6 +10,7 @@ import pandas as pd
 
 from attnbench.analysis.second_rater import SECOND_RATER
 from attnbench.reporting.format import NOTHING, count, decimals, number
+from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import ALL, absent_runs, keyed, records
 from attnbench.reporting.tables.cells import (
     DASH,
@@ -87,6 +88,7 @@ def tabulate_comparison(results: Results) -> Table:
             *([SECOND_RATER_NOTE] if len(rater) else []),
             *_penalised(results),
             *_undefined(results, frame),
+            *undertrained_notes(results),
             *absent_runs(results),
         ),
         frame=frame,

@@ -10,6 +10,7 @@ import pandas as pd
 from attnbench.reporting.format import count, decimals, interval, p_value
 from attnbench.reporting.results import ALL, records
 from attnbench.reporting.tables.cells import block_title, exploratory, few_groups, p_cell
+from attnbench.reporting.tables.facts import control_notes
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _COLUMNS = (
 )
 _RULED_OUT = {
     "gamma0": "Gamma0: the mechanism's scale held at zero.",
-    "random": "Random: the mechanism's weights never trained.",
+    "random": "Random: the mechanism's weights never trained, but for scales that start near zero.",
     "uniform": "Uniform: every position weighted alike.",
     "conv1x1": "Conv1x1: 1 × 1 convolutions of as many parameters.",
     "parameters": "Parameters: a plain U-Net of as many parameters.",
@@ -54,6 +55,7 @@ def tabulate_controls(results: Results) -> Table:
             "nothing is shown, neither that the control explains the gain nor that it does not.",
             exploratory(results),
             *(words for control, words in _RULED_OUT.items() if control in present),
+            *control_notes(results),
             *few_groups(compared["difference"], compared["low"]),
             *(["No variant and control have both been scored yet."] if frame.empty else []),
         ),

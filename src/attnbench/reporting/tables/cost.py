@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.reporting.format import duration, number, scaled
+from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import keyed
 from attnbench.reporting.tables.cells import DASH
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
@@ -21,7 +22,7 @@ _COLUMNS = (
         Column,
         (
             "Parameters", "FLOPs", "Latency (ms)", "Inference (images/s)", "Training",
-            "Training (images/s)", "Peak memory (MiB)", "Energy (kJ)",
+            "All trainings", "Training (images/s)", "Peak memory (MiB)", "Energy (kJ)",
         ),
     ),
 )  # fmt: skip
@@ -36,10 +37,13 @@ def tabulate_cost(results: Results) -> Table:
         columns=_COLUMNS,
         blocks=tuple(_block(results, frame, dataset) for dataset in results.datasets),
         notes=(
-            "FLOPs: one forward pass of one patch. Latency: inference of one patch; inference: of "
-            "a batch; both measured alone on the machine. Training, peak memory and energy: of "
-            "whole runs, median; a dash where the machine does not measure it.",
+            "FLOPs: one forward pass of one patch. Latency: inference of one patch, not mirrored; "
+            "inference: of a batch; both measured alone on the machine. Training, peak memory and "
+            "energy: of whole runs, median; a dash where the machine does not measure it. All "
+            "trainings: the time of all runs of the study so far together"
+            + (", trials of the sweep included." if results.study.training.sweep else "."),
             *_machines(frame),
+            *undertrained_notes(results),
             *_absent(results, frame),
         ),
         frame=frame,
@@ -62,6 +66,7 @@ def _row(label: str, cost: dict[str, Any] | None) -> Row:
         number(cost["latency_seconds"] * 1000, 1),
         number(cost["inference_images_per_second"], 1),
         duration(cost["train_seconds"]),
+        duration(cost["all_seconds"]),
         number(cost["images_per_second"], 1),
         number(cost["peak_memory_bytes"] / 2**20, 0),
         number(cost["energy_j"] / 1000, 1),

@@ -9,6 +9,7 @@ import pandas as pd
 
 from attnbench.catalog import load_entry
 from attnbench.files import read_json
+from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
@@ -116,12 +117,15 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
-        if text := in_words(dataset):
+        # The axes have a row of their own, by name.
+        if text := in_words(dataset.model_copy(update={"mirror_axes": None})):
             yield f"Dataset: {results.dataset_label(dataset.name)}", text
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
+    yield "Mirrored along", "; ".join(_mirror_axes(results))
+    yield "Prediction", _prediction(results)
     yield "Loss", "Dice + cross-entropy, equal weights"
     yield "Precision", dict(describe(study.compute))["precision"]
     asked = dict(describe(study))
@@ -138,6 +142,27 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
         "groups, corrected resampled t test over folds, Holm's correction",
     )
+
+
+def _mirror_axes(results: Results) -> Iterator[str]:
+    """Yield the axes that each dataset is mirrored along, by the catalog's names."""
+    for name in results.datasets:
+        entry = load_entry(name)
+        axes = (entry.axes[axis] for axis in results.study.mirror_axes(name, entry.ndim))
+        yield f"{results.dataset_label(name)}: {', '.join(axes) or 'no axis'}"
+
+
+def _prediction(results: Results) -> str:
+    """Return how probabilities are made of windows and mirror images, in words."""
+    study = results.study
+    windows = "overlapping windows of a training patch, weighted by a Gaussian"
+    if not study.inference.mirroring:
+        return f"{windows}; no mirroring at test time"
+    passes = (
+        f"{results.dataset_label(name)} {2 ** len(study.mirror_axes(name, load_entry(name).ndim))}"
+        for name in results.datasets
+    )
+    return f"{windows}; mean over mirror images along the axes of training ({', '.join(passes)})"
 
 
 def _model_rows(results: Results) -> Iterator[tuple[str, str]]:
@@ -157,6 +182,38 @@ def model_differences(study: Study, model: ModelSettings) -> str:
         control = {"control": model.control, "control_of": model.control_of}
         base = variant.model_copy(update=control)
     return in_words(model, base)
+
+
+def described(results: Results) -> Iterator[dict[str, Any]]:
+    """Yield what is known of every model on every dataset that has been described."""
+    for dataset in results.datasets:
+        for model in results.models:
+            path = results.layout.model(dataset, model)
+            if path.is_file():
+                yield read_json(path)
+
+
+def control_notes(results: Results) -> list[str]:
+    """Return a note on each control that is not of its target's size, or is the plain U-Net."""
+    datasets: dict[str, list[str]] = {}
+    for facts in described(results):
+        if note := _control_note(facts):
+            shown = f"{results.label(facts['model'])}: {note}"
+            datasets.setdefault(shown, []).append(results.dataset_label(facts["dataset"]))
+    everywhere = len(results.datasets)
+    return [
+        f"{note}." if len(names) == everywhere else f"{note} ({', '.join(names)})."
+        for note, names in datasets.items()
+    ]
+
+
+def _control_note(facts: dict[str, Any]) -> str:
+    if facts.get("coincides"):
+        return "coincides with the U-Net, no other widths being nearer"
+    own, instead = facts.get("mechanism_parameters"), facts.get("stand_in_parameters")
+    if own is None or instead is None or abs(instead - own) <= TOLERANCE["parameters"] * own:
+        return ""
+    return f"{instead:,} parameters in the place of the mechanism's {own:,}; it cannot be nearer"
 
 
 def _empty(metric: str) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.reporting.format import NOTHING, scaled
 from attnbench.reporting.results import records
-from attnbench.reporting.tables.facts import model_differences
+from attnbench.reporting.tables.facts import control_notes, model_differences
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def tabulate_models(results: Results) -> Table:
         notes=(
             "FLOPs: one forward pass of one training patch. Settings are those that differ from "
             "the shared backbone, or of a control from its variant.",
+            *control_notes(results),
         ),
         frame=frame,
     )

@@ -1,0 +1,118 @@
+"""A dataset and its folds as nnU-Net v2 reads them, so that both train on the same cases."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attnbench.catalog import Entry
+from attnbench.data.case import RawCase, Spacing, case_error
+from attnbench.data.folds import load_folds
+from attnbench.data.read import read_cases
+from attnbench.data.store import CaseStore
+from attnbench.errors import DataError
+from attnbench.files import write_json
+
+ENDING = ".nii.gz"
+log = logging.getLogger("attnbench")
+
+
+def export_nnunet(entry: Entry, raw: Path, prepared: Path, folds: Path, folder: Path) -> None:
+    """Write a dataset as nnU-Net's raw dataset to `folder`, whole or not at all.
+
+    Images are the originals on their own grids, not the study's normalised and resampled ones:
+    nnU-Net prepares them itself. Volumes have right-anterior-superior axes, pictures are NIfTI
+    images with two axes; spacings are kept. `splits_final.json` has fold k of the study at place
+    k: its training cases as `train`, its inner validation as `val`. The test cases of fold k
+    are linked in `imagesTs_fold<k>`, ready to be predicted.
+
+    Args:
+        entry: the dataset's catalog entry.
+        raw: folder of the verified originals.
+        prepared: the case store made from them.
+        folds: the file of folds.
+        folder: to write; nnU-Net finds it as `Dataset<three digits>_<name>` in `nnUNet_raw`.
+
+    Raises:
+        DataError: `folder` exists, or originals, store and folds do not belong together.
+    """
+    if folder.exists():
+        raise DataError(f"{folder}: is there already; remove it or choose another folder")
+    store = CaseStore.open(prepared)
+    split = load_folds(folds, store)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        made = Path(temporary) / folder.name
+        for name in ("imagesTr", "labelsTr"):
+            (made / name).mkdir(parents=True)
+        for case in read_cases(entry, raw):
+            _refuse_others(store, case)
+            _write_case(made, case, entry)
+        for k, fold in enumerate(split.folds):
+            _link(made, f"imagesTs_fold{k}", fold.test, entry.channels)
+        splits = [
+            {"train": fold["train"], "val": fold["validation"]} for fold in map(asdict, split.folds)
+        ]
+        write_json(made / "splits_final.json", splits)
+        write_json(made / "dataset.json", _description(entry, len(store)))
+        made.rename(folder)
+    log.info(
+        "%s: %d cases and %d folds for nnU-Net -> %s", entry.name, len(store), len(splits), folder
+    )
+
+
+def _description(entry: Entry, cases: int) -> dict[str, Any]:
+    # nnU-Net normalises by the channel's name: CT by the whole dataset, others by the image.
+    kind = "CT" if entry.modality.split(",")[0] == "CT" else "image"
+    numbers = {name: number for number, name in sorted(entry.classes.items())}
+    return {
+        "channel_names": {str(channel): kind for channel in range(entry.channels)},
+        "labels": {"background": 0, **numbers},
+        "numTraining": cases,
+        "file_ending": ENDING,
+        "overwrite_image_reader_writer": "SimpleITKIO",
+        "name": entry.title,
+        "licence": entry.licence,
+        "reference": entry.citation,
+    }
+
+
+def _refuse_others(store: CaseStore, case: RawCase) -> None:
+    if not np.array_equal(store.reference(store.index(case.case)), case.mask):
+        raise case_error(
+            store.info.name,
+            case.case,
+            "its original is not the one that the store was prepared from; prepare the dataset "
+            "again (`attnbench prepare`, then `attnbench folds`)",
+        )
+
+
+def _write_case(folder: Path, case: RawCase, entry: Entry) -> None:
+    for channel, image in enumerate(case.image):
+        path = folder / "imagesTr" / f"{case.case}_{channel:04d}{ENDING}"
+        _write_volume(path, np.asarray(image, np.float32), case.spacing, entry.spacing_unit)
+    mask = folder / "labelsTr" / f"{case.case}{ENDING}"
+    _write_volume(mask, case.mask, case.spacing, entry.spacing_unit)
+
+
+def _write_volume(path: Path, array: NDArray[Any], spacing: Spacing, unit: str) -> None:
+    import nibabel
+
+    affine = np.diag([*spacing, *[1.0] * (4 - len(spacing))])
+    image = nibabel.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm" if unit == "mm" else "unknown")
+    nibabel.save(image, path)
+
+
+def _link(folder: Path, name: str, cases: tuple[str, ...], channels: int) -> None:
+    (folder / name).mkdir()
+    for case in cases:
+        for channel in range(channels):
+            file = f"{case}_{channel:04d}{ENDING}"
+            (folder / name / file).symlink_to(Path("..", "imagesTr", file))

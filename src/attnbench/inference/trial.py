@@ -1,0 +1,91 @@
+"""A trial of a swept key: one training with one value, scored on the inner validation alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from statistics import fmean
+
+from attnbench.data.store import CaseStore
+from attnbench.errors import AttnBenchError, DivergenceError
+from attnbench.files import write_json
+from attnbench.inference.trained import Trained, as_mask
+from attnbench.scoring.run import case_scores
+from attnbench.study.paths import Run
+from attnbench.study.settings import Study
+from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.energy import energy_between, energy_used
+from attnbench.training.provenance import provenance
+from attnbench.training.run import fit, load_inputs
+
+log = logging.getLogger("attnbench")
+
+
+def run_trial(study: Study, dataset: str, model: str, fold: int, number: int) -> None:
+    """Try value `number` of the study's swept key on a fold: train, score, write both down.
+
+    The training is that of the first seed at full budget. `cases` of the file has the Dice of
+    every whole case of the fold's inner validation, by sliding window, mean over classes; `score`
+    is their mean over the cases of a group, then groups. Both are null where the training
+    diverged, and `failed` says how.
+
+    Raises:
+        AttnBenchError: the sweep has no such value.
+    """
+    tries = study.training.trials()
+    if not 0 <= number < len(tries):
+        raise AttnBenchError(
+            f"training.sweep has no value {number}; its {len(tries)} values are counted from 0"
+        )
+    key, value = tries[number]
+    tried = study.with_value(key, value).model_copy(update={"metrics": ("dice",)})
+    run = Run(dataset, model, fold, study.seeds[0])
+    inputs = load_inputs(tried, run)
+    # As in training: other runs on the GPU would be counted with this one.
+    alone = study.compute.runs_per_gpu == 1
+    cases: dict[str, float] = {}
+    failed = None
+    with claim_device(study.compute) as device:
+        autocast = autocast_type(study.compute.precision, device)
+        energy, started = energy_used(device) if alone else None, time.perf_counter()
+        try:
+            network = fit(tried, run, inputs, device, lambda row: None).network
+            mirror = inputs.mirror if study.inference.mirroring else ()
+            cases = _validate(tried, Trained(inputs, network.eval(), device, autocast, mirror))
+        except DivergenceError as error:
+            failed = str(error)
+        seconds = time.perf_counter() - started
+        joules = energy_between(energy, energy_used(device) if alone else None)
+        facts = provenance(device, autocast)
+    score = None if failed else _mean_over_groups(cases, inputs.store)
+    content = {
+        **{"dataset": dataset, "model": model, "fold": fold, "seed": run.seed},
+        **{"key": key, "value": value, "score": score, "failed": failed},
+        "cases": dict.fromkeys(inputs.fold.validation) if failed else cases,
+        **{"steps": inputs.training.steps, "seconds": seconds, "energy_j": joules},
+        **{f"{name}_hash": text for name, text in inputs.hashes.items()},
+        **facts,
+    }
+    write_json(study.layout.trial(dataset, model, fold, number), content)
+    shown = f"lost: {failed}" if failed else f"validation Dice {score:.4f}"
+    log.info("%s  %s %g  %s  %.0f s", run, key.replace("_", " "), value, shown, seconds)
+
+
+def _validate(study: Study, trained: Trained) -> dict[str, float]:
+    """Dice of every case of the inner validation, mean over classes."""
+    store = trained.inputs.store
+    indices = {case: store.index(case) for case in trained.inputs.fold.validation}
+    predicted = trained.predict(store, indices.values(), map(store.image, indices.values()))
+    scores: dict[str, float] = {}
+    for (case, index), own in zip(indices.items(), predicted, strict=True):
+        rows = case_scores(store, index, as_mask(own), study, None)
+        scores[case] = fmean(row["value"] for row in rows)
+    return scores
+
+
+def _mean_over_groups(cases: dict[str, float], store: CaseStore) -> float:
+    of_group: defaultdict[str, list[float]] = defaultdict(list)
+    for case, value in cases.items():
+        of_group[store.groups[case]].append(value)
+    return fmean(map(fmean, of_group.values()))

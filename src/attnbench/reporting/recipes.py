@@ -1,0 +1,62 @@
+"""What has to be said beside every comparison: whose recipe differs, and who was not done yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from attnbench.reporting.results import records
+from attnbench.study.describe import given_in_words
+
+if TYPE_CHECKING:
+    from attnbench.reporting.results import Results
+
+_OF_PATCHES = ("steps", "batch", "foreground", "augmentation")
+
+
+def recipe_notes(results: Results) -> list[str]:
+    """Return sentences on what models do not share of the recipe; empty if they share it all."""
+    return [*_swept(results), *_own(results)]
+
+
+def _swept(results: Results) -> Iterator[str]:
+    for key, values in (results.study.training.sweep or {}).items():
+        grid = ", ".join(f"{value:.12g}" for value in values)
+        yield (
+            f"Recipes differ: every model, controls included, has the {key.replace('_', ' ')} that "
+            f"did best of {grid} on the inner validation of each fold, which no score here is from."
+        )
+
+
+def _own(results: Results) -> Iterator[str]:
+    of_models: dict[str, list[str]] = {}
+    patches = False
+    for model in results.study.models:
+        if model.training:
+            of_models.setdefault(given_in_words(model.training), []).append(model.name)
+            patches |= bool(model.training.model_fields_set.intersection(_OF_PATCHES))
+    if of_models:
+        said = "; ".join(
+            f"{', '.join(map(results.label, names))} ({text})" for text, names in of_models.items()
+        )
+        other = ", and training patches are not the same for all models" if patches else ""
+        yield f"Recipes differ in keys of their own: {said}; all other keys are shared{other}."
+
+
+def undertrained_notes(results: Results) -> list[str]:
+    """Return a sentence for every model some of whose runs still improved when training ended."""
+    rows = records(results.frame("cost"))
+    notes = [
+        f"{results.dataset_label(row['dataset'])}: {row['rising']:.0f} of {row['told']:.0f} runs "
+        f"of {results.label(row['model'])} still improved at the end of training: more steps may "
+        "change the comparison."
+        for row in rows
+        if row["rising"] > 0
+    ]
+    untold = [results.dataset_label(row["dataset"]) for row in rows if row["runs"] > row["told"]]
+    if untold:
+        notes.append(
+            f"{', '.join(dict.fromkeys(untold))}: too few validations to tell whether models still "
+            "improved at the end of training; lower `training.validate_every`."
+        )
+    return notes

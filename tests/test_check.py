@@ -1,0 +1,67 @@
+"""What a study does not say comes from the catalog, is written down, and may be said otherwise."""
+
+import pytest
+
+from attnbench.catalog import load_entry
+from attnbench.check import check_study, warnings_of
+from attnbench.errors import StudyError
+
+DATASETS = ["hippocampus", "phantom3d", "us_usgra"]
+
+
+def study_of(datasets=DATASETS, **augmentation):
+    content = {"name": "s", "datasets": datasets, "models": ["unet"], "folds": {"outer": 2}}
+    return check_study(content | {"training": {"augmentation": augmentation}})
+
+
+def axes_of(study):
+    return [dataset.mirror_axes for dataset in study.datasets]
+
+
+def test_images_are_mirrored_along_the_axes_that_the_catalog_allows():
+    study = study_of()
+    assert axes_of(study) == [load_entry(name).mirror.axes for name in DATASETS]
+    assert [load_entry("hippocampus").axes[axis] for axis in axes_of(study)[0]] == ["left-right"]
+    assert warnings_of(study) == []
+
+
+@pytest.mark.parametrize(
+    ("flip", "axes"),
+    [(True, [(0, 1, 2), (0, 1, 2), (0, 1)]), (False, [(), (), ()]), ([1], [(1,), (1,), (1,)])],
+)
+def test_a_study_may_say_otherwise_for_all_datasets(flip, axes):
+    assert axes_of(study_of(flip=flip)) == axes
+
+
+def test_a_datasets_own_axes_come_before_those_of_all():
+    own = {"name": "hippocampus", "mirror_axes": [2]}
+    assert axes_of(study_of([own, "phantom3d"], flip=False)) == [(2,), ()]
+
+
+def test_an_axis_that_the_catalog_leaves_out_is_warned_of_by_name_and_reason():
+    first, second, third = warnings_of(study_of(flip=True))
+    assert "hippocampus is mirrored along posterior-anterior (axis 1)" in first
+    assert "change places" in first
+    assert "inferior-superior (axis 2)" in second
+    assert third.startswith("us_usgra is mirrored along depth (axis 0)")
+
+
+def test_the_axes_are_part_of_the_recipe_however_they_were_said():
+    recipe = study_of().recipe("hippocampus", "unet")
+    said = study_of([{"name": "hippocampus", "mirror_axes": [0]}]).recipe("hippocampus", "unet")
+    assert recipe["dataset"]["mirror_axes"] == [0]
+    assert recipe == said
+    assert recipe != study_of(flip=True).recipe("hippocampus", "unet")
+
+
+def test_the_study_that_is_written_down_says_the_same():
+    import yaml
+
+    study = study_of()
+    assert check_study(yaml.safe_load(study.to_yaml())) == study
+
+
+@pytest.mark.parametrize("flip", [[2], [0, 0]])
+def test_an_axis_that_is_not_there_or_twice_is_refused(flip):
+    with pytest.raises(StudyError, match=r"us_usgra has no axis 2.*flip|more than once"):
+        study_of(flip=flip)
