@@ -16,8 +16,10 @@ from torch.nn import functional as F
 
 from attnbench.models.layers import CONV, single_precision
 
-# Values of weighted features that are in memory at once, where one tap has no more.
-HELD = 2**18
+# Values of all taps, up to which holding them is faster than taking the taps in parts.
+HELD = 2**23
+# Values of weighted features that are in memory at once in a part, where one tap has no more.
+PART = 2**18
 _BACKWARD: dict[int, Any] = {
     2: torch.ops.aten.grid_sampler_2d_backward,
     3: torch.ops.aten.grid_sampler_3d_backward,
@@ -31,7 +33,8 @@ class DeformableConvolution(nn.Module):
     an output per tap and axis, in pixels, all axes of the first tap first, as torchvision has
     them. Values between pixels are interpolated linearly. Computed in single precision at
     least: positions need its digits. Maps (B, C, *spatial) to the same shape; time and memory are
-    linear in the number of positions, and beside the offsets no tensor holds a value per tap.
+    linear in the number of positions, and no tensor of more than `HELD` values holds one per tap
+    and channel.
     FLOPs are counted as those of `offsets` and `convolution`: interpolation never counts.
 
     Args:
@@ -68,7 +71,8 @@ class DeformableConvolution(nn.Module):
             dtype = torch.promote_types(x.dtype, torch.float32)
             weights = layer.weight.flatten(2).permute(2, 0, 1).to(dtype)  # (taps, outputs, inputs)
             grids = sampling_grids(offsets.to(dtype), layer.kernel_size[0], layer.dilation[0])
-            y = _TapSum.apply(x.to(dtype), grids, weights)
+            held = len(grids) * x.numel() <= HELD
+            y = (_tap_sum if held else _TapSum.apply)(x.to(dtype), grids, weights)
             if layer.bias is not None:
                 y = y + layer.bias.reshape(-1, *(1 for _ in x.shape[2:]))
             return y
@@ -95,6 +99,15 @@ def sampling_grids(offsets: Tensor, kernel: int, dilation: int) -> Tensor:
     return torch.stack(axes[::-1], -1)
 
 
+def _tap_sum(x: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
+    """`_TapSum` with a value per tap and channel in memory."""
+    read = F.grid_sample(x, grids.transpose(0, 1).flatten(1, 2), align_corners=False)
+    taps = read.unflatten(2, (len(grids), -1)).transpose(1, 2)  # (B, taps, C, *spatial)
+    if weights.shape[2] == 1:
+        return (taps * weights.reshape(len(weights), -1, *(1 for _ in x.shape[2:]))).sum(1)
+    return torch.einsum("toc,btc...->bo...", weights, taps)
+
+
 def _weighted(x: Tensor, weights: Tensor) -> Tensor:
     """`x` weighted by each tap, (taps * B, outputs, *spatial); weights as `_TapSum` has them."""
     # Weighted before it is read, which gives the same sum: each tap is a product of pixels then.
@@ -104,8 +117,8 @@ def _weighted(x: Tensor, weights: Tensor) -> Tensor:
 
 
 def _parts(x: Tensor, grids: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor, slice]]:
-    """As many taps at a time as `HELD` values are: their grids (taps * B, ...), weights, rows."""
-    step = max(1, HELD // (len(x) * weights[0, :, 0].numel() * x[0, 0].numel()))
+    """As many taps at a time as `PART` values are: their grids (taps * B, ...), weights, rows."""
+    step = max(1, PART // (len(x) * weights[0, :, 0].numel() * x[0, 0].numel()))
     for first in range(0, len(grids), step):
         rows = slice(first, first + step)
         yield grids[rows].flatten(0, 1), weights[rows], rows
