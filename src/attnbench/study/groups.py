@@ -293,13 +293,13 @@ class TrainingSettings(Settings):
         "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
     )
     learning_rate: float = Field(
-        1e-3,
+        1e-2,
         gt=0,
         title="largest learning rate",
         description="Largest learning rate: that of the first step, or of the end of `warm_up`.",
     )
     warm_up: float = Field(
-        0,
+        0.1,
         ge=0,
         lt=1,
         title="share of steps over which the learning rate rises linearly",
@@ -368,7 +368,10 @@ class TrainingSettings(Settings):
         """Return these settings with the keys that `own` was given in their place."""
         given = {key: getattr(own, key) for key in own.model_fields_set}
         theirs = given.get("augmentation")
-        if theirs is not None and type(theirs) is type(self.augmentation):
+        # Of another set it takes all, but axes alone are of no set.
+        if theirs is not None and (
+            type(theirs) is type(self.augmentation) or theirs.model_fields_set == {"flip"}
+        ):
             changes = {key: getattr(theirs, key) for key in theirs.model_fields_set}
             given["augmentation"] = self.augmentation.model_copy(update=changes)
         return self.model_copy(update=given)

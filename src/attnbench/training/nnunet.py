@@ -170,14 +170,16 @@ def add_noise(planes: Tensor, sd: Tensor, generator: torch.Generator) -> Tensor:
 def blurred(planes: Tensor, sigma: Tensor) -> Tensor:
     """Blur `planes` (M, *patch) with Gaussians, cut at 3 voxels; `sigma` (M, ndim) in voxels.
 
-    Beyond the edge the outermost voxels are repeated.
+    Beyond the edge lies the mirror image of what is inside.
     """
     offsets = torch.arange(-3, 4, device=planes.device)
     for axis in _spatial(planes):
         kernel = torch.exp(-0.5 * (offsets / sigma[:, axis - 1, None]) ** 2)
         kernel = kernel / kernel.sum(dim=1, keepdim=True)
         side = planes.shape[axis]
-        where = torch.arange(-3, side + 3, device=planes.device).clamp_(0, side - 1)
+        last = side - 1
+        where = last - (last - torch.arange(-3, side + 3, device=planes.device).abs()).abs()
+        where = where.clamp(0, last)  # a patch may be thinner than the kernel
         padded = planes.index_select(axis, where)
         planes = torch.zeros_like(planes)
         for tap in range(7):
