@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
+from attnbench.analysis.runs import RUN_COLUMNS, compute_learning, compute_runs
+from attnbench.analysis.undertrained import with_rise
 from attnbench.data.folds import write_folds
 from attnbench.data.store import CaseStore
 from attnbench.errors import AttnBenchError, CheckpointError
@@ -263,3 +265,17 @@ def test_only_kernels_decay(name):
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for parameter in network.parameters():
         assert decay[id(parameter)] == (0.01 if parameter.dim() > 1 else 0)
+
+
+def test_a_real_runs_rise_is_that_of_its_history(study):
+    """By the file itself: steps 5 and 6 of 6 against steps 3 and 4."""
+    often = study.training.model_copy(update={"validate_every": 1})
+    study = study.model_copy(update={"training": often, "models": study.models[:1]})
+    run = run_of(study, "unet")
+    train_run(study, run)
+    runs = compute_runs(study.layout, [run], pd.DataFrame(columns=RUN_COLUMNS))
+    judged = with_rise(runs, compute_learning(study.layout, runs), study.analysis.margin)
+    dice = pd.read_csv(study.layout.run(run) / "history.csv").set_index("step")["validation_dice"]
+    rise = dice[[5, 6]].mean() - dice[[3, 4]].mean()
+    assert judged["rise"].tolist() == pytest.approx([rise])
+    assert judged["still_rising"].tolist() == [rise > study.analysis.margin]
