@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+KINDS = ("raw", "preprocessed", "results")
 ITERATIONS = 50  # of an epoch: the learning rate falls by epochs, and 1,000 steps have 20 of them
 
 
@@ -39,23 +40,27 @@ class Training:
 
 def main() -> None:
     work = Training(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    raw = Path(work.raw)
-    os.environ["nnUNet_raw"] = str(raw.parent)
-    for folder in ("preprocessed", "results"):
-        os.environ[f"nnUNet_{folder}"] = str(raw.parent.with_name(f"nnunet_{folder}"))
     # One thread for all: its planner sets torch's threads to this number and refuses 0, its
     # trainer augments in the training's own process with 0.
-    os.environ["nnUNet_n_proc_DA"] = "1"
-    preprocess(raw, len(work.patch))
-    os.environ["nnUNet_n_proc_DA"] = "0"
+    threads = "nnUNet_n_proc_DA"
+    os.environ.update({f"nnUNet_{kind}": str(folder_of(kind, work)) for kind in KINDS})
+    os.environ[threads] = "1"
+    preprocess(work)
+    os.environ[threads] = "0"
     train_and_predict(work)
+
+
+def folder_of(kind: str, work: Training) -> Path:
+    """nnU-Net's folder `raw`, which the dataset lies in, `preprocessed` or `results`, beside it."""
+    raw = Path(work.raw).parent
+    return raw if kind == "raw" else raw.with_name(f"nnunet_{kind}")
 
 
 def configuration_of(ndim: int) -> str:
     return "2d" if ndim == 2 else "3d_fullres"
 
 
-def preprocess(raw: Path, ndim: int) -> None:
+def preprocess(work: Training) -> None:
     """nnU-Net's own fingerprint, plan and preprocessing, once per dataset."""
     from nnunetv2.experiment_planning.plan_and_preprocess_api import (
         extract_fingerprints,
@@ -63,7 +68,8 @@ def preprocess(raw: Path, ndim: int) -> None:
         preprocess_dataset,
     )
 
-    prepared = Path(os.environ["nnUNet_preprocessed"]) / raw.name
+    raw = Path(work.raw)
+    prepared = folder_of("preprocessed", work) / raw.name
     if (prepared / "gt_segmentations").exists():  # what nnU-Net writes last
         return
     number = int(raw.name[7:10])
@@ -73,7 +79,7 @@ def preprocess(raw: Path, ndim: int) -> None:
     plan_experiments([number])
     preprocess_dataset(
         number,
-        configurations=[configuration_of(ndim)],
+        configurations=[configuration_of(len(work.patch))],
         num_processes=[1],
         show_progress_bar=False,
     )
@@ -119,9 +125,10 @@ def train_and_predict(work: Training) -> None:
             return rotation, dummy, initial, axes
 
     torch.manual_seed(work.seed)
-    np.random.seed(work.seed)
+    # nnU-Net draws from the global generators.
+    np.random.seed(work.seed)  # noqa: NPY002
     raw = Path(work.raw)
-    prepared = Path(os.environ["nnUNet_preprocessed"]) / raw.name
+    prepared = folder_of("preprocessed", work) / raw.name
     plans = matched(json.loads((prepared / "nnUNetPlans.json").read_text()), work)
     # One folder of results for every number of steps.
     plans |= {"plans_name": f"steps{work.steps}", "continue_training": False}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,9 @@ from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
+
+LEAST_RATE_STEPS = 1.5
+"""Learning rate times steps of AdamW below which every set was left far behind."""
 
 
 def check_study(content: Any, source: str = "study") -> Study:
@@ -25,8 +30,11 @@ def load_study(path: Path) -> Study:
 
 
 def warnings_of(study: Study) -> list[str]:
-    """What a checked study may do, but against the catalog's advice; a sentence each."""
-    warnings = []
+    """Lines on what a checked study may do, but against the catalog or what was measured."""
+    return [*_against_the_catalog(study), *_too_short(study)]
+
+
+def _against_the_catalog(study: Study) -> Iterator[str]:
     for entry in (load_entry(dataset.name) for dataset in study.datasets):
         of_models = (
             study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
@@ -34,11 +42,27 @@ def warnings_of(study: Study) -> list[str]:
         axes = set().union(*of_models) - set(entry.mirror.axes)
         if axes:
             named = ", ".join(f"{entry.axes[axis]} (axis {axis})" for axis in sorted(axes))
-            warnings.append(
+            yield (
                 f"{entry.name} is mirrored along {named}, which the catalog advises against: "
                 f"{entry.mirror.reason}"
             )
-    return warnings
+
+
+def _too_short(study: Study) -> Iterator[str]:
+    """Yield pairs of rate and budget of AdamW by which no set was learned in the experiment."""
+    found: dict[tuple[str, float, int], list[str]] = {}
+    for dataset, model in itertools.product(study.datasets, study.models):
+        training = study.training_of(dataset.name, model.name)
+        rates = (training.sweep or {}).get("learning_rate", (training.learning_rate,))
+        if training.optimiser == "adamw" and max(rates) * training.steps < LEAST_RATE_STEPS:
+            found.setdefault((dataset.name, max(rates), training.steps), []).append(model.name)
+    for (dataset_name, rate, steps), models in found.items():
+        of = "" if len(models) == len(study.models) else f" of {', '.join(models)}"
+        yield (
+            f"{dataset_name}: {steps} steps{of} are few for a learning rate of {rate:g}: models "
+            f"will hardly be trained; take {math.ceil(LEAST_RATE_STEPS / rate)} steps or more, or "
+            "a higher rate (docs/decisions/default-recipe.md)"
+        )
 
 
 def _with_mirror_axes(study: Study) -> Study:

@@ -33,12 +33,12 @@ def show_external(study: Study, dataset: str, name: str, fold: int, model: str |
     added = [model, f"{model} minus {name} [{level}]"] if model else []
     for heading in ("class", "metric", f"{name}*", *added):
         grid.add_column(heading, justify="left" if heading in ("class", "metric") else "right")
-    for row in table.itertuples(index=False):
-        digits = decimals(row.unit)
-        cells = [row.class_name, METRICS[row.metric].label, number(row.mean, digits)]
+    for row in table.to_dict("records"):
+        digits = decimals(row["unit"])
+        cells = [row["class_name"], METRICS[row["metric"]].label, number(row["mean"], digits)]
         if model:
-            difference = interval(row.difference, row.low, row.high, digits, sign=True)
-            cells += [number(row.mean_model, digits), difference]
+            difference = interval(row["difference"], row["low"], row["high"], digits, sign=True)
+            cells += [number(row["mean_model"], digits), difference]
         grid.add_row(*cells)
     console = Console(highlight=False)
     console = Console(

@@ -293,13 +293,13 @@ class TrainingSettings(Settings):
         "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
     )
     learning_rate: float = Field(
-        1e-3,
+        1e-2,
         gt=0,
         title="largest learning rate",
         description="Largest learning rate: that of the first step, or of the end of `warm_up`.",
     )
     warm_up: float = Field(
-        0,
+        0.1,
         ge=0,
         lt=1,
         title="share of steps over which the learning rate rises linearly",

@@ -6,6 +6,7 @@ arXiv:1703.06211, eq. 2-4, with one group of offsets and values of zero outside 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,6 +15,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from attnbench.models.layers import CONV, single_precision
+
+# Values of weighted features that are in memory at once, where one tap has no more.
+HELD = 2**18
+_BACKWARD: dict[int, Any] = {
+    2: torch.ops.aten.grid_sampler_2d_backward,
+    3: torch.ops.aten.grid_sampler_3d_backward,
+}
 
 
 class DeformableConvolution(nn.Module):
@@ -87,29 +95,37 @@ def sampling_grids(offsets: Tensor, kernel: int, dilation: int) -> Tensor:
     return torch.stack(axes[::-1], -1)
 
 
-def _tap(x: Tensor, grid: Tensor, weight: Tensor) -> Tensor:
-    """One tap's part of the sum; `weight` is (outputs, inputs), or (C, 1) if depth-wise."""
-    # Weighted before it is read, which is the same sum: a dense tap is a product of pixels then.
-    if weight.shape[1] == 1:
-        weighted = x * weight.reshape(-1, *(1 for _ in x.shape[2:]))
-    else:
-        weighted = torch.einsum("oc,bc...->bo...", weight, x)
-    return F.grid_sample(weighted, grid, align_corners=False)
+def _weighted(x: Tensor, weights: Tensor) -> Tensor:
+    """`x` weighted by each tap, (taps * B, outputs, *spatial); weights as `_TapSum` has them."""
+    # Weighted before it is read, which gives the same sum: each tap is a product of pixels then.
+    if weights.shape[2] == 1:
+        return (x * weights.reshape(len(weights), 1, -1, *(1 for _ in x.shape[2:]))).flatten(0, 1)
+    return torch.einsum("toc,bc...->tbo...", weights, x).flatten(0, 1)
+
+
+def _parts(x: Tensor, grids: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    """As many taps at a time as `HELD` values are: their grids (taps * B, ...), weights, rows."""
+    step = max(1, HELD // (len(x) * weights[0, :, 0].numel() * x[0, 0].numel()))
+    for first in range(0, len(grids), step):
+        rows = slice(first, first + step)
+        yield grids[rows].flatten(0, 1), weights[rows], rows
 
 
 class _TapSum(torch.autograd.Function):
-    """Sum of all taps, (B, outputs, *spatial), of `x`, grids and weights, one row each per tap.
+    """Sum over taps of what each reads, (B, outputs, *spatial), in parts of few taps.
 
-    The backward pass computes each tap again: automatic differentiation would keep every tap's
-    values, 74 times the features in D-LKA.
+    `x` is (B, inputs, *spatial), grids are those of `sampling_grids`, weights (taps, outputs,
+    inputs), or (taps, C, 1) of a depth-wise convolution. The backward pass weights `x` again:
+    automatic differentiation would keep it as often as there are taps, 74 times in D-LKA.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(x, grids, weights)
-        total = _tap(x, grids[0], weights[0])
-        for grid, weight in zip(grids[1:], weights[1:], strict=True):
-            total += _tap(x, grid, weight)
+        total = x.new_zeros(len(x), weights.shape[1], *x.shape[2:])
+        for grid, weight, _ in _parts(x, grids, weights):
+            read = F.grid_sample(_weighted(x, weight), grid, align_corners=False)
+            total += read.unflatten(0, (-1, len(x))).sum(0)
         return total
 
     @staticmethod
@@ -118,11 +134,14 @@ class _TapSum(torch.autograd.Function):
         x, grids, weights = ctx.saved_tensors
         grad_x = torch.zeros_like(x)
         grad_grids, grad_weights = torch.empty_like(grids), torch.empty_like(weights)
-        for tap in range(len(grids)):
-            inputs = [part.detach().requires_grad_() for part in (x, grids[tap], weights[tap])]
+        for grid, weight, rows in _parts(x, grids, weights):
+            inputs = [x.detach().requires_grad_(), weight.detach().requires_grad_()]
             with torch.enable_grad(), single_precision(x):
-                part = _tap(*inputs)
-            found = torch.autograd.grad(part, inputs, grad)
-            grad_x += found[0]
-            grad_grids[tap], grad_weights[tap] = found[1:]
+                weighted = _weighted(*inputs)
+            taps = grad.expand(len(weight), *grad.shape).flatten(0, 1)
+            # Linear interpolation, zeros outside, corners not aligned: as in the forward pass.
+            found = _BACKWARD[x.dim() - 2](taps, weighted.detach(), grid, 0, 0, False, [True, True])
+            grad_grids[rows] = found[1].reshape(grad_grids[rows].shape)
+            part, grad_weights[rows] = torch.autograd.grad(weighted, inputs, found[0])
+            grad_x += part
         return grad_x, grad_grids, grad_weights
