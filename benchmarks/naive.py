@@ -392,6 +392,5 @@ FORMULAS: dict[str, Formula] = {
         polarized_self_attention, large_kernel_attention, spatial_attention, spatial_se, eca,
         squeeze_excitation, scse, cbam, bam, simam, triplet_attention, selective_kernel,
     )
-}  # fmt: skip
-FORMULAS |= {"channel_se": squeeze_excitation}
-FORMULAS |= naive_state_space.FORMULAS | naive_routing.FORMULAS
+} | {"channel_se": squeeze_excitation}  # fmt: skip
+FORMULAS |= naive_routing.FORMULAS | naive_state_space.FORMULAS

@@ -31,7 +31,7 @@ def bi_level_routing(m: nn.Module, x: Tensor) -> Tensor:
     """As BiFormer does it: regions gathered from expanded copies, the matrix of each."""
     x = (x + m.position(x)).movedim(1, -1)
     normal = m.attention_norm(x)
-    sides, most = x.shape[1:-1], m.regions
+    sides, most = x.shape[1:-1], m.attention.regions
     region = [-(-side // most) for side in sides]
     counts = [-(-side // inside) for side, inside in zip(sides, region, strict=True)]
     missing = [c * r - side for c, r, side in zip(counts, region, sides, strict=True)]
@@ -44,13 +44,13 @@ def bi_level_routing(m: nn.Module, x: Tensor) -> Tensor:
         order = [0, *range(1, 2 * ndim, 2), *range(2, 2 * ndim + 1, 2), 2 * ndim + 1]
         return split.permute(order).reshape(len(padded), regions, -1, padded.shape[-1])
 
-    qkv = m.qkv(normal)
+    qkv = m.attention.qkv(normal)
     query, key, value = (cut(part) for part in qkv.chunk(3, -1))
     inside = cut(torch.ones_like(x[..., :1]))
     numbers = inside.sum(2)
     means = [((part * inside).sum(2) / numbers).detach() for part in (query, key)]
     likeness = means[0] @ means[1].transpose(1, 2)
-    chosen = torch.topk(likeness, min(m.chosen, regions), dim=-1)[1]
+    chosen = torch.topk(likeness, min(m.attention.chosen, regions), dim=-1)[1]
 
     def gather(part: Tensor) -> Tensor:
         expanded = part.unsqueeze(1).expand(-1, regions, -1, -1, -1)
@@ -59,9 +59,10 @@ def bi_level_routing(m: nn.Module, x: Tensor) -> Tensor:
 
     key, value, inside = gather(key), gather(value), gather(inside)
     q, k, v = (
-        part.unflatten(-1, (m.heads, -1)).permute(0, 1, 3, 2, 4) for part in (query, key, value)
+        part.unflatten(-1, (m.attention.heads, -1)).permute(0, 1, 3, 2, 4)
+        for part in (query, key, value)
     )
-    scores = m.scale * (q @ k.transpose(-1, -2))
+    scores = m.attention.scale * (q @ k.transpose(-1, -2))
     scores = scores.masked_fill(inside.squeeze(-1)[:, :, None, None] == 0, float("-inf"))
     attended = (scores.softmax(-1) @ v).permute(0, 1, 3, 2, 4).flatten(3)
     whole = attended.reshape(len(x), *counts, *region, x.shape[-1])
@@ -69,8 +70,8 @@ def bi_level_routing(m: nn.Module, x: Tensor) -> Tensor:
     ends = [c * r for c, r in zip(counts, region, strict=True)]
     whole = whole.permute(order).reshape(len(x), *ends, x.shape[-1])
     whole = whole[(slice(None), *(slice(side) for side in sides))]
-    local = m.local(qkv.chunk(3, -1)[2].movedim(-1, 1).contiguous()).movedim(1, -1)
-    x = x + m.output(whole + local)
+    local = m.attention.local(qkv.chunk(3, -1)[2].movedim(-1, 1).contiguous()).movedim(1, -1)
+    x = x + m.attention.output(whole + local)
     return (x + m.mlp(m.mlp_norm(x))).movedim(-1, 1)
 
 

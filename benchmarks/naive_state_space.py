@@ -8,16 +8,18 @@ from torch.nn import functional as F
 
 
 def recurrence(delta: Tensor, rates: Tensor, read: Tensor, write: Tensor, values: Tensor) -> Tensor:
-    """The scan as Mamba's reference writes it: one position after the other, all states kept.
+    """The scan one position after the other, all states kept, as Mamba's reference has it.
 
-    Shapes as in the header of `attention/_scan.py`.
+    Unlike there, positions are not indexed but unbound: the gradient of an index is as large as
+    the sequence. Shapes as in the header of `attention/_scan.py`.
     """
     decays = torch.exp(delta.unsqueeze(-2) * rates.unsqueeze(1))
     inputs = read.unsqueeze(-1) * (delta * values).unsqueeze(-2)
     state, results = torch.zeros_like(inputs[:, :, 0]), []
-    for position in range(values.shape[2]):
-        state = decays[:, :, position] * state + inputs[:, :, position]
-        results.append(torch.einsum("bkne,bkn->bke", state, write[:, :, position]))
+    parts = (x.unbind(2) for x in (decays, inputs, write))
+    for decay, entering, weight in zip(*parts, strict=True):
+        state = decay * state + entering
+        results.append(torch.einsum("bkne,bkn->bke", state, weight))
     return torch.stack(results, dim=2)
 
 

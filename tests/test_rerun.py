@@ -71,6 +71,7 @@ def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, s
         "describe",
         "train",
         "choose",
+        "predict",
         "score",
         "analyse",
         "tables",

@@ -30,19 +30,22 @@ def load_study(path: Path) -> Study:
 
 
 def warnings_of(study: Study) -> list[str]:
-    """What a checked study may do, but against advice of the catalog or measurement; a line each."""
+    """Lines on what a checked study may do, but against the catalog or what was measured."""
     return [*_against_the_catalog(study), *_too_short(study)]
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:
-    for dataset in study.datasets:
-        entry = load_entry(dataset.name)
-        for axis in study.mirror_axes(entry.name, entry.ndim):
-            if axis not in entry.mirror.axes:
-                yield (
-                    f"{entry.name} is mirrored along {entry.axes[axis]} (axis {axis}), which the "
-                    f"catalog advises against: {entry.mirror.reason}"
-                )
+    for entry in (load_entry(dataset.name) for dataset in study.datasets):
+        of_models = (
+            study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
+        )
+        axes = set().union(*of_models) - set(entry.mirror.axes)
+        if axes:
+            named = ", ".join(f"{entry.axes[axis]} (axis {axis})" for axis in sorted(axes))
+            yield (
+                f"{entry.name} is mirrored along {named}, which the catalog advises against: "
+                f"{entry.mirror.reason}"
+            )
 
 
 def _too_short(study: Study) -> Iterator[str]:

@@ -8,6 +8,7 @@ from formulas import close, convolve, gelu, layer_norm, linear, spread
 from test_attend import bytes_kept
 from torch import nn
 
+from attnbench.models.attention import _deformable
 from attnbench.models.attention._deformable import DeformableConvolution
 from attnbench.models.describe import count_parameters
 from attnbench.models.registry import create_mechanism
@@ -18,6 +19,14 @@ SIZES = {2: (6, 5), 3: (3, 4, 5)}
 FORMS = [(2, 3, 1), (2, 5, 1), (2, 3, 3), (3, 3, 1), (3, 3, 2)]
 forms = pytest.mark.parametrize(("ndim", "kernel", "dilation"), FORMS)
 depths = pytest.mark.parametrize("groups", [C, 1], ids=["depthwise", "dense"])
+
+
+@pytest.fixture(autouse=True, params=["held", "parts"])
+def _memory(request, monkeypatch):
+    """All taps at once, as for small features, and in parts of 3000 values, as for large."""
+    if request.param == "parts":
+        monkeypatch.setattr(_deformable, "HELD", 0)
+        monkeypatch.setattr(_deformable, "PART", 3000)
 
 
 def double(*shape):
@@ -124,9 +133,9 @@ def test_no_value_per_tap_and_channel_is_kept():
     """Of the 49 taps of D-LKA a plain form keeps 49 values per channel; kept are two places per
     tap, the offsets' places, whatever the channels.
     """
-    channels, positions, taps = 64, 20 * 20, 49
+    channels, positions, taps = 64, 56 * 56, 49
     module = DeformableConvolution(2, channels, 7, dilation=3, groups=channels, bias=False)
-    kept = bytes_kept(module, torch.randn(1, channels, 20, 20, requires_grad=True))
+    kept = bytes_kept(module, torch.randn(1, channels, 56, 56, requires_grad=True))
     assert kept < 4 * positions * (2 * taps + 3 * channels) < 4 * positions * taps * channels / 8
 
 

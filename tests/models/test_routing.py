@@ -10,6 +10,7 @@ from test_attend import bytes_kept
 
 from attnbench.errors import ModelError
 from attnbench.models.describe import count_parameters
+from attnbench.models.gate_readings import _Entropy
 from attnbench.models.registry import create_mechanism
 
 # Sides that the regions divide, that they do not, shorter than the number of regions.
@@ -35,18 +36,18 @@ def explicit(module, x):
     """The block and the attention that each position receives."""
     size, c = x.shape[2:], x.shape[1]
     positions = list(itertools.product(*map(range, size)))
-    homes = [region_of(position, size, module.regions) for position in positions]
+    homes = [region_of(position, size, module.attention.regions) for position in positions]
     regions = sorted(set(homes))
     members = {r: [n for n, home in enumerate(homes) if home == r] for r in regions}
     x = x + convolve(module.position, x, groups=c)
     tokens = x.flatten(2).transpose(1, 2)
-    qkv = affine(module.qkv, layer_norm(module.attention_norm, tokens))
+    qkv = affine(module.attention.qkv, layer_norm(module.attention_norm, tokens))
     query, key, value = qkv.split(c, -1)
     attended, received = torch.zeros_like(tokens), torch.zeros(tokens.shape[:2], dtype=x.dtype)
     for b, home in itertools.product(range(len(x)), regions):
         mean_query = query[b, members[home]].mean(0)
         likeness = {r: (mean_query @ key[b, members[r]].mean(0)).item() for r in regions}
-        chosen = sorted(regions, key=likeness.__getitem__)[-module.chosen :]
+        chosen = sorted(regions, key=likeness.__getitem__)[-module.attention.chosen :]
         seen = [n for r in chosen for n in members[r]]
         for head in torch.arange(c).chunk(c // 32):
             scores = c**-0.5 * query[b, members[home]][:, head] @ key[b, seen][:, head].T
@@ -55,8 +56,8 @@ def explicit(module, x):
             rows = torch.tensor(members[home])
             attended[b, rows[:, None], head] = weights @ value[b, seen][:, head]
     values = value.transpose(1, 2).reshape(x.shape)
-    local = convolve(module.local, values, groups=c).flatten(2).transpose(1, 2)
-    tokens = tokens + affine(module.output, attended + local)
+    local = convolve(module.attention.local, values, groups=c).flatten(2).transpose(1, 2)
+    tokens = tokens + affine(module.attention.output, attended + local)
     tokens = tokens + mlp(module, tokens)
     return tokens.transpose(1, 2).reshape(x.shape), received.reshape(-1, 1, *size)
 
@@ -77,13 +78,13 @@ def test_with_all_regions_chosen_it_is_attention_over_all_positions(size, random
     c = x.shape[1]
     y = x + convolve(module.position, x, groups=c)
     tokens = y.flatten(2).transpose(1, 2)
-    qkv = affine(module.qkv, layer_norm(module.attention_norm, tokens))
+    qkv = affine(module.attention.qkv, layer_norm(module.attention_norm, tokens))
     query, key, value = qkv.unflatten(-1, (3, c // 32, 32)).permute(2, 0, 3, 1, 4)
     weights = softmax(c**-0.5 * torch.einsum("bhnd,bhmd->bhnm", query, key))
     attended = torch.einsum("bhnm,bhmd->bnhd", weights, value).flatten(2)
     values = value.transpose(1, 2).flatten(2).transpose(1, 2).reshape(x.shape)
-    local = convolve(module.local, values, groups=c).flatten(2).transpose(1, 2)
-    tokens = tokens + affine(module.output, attended + local)
+    local = convolve(module.attention.local, values, groups=c).flatten(2).transpose(1, 2)
+    tokens = tokens + affine(module.attention.output, attended + local)
     tokens = tokens + mlp(module, tokens)
     close(module(x), tokens.transpose(1, 2).reshape(x.shape))
     close(module.attention_map(x).flatten(1), weights.mean((1, 2)))
@@ -94,7 +95,7 @@ def test_what_no_region_chooses_changes_nothing_but_its_neighbourhood(randomise)
     module, x = case((28, 28), randomise, channels=32, chosen=1)
     with torch.no_grad():
         module.position.weight.zero_()
-        module.local.weight.zero_()
+        module.attention.local.weight.zero_()
     ignored = (module.attention_map(x)[0, 0] == 0).nonzero()
     assert len(ignored)
     other = x.clone()
@@ -125,3 +126,30 @@ def test_parameters_are_those_of_the_formula(c, ndim):
     attention = 2 * c + 3 * c * c + 3 * c + c * c + c
     expected = depthwise + attention + 2 * c + 3 * c * c + 3 * c + 3 * c * c + c
     assert count_parameters(create_mechanism("bi_level_routing", c, ndim)) == expected
+
+
+@pytest.mark.parametrize("size", [(9, 16), (5, 9, 3)])
+def test_readings_count_the_queries_of_the_image_alone(size, randomise):
+    """The entropy of rows that are all alike is that of one row; padding's own would be 1."""
+    module, x = case(size, randomise, channels=8)
+    with torch.no_grad():
+        module.attention.qkv.weight[:8] = 0  # every query of the image is the bias
+        module.attention.qkv.bias[:8] = 9
+    assert not module.attention.inside(module.attention_norm(x.movedim(1, -1))).all()
+    entropy = _Entropy()
+    with entropy.watch(module):
+        module(x)
+    normal = module.attention_norm((x + module.position(x)).movedim(1, -1))
+    key = affine(module.attention.qkv, normal)[..., 8:16].flatten(1, -2)
+    homes = [
+        region_of(p, size, module.attention.regions) for p in itertools.product(*map(range, size))
+    ]
+    regions = sorted(set(homes))
+    members = {r: [n for n, home in enumerate(homes) if home == r] for r in regions}
+    found = []
+    for b in range(2):
+        likeness = {r: (9 * key[b, members[r]].mean(0).sum()).item() for r in regions}
+        chosen = sorted(regions, key=likeness.__getitem__)[-4:]
+        weights = softmax(8**-0.5 * 9 * key[b, [n for r in chosen for n in members[r]]].sum(-1))
+        found.append(-(weights * weights.log()).sum() / math.log(len(weights)))
+    assert entropy.mean() == pytest.approx(sum(found).item() / 2, rel=1e-9)

@@ -12,6 +12,7 @@ from attnbench.analysis.shift import compute_data_efficiency
 from attnbench.catalog import load_entry
 from attnbench.files import write_csv, write_json
 from attnbench.models.describe import describe_model
+from attnbench.models.names import known_models
 from attnbench.models.registry import get_mechanism
 from attnbench.reporting.exports import write_exports
 from attnbench.reporting.exports.challenger import rank_input
@@ -19,6 +20,7 @@ from attnbench.reporting.exports.claims_reloaded import claim_inputs
 from attnbench.reporting.exports.references import collect_references
 from attnbench.reporting.results import Results
 from attnbench.study.groups import PrimarySettings
+from attnbench.study.settings import parse_study
 from attnbench.study.shift import TransferSettings
 
 KEY = re.compile(r"^@\w+\{([^,\s]+),", re.MULTILINE)
@@ -123,6 +125,31 @@ def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described)
     }  # fmt: skip
     authors = "Woo, Sanghyun and Park, Jongchan and Lee, Joon-Young and Kweon, In So"
     assert f"author = {{{authors}}}" in text
+
+
+def test_external_networks_are_cited_by_their_paths_and_unknown_ones_are_named(described):
+    """Attention U-Net is the paper of a mechanism too: one entry for both."""
+    content = described.model_dump(mode="json")
+    content["models"] += [
+        {"name": name, "network": path}
+        for name, path in (
+            ("attention_unet", "monai.networks.nets.AttentionUnet"),
+            ("unetr", "monai.networks.nets.UNETR"),
+            ("mine", "my_package.MyNet"),
+            ("smp", "segmentation_models_pytorch.Unet"),
+        )
+    ]
+    study = parse_study(content, known_models())
+    write_exports(study)
+    bib, methods = study.layout.references.read_text(), study.layout.methods.read_text()
+    keys = KEY.findall(bib)
+    assert len(keys) == len(set(keys)) and bib.count("{") == bib.count("}")
+    for said in ("arXiv:1804.03999", "arXiv:2103.10504", "arXiv:2211.02701", "Iakubovskii"):
+        assert bib.count(said) == 1
+    assert set(re.findall(r"@([\w:.-]+)", methods)) == set(keys)
+    for path in ("my_package.MyNet", "segmentation_models_pytorch.Unet"):
+        assert f"The paper of `{path}` is not known here and has to be cited." in methods
+    assert "UNETR`" not in methods
 
 
 def test_the_unets_papers_are_those_of_the_dimensions_used(write_study):

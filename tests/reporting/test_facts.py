@@ -96,7 +96,7 @@ def others(value: Any, field: Any) -> Iterator[Any]:
         case str():
             yield from (*map(str, literals(field.annotation)), *NAMES, f"{value}_2")
         case None:
-            yield from ({"widths": [8, 16, 32]}, 2, [2, 2], [0])
+            yield from ({"widths": [8, 16, 32]}, {"power": 0.5}, 2, [2, 2], [0])
         case dict():
             yield {"skip": {"name": "cbam"}}
             yield {key: next(others(item, field), item) for key, item in value.items()}

@@ -62,10 +62,10 @@ def test_a_models_own_keys_are_said_beside_every_table(study, capsys):
     mixed = changed(study, OWN)
     for text in said_everywhere(mixed, capsys):
         assert "Recipes differ" in text and "training patches are not the same" in text
-        assert "Attention gate (patches per step 4; initial learning rate 0.02)" in text
+        assert "Attention gate (patches per step 4; largest learning rate 0.02)" in text
     methods = compose_methods(Results(mixed), [])
     assert "but for what models set themselves" in methods
-    assert "Attention gate differs: own training: patches per step 4" in methods
+    assert "own training: patches per step 4; largest learning rate 0.02" in methods
     assert "training patches are not" not in " ".join(
         said_everywhere(changed(study, {"learning_rate": 0.02}), capsys)
     )

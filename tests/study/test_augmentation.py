@@ -71,6 +71,8 @@ def test_a_models_own_keys_change_the_studys_set_and_its_own_set_replaces_it():
     assert merged == AugmentationSettings(rotation=30, noise=0.3)
     replaced = augmentation(study({"rotation": 30}, own="nnunet"), "attention_gate")
     assert replaced == NnunetAugmentation(set="nnunet")
+    unmirrored = augmentation(study("nnunet", own={"flip": False}), "attention_gate")
+    assert unmirrored == NnunetAugmentation(set="nnunet", flip=False)
     noise = {"share": 0.5, "low": 0, "high": 1}
     own = augmentation(study("nnunet", own={"set": "nnunet", "noise": noise}), "attention_gate")
     assert own.noise.share == 0.5 and own.blur == NnunetAugmentation(set="nnunet").blur

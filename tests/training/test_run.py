@@ -11,13 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
+from attnbench.analysis.runs import RUN_COLUMNS, compute_learning, compute_runs
+from attnbench.analysis.undertrained import with_rise
 from attnbench.data.folds import write_folds
 from attnbench.data.store import CaseStore
 from attnbench.errors import AttnBenchError, CheckpointError
 from attnbench.inference.predict import predict_run
+from attnbench.inference.trained import trained_network
 from attnbench.models.names import known_models
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
-from attnbench.study.groups import FoldsSettings
+from attnbench.study.groups import FoldsSettings, InferenceSettings, NnunetAugmentation
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
 from attnbench.training.loop import HISTORY, train
@@ -186,6 +189,31 @@ def test_a_checkpoint_trained_on_fewer_groups_is_refused_as_one_of_all(study):
         predict_run(study, every)
 
 
+def test_mirroring_at_test_time_takes_the_axes_of_training_and_the_weights_as_they_are(study):
+    (own,) = study.datasets
+    dataset = own.model_copy(update={"mirror_axes": (0,)})
+    training = study.training.model_copy(update={"augmentation": NnunetAugmentation(set="nnunet")})
+    study = study.model_copy(update={"datasets": (dataset,), "training": training})
+    run = run_of(study, "unet")
+    train_run(study, run)
+    folder = study.layout.run(run)
+    weights = (folder / "model.pt").read_bytes()
+    predict_run(study, run)
+    plain = pd.read_csv(folder / "calibration.csv")
+    mirrored = study.model_copy(update={"inference": InferenceSettings(mirroring=True)})
+    predict_run(mirrored, run)
+    assert not plain.equals(pd.read_csv(folder / "calibration.csv"))
+    assert (folder / "model.pt").read_bytes() == weights
+    store = load_inputs(study, run).store
+    image = store.image(0)
+    with trained_network(study, run) as trained:
+        seen = [image, np.flip(image, 1)]  # axis 0 of an image (C, *spatial)
+        one, other = trained.predict(store, [0, 0], seen)
+    with trained_network(mirrored, run) as trained:
+        (mean,) = trained.predict(store, [0], [image])
+    torch.testing.assert_close(mean, (one + other.flip(1)) / 2, atol=1e-5, rtol=0)
+
+
 def test_damaged_checkpoint_is_refused_by_name(study):
     run = run_of(study, "unet")
     train_run(study, run)
@@ -237,3 +265,17 @@ def test_only_kernels_decay(name):
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for parameter in network.parameters():
         assert decay[id(parameter)] == (0.01 if parameter.dim() > 1 else 0)
+
+
+def test_a_real_runs_rise_is_that_of_its_history(study):
+    """By the file itself: steps 5 and 6 of 6 against steps 3 and 4."""
+    often = study.training.model_copy(update={"validate_every": 1})
+    study = study.model_copy(update={"training": often, "models": study.models[:1]})
+    run = run_of(study, "unet")
+    train_run(study, run)
+    runs = compute_runs(study.layout, [run], pd.DataFrame(columns=RUN_COLUMNS))
+    judged = with_rise(runs, compute_learning(study.layout, runs), study.analysis.margin)
+    dice = pd.read_csv(study.layout.run(run) / "history.csv").set_index("step")["validation_dice"]
+    rise = dice[[5, 6]].mean() - dice[[3, 4]].mean()
+    assert judged["rise"].tolist() == pytest.approx([rise])
+    assert judged["still_rising"].tolist() == [rise > study.analysis.margin]

@@ -25,7 +25,8 @@ def count_flops(network: nn.Module, shape: tuple[int, ...]) -> int:
     """Floating-point operations of one forward pass on an input of `shape` (B, C, *spatial).
 
     A multiplication and an addition count as two. Convolutions, matrix products and attention
-    are counted; normalisation, activation and interpolation are not (torch.utils.flop_counter).
+    are counted (torch.utils.flop_counter), and the selective scan (`attention/_scan.py`);
+    normalisation, activation and interpolation are not.
     """
     counter, was_training = _FlopCounter(), network.training
     # Copies by name on the meta device: the network's own tensors stay where they are.

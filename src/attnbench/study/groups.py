@@ -368,7 +368,10 @@ class TrainingSettings(Settings):
         """Return these settings with the keys that `own` was given in their place."""
         given = {key: getattr(own, key) for key in own.model_fields_set}
         theirs = given.get("augmentation")
-        if theirs is not None and type(theirs) is type(self.augmentation):
+        # Of another set it takes all, but axes alone are of no set.
+        if theirs is not None and (
+            type(theirs) is type(self.augmentation) or theirs.model_fields_set == {"flip"}
+        ):
             changes = {key: getattr(theirs, key) for key in theirs.model_fields_set}
             given["augmentation"] = self.augmentation.model_copy(update=changes)
         return self.model_copy(update=given)

@@ -6,6 +6,7 @@ arXiv:1703.06211, eq. 2-4, with one group of offsets and values of zero outside 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -15,6 +16,15 @@ from torch.nn import functional as F
 
 from attnbench.models.layers import CONV, single_precision
 
+# Values of all taps, up to which holding them is faster than taking the taps in parts.
+HELD = 2**23
+# Values of weighted features that are in memory at once in a part, where one tap has no more.
+PART = 2**18
+_BACKWARD: dict[int, Any] = {
+    2: torch.ops.aten.grid_sampler_2d_backward,
+    3: torch.ops.aten.grid_sampler_3d_backward,
+}
+
 
 class DeformableConvolution(nn.Module):
     """y(p) = sum_t w_t x(p + t + offset_t(p)) + bias, with offsets from a convolution like it.
@@ -23,7 +33,8 @@ class DeformableConvolution(nn.Module):
     an output per tap and axis, in pixels, all axes of the first tap first, as torchvision has
     them. Values between pixels are interpolated linearly. Computed in single precision at
     least: positions need its digits. Maps (B, C, *spatial) to the same shape; time and memory are
-    linear in the number of positions, and beside the offsets no tensor holds a value per tap.
+    linear in the number of positions, and no tensor of more than `HELD` values holds one per tap
+    and channel.
     FLOPs are counted as those of `offsets` and `convolution`: interpolation never counts.
 
     Args:
@@ -60,7 +71,8 @@ class DeformableConvolution(nn.Module):
             dtype = torch.promote_types(x.dtype, torch.float32)
             weights = layer.weight.flatten(2).permute(2, 0, 1).to(dtype)  # (taps, outputs, inputs)
             grids = sampling_grids(offsets.to(dtype), layer.kernel_size[0], layer.dilation[0])
-            y = _TapSum.apply(x.to(dtype), grids, weights)
+            held = len(grids) * x.numel() <= HELD
+            y = (_tap_sum if held else _TapSum.apply)(x.to(dtype), grids, weights)
             if layer.bias is not None:
                 y = y + layer.bias.reshape(-1, *(1 for _ in x.shape[2:]))
             return y
@@ -87,29 +99,46 @@ def sampling_grids(offsets: Tensor, kernel: int, dilation: int) -> Tensor:
     return torch.stack(axes[::-1], -1)
 
 
-def _tap(x: Tensor, grid: Tensor, weight: Tensor) -> Tensor:
-    """One tap's part of the sum; `weight` is (outputs, inputs), or (C, 1) if depth-wise."""
-    # Weighted before it is read, which is the same sum: a dense tap is a product of pixels then.
-    if weight.shape[1] == 1:
-        weighted = x * weight.reshape(-1, *(1 for _ in x.shape[2:]))
-    else:
-        weighted = torch.einsum("oc,bc...->bo...", weight, x)
-    return F.grid_sample(weighted, grid, align_corners=False)
+def _tap_sum(x: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
+    """`_TapSum` with a value per tap and channel in memory."""
+    read = F.grid_sample(x, grids.transpose(0, 1).flatten(1, 2), align_corners=False)
+    taps = read.unflatten(2, (len(grids), -1)).transpose(1, 2)  # (B, taps, C, *spatial)
+    if weights.shape[2] == 1:
+        return (taps * weights.reshape(len(weights), -1, *(1 for _ in x.shape[2:]))).sum(1)
+    return torch.einsum("toc,btc...->bo...", weights, taps)
+
+
+def _weighted(x: Tensor, weights: Tensor) -> Tensor:
+    """`x` weighted by each tap, (taps * B, outputs, *spatial); weights as `_TapSum` has them."""
+    # Weighted before it is read, which gives the same sum: each tap is a product of pixels then.
+    if weights.shape[2] == 1:
+        return (x * weights.reshape(len(weights), 1, -1, *(1 for _ in x.shape[2:]))).flatten(0, 1)
+    return torch.einsum("toc,bc...->tbo...", weights, x).flatten(0, 1)
+
+
+def _parts(x: Tensor, grids: Tensor, weights: Tensor) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    """As many taps at a time as `PART` values are: their grids (taps * B, ...), weights, rows."""
+    step = max(1, PART // (len(x) * weights[0, :, 0].numel() * x[0, 0].numel()))
+    for first in range(0, len(grids), step):
+        rows = slice(first, first + step)
+        yield grids[rows].flatten(0, 1), weights[rows], rows
 
 
 class _TapSum(torch.autograd.Function):
-    """Sum of all taps, (B, outputs, *spatial), of `x`, grids and weights, one row each per tap.
+    """Sum over taps of what each reads, (B, outputs, *spatial), in parts of few taps.
 
-    The backward pass computes each tap again: automatic differentiation would keep every tap's
-    values, 74 times the features in D-LKA.
+    `x` is (B, inputs, *spatial), grids are those of `sampling_grids`, weights (taps, outputs,
+    inputs), or (taps, C, 1) of a depth-wise convolution. The backward pass weights `x` again:
+    automatic differentiation would keep it as often as there are taps, 74 times in D-LKA.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, grids: Tensor, weights: Tensor) -> Tensor:
         ctx.save_for_backward(x, grids, weights)
-        total = _tap(x, grids[0], weights[0])
-        for grid, weight in zip(grids[1:], weights[1:], strict=True):
-            total += _tap(x, grid, weight)
+        total = x.new_zeros(len(x), weights.shape[1], *x.shape[2:])
+        for grid, weight, _ in _parts(x, grids, weights):
+            read = F.grid_sample(_weighted(x, weight), grid, align_corners=False)
+            total += read.unflatten(0, (-1, len(x))).sum(0)
         return total
 
     @staticmethod
@@ -118,11 +147,14 @@ class _TapSum(torch.autograd.Function):
         x, grids, weights = ctx.saved_tensors
         grad_x = torch.zeros_like(x)
         grad_grids, grad_weights = torch.empty_like(grids), torch.empty_like(weights)
-        for tap in range(len(grids)):
-            inputs = [part.detach().requires_grad_() for part in (x, grids[tap], weights[tap])]
+        for grid, weight, rows in _parts(x, grids, weights):
+            inputs = [x.detach().requires_grad_(), weight.detach().requires_grad_()]
             with torch.enable_grad(), single_precision(x):
-                part = _tap(*inputs)
-            found = torch.autograd.grad(part, inputs, grad)
-            grad_x += found[0]
-            grad_grids[tap], grad_weights[tap] = found[1:]
+                weighted = _weighted(*inputs)
+            taps = grad.expand(len(weight), *grad.shape).flatten(0, 1)
+            # Linear interpolation, zeros outside, corners not aligned: as in the forward pass.
+            found = _BACKWARD[x.dim() - 2](taps, weighted.detach(), grid, 0, 0, False, [True, True])
+            grad_grids[rows] = found[1].reshape(grad_grids[rows].shape)
+            part, grad_weights[rows] = torch.autograd.grad(weighted, inputs, found[0])
+            grad_x += part
         return grad_x, grad_grids, grad_weights

@@ -79,53 +79,24 @@ class Routed(NamedTuple):
     inside: Tensor
 
 
-@mechanism(
-    title="Bi-level routing attention",
-    short="Bi-level routing",
-    paper=Paper(
-        "Lei Zhu, Xinjiang Wang, Zhanghan Ke, Wayne Zhang, Rynson Lau",
-        2023,
-        "BiFormer: Vision Transformer with Bi-Level Routing Attention",
-        "CVPR 2023, arXiv:2303.08810",
-    ),
-    default=("encoder", "bottleneck"),
-    in_paper="in every block of a network made of it",
-    deepest=2,
-    logits=("scale",),
-)
-class BiLevelRouting(nn.Module):
-    """y = x + position(x), z = y + W (attention(norm(y)) + local(v)), then z + mlp(norm(z)).
+class RoutedAttention(nn.Module):
+    """W (attention(x) + local(v)) of normalised features x (B, *spatial, C).
 
     Attention is multi-head, of a region's positions to those of the `chosen` regions whose mean
-    key has the largest product with its mean query. position (kernel 3) and local (kernel 5, of
-    the values v) are depth-wise. Maps (B, C, *spatial) to the same shape; C below twice
-    `head_width` is one head; memory is linear in the number of positions.
+    key has the largest product with its mean query; local is a depth-wise convolution of the
+    values v. Maps to the same shape.
     """
 
     def __init__(
-        self,
-        channels: int,
-        ndim: int,
-        regions: int | None = None,
-        chosen: int = 4,
-        head_width: int = 32,
+        self, channels: int, ndim: int, regions: int, chosen: int, head_width: int
     ) -> None:
         super().__init__()
         self.heads = max(1, channels // head_width)
         check_divisible(channels, self.heads, f"{self.heads} heads of at least {head_width}")
-        self.regions, self.chosen = regions or {2: 7, 3: 4}[ndim], chosen
-        self.scale = channels**-0.5
-        self.position = CONV[ndim](channels, channels, 3, padding=1, groups=channels)
-        self.attention_norm = nn.LayerNorm(channels, eps=1e-6)
+        self.regions, self.chosen, self.scale = regions, chosen, channels**-0.5
         self.qkv = nn.Linear(channels, 3 * channels)
         self.local = CONV[ndim](channels, channels, 5, padding=2, groups=channels)
         self.output = nn.Linear(channels, channels)
-        self.mlp_norm = nn.LayerNorm(channels, eps=1e-6)
-        self.mlp = feed_forward(channels, 3)
-        # BiFormer's start for all linear layers, also over that of `feed_forward`.
-        for layer in (self.qkv, self.output, self.mlp[0], self.mlp[2]):
-            nn.init.trunc_normal_(layer.get_parameter("weight"), std=0.02)
-            nn.init.zeros_(layer.get_parameter("bias"))
 
     def _choose(self, x: Tensor, inside: Tensor) -> Tensor:
         """Indices of the regions chosen for each, (B, regions, chosen).
@@ -164,14 +135,20 @@ class BiLevelRouting(nn.Module):
             bias = bias[chosen].flatten(2)[:, :, None, None]  # (B, regions, 1, 1, keys)
         return Routed(query, key, value, bias, chosen, inside)
 
-    def attention_map(self, x: Tensor) -> Tensor:
-        """Attention that each position receives, mean over queries and heads, (B, 1, *spatial).
+    def inside(self, x: Tensor) -> Tensor:
+        """1 where a region's query lies in the image, 0 in its padding, (B * regions, 1, cells)."""
+        cut = layout(x, self.regions)
+        return partition(pad_ends(torch.ones_like(x[..., :1]), cut.sides), cut.region).transpose(
+            1, 2
+        )
+
+    def received(self, x: Tensor) -> Tensor:
+        """Attention that each position receives, mean over queries and heads, (B, *spatial).
 
         It sums to 1; it is 0 in regions that no region chooses.
         """
-        features = self.attention_norm((x + self.position(x)).movedim(1, -1))
-        cut = layout(features, self.regions)
-        query, key, _, bias, chosen, inside = self._route(features, self.qkv(features), cut)
+        cut = layout(x, self.regions)
+        query, key, _, bias, chosen, inside = self._route(x, self.qkv(x), cut)
         received = query.new_zeros(len(x), *inside.shape)
         for region in range(cut.regions):
             # One region at a time: the scores of all of them are a part of all pairs.
@@ -179,23 +156,78 @@ class BiLevelRouting(nn.Module):
             weights = (scores if bias is None else scores + bias[:, region]).softmax(-1).mean(1)
             total = weights[:, inside[region]].sum(1).unflatten(1, (chosen.shape[2], -1))
             received.scatter_add_(1, chosen[:, region, :, None].expand_as(total), total)
-        whole = merge(received.flatten(0, 1).unsqueeze(-1), cut.region, cut.sides)
-        inner = (slice(None), *(slice(side) for side in x.shape[2:]))
-        return whole[inner].movedim(-1, 1) / x[0, 0].numel()
+        number = x[0, ..., 0].numel()
+        return self._whole(received.flatten(0, 1).unsqueeze(-1), x, cut).squeeze(-1) / number
 
-    def _attend(self, x: Tensor) -> Tensor:
-        """Attention of normalised features (B, *spatial, C) with the local part, same shape."""
+    def _whole(self, regions: Tensor, x: Tensor, cut: Layout) -> Tensor:
+        """Features (B * regions, cells, C) on the positions of `x`."""
+        whole = merge(regions, cut.region, cut.sides)
+        return whole[(slice(None), *(slice(side) for side in x.shape[1:-1]))]
+
+    def forward(self, x: Tensor) -> Tensor:
         qkv, cut = self.qkv(x), layout(x, self.regions)
         query, key, value, bias, *_ = self._route(x, qkv, cut)
         query, key, value = (part.flatten(0, 1) for part in (query, key, value))
         bias = None if bias is None else bias.flatten(0, 1)
         attended = attend(query, key, value, self.scale, bias)
-        whole = merge(attended.transpose(1, 2).flatten(2), cut.region, cut.sides)
-        inner = (slice(None), *(slice(side) for side in x.shape[1:-1]))
+        whole = self._whole(attended.transpose(1, 2).flatten(2), x, cut)
         local = self.local(qkv.chunk(3, -1)[2].movedim(-1, 1)).movedim(1, -1)
-        return self.output(whole[inner] + local)
+        return self.output(whole + local)
+
+
+@mechanism(
+    title="Bi-level routing attention",
+    short="Bi-level routing",
+    paper=Paper(
+        "Lei Zhu, Xinjiang Wang, Zhanghan Ke, Wayne Zhang, Rynson Lau",
+        2023,
+        "BiFormer: Vision Transformer with Bi-Level Routing Attention",
+        "CVPR 2023, arXiv:2303.08810",
+    ),
+    default=("encoder", "bottleneck"),
+    in_paper="in every block of a network made of it",
+    deepest=2,
+    logits=("attention.scale",),
+)
+class BiLevelRouting(nn.Module):
+    """y = x + position(x), z = y + W (attention(norm(y)) + local(v)), then z + mlp(norm(z)).
+
+    Attention is multi-head, of a region's positions to those of the `chosen` regions whose mean
+    key has the largest product with its mean query. position (kernel 3) and local (kernel 5, of
+    the values v) are depth-wise. Maps (B, C, *spatial) to the same shape; C below twice
+    `head_width` is one head; memory is linear in the number of positions.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        ndim: int,
+        regions: int | None = None,
+        chosen: int = 4,
+        head_width: int = 32,
+    ) -> None:
+        super().__init__()
+        self.position = CONV[ndim](channels, channels, 3, padding=1, groups=channels)
+        self.attention_norm = nn.LayerNorm(channels, eps=1e-6)
+        self.attention = RoutedAttention(
+            channels, ndim, regions or {2: 7, 3: 4}[ndim], chosen, head_width
+        )
+        self.mlp_norm = nn.LayerNorm(channels, eps=1e-6)
+        self.mlp = feed_forward(channels, 3)
+        # BiFormer's start for all linear layers, also over that of `feed_forward`.
+        for layer in (self.attention.qkv, self.attention.output, self.mlp[0], self.mlp[2]):
+            nn.init.trunc_normal_(layer.get_parameter("weight"), std=0.02)
+            nn.init.zeros_(layer.get_parameter("bias"))
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """Attention that each position receives, mean over queries and heads, (B, 1, *spatial).
+
+        It sums to 1; it is 0 in regions that no region chooses.
+        """
+        x = (x + self.position(x)).movedim(1, -1)
+        return self.attention.received(self.attention_norm(x)).unsqueeze(1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (x + self.position(x)).movedim(1, -1)
-        x = x + self._attend(self.attention_norm(x))
+        x = x + self.attention(self.attention_norm(x))
         return (x + self.mlp(self.mlp_norm(x))).movedim(-1, 1)

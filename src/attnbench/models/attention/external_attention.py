@@ -52,7 +52,8 @@ class ExternalAttention(nn.Module):
 
     def _received(self, x: Tensor) -> Tensor:
         """Softmax over positions, (B, units, N)."""
-        return (self.key.weight @ self.query(x).flatten(2)).softmax(2)
+        # The memory by case: a product of three axes with two would copy the features.
+        return (self.key.weight.expand(len(x), -1, -1) @ self.query(x).flatten(2)).softmax(2)
 
     def attention_map(self, x: Tensor) -> Tensor:
         """Attention that each position receives, mean over units, (B, 1, *spatial).
@@ -64,4 +65,5 @@ class ExternalAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weights = self._received(x)
         weights = weights / (1e-9 + weights.sum(1, keepdim=True))
-        return (x + self.output((self.value.weight @ weights).reshape(x.shape))).relu()
+        attended = self.value.weight.expand(len(x), -1, -1) @ weights
+        return (x + self.output(attended.reshape(x.shape))).relu()

@@ -61,6 +61,10 @@ class FocalModulation(nn.Module):
     def _query_modulator(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both (B, C, *spatial)."""
         mapped = self.inputs(self.modulation_norm(x.movedim(1, -1))).movedim(-1, 1)
+        # On the CPU a depth-wise 3-D convolution of features with channels last is several times
+        # slower where its kernel is as long as a side.
+        if x.dim() == 5 and min(x.shape[2:]) <= 2 * len(self.contexts) + 1:
+            mapped = mapped.contiguous()
         query, context, gates = mapped.split(self.sizes, 1)
         *near, everywhere = gates.split(1, 1)
         total = 0.0

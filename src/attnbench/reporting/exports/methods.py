@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.catalog import load_entry
-from attnbench.reporting.exports.references import UNET, Reference
+from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.tables.facts import (
@@ -90,7 +90,10 @@ def _models(
     unet = f"U-Net{_cite(references, UNET)} ({protocol['Backbone']})"
     yield f"{_number(len(shared), 'model')} shared one {unet}: {_joined(named)}."
     yield from _rows_of(protocol, "Model: ")
-    names = {UNET, *results.datasets}
+    external = [
+        (results.label(model.name), model.network) for model in study.models if model.network
+    ]
+    names = {UNET, *results.datasets, *(path for _, path in external)}
     sources = [
         f"{mechanism_label(item.name)}{_cite(references, item.name)}"
         for item in references
@@ -99,6 +102,11 @@ def _models(
     if sources:
         yield f"Mechanisms: {_joined(sources)}."
     yield from _placements(results)
+    if external:
+        networks = [f"{label}{_cite(references, path)}" for label, path in external]
+        yield f"External networks, each with its own layers: {_joined(networks)}."
+    for path in uncited_networks(study):
+        yield f"The paper of `{path}` is not known here and has to be cited."
     sizes = [
         f"{results.label(str(model))} {_span(rows['parameters'].dropna())}"
         for model, rows in results.frame("cost").groupby("model", sort=False)

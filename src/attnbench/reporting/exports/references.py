@@ -1,4 +1,4 @@
-"""BibTeX of the datasets, the U-Net and the mechanisms that a study used."""
+"""BibTeX of the datasets, the U-Net, the mechanisms and the external networks of a study."""
 
 from __future__ import annotations
 
@@ -43,10 +43,50 @@ and Brox, Thomas and
 }""",
 }
 
+_PAPER = ("mechanism", "authors", "year", "title", "source")
+# Authors, year, title and source of external networks, and of the packages that they are from.
+_EXTERNAL = {
+    "monai": (
+        "Cardoso et al.", 2022, "MONAI: An Open-Source Framework for Deep Learning in Healthcare",
+        "arXiv:2211.02701",
+    ),
+    "monai.networks.nets.AttentionUnet": (
+        "Oktay et al.", 2018, "Attention U-Net: Learning Where to Look for the Pancreas",
+        "arXiv:1804.03999",
+    ),
+    "monai.networks.nets.BasicUNet": (
+        "Falk et al.", 2019, "U-Net: Deep Learning for Cell Counting, Detection, and Morphometry",
+        "Nature Methods 16:67-70",
+    ),
+    "monai.networks.nets.DynUNet": (
+        "Isensee et al.", 2021, "nnU-Net: A Self-Configuring Method for Deep Learning-Based "
+        "Biomedical Image Segmentation", "Nature Methods 18:203-211",
+    ),
+    "monai.networks.nets.SegResNet": (
+        "Myronenko", 2018, "3D MRI Brain Tumor Segmentation Using Autoencoder Regularization",
+        "BrainLes, MICCAI 2018, arXiv:1810.11654",
+    ),
+    "monai.networks.nets.SwinUNETR": (
+        "Hatamizadeh et al.", 2022, "Swin UNETR: Swin Transformers for Semantic Segmentation of "
+        "Brain Tumors in MRI Images", "BrainLes, MICCAI 2021, arXiv:2201.01266",
+    ),
+    "monai.networks.nets.UNETR": (
+        "Hatamizadeh et al.", 2022, "UNETR: Transformers for 3D Medical Image Segmentation",
+        "WACV 2022, arXiv:2103.10504",
+    ),
+    "segmentation_models_pytorch": (
+        "Iakubovskii", 2019, "Segmentation Models PyTorch",
+        "github.com/qubvel-org/segmentation_models.pytorch",
+    ),
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Reference:
-    """BibTeX entries, and their keys, of the dataset, U-Net or mechanism called `name`."""
+    """BibTeX entries, and their keys, of the dataset, U-Net, mechanism or network called `name`.
+
+    An external network is called by its dotted path.
+    """
 
     name: str
     keys: tuple[str, ...]
@@ -54,14 +94,34 @@ class Reference:
 
 
 def collect_references(study: Study) -> list[Reference]:
-    """Return the references of datasets, U-Net and mechanisms, in this order; some share an entry.
+    """Return the references of datasets, U-Net, mechanisms and external networks, in this order.
 
-    Mechanisms are those of the models that have been described (`models/`).
+    Some share an entry. Mechanisms are those of the models that have been described (`models/`);
+    external networks are cited together with their package, where either is known.
     """
     mechanisms = {reference.name: reference for reference in _mechanisms(study)}
     ndims = sorted({load_entry(dataset.name).ndim for dataset in study.datasets})
     unet = Reference(UNET, *_keys_and_text("\n\n".join(_UNETS[ndim] for ndim in ndims)))
-    return [*(_dataset(dataset.name) for dataset in study.datasets), unet, *mechanisms.values()]
+    return [
+        *(_dataset(dataset.name) for dataset in study.datasets),
+        unet,
+        *mechanisms.values(),
+        *_networks(study),
+    ]
+
+
+def uncited_networks(study: Study) -> list[str]:
+    """Return the paths of the external networks whose paper is not known here."""
+    paths = dict.fromkeys(model.network for model in study.models if model.network)
+    return [path for path in paths if path not in _EXTERNAL]
+
+
+def _networks(study: Study) -> Iterator[Reference]:
+    for path in dict.fromkeys(model.network for model in study.models if model.network):
+        for source in (path, path.partition(".")[0]):
+            if source in _EXTERNAL:
+                facts = dict(zip(_PAPER, (path, *_EXTERNAL[source]), strict=True))
+                yield _paper(facts)
 
 
 def _keys_and_text(bibtex: str) -> tuple[tuple[str, ...], str]:

@@ -162,7 +162,8 @@ def _prediction(results: Results) -> str:
         f"{results.dataset_label(name)} {2 ** len(study.mirror_axes(name, load_entry(name).ndim))}"
         for name in results.datasets
     )
-    return f"{windows}; mean over mirror images along the axes of training ({', '.join(passes)})"
+    mirrored = f"mean over mirror images along the axes of training, in passes: {', '.join(passes)}"
+    return f"{windows}; {mirrored}"
 
 
 def _model_rows(results: Results) -> Iterator[tuple[str, str]]:
