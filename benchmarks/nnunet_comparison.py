@@ -150,8 +150,8 @@ def train_nnunet(work: Path, study: Study, steps: int) -> None:
 def figures(work: Path) -> dict[str, Any]:
     """Dice per class, paired differences and cost of everything that is done, by dataset and steps.
 
-    `rows`: one per contestant, with `dice` by class name. `differences`: ours minus nnU-Net, mean
-    over classes and each class, with Student's 95 % interval over groups.
+    `trainings`: one per contestant, with `dice` by class name. `differences`: ours minus nnU-Net,
+    mean over classes and each class, with Student's 95 % interval over groups.
     """
     rows: list[dict[str, Any]] = []
     differences: list[dict[str, Any]] = []
@@ -195,7 +195,7 @@ def figures(work: Path) -> dict[str, Any]:
     return {
         "measured": machine("cpu"),
         "settings": shared | {"sets": settings, "recipes": recipes, "margin": MARGIN},
-        "rows": rows,
+        "trainings": rows,
         "differences": differences,
     }
 
@@ -221,7 +221,7 @@ def render(content: dict[str, Any]) -> str:
         f"{facts['python']}; {versions}; {facts['date']}.\n"
     )
     for dataset, own in content["settings"]["sets"].items():
-        rows = [row for row in content["rows"] if row["dataset"] == dataset]
+        rows = [row for row in content["trainings"] if row["dataset"] == dataset]
         if not rows:
             continue
         classes = list(rows[0]["dice"])
