@@ -1,4 +1,4 @@
-"""Ensembles: the explicit mean of the members' probabilities, and never a case that one has seen."""
+"""Ensembles: the explicit mean of the members' probabilities, never of a case one has seen."""
 
 import shutil
 from dataclasses import replace
