@@ -32,6 +32,7 @@ VERBS += (
     "export",
     "report",
     "score_shift",
+    "score_ensemble",
     "gather_shift",
     "attend",
     "trial",
@@ -73,6 +74,7 @@ def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, s
         "choose",
         "predict",
         "score",
+        "score_ensemble",
         "analyse",
         "tables",
         "figure",
@@ -195,6 +197,13 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     assert changed(data_efficiency=[50]) == {"tables"}
     transfer = {"train": "phantom2d", "test": "phantom3d"}
     assert changed(transfer=[transfer]) == {"transfer", "tables"}
+    ensemble = {**transfer, "ensemble": True}
+    assert changed(transfer=[ensemble]) == {"transfer", "score_ensemble", "tables"}
+    one, other = (
+        rerun.decides(study(transfer=[asked]), "score_shift", "phantom2d", "unet", "transfer")
+        for asked in (transfer, ensemble)
+    )
+    assert one == other, "the scores of the single models are not made again"
     by_name, stated = (
         study(transfer=[{**transfer, **said}]) for said in ({}, {"classes": {1: 1, 2: 2, 3: 3}})
     )

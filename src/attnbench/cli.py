@@ -371,6 +371,17 @@ def score_shift(
 
 
 @app.command()
+def score_ensemble(
+    dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Score the ensemble of all trainings of a model on external test sets."""
+    loaded = _start(study, log)
+    from attnbench.shift.ensemble import score_ensemble as score_members
+
+    score_members(loaded, dataset, model)
+
+
+@app.command()
 def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Score the masks of a dataset's second rater."""
     loaded = _start(study, log)
@@ -411,7 +422,7 @@ def gather(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 @app.command()
 def gather_shift(
-    table: Annotated[str, typer.Argument(help="transfer, corrupted or data_efficiency.")],
+    table: Annotated[str, typer.Argument(help="A table of the study, as transfer or ensembles.")],
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:

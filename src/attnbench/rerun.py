@@ -227,6 +227,12 @@ def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     return study.model_dump(mode="json", include={"metrics", "scoring"})
 
 
+def _ensemble(study: Study, dataset: str, model: str) -> dict[str, Any]:
+    scored = _scoring(study, dataset, model) | _inference(study, dataset, model)
+    members = [[run.fold, run.seed] for run in study.runs_of(dataset, model)]
+    return scored | {"ensembles": KINDS["ensembles"].settings(study, dataset), "members": members}
+
+
 def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """All that tables and texts say about a study."""
     keys = study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"})
@@ -266,6 +272,7 @@ _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "predict": _inference,
     "score": _scoring,
     "score_second_rater": _scoring,
+    "score_ensemble": _ensemble,
     "analyse": _comparison,
     "figure": _drawn,
     "tables": _everything,

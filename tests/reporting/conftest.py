@@ -42,7 +42,7 @@ from attnbench.files import write_csv, write_json
 from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.run import origin_of
-from attnbench.study.paths import STAGES, Run
+from attnbench.study.paths import Run
 from attnbench.study.settings import Study, parse_study
 
 WriteStudy = Callable[..., Study]
@@ -143,7 +143,7 @@ def _analyse(study: Study) -> None:
         "cost": compute_cost(described, runs, sweep, study.baseline),
         "learning": learning,
         "sweep": sweep,
-        "missing": compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]]),
+        "missing": compute_missing("scores", layout.stages, study.runs(), runs[runs["gathered"]]),
         "ranks": compute_ranks(blocks, ranked, study.analysis),
         "rank_tests": compute_rank_tests(ranked, 1 - study.analysis.confidence),
         "rank_pairs": compute_rank_pairs(ranked, 1 - study.analysis.confidence),

@@ -88,6 +88,25 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def with_far():
+    """A function: the study with a dataset `far` of the cases `numbers`, of which `left` has 0 to
+    11 under other names, as external test set of ensembles.
+    """
+
+    def build(study, numbers):
+        content = study.model_dump(mode="json")
+        content["datasets"] = [part for part in content["datasets"] if part["name"] != "far"]
+        content["datasets"].append({"name": "far", "patch": [16, 16]})
+        content["transfer"] = [{"train": "left", "test": "far", "ensemble": True}]
+        cases = (replace(make_case(n, "right"), case=f"far{n}") for n in numbers)
+        info = replace(INFO, name="far", classes=CLASSES["right"])
+        write_store(study.layout.prepared("far"), cases, info)
+        return parse_study(content, known_models())
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def copy_of():
     """Copies a finished study to a folder, to be changed at will."""
 

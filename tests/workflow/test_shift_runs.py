@@ -18,11 +18,11 @@ backbone: {widths: [2, 4], blocks_per_level: 1}
 folds: {outer: 2, inner: 2, run: [1]}
 training: {steps: 3, batch: 2, patch_2d: [16, 16], validate_every: 2}
 metrics: [dice]
-transfer: [{train: phantom2d, test: phantom2d_faint, classes: {2: 3}}]
+transfer: [{train: phantom2d, test: phantom2d_faint, classes: {2: 3}, ensemble: true}]
 corruptions: [blur]
 data_efficiency: [40]
 """
-TABLES = ["scores.csv", "transfer.csv", "corrupted.csv", "data_efficiency.csv"]
+TABLES = ["scores.csv", "transfer.csv", "corrupted.csv", "data_efficiency.csv", "ensembles.csv"]
 
 
 def test_corruptions_train_nothing(finished):
@@ -44,6 +44,19 @@ def test_a_transfer_takes_the_models_of_one_dataset(finished):
     assert (jobs["train"], jobs["score_shift"], jobs["gather_shift"]) == (4, 4, 1)
 
 
+def test_ensembles_add_one_job_per_model_of_the_training_set_and_no_training(untouched, tmp_path):
+    checkout = untouched.copy(tmp_path / "checkout")
+
+    def jobs(transfer):
+        return checkout.planned("--config", BOTH, transfer)
+
+    plain, asked = jobs(TRANSFER), jobs(TRANSFER.replace("}]", ", ensemble: true}]"))
+    assert "score_ensemble" not in plain
+    assert (asked.pop("score_ensemble"), asked.pop("gather_shift")) == (2, 2)
+    assert plain.pop("gather_shift") == 1
+    assert asked == plain
+
+
 def test_a_transfer_that_cannot_be_is_refused_before_any_job(untouched):
     run = untouched.snakemake("-n", "--config", BOTH, TRANSFER.replace("_faint", "_fant"))
     assert run.returncode == 1
@@ -62,13 +75,17 @@ def test_a_study_of_shift_from_keys_to_tables(untouched, tmp_path):
     run = checkout.snakemake_on(*arguments)
     assert run.returncode == 0, run.stdout
     results = checkout.folder / "results/shifted"
-    scores, transfer, corrupted, small = (pd.read_csv(results / table) for table in TABLES)
+    scores, transfer, corrupted, small, together = (
+        pd.read_csv(results / table) for table in TABLES
+    )
 
     other = pd.read_csv(results / "data/prepared/phantom2d_faint/cases.csv")
     assert set(zip(transfer["dataset"], transfer["test"], strict=True)) == {
         ("phantom2d", "phantom2d_faint")
     }
     assert sorted(transfer["case"]) == sorted(other["case"]) and set(transfer["class"]) == {2}
+
+    assert sorted(together["case"]) == sorted(other["case"]) and set(together["members"]) == {1}
 
     keys = ["dataset", "case", "class"]
     assert corrupted.groupby(["corruption", "level"]).ngroups == 5

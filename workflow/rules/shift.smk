@@ -34,8 +34,42 @@ rule score_shift:
         "attnbench score-shift {wildcards.kind} --study {params.study:q} {params.run} --log {log:q}"
 
 
+rule score_ensemble:
+    input:
+        members=lambda wildcards: [
+            layout.run(run) / name
+            for run in study.runs_of(wildcards.dataset, wildcards.model)
+            for name in ("model.pt", "run.json")
+        ],
+        datasets=lambda wildcards: [
+            layout.prepared(dataset) / name
+            for dataset in KINDS["ensembles"].reads(study, wildcards.dataset)
+            for name in ("dataset.json", "cases.csv")
+        ],
+    output:
+        layout.ensemble("{dataset}", "{model}"),
+    log:
+        layout.log("score_ensemble/{dataset}/{model}"),
+    benchmark:
+        layout.benchmark("score_ensemble/{dataset}/{model}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: study.compute.threads
+    resources:
+        **RUN_RESOURCES,
+    params:
+        study=layout.study,
+        decides=decides("score_ensemble", "dataset", "model"),
+    message:
+        "score the ensemble of {wildcards.model} of {wildcards.dataset} on external test sets"
+    shell:
+        "attnbench score-ensemble --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        " --log {log:q}"
+
+
+# Each file once: the runs of an ensemble have theirs together.
 SHIFTED = {
-    name: [layout.run(run) / file for run in kind.runs(study) for file in kind.files]
+    name: list(dict.fromkeys(file for run in kind.runs(study) for file in kind.files(layout, run)))
     for name, kind in KINDS.items()
 }
 

@@ -79,8 +79,8 @@ class DatasetScores:
         return (*map(str, self.classes), ALL_CLASSES)
 
 
-def read_scores(path: Path, *added: str) -> pd.DataFrame:
-    """Read the study's `scores.csv`, or another table of scores that has the columns `added`.
+def read_scores(path: Path, columns: Sequence[str] = SCORE_COLUMNS) -> pd.DataFrame:
+    """Read the study's `scores.csv`, or another table of scores that has these `columns`.
 
     Texts become categories, but are read as text first: categories read directly turn a case `01`
     into the number 1.
@@ -88,11 +88,11 @@ def read_scores(path: Path, *added: str) -> pd.DataFrame:
     Raises:
         DataError: the table is missing or lacks a column.
     """
-    texts = ({*_TEXT, *TEXTS} - {*_INTEGER}) & {*SCORE_COLUMNS, *added}
+    texts = ({*_TEXT, *TEXTS} - {*_INTEGER}) & {*columns}
     try:
         scores = pd.read_csv(
             path,
-            usecols=[*SCORE_COLUMNS, *added],
+            usecols=list(columns),
             dtype={
                 **dict.fromkeys(texts, "str"),
                 **dict.fromkeys(_INTEGER, "int32"),
@@ -108,8 +108,7 @@ def read_scores(path: Path, *added: str) -> pd.DataFrame:
         ) from None
     except ValueError as error:
         raise DataError(
-            f"{path}: not a table of scores ({error}); it needs "
-            f"{', '.join((*SCORE_COLUMNS, *added))}"
+            f"{path}: not a table of scores ({error}); it needs {', '.join(columns)}"
         ) from error
 
 

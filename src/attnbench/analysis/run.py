@@ -19,6 +19,7 @@ from attnbench.analysis.difficulty import (
     same_size,
 )
 from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.ensembles import compute_ensembles
 from attnbench.analysis.gates import compute_gates, compute_openness
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
@@ -36,7 +37,6 @@ from attnbench.analysis.shift import compute_missing_shift, compute_shift, read_
 from attnbench.analysis.sweep import compute_sweep
 from attnbench.analysis.undertrained import with_rise
 from attnbench.files import write_csv
-from attnbench.study.paths import STAGES
 from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     learning, sweep = compute_learning(layout, runs), compute_sweep(study)
     runs = with_rise(runs, learning, study.analysis.margin)
     shifted = read_shift_scores(study)
-    missing = compute_missing(layout, "scores", STAGES, study.runs(), runs[runs["gathered"]])
+    missing = compute_missing("scores", layout.stages, study.runs(), runs[runs["gathered"]])
     if len(missing):
         log.warning(
             "%d of %d runs have no scores yet; the analysis covers the others",
@@ -120,4 +120,5 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "gates": gates,
         "openness": compute_openness(gates),
         **compute_shift(study, scores, runs, shifted),
+        "ensembles": compute_ensembles(study, shifted["transfer"], shifted["ensembles"]),
     }

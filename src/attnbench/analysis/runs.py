@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -76,18 +76,16 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def compute_missing(
-    layout: Layout,
     table: str,
-    steps: Mapping[str, str],
+    steps: Callable[[Run], Mapping[str, Path]],
     planned: Iterable[Run],
     scored: pd.DataFrame,
 ) -> pd.DataFrame:
     """Planned runs without scores in a table, and the first step that each lacks.
 
     Args:
-        layout: where the study's files lie.
         table: name of the study's table of scores.
-        steps: verbs that lead to the table, each with the file that it leaves in a run's folder.
+        steps: verbs that lead from a run to the table, each with the file that it leaves behind.
         planned: runs that the table should have.
         scored: rows of the table; `percent` of the training groups is 100 without that column.
     """
@@ -98,16 +96,12 @@ def compute_missing(
         Run(str(d), str(m), int(f), int(s), int(p))
         for d, m, f, s, p in keys.itertuples(index=False)
     }
-    rows = [
-        (*astuple(run), table, _next_step(layout.run(run), steps))
-        for run in planned
-        if run not in seen
-    ]
+    rows = [(*astuple(run), table, _next_step(steps(run))) for run in planned if run not in seen]
     return of_rows("missing", rows)
 
 
-def _next_step(folder: Path, steps: Mapping[str, str]) -> str:
-    return next((step for step, file in steps.items() if not (folder / file).is_file()), "gather")
+def _next_step(steps: Mapping[str, Path]) -> str:
+    return next((step for step, file in steps.items() if not file.is_file()), "gather")
 
 
 def refuse_mixed_data(runs: pd.DataFrame) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,16 +62,22 @@ def compute_missing_shift(
 ) -> Iterator[pd.DataFrame]:
     """Rows of `missing` for every kind of shift that the study asks for."""
     for name, kind in requested_kinds(study).items():
-        yield compute_missing(study.layout, name, kind.steps, kind.runs(study), shifted[name])
+        planned, scored = list(kind.runs(study)), shifted[name]
+        if kind.ensembled:
+            # The rows of an ensemble are those of all its runs.
+            seen = {(str(d), str(m)) for d, m in scored[["dataset", "model"]].itertuples(False)}
+            runs = [asdict(run) for run in planned if (run.dataset, run.model) in seen]
+            scored = pd.DataFrame(runs, columns=[*RUN, "percent"])
+        yield compute_missing(name, partial(kind.steps, study.layout), planned, scored)
 
 
 def _read(study: Study, kind: ShiftKind) -> pd.DataFrame:
     path = study.layout.shift(kind.name)
     if kind.requested(study):
         if path.is_file():
-            return read_scores(path, *kind.added)
+            return read_scores(path, kind.table_columns)
         log.warning("%s is missing: the analysis goes without it", path)
-    return pd.DataFrame(columns=[*SCORE_COLUMNS, *kind.added])
+    return pd.DataFrame(columns=list(kind.table_columns))
 
 
 def compute_transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame) -> pd.DataFrame:
@@ -84,13 +91,13 @@ def compute_transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame
     own = {name for pair in asked for name in (pair.train, pair.test)}
     cells: list[Cell] = [
         ({"train": block.dataset, "test": block.dataset}, block)
-        for block in _blocks(study, scores, own)
+        for block in study_blocks(study, scores, own)
     ]
     for pair in asked:
         cell = {"train": pair.train, "test": pair.test}
         rows = elsewhere[(elsewhere["dataset"] == pair.train) & (elsewhere["test"] == pair.test)]
-        cells += [(cell, block) for block in _blocks(study, rows, external=True)]
-    return _compared(cells, study).reindex(columns=list(FRAMES["transfer"]))
+        cells += [(cell, block) for block in study_blocks(study, rows, external=True)]
+    return compare_cells(cells, study).reindex(columns=list(FRAMES["transfer"]))
 
 
 def compute_corruption_levels(
@@ -98,12 +105,12 @@ def compute_corruption_levels(
 ) -> pd.DataFrame:
     """One row per dataset, corruption, level (0 included), class, metric and model."""
     seen = set(corrupted["dataset"])
-    untouched = _blocks(study, scores, seen)
+    untouched = study_blocks(study, scores, seen)
     cells: list[Cell] = []
     for kind in study.corruptions:
         rows = corrupted[corrupted["corruption"] == kind]
         for level in LEVELS:
-            blocks = _blocks(study, rows[rows["level"] == level]) if level else untouched
+            blocks = study_blocks(study, rows[rows["level"] == level]) if level else untouched
             cells += [
                 ({"dataset": block.dataset, "corruption": kind, "level": level}, block)
                 for block in blocks
@@ -124,9 +131,9 @@ def compute_corruption_slopes(
         slopes = case_slopes(scores, corrupted[corrupted["corruption"] == kind])
         cells += [
             ({"dataset": block.dataset, "corruption": kind}, block)
-            for block in _blocks(study, slopes)
+            for block in study_blocks(study, slopes)
         ]
-    table = _compared(cells, study).rename(columns={"mean": "slope"})
+    table = compare_cells(cells, study).rename(columns={"mean": "slope"})
     return table.reindex(columns=list(FRAMES["corruption_slopes"]))
 
 
@@ -174,17 +181,17 @@ def compute_data_efficiency(
         rows = scores if percent == 100 else small[small["percent"] == percent]
         trained = runs if percent == 100 else rows.drop_duplicates(RUN)
         groups = trained.groupby("dataset", observed=True)["training_groups"].mean()
-        for block in _blocks(study, rows, seen):
+        for block in study_blocks(study, rows, seen):
             cell = {
                 "dataset": block.dataset,
                 "percent": percent,
                 "training_groups": groups[block.dataset],
             }
             cells.append((cell, block))
-    return _compared(cells, study).reindex(columns=list(FRAMES["data_efficiency"]))
+    return compare_cells(cells, study).reindex(columns=list(FRAMES["data_efficiency"]))
 
 
-def _blocks(
+def study_blocks(
     study: Study,
     rows: pd.DataFrame,
     datasets: Collection[str] | None = None,
@@ -206,7 +213,7 @@ def _averages(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     )
 
 
-def _compared(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
+def compare_cells(cells: Sequence[Cell], study: Study) -> pd.DataFrame:
     """`_averages` with the difference from the baseline and its verdict.
 
     Holm's p is over all cells of a metric, `all` classes apart.

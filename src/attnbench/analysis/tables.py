@@ -121,6 +121,11 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "transfer": (
         "train", "test", *_SHIFTED, "mean", *_INTERVAL, *DIFFERENCE, *_COUNTS, "failures",
     ),
+    "ensembles": (
+        "train", "test", *_SHIFTED, "mean", *_INTERVAL, "single", "gain", "gain_low", "gain_high",
+        "baseline", "difference", "difference_low", "difference_high", "failures_differ",
+        "members", "cases", "groups", "failures",
+    ),
     "corruption_levels": (
         "dataset", "corruption", "level", *_SHIFTED, "mean", *_INTERVAL, *_COUNTS, "failures",
     ),

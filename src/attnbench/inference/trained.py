@@ -54,17 +54,26 @@ def trained_network(study: Study, run: Run) -> Iterator[Trained]:
     Raises:
         CheckpointError: the weights belong to another recipe, other data or other folds.
     """
-    inputs = load_inputs(study, run)
     with claim_device(study.compute) as device:
-        network = network_for(study, run, inputs.store)
-        load_checkpoint(study.layout.run(run) / "model.pt", network, inputs.hashes)
-        yield Trained(
-            inputs,
-            network.to(device).eval(),
-            device,
-            autocast_type(study.compute.precision, device),
-            inputs.mirror if study.inference.mirroring else (),
-        )
+        yield load_trained(study, run, device)
+
+
+def load_trained(study: Study, run: Run, device: torch.device) -> Trained:
+    """The network of a trained run on `device`, which the caller has claimed.
+
+    Raises:
+        CheckpointError: the weights belong to another recipe, other data or other folds.
+    """
+    inputs = load_inputs(study, run)
+    network = network_for(study, run, inputs.store)
+    load_checkpoint(study.layout.run(run) / "model.pt", network, inputs.hashes)
+    return Trained(
+        inputs,
+        network.to(device).eval(),
+        device,
+        autocast_type(study.compute.precision, device),
+        inputs.mirror if study.inference.mirroring else (),
+    )
 
 
 def as_mask(probabilities: Tensor) -> np.ndarray:

@@ -49,6 +49,10 @@ def _is_volume(_study: Study, dataset: str) -> bool:
     return load_entry(dataset).ndim == 3
 
 
+def _has_ensembles(study: Study, _dataset: str) -> bool:
+    return any(transfer.ensemble for transfer in study.transfer)
+
+
 def _asks_for(key: str) -> Wanted:
     return lambda study, _dataset: bool(getattr(study, key))
 
@@ -263,6 +267,9 @@ TABLES = (
     TableSpec(
         "transfer", "shift", "shift", ("transfer", "missing"),
         wanted=_asks_for("transfer"), absent="external test sets", key="transfer",
+    ),
+    TableSpec(
+        "ensembles", "shift", "shift", ("ensembles", "missing"), wanted=_has_ensembles,
     ),
     TableSpec(
         "data_efficiency", "shift", "shift", ("data_efficiency", "missing"),

@@ -48,7 +48,9 @@ def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, A
     shown = list(itertools.product(cases, study.corruptions, LEVELS))
     # A generator: one corrupted image is in memory at a time.
     images = (corrupted_image(store, index, kind, level) for index, kind, level in shown)
-    scored = score_images(trained, store, [index for index, _, _ in shown], images, classes, study)
+    indices = [index for index, _, _ in shown]
+    predicted = trained.predict(store, indices, images)
+    scored = score_images(predicted, store, indices, classes, study)
     for (_, kind, level), rows in zip(shown, scored, strict=True):
         yield from (origin_of(run) | row | {"corruption": kind, "level": level} for row in rows)
     log.info(

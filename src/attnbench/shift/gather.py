@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from attnbench.scoring.gather import join_scores
 from attnbench.shift.score import requested_kind
 from attnbench.study.paths import Run
@@ -16,5 +18,9 @@ def gather_shift(study: Study, name: str) -> tuple[Run, ...]:
         DataError: no run has scores, or a file has other columns.
     """
     kind, layout = requested_kind(study, name), study.layout
-    files = ((run, layout.run(run) / kind.files[0]) for run in kind.runs(study))
-    return join_scores(layout.shift(name), kind.columns, files, kind.facts)
+    # The runs of an ensemble have one file together; its first run stands for it.
+    files: dict[Path, Run] = {}
+    for run in kind.runs(study):
+        files.setdefault(kind.files(layout, run)[0], run)
+    parts = ((run, path) for path, run in files.items())
+    return join_scores(layout.shift(name), kind.columns, parts, kind.facts)

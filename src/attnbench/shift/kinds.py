@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.catalog import load_entry
 from attnbench.scoring.definitions import SCORE_COLUMNS
-from attnbench.study.paths import STAGES
 
 if TYPE_CHECKING:
-    from attnbench.study.paths import Run
+    from pathlib import Path
+
+    from attnbench.study.paths import Layout, Run
     from attnbench.study.settings import Study
+    from attnbench.study.shift import TransferSettings
 
 
 def _nothing(_study: Study, _dataset: str) -> tuple[str, ...]:
@@ -35,6 +37,7 @@ class ShiftKind:
     names one of this room, trained runs are scored by its `score_<name>(study, run)`, decided by
     the `settings` for a dataset and the prepared cases of the datasets that it `reads`. A run's
     scores are a CSV with `columns`; every row of the table also gets `facts` of its `run.json`.
+    Where the kind is `ensembled`, all runs of a model on a dataset have one such CSV together.
     """
 
     name: str
@@ -46,34 +49,40 @@ class ShiftKind:
     reads: Callable[[Study, str], Sequence[str]] = _nothing
     columns: tuple[str, ...] = SCORE_COLUMNS
     facts: tuple[str, ...] = ()
+    ensembled: bool = False
 
     def requested(self, study: Study) -> bool:
-        """True where the study asks for this kind."""
-        return bool(getattr(study, self.key))
+        """True where the study asks for this kind of at least one run."""
+        return bool(getattr(study, self.key)) and any(True for _ in self.runs(study))
 
-    @property
-    def steps(self) -> Mapping[str, str]:
+    def steps(self, layout: Layout, run: Run) -> Mapping[str, Path]:
         """Verbs from training to a run's scores, each with the file that it leaves behind."""
-        own = {"train": STAGES["train"], "score_shift": f"{self.name}.csv"}
-        return own if self.module else STAGES
+        stages = layout.stages(run)
+        if self.ensembled:
+            scored = {"score_ensemble": layout.ensemble(run.dataset, run.model)}
+        elif self.module:
+            scored = {"score_shift": layout.run(run) / f"{self.name}.csv"}
+        else:
+            return stages
+        return {"train": stages["train"], **scored}
+
+    def files(self, layout: Layout, run: Run) -> tuple[Path, ...]:
+        """Files that the table has a run's rows from, the scores first."""
+        trained, *_, scores = self.steps(layout, run).values()
+        return (scores, trained) if self.facts else (scores,)
 
     @property
-    def added(self) -> tuple[str, ...]:
-        """Columns that the table has beside those of scores."""
-        return tuple(name for name in (*self.columns, *self.facts) if name not in SCORE_COLUMNS)
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Files of a run that the table is made from, the scores first."""
-        scores = tuple(self.steps.values())[-1]
-        return (scores, STAGES["train"]) if self.facts else (scores,)
+    def table_columns(self) -> tuple[str, ...]:
+        """Columns of the study's table."""
+        return (*self.columns, *self.facts)
 
 
-def _classes_by_test_set(study: Study, dataset: str) -> dict[str, Any]:
-    classes = load_entry(dataset).classes
+def _classes_by_test_set(transfers: Iterable[TransferSettings]) -> dict[str, Any]:
     return {
-        transfer.test: transfer.mapped(classes, load_entry(transfer.test).classes)
-        for transfer in study.transfers_of(dataset)
+        transfer.test: transfer.mapped(
+            load_entry(transfer.train).classes, load_entry(transfer.test).classes
+        )
+        for transfer in transfers
     }
 
 
@@ -86,9 +95,19 @@ KINDS: dict[str, ShiftKind] = {
             runs=lambda study: (run for run in study.runs() if study.transfers_of(run.dataset)),
             absent_note="runs not scored on external test sets",
             module="transfer",
-            settings=_classes_by_test_set,
+            settings=lambda study, dataset: _classes_by_test_set(study.transfers_of(dataset)),
             reads=lambda study, dataset: [item.test for item in study.transfers_of(dataset)],
             columns=(SCORE_COLUMNS[0], "test", *SCORE_COLUMNS[1:]),
+        ),
+        ShiftKind(
+            "ensembles",
+            key="transfer",
+            runs=lambda study: (run for run in study.runs() if study.ensembles_of(run.dataset)),
+            absent_note="runs whose ensemble is not scored",
+            settings=lambda study, dataset: _classes_by_test_set(study.ensembles_of(dataset)),
+            reads=lambda study, dataset: [item.test for item in study.ensembles_of(dataset)],
+            columns=("dataset", "test", "model", "members", *SCORE_COLUMNS[4:]),
+            ensembled=True,
         ),
         ShiftKind(
             "corrupted",

@@ -1,4 +1,4 @@
-"""Scores of a trained network on images other than its test fold, predictions not kept."""
+"""Scores on images other than those of a test fold, predictions not kept."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from attnbench.data.store import CaseStore
-from attnbench.inference.trained import Trained, as_mask, case_reliability
+from attnbench.inference.trained import as_mask, case_reliability
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
 from attnbench.scoring.run import case_scores
 from attnbench.study.settings import Study
 
 
 def score_images(
-    trained: Trained,
+    predicted: Iterable[Tensor],
     store: CaseStore,
     indices: Sequence[int],
-    images: Iterable[NDArray[np.float32]],
     classes: Mapping[int, int],
     study: Study,
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows of `case_scores` of every image, which the network predicts one by one.
+    """Yield the rows of `case_scores` of every predicted image, one by one.
 
     Args:
-        trained: the run's network.
+        predicted: class probabilities (K, *original_shape) of each image, in the order of
+            `indices`.
         store: the dataset that the images belong to.
         indices: positions of the images' cases in `store`.
-        images: (C, *shape) each, in the order of `indices`.
         classes: number in the store to number in the network, of every class that is scored; the
             network's other classes count as background.
         study: it has the metrics and their rules.
     """
-    for index, probabilities in zip(indices, trained.predict(store, indices, images), strict=True):
+    for index, probabilities in zip(indices, predicted, strict=True):
         bins = None
         if "ece" in study.metrics:
             # Probabilities by the store's numbers; unscored ones only fill the gaps.

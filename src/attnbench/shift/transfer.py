@@ -41,16 +41,28 @@ def score_transfer(study: Study, run: Run) -> None:
 def _transferred(
     study: Study, run: Run, trained: Trained, transfer: TransferSettings
 ) -> Iterator[dict[str, Any]]:
-    own, store = trained.inputs.store, CaseStore.open(study.layout.prepared(transfer.test))
-    if own.info.normalisation != store.info.normalisation:
-        raise DataError(
-            f"{transfer.test}: prepared with another normalisation than {transfer.train}: "
-            f"{store.info.normalisation!r} instead "
-            f"of {own.info.normalisation!r}; prepare both again"
-        )
+    own = trained.inputs.store
+    store = open_test_set(study, transfer.test, own)
     indices = range(len(store))
     classes = transfer.mapped(own.info.classes, store.info.classes)
     origin = origin_of(run) | {"test": transfer.test}
-    for rows in score_images(trained, store, indices, map(store.image, indices), classes, study):
+    predicted = trained.predict(store, indices, map(store.image, indices))
+    for rows in score_images(predicted, store, indices, classes, study):
         yield from (origin | row for row in rows)
     log.info("%s: scored on %d cases of %s", run, len(store), transfer.test)
+
+
+def open_test_set(study: Study, name: str, own: CaseStore) -> CaseStore:
+    """Open the dataset `name` as external test set of models that were trained on `own`.
+
+    Raises:
+        DataError: the two sets are normalised differently.
+    """
+    store = CaseStore.open(study.layout.prepared(name))
+    if own.info.normalisation != store.info.normalisation:
+        raise DataError(
+            f"{name}: prepared with another normalisation than {own.info.name}: "
+            f"{store.info.normalisation!r} instead "
+            f"of {own.info.normalisation!r}; prepare both again"
+        )
+    return store

@@ -73,6 +73,10 @@ class Layout:
         """Folder of one run."""
         return self.output / "runs" / str(run)
 
+    def stages(self, run: Run) -> dict[str, Path]:
+        """Stages of a run in their order, each with the last file that it leaves."""
+        return {stage: self.run(run) / file for stage, file in STAGES.items()}
+
     def progress(self, run: Run) -> Path:
         """History so far of a run that trains now, or was killed; gone once it is trained."""
         return self.run(run) / "progress.csv"
@@ -93,6 +97,10 @@ class Layout:
     def shift(self, kind: str) -> Path:
         """Every score of one kind of shift; only if the study asks for it."""
         return self.output / f"{kind}.csv"
+
+    def ensemble(self, dataset: str, model: str) -> Path:
+        """Scores, on external test sets, of the ensemble of a model's runs on one dataset."""
+        return self.output / "ensembles" / dataset / f"{model}.csv"
 
     @property
     def parquet(self) -> Path:

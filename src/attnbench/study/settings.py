@@ -297,9 +297,13 @@ class Study(Settings):
         """Yield every run of the study, in a fixed order."""
         for dataset in self.datasets:
             for model in self.models:
-                for fold in self.folds_to_run():
-                    for seed in self.seeds:
-                        yield Run(dataset.name, model.name, fold, seed)
+                yield from self.runs_of(dataset.name, model.name)
+
+    def runs_of(self, dataset: str, model: str) -> Iterator[Run]:
+        """Yield every run of one model on one dataset, in a fixed order."""
+        for fold in self.folds_to_run():
+            for seed in self.seeds:
+                yield Run(dataset, model, fold, seed)
 
     def data_efficiency_runs(self) -> Iterator[Run]:
         """Yield every run again for each share of the training groups that the study asks for."""
@@ -310,6 +314,10 @@ class Study(Settings):
     def transfers_of(self, dataset: str) -> tuple[TransferSettings, ...]:
         """Return the transfers of the models that are trained on `dataset`."""
         return tuple(transfer for transfer in self.transfer if transfer.train == dataset)
+
+    def ensembles_of(self, dataset: str) -> tuple[TransferSettings, ...]:
+        """Return those transfers of the models trained on `dataset` that ask for ensembles."""
+        return tuple(transfer for transfer in self.transfers_of(dataset) if transfer.ensemble)
 
     @property
     def layout(self) -> Layout:

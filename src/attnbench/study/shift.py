@@ -27,6 +27,11 @@ class TransferSettings(Settings):
         description="Class of the test set: class of the training set; default: classes of equal "
         "names.",
     )
+    ensemble: bool = Field(
+        False,
+        description="Also score the mean of the class probabilities of all trainings (folds and "
+        "seeds) of each model.",
+    )
 
     def mapped(self, train: Mapping[int, str], test: Mapping[int, str]) -> dict[int, int]:
         """Return training classes by test class, both numbers; given are names by number."""

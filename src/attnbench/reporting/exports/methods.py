@@ -288,6 +288,13 @@ def _shift(results: Results) -> Iterator[str]:
             "averaged over the trainings of all folds"
             f"{_tested(results, 'transfer')}."
         )
+        if transfer.ensemble:
+            members = sum(1 for _ in study.runs_of(transfer.train, study.baseline))
+            yield (
+                f"There the mean of the class probabilities of all {_number(members, 'training')} "
+                "of a model was scored, too; with one such ensemble per model, its differences are "
+                "of these networks and not of models trained again, and exploratory."
+            )
     if study.corruptions:
         kinds = _joined([kind.replace("_", " ") for kind in study.corruptions])
         yield (

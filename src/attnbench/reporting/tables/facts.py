@@ -129,8 +129,9 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Loss", "Dice + cross-entropy, equal weights"
     yield "Precision", dict(describe(study.compute))["precision"]
     asked = dict(describe(study))
-    for kind in requested_kinds(study).values():
-        label = kind.key.replace("_", " ")
+    # Kinds may share a key, whose row has what is asked of each.
+    for key in dict.fromkeys(kind.key for kind in requested_kinds(study).values()):
+        label = key.replace("_", " ")
         yield label.capitalize(), asked[label]
     units = (load_entry(dataset.name).spacing_unit for dataset in study.datasets)
     printed: dict[str, str] = {unit: display_unit(unit) for unit in units}

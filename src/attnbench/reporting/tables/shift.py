@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.reporting.format import NOTHING, count
+from attnbench.analysis.verdicts import FAILURES_DIFFER
+from attnbench.reporting.format import NOTHING, count, decimals, interval
 from attnbench.reporting.results import ALL, absent_runs, keyed, records
 from attnbench.reporting.tables.cells import (
     DASH,
@@ -17,16 +18,21 @@ from attnbench.reporting.tables.cells import (
     distances_in,
     exploratory,
     few_groups,
+    heading,
     mean_interval,
     score_columns,
     verdict_mark,
 )
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_name, display_unit
+from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
     from attnbench.study.shift import TransferSettings
+
+    Cells = Callable[[Results, dict[str, Any]], list[Cell]]
+    """A row of a frame to its cells of one metric."""
 
 
 def tabulate_transfer(results: Results) -> Table:
@@ -39,7 +45,8 @@ def tabulate_transfer(results: Results) -> Table:
         "classes",
         columns=score_columns(results),
         blocks=tuple(
-            _transfer_block(results, shown, settings) for settings in results.study.transfer
+            _transfer_block(results, shown, settings, _transfer_cells)
+            for settings in results.study.transfer
         ),
         notes=(
             "Every case of the second dataset, averaged over the trainings (folds and seeds) on "
@@ -51,27 +58,86 @@ def tabulate_transfer(results: Results) -> Table:
     )
 
 
-def _transfer_block(results: Results, shown: pd.DataFrame, settings: TransferSettings) -> Block:
+def _transfer_block(
+    results: Results, shown: pd.DataFrame, settings: TransferSettings, cells: Cells
+) -> Block:
+    """Return a row per model of one transfer, with the three `cells` of each metric."""
     train, test = settings.train, settings.test
     rows = shown[(shown["train"] == train) & (shown["test"] == test)]
     unit = distances_in({display_unit(unit) for unit in rows["unit"]})
     return Block(
         f"{results.dataset_label(train)} → {results.dataset_label(test)}{unit}",
         tuple(
-            _transfer_row(results, model, keyed(rows[rows["model"] == model], "metric"))
+            _transfer_row(results, model, keyed(rows[rows["model"] == model], "metric"), cells)
             for model in results.models
         ),
     )
 
 
-def _transfer_row(results: Results, model: str, by_metric: Mapping[str, dict[str, Any]]) -> Row:
-    cells: list[str | Cell] = []
+def _transfer_row(
+    results: Results, model: str, by_metric: Mapping[str, dict[str, Any]], cells: Cells
+) -> Row:
+    of_metrics: list[Cell] = []
     for metric in results.metrics:
         row = by_metric.get(metric)
-        cells += [DASH] * 3 if row is None else [mean_interval(row), *difference_cells(row)]
+        of_metrics += [DASH] * 3 if row is None else cells(results, row)
     first = next(iter(by_metric.values()), None)
     behind = (count(first["cases"]), count(first["groups"])) if first else (NOTHING, NOTHING)
-    return plain_row(results.label(model), *cells, *behind)
+    return plain_row(results.label(model), *of_metrics, *behind)
+
+
+def _transfer_cells(_results: Results, row: dict[str, Any]) -> list[Cell]:
+    return [Cell(mean_interval(row)), *difference_cells(row)]
+
+
+def tabulate_ensembles(results: Results) -> Table:
+    """Show the ensembles' scores on external test sets, their gain and what separates them."""
+    frame = results.frame("ensembles")
+    shown = frame[frame["class"] == ALL]
+    numbers = sorted({int(number) for number in shown["members"]})
+    members = f" of {' or '.join(map(str, numbers))} trainings" if numbers else ""
+    columns = [Column("Model", "l")]
+    for metric in results.metrics:
+        columns += [
+            Column(heading(metric)),
+            Column("Gain", wide=True),
+            Column(f"Δ {METRICS[metric].label}"),
+        ]
+    return Table(
+        name="ensembles",
+        caption=f"Ensembles{members} on external test sets, mean over classes",
+        columns=(*columns, Column("Cases", wide=True), Column("Groups", wide=True)),
+        blocks=tuple(
+            _transfer_block(results, shown, settings, _ensemble_cells)
+            for settings in results.study.transfer
+            if settings.ensemble
+        ),
+        notes=(
+            "The mean of the class probabilities of all trainings (folds and seeds) of a model, "
+            "scored on cases that none of them was trained on.",
+            "Gain: paired difference from the mean score of the single trainings. Δ: paired "
+            f"difference from the ensemble of the baseline {results.baseline_label}. [ ]: "
+            f"{results.study.analysis.confidence:.0%} interval over groups, not adjusted for the "
+            "number of comparisons.",
+            "One ensemble per model is one training event: the intervals are about these networks "
+            "on other cases of that set, not about models trained again, so that no verdict is "
+            f"given. Exploratory. {exploratory(results)}",
+            *_gaps(results, "ensembles", shown),
+        ),
+        frame=frame,
+    )
+
+
+def _ensemble_cells(results: Results, row: dict[str, Any]) -> list[Cell]:
+    unit = decimals(row["unit"])
+    gain = interval(row["gain"], row["gain_low"], row["gain_high"], unit, sign=True)
+    limits = row["difference_low"], row["difference_high"]
+    difference = interval(row["difference"], *limits, unit, sign=True)
+    if row["model"] == results.baseline:
+        difference = "baseline"
+    elif row["failures_differ"]:
+        difference = FAILURES_DIFFER
+    return [Cell(mean_interval(row)), Cell(gain), Cell(difference)]
 
 
 def tabulate_corruption(results: Results) -> Table:
