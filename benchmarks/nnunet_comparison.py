@@ -186,17 +186,22 @@ def figures(work: Path) -> dict[str, Any]:
             ]
     settings = {name: own | {"mirror": load_entry(name).mirror.axes} for name, own in SETS.items()}
     shared = {"fold": FOLD, "outer": 5, "inner": 4, "widths": WIDTHS}
-    recipes = {
-        recipe: study_of(work, next(iter(SETS)), recipe, STEPS[0], SEEDS[0]).training.model_dump(
-            mode="json"
-        )
-        for recipe in RECIPES
-    }
+    first = next(iter(SETS))
+    recipes = {name: _recipe(study_of(work, first, name, STEPS[0], SEEDS[0])) for name in RECIPES}
     return {
         "measured": machine("cpu"),
         "settings": shared | {"sets": settings, "recipes": recipes, "margin": MARGIN},
         "trainings": rows,
         "differences": differences,
+    }
+
+
+def _recipe(study: Study) -> dict[str, Any]:
+    """What the recipes differ in: all but what every contestant of this page shares."""
+    shared = {"steps", "batch", "patch_2d", "patch_3d", "validate_every", "sweep"}
+    return study.training.model_dump(mode="json", exclude=shared) | {
+        "deep_supervision": study.backbone.deep_supervision,
+        "mirroring_at_test_time": study.inference.mirroring,
     }
 
 
