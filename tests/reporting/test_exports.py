@@ -185,7 +185,7 @@ def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(descri
     sizes = tested.groupby(["metric", tested["class"] == "all"]).size()
     for said in (
         "Models of Retina DRIVE were also scored on every case of Phantom 3-D (classes: 1 as 1)",
-        f"the mean of the class probabilities of all {folds * len(study.seeds)} trainings of a model",
+        f"class probabilities of all {folds * len(study.seeds)} trainings of a model was scored",
         "corrupted in five levels by noise and bias field",
         "trained again on 10 and 50 % of a fold's training groups",
         f"with test and validation groups unchanged ({sizes.min()} to {sizes.max()} tests per "
