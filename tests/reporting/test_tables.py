@@ -362,7 +362,7 @@ def test_ensembles_show_their_gain_and_say_that_they_are_one_training_event(writ
     write_tables(study)
     path = study.layout.tables / "ensembles.md"
     (rows,) = markdown_rows(path).values()
-    assert {row[2] for row in rows} == {"+0.032 [+0.010, +0.050]"}
+    assert {row[2] for row in rows} == {"+0.032 [0.010, 0.050]"}
     assert rows[0][3] == "baseline" and rows[-1][3] == "+0.123 [−0.200, +0.200]"
     assert rows[-1][6] == "failures differ"
     text = path.read_text(encoding="utf-8")
