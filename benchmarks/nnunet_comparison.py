@@ -10,6 +10,7 @@ repeated, so it may be interrupted, and run for some contestants only; at the en
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -40,13 +41,13 @@ from benchmarks.timing import ROOT
 
 WIDTHS = (8, 16, 32, 64)
 # Not fold 0, by which recipes of this project were compared before.
-FOLD, SEED = 1, 0
+FOLD = 1
 MARGIN = 0.01
 SETS: dict[str, dict[str, Any]] = {
     "hippocampus": {"patch": (24, 40, 24), "batch": 2},
     "nuclei_dsb2018": {"patch": (96, 96), "batch": 2},
 }
-STEPS = (1000, 5000)
+STEPS, SEEDS = (1000, 5000), (0, 1, 2)
 RECIPES = {"default": {}, "nnunet_recipe": ROOT / "studies" / "nnunet_recipe.yaml"}
 # nnU-Net predicts with mirror images, as it is used, and without.
 PREDICTIONS = {"mirrored": "nnunet", "plain": "nnunet_without_mirroring"}
@@ -54,7 +55,7 @@ FIGURES, PAGE = RESULTS / "nnunet.json", ROOT / "docs" / "nnunet_comparison.md"
 _PLACE = re.compile(r"(<!-- figures -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def study_of(work: Path, dataset: str, recipe: str, steps: int) -> Study:
+def study_of(work: Path, dataset: str, recipe: str, steps: int, seed: int) -> Study:
     """The study of one of our trainings: the recipe's, with what all contestants share."""
     path = RECIPES[recipe]
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
@@ -67,11 +68,12 @@ def study_of(work: Path, dataset: str, recipe: str, steps: int) -> Study:
         "models": ["unet"],
         "backbone": content.get("backbone", {}) | {"widths": WIDTHS},
         "training": training | {"steps": steps, "validate_every": steps // 5},
+        "seeds": [seed],
         "folds": {"outer": 5, "inner": 4, "run": [FOLD]},
         "metrics": ["dice", "hd95"],
         "data": {"downloads": str(work / "downloads")},
         "compute": {"device": "cpu"},
-        "output": str(work / "ours" / f"{recipe}-{steps}"),
+        "output": str(work / "ours" / f"{recipe}-{steps}-seed{seed}"),
     }
     return check_study(content | shared)
 
@@ -97,7 +99,7 @@ def train_ours(study: Study) -> None:
     from attnbench.scoring.run import score_run
     from attnbench.training.run import train_run
 
-    run = Run(study.datasets[0].name, "unet", FOLD, SEED)
+    run = Run(study.datasets[0].name, "unet", FOLD, study.seeds[0])
     folder = study.layout.run(run)
     if (folder / "cost.json").exists():
         return
@@ -111,8 +113,8 @@ def train_ours(study: Study) -> None:
     write_json(folder / "cost.json", cost)
 
 
-def nnunet_folder(work: Path, dataset: str, steps: int) -> Path:
-    return work / "nnunet" / f"{dataset}-{steps}"
+def nnunet_folder(work: Path, dataset: str, steps: int, seed: int) -> Path:
+    return work / "nnunet" / f"{dataset}-{steps}-seed{seed}"
 
 
 def train_nnunet(work: Path, study: Study, steps: int) -> None:
@@ -120,7 +122,7 @@ def train_nnunet(work: Path, study: Study, steps: int) -> None:
     name = study.datasets[0].name
     entry, layout = load_entry(name), study.layout
     raw = work / "raw" / f"Dataset{list(SETS).index(name) + 1:03d}_{name}"
-    out = nnunet_folder(work, name, steps)
+    out = nnunet_folder(work, name, steps, study.seeds[0])
     if (out / "facts.json").exists():
         return
     if not raw.exists():
@@ -130,7 +132,7 @@ def train_nnunet(work: Path, study: Study, steps: int) -> None:
         out=str(out),
         fold=FOLD,
         steps=steps,
-        seed=SEED,
+        seed=study.seeds[0],
         widths=WIDTHS,
         mirror=tuple(entry.mirror.axes),
         **SETS[name],
@@ -148,47 +150,52 @@ def train_nnunet(work: Path, study: Study, steps: int) -> None:
 def figures(work: Path) -> dict[str, Any]:
     """Dice per class, paired differences and cost of everything that is done, by dataset and steps.
 
-    `rows`: one per contestant, with `dice` by class name. `differences`: ours minus nnU-Net, mean
-    over classes and each class, with Student's 95 % interval over groups.
+    `trainings`: one per contestant, with `dice` by class name. `differences`: ours minus nnU-Net,
+    mean over classes and each class, with Student's 95 % interval over groups.
     """
-    rows, differences = [], []
-    for dataset in SETS:
-        for steps in STEPS:
-            peer = nnunet_folder(work, dataset, steps)
-            if not (peer / "facts.json").exists():
-                continue
-            for recipe in RECIPES:
-                study = study_of(work, dataset, recipe, steps)
-                run = study.layout.run(Run(dataset, "unet", FOLD, SEED))
-                if not (run / "cost.json").exists():
-                    continue
-                for kind, name in PREDICTIONS.items():
-                    score_external(study, dataset, name, FOLD, peer / kind)
-                    table = compare_external(study, dataset, name, FOLD, "unet")
-                    dice = table[table["metric"] == "dice"]
-                    place = {"dataset": dataset, "steps": steps, "contestant": name}
-                    theirs = _row(place, dice, "mean", read_json(peer / "facts.json"))
-                    rows += [theirs] if theirs not in rows else []
-                    ours = f"unet, {recipe}"
-                    differences += [
-                        place
-                        | {"contestant": ours, "minus": name, "class": row["class"]}
-                        | {key: row[key] for key in ("difference", "low", "high", "groups")}
-                        | {"not_behind": bool(row["low"] > -MARGIN)}
-                        for row in dice.to_dict("records")
-                    ]
-                facts = read_json(run / "run.json") | read_json(run / "cost.json")
-                rows.append(_row(place | {"contestant": ours}, dice, "mean_model", facts))
+    rows: list[dict[str, Any]] = []
+    differences: list[dict[str, Any]] = []
+    for dataset, steps, seed in itertools.product(SETS, STEPS, SEEDS):
+        peer = nnunet_folder(work, dataset, steps, seed)
+        studies = {one: study_of(work, dataset, one, steps, seed) for one in RECIPES}
+        runs = {
+            one: study.layout.run(Run(dataset, "unet", FOLD, seed))
+            for one, study in studies.items()
+        }
+        done = [one for one, run in runs.items() if (run / "cost.json").exists()]
+        if not (peer / "facts.json").exists() or not done:
+            continue
+        place = {"dataset": dataset, "steps": steps, "seed": seed}
+        for (kind, name), recipe in itertools.product(PREDICTIONS.items(), done):
+            score_external(studies[recipe], dataset, name, FOLD, peer / kind)
+            table = compare_external(studies[recipe], dataset, name, FOLD, "unet")
+            dice = table[table["metric"] == "dice"]
+            if recipe == done[0]:
+                facts = read_json(peer / "facts.json")
+                rows.append(_row(place | {"contestant": name}, dice, "mean", facts))
+            ours = place | {"contestant": f"unet, {recipe}"}
+            if name == "nnunet":
+                facts = read_json(runs[recipe] / "run.json") | read_json(runs[recipe] / "cost.json")
+                rows.append(_row(ours, dice, "mean_model", facts))
+            differences += [
+                ours
+                | {"minus": name, "class": row["class"]}
+                | {key: row[key] for key in ("difference", "low", "high", "groups")}
+                | {"not_behind": bool(row["low"] > -MARGIN)}
+                for row in dice.to_dict("records")
+            ]
     settings = {name: own | {"mirror": load_entry(name).mirror.axes} for name, own in SETS.items()}
-    shared = {"fold": FOLD, "outer": 5, "inner": 4, "seed": SEED, "widths": WIDTHS}
+    shared = {"fold": FOLD, "outer": 5, "inner": 4, "widths": WIDTHS}
     recipes = {
-        recipe: study_of(work, next(iter(SETS)), recipe, STEPS[0]).training.model_dump(mode="json")
+        recipe: study_of(work, next(iter(SETS)), recipe, STEPS[0], SEEDS[0]).training.model_dump(
+            mode="json"
+        )
         for recipe in RECIPES
     }
     return {
         "measured": machine("cpu"),
         "settings": shared | {"sets": settings, "recipes": recipes, "margin": MARGIN},
-        "rows": rows,
+        "trainings": rows,
         "differences": differences,
     }
 
@@ -214,7 +221,7 @@ def render(content: dict[str, Any]) -> str:
         f"{facts['python']}; {versions}; {facts['date']}.\n"
     )
     for dataset, own in content["settings"]["sets"].items():
-        rows = [row for row in content["rows"] if row["dataset"] == dataset]
+        rows = [row for row in content["trainings"] if row["dataset"] == dataset]
         if not rows:
             continue
         classes = list(rows[0]["dice"])
@@ -223,20 +230,22 @@ def render(content: dict[str, Any]) -> str:
             f"**{dataset}**, patch {patch}, batch {own['batch']}, mirrored along axes "
             f"{list(own['mirror'])}; {rows[0]['cases']} test cases of {rows[0]['groups']} groups\n"
         )
-        head = ["steps", "contestant", *classes, "minus nnU-Net [95 %]", "not behind"]
+        head = ["steps", "seed", "contestant", *classes, "minus nnU-Net [95 %]", "not behind"]
         head += ["CPU s per step", "parameters"]
         lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-        for row in sorted(rows, key=lambda row: (row["steps"], row["contestant"])):
+        for row in sorted(rows, key=lambda row: (row["steps"], row["seed"], row["contestant"])):
             paired = next(
                 (
                     one
                     for one in content["differences"]
-                    if all(one[key] == row[key] for key in ("dataset", "steps", "contestant"))
+                    if all(
+                        one[key] == row[key] for key in ("dataset", "steps", "seed", "contestant")
+                    )
                     and (one["minus"], one["class"]) == ("nnunet", ALL_CLASSES)
                 ),
                 None,
             )
-            cells = [str(row["steps"]), row["contestant"]]
+            cells = [str(row["steps"]), str(row["seed"]), row["contestant"]]
             cells += [f"{row['dice'][name]:.3f}" for name in classes]
             cells += (
                 [
@@ -257,6 +266,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "results" / "nnunet")
     parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS))
     parser.add_argument("--steps", nargs="*", type=int, choices=STEPS, default=list(STEPS))
+    parser.add_argument("--seeds", nargs="*", type=int, choices=SEEDS, default=[0])
     contestants = ("nnunet", *RECIPES)
     parser.add_argument("--contestants", nargs="*", choices=contestants, default=list(contestants))
     asked = parser.parse_args()
@@ -264,16 +274,16 @@ def main() -> None:
 
     torch.set_num_threads(1)
     work = asked.work.resolve()
-    for steps in asked.steps:
-        for dataset in asked.sets:
-            for contestant in asked.contestants:
-                recipe = next(iter(RECIPES)) if contestant == "nnunet" else contestant
-                study = study_of(work, dataset, recipe, steps)
-                prepare(work, study)
-                if contestant == "nnunet":
-                    train_nnunet(work, study, steps)
-                else:
-                    train_ours(study)
+    for steps, seed, dataset, contestant in itertools.product(
+        asked.steps, asked.seeds, asked.sets, asked.contestants
+    ):
+        recipe = next(iter(RECIPES)) if contestant == "nnunet" else contestant
+        study = study_of(work, dataset, recipe, steps, seed)
+        prepare(work, study)
+        if contestant == "nnunet":
+            train_nnunet(work, study, steps)
+        else:
+            train_ours(study)
     content = figures(work)
     write_text(FIGURES, json.dumps(content, indent=1, allow_nan=False) + "\n")
     table = render(content)

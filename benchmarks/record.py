@@ -136,8 +136,8 @@ def keep(path: Path, facts: dict[str, Any], row: int, records: Sequence[Record])
 
 
 def kept(path: Path) -> dict[int, tuple[dict[str, Any], list[Record]]]:
-    """Facts and records of every row in a file."""
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    """Facts and records of every row in a file; none in a file of another benchmark."""
+    rows = json.loads(path.read_text(encoding="utf-8")).get("rows", {})
     fields = Record.__dataclass_fields__
     return {
         int(row): (

@@ -130,8 +130,8 @@ def train_and_predict(work: Training) -> None:
     raw = Path(work.raw)
     prepared = folder_of("preprocessed", work) / raw.name
     plans = matched(json.loads((prepared / "nnUNetPlans.json").read_text()), work)
-    # One folder of results for every number of steps.
-    plans |= {"plans_name": f"steps{work.steps}", "continue_training": False}
+    # One folder of results for every number of steps and seed.
+    plans |= {"plans_name": f"steps{work.steps}-seed{work.seed}", "continue_training": False}
     description = json.loads((raw / "dataset.json").read_text())
     configuration = configuration_of(len(work.patch))
     trainer = Matched(plans, configuration, work.fold, description, torch.device("cpu"))

@@ -184,7 +184,7 @@ def test_external_networks_are_stated_with_their_arguments():
     for model in study.models:
         if model.network:
             assert f"network {model.network}" in said and model.network in methods
-    assert "feature_size: 8, hidden_size: 96" in said and "fixed input size yes" in said
+    assert "feature_size: 8, hidden_size: 48" in said and "fixed input size yes" in said
     assert "sides padded to multiples of 32" in said
 
 

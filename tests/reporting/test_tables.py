@@ -438,13 +438,13 @@ def test_gates_show_the_runs_of_every_place_and_list_them_fold_by_fold(write_stu
         "Attention gate", "Self-attention", "Self-attention (gamma0)"
     }  # fmt: skip
     # Both seeds of the first fold, as `_gate_rows` makes them: the second was not trained.
-    gate, attention = shown["Attention gate", "skip 0"], shown["Self-attention", "decoder 1"]
+    gate, attention = shown["Attention gate", "skip 1"], shown["Self-attention", "decoder 1"]
     assert (gate[2], gate[3], gate[-1]) == ("hardly opened", "0.4 [0.4, 0.4]", "2")
     assert (attention[2], attention[3]) == (
         "hardly opened in 2, open in 2 of 4", "20.2 [0.4, 40.0]"
     )  # fmt: skip
     every = pd.read_csv(study.layout.tables / "gates.csv")
-    assert every.groupby("model", sort=False).size().tolist() == [2 * 3, 4 * 2, 4 * 2]
+    assert every.groupby("model", sort=False).size().tolist() == [2 * 2, 4 * 2, 4 * 2]
     assert (every["reading"] == "open").equals(every["fold"] == 1)
 
 
