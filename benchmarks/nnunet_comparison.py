@@ -230,7 +230,7 @@ def render(content: dict[str, Any]) -> str:
             f"**{dataset}**, patch {patch}, batch {own['batch']}, mirrored along axes "
             f"{list(own['mirror'])}; {rows[0]['cases']} test cases of {rows[0]['groups']} groups\n"
         )
-        head = ["steps", "seed", "contestant", *classes, "minus nnU-Net [95 %]", "not behind"]
+        head = ["steps", "seed", "contestant", *classes, "minus nnU-Net [95 %]", "verdict"]
         head += ["CPU s per step", "parameters"]
         lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
         for row in sorted(rows, key=lambda row: (row["steps"], row["seed"], row["contestant"])):
@@ -250,7 +250,7 @@ def render(content: dict[str, Any]) -> str:
             cells += (
                 [
                     f"{paired['difference']:+.3f} [{paired['low']:+.3f}, {paired['high']:+.3f}]",
-                    "yes" if paired["not_behind"] else "**no**",
+                    _verdict(paired),
                 ]
                 if paired
                 else ["", ""]
@@ -259,6 +259,12 @@ def render(content: dict[str, Any]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
+
+
+def _verdict(paired: dict[str, Any]) -> str:
+    if paired["not_behind"]:
+        return "not behind" if paired["low"] <= 0 else "ahead"
+    return "**behind**" if paired["high"] < 0 else "not told"
 
 
 def main() -> None:
