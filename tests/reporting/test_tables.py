@@ -268,7 +268,7 @@ def with_shift(study: Study) -> Study:
             gain=0.0321,
             gain_low=0.01,
             gain_high=0.05,
-            failures_differ=there["metric"] == "hd95",
+            failures_differ=there["metric"] != "dice",
             members=10,
         ),
         "corruption_slopes": pd.concat([slopes.assign(corruption=kind) for kind in names]),
@@ -363,7 +363,7 @@ def test_ensembles_show_their_gain_and_say_that_they_are_one_training_event(writ
     path = study.layout.tables / "ensembles.md"
     (rows,) = markdown_rows(path).values()
     assert {row[2] for row in rows} == {"+0.032 [0.010, 0.050]"}
-    assert rows[0][3] == "baseline" and rows[-1][3] == "+0.123 [−0.200, +0.200]"
+    assert rows[0][3] == "baseline" and rows[-1][3] == "+0.123 [−0.200, 0.200]"
     assert rows[-1][6] == "failures differ"
     text = path.read_text(encoding="utf-8")
     for said in ("of 10 trainings", "not about models trained again", "Exploratory"):
