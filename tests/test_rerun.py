@@ -63,6 +63,7 @@ def words(paths: list[Path]) -> set[str]:
 
 
 SCORED = ("transfer", "corrupted")
+SCORING = {"score", "score_ensemble", *SCORED}
 
 
 def lines(study, dataset: str = "phantom2d", model: str = "unet") -> dict[str, str]:
@@ -186,13 +187,13 @@ def test_rules_of_metrics_score_again_and_neither_train_nor_predict():
 def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     comparison = {"analyse", "tables", "figure"}
     assert changed(analysis={"bootstrap": 300}) == comparison
-    assert changed(metrics=["dice"]) == comparison | {"score", "transfer", "corrupted"}
+    assert changed(metrics=["dice"]) == comparison | SCORING
     for rule in (
         {"nsd_tolerance": {"mm": 2}},
         {"lesion_connectivity": "faces"},
         {"hd_percentile": "larger"},
     ):
-        assert changed(scoring=rule) == {"score", "transfer", "corrupted", "tables"}
+        assert changed(scoring=rule) == SCORING | {"tables"}
     assert changed(corruptions=["blur"]) == {"corrupted", "tables"}
     assert changed(data_efficiency=[50]) == {"tables"}
     transfer = {"train": "phantom2d", "test": "phantom3d"}
@@ -220,10 +221,11 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     assert changed(training={"sweep": {"learning_rate": [0.001, 0.01]}}) == swept
     own = [{"name": "unet", "training": {"weight_decay": 0}}, *STUDY["models"][1:]]
     assert changed(models=own) == {"describe", "train", "choose", "tables"}
-    assert changed(folds={"outer": 3}) == comparison | {"folds"}
-    assert changed(folds={"repeats": 2}) == {"folds", "tables"}
-    assert changed(folds={"run": [0]}) == {"tables"}
-    mirrored = {"predict", "transfer", "corrupted", "tables"}
+    # Folds and seeds are the members of an ensemble.
+    assert changed(folds={"outer": 3}) == comparison | {"folds", "score_ensemble"}
+    assert changed(folds={"repeats": 2}) == {"folds", "tables", "score_ensemble"}
+    assert changed(folds={"run": [0]}) == {"tables", "score_ensemble"}
+    mirrored = SCORING - {"score"} | {"predict", "tables"}
     assert changed(inference={"mirroring": True}) == mirrored
     assert changed(datasets=[{"name": "phantom2d", "size": [32, 32]}, "phantom3d"]) == {
         "prepare", "describe", "train", "choose", "tables",

@@ -31,7 +31,7 @@ def load_study(path: Path) -> Study:
 
 def warnings_of(study: Study) -> list[str]:
     """Lines on what a checked study may do, but against the catalog or what was measured."""
-    return [*_against_the_catalog(study), *_too_short(study)]
+    return [*_against_the_catalog(study), *_mirrored_by_nothing(study), *_too_short(study)]
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:
@@ -49,20 +49,36 @@ def _against_the_catalog(study: Study) -> Iterator[str]:
 
 
 def _too_short(study: Study) -> Iterator[str]:
-    """Yield pairs of rate and budget of AdamW by which no set was learned in the experiment."""
-    found: dict[tuple[str, float, int], list[str]] = {}
+    """Yield budgets of AdamW by whose rate no set was learned in the experiment."""
+    found: dict[tuple[str, tuple[float, ...], int], list[str]] = {}
     for dataset, model in itertools.product(study.datasets, study.models):
         training = study.training_of(dataset.name, model.name)
         rates = (training.sweep or {}).get("learning_rate", (training.learning_rate,))
-        if training.optimiser == "adamw" and max(rates) * training.steps < LEAST_RATE_STEPS:
-            found.setdefault((dataset.name, max(rates), training.steps), []).append(model.name)
-    for (dataset_name, rate, steps), models in found.items():
+        small = tuple(rate for rate in rates if rate * training.steps < LEAST_RATE_STEPS)
+        if training.optimiser == "adamw" and small:
+            found.setdefault((dataset.name, small, training.steps), []).append(model.name)
+    for (dataset_name, small, steps), models in found.items():
         of = "" if len(models) == len(study.models) else f" of {', '.join(models)}"
+        named = " and ".join(f"{rate:g}" for rate in small)
+        enough = math.ceil(LEAST_RATE_STEPS / max(small))
         yield (
-            f"{dataset_name}: {steps} steps{of} are few for a learning rate of {rate:g}: models "
-            f"will hardly be trained; take {math.ceil(LEAST_RATE_STEPS / rate)} steps or more, or "
-            "a higher rate (docs/decisions/default-recipe.md)"
+            f"{dataset_name}: {steps} steps{of} are few for a learning rate of {named}: models "
+            f"will hardly be trained by it; {max(small):g} takes {enough} steps or more "
+            "(docs/decisions/default-recipe.md)"
         )
+
+
+def _mirrored_by_nothing(study: Study) -> Iterator[str]:
+    """Yield datasets that are to be mirrored at test time and have no axis for it."""
+    for dataset in study.datasets if study.inference.mirroring else ():
+        if not any(
+            study.mirror_axes(dataset.name, load_entry(dataset.name).ndim, model.name)
+            for model in study.models
+        ):
+            yield (
+                f"{dataset.name}: `inference.mirroring` averages over the axes that patches are "
+                "mirrored along in training, and there is none"
+            )
 
 
 def _with_mirror_axes(study: Study) -> Study:

@@ -17,7 +17,7 @@ from attnbench.study.settings import parse_study
 MODELS = ("unet", "cbam", "bam", "eca", "scse", "simam", "spatial_se", "channel_se", "criss_cross",
           "self_attention", "self_attention-random")  # fmt: skip
 SHIFT = {
-    "transfer": [{"train": "phantom3d", "test": "phantom2d"}],
+    "transfer": [{"train": "phantom3d", "test": "phantom2d", "ensemble": True}],
     "corruptions": ["noise"],
     "data_efficiency": [50],
     "training": {"sweep": {"learning_rate": [0.001, 0.01]}},

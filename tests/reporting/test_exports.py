@@ -164,11 +164,14 @@ def test_the_unets_papers_are_those_of_the_dimensions_used(write_study):
 def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(described):
     layout = described.layout
     shift = {
-        "transfer": (TransferSettings(train="retina_drive", test="phantom3d", classes={1: 1}),),
+        "transfer": (
+            TransferSettings(train="retina_drive", test="phantom3d", classes={1: 1}, ensemble=True),
+        ),
         "corruptions": ("noise", "bias_field"),
         "data_efficiency": (50, 10),
     }
     study = described.model_copy(update=shift)
+    folds = len(study.folds_to_run())
     scores = read_scores(layout.scores)
     small = pd.concat([scores.assign(percent=percent, training_groups=2) for percent in (10, 50)])
     runs = compute_runs(layout, study.runs(), scores)
@@ -182,6 +185,7 @@ def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(descri
     sizes = tested.groupby(["metric", tested["class"] == "all"]).size()
     for said in (
         "Models of Retina DRIVE were also scored on every case of Phantom 3-D (classes: 1 as 1)",
+        f"class probabilities of all {folds * len(study.seeds)} trainings of a model was scored",
         "corrupted in five levels by noise and bias field",
         "trained again on 10 and 50 % of a fold's training groups",
         f"with test and validation groups unchanged ({sizes.min()} to {sizes.max()} tests per "

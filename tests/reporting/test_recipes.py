@@ -99,7 +99,7 @@ def test_the_table_shows_every_value_and_the_edge_of_the_grid(study):
     assert len(block.rows) == 4 and "widen" not in " ".join(table.notes)
     choose(swept, [0.5, 0.7, 0.8], 0.1)
     table = table_of(swept, "sweep")
-    assert str(table.blocks[0].rows[0][4]) == "0.8000†"
+    assert str(table.blocks[0].rows[0][4]) == "0.8000‡"
     notes = " ".join(table.notes)
     assert "edge of the grid: widen it" in notes and "U-Net (2), Attention gate (2)" in notes
     assert "edge of the grid in 4 of 4 choices" in compose_methods(Results(swept), [])
@@ -109,12 +109,12 @@ def test_runs_that_still_improved_are_said(study, capsys):
     path = study.layout.analysis / "cost.csv"
     cost = Results(study).frame("cost")
     write_csv(path, cost.assign(rising=[3, 0], told=[4, 4], runs=4))
-    sentence = "3 of 4 runs of U-Net still improved at the end of training: more steps may change"
+    sentence = "than 0.01): U-Net in 3 of 4 runs; more steps may change the comparison."
     results = Results(study)
     show_comparison(study)
     assert sentence in " ".join(capsys.readouterr().out.split())
     assert sentence in " ".join(answer_study(results).limits)
-    for name in ("comparison", "cost"):
+    for name in ("answer", "comparison", "cost", "gates"):
         assert sentence in " ".join(table_of(study, name).notes)
     write_csv(path, cost.assign(rising=0, told=3, runs=4))
     notes = " ".join(table_of(study, "cost").notes)

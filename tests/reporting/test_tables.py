@@ -234,7 +234,7 @@ def with_shift(study: Study) -> Study:
         ("noise", "blur", "contrast", "bias_field", "resolution", "ghosting"),
         study.datasets[:2],
     )
-    transfers = (TransferSettings(train=pair[0].name, test=pair[-1].name),)
+    transfers = (TransferSettings(train=pair[0].name, test=pair[-1].name, ensemble=True),)
     asked = study.model_copy(
         update={"corruptions": names, "data_efficiency": (10, 25, 50), "transfer": transfers}
     )
@@ -263,6 +263,14 @@ def with_shift(study: Study) -> Study:
     slopes = means.assign(slope=-means["mean"]).drop(columns="mean")
     frames = {
         "transfer": there,
+        "ensembles": there.assign(
+            single=there["mean"] - 0.0321,
+            gain=0.0321,
+            gain_low=0.01,
+            gain_high=0.05,
+            failures_differ=there["metric"] != "dice",
+            members=10,
+        ),
         "corruption_slopes": pd.concat([slopes.assign(corruption=kind) for kind in names]),
         "data_efficiency": pd.concat([means.assign(percent=share) for share in (10, 25, 50, 100)]),
     }
@@ -279,7 +287,9 @@ def test_latex_compiles_without_overflow_at_16_models_and_6_datasets(write_study
         )
     )
     write_tables(study)
-    assert {"controls", "transfer", "corruption", "data_efficiency"} <= set(table_names(study))
+    assert {"controls", "transfer", "ensembles", "corruption", "data_efficiency"} <= set(
+        table_names(study)
+    )
     inputs = "\n".join(
         rf"\input{{{(study.layout.tables / name).as_posix()}.tex}}" for name in table_names(study)
     )
@@ -322,7 +332,7 @@ def test_controls_are_compared_with_their_variants(write_study):
 
 def test_a_study_without_controls_or_shift_has_no_such_tables(write_study):
     names = set(table_names(write_study(datasets=["phantom2d"], analysed=False)))
-    assert not names & {"controls", "transfer", "corruption", "data_efficiency"}
+    assert not names & {"controls", "transfer", "ensembles", "corruption", "data_efficiency"}
 
 
 def test_tables_of_shift_show_scores_and_mark_differences(write_study):
@@ -345,6 +355,27 @@ def test_tables_of_shift_show_scores_and_mark_differences(write_study):
     (rows,) = markdown_rows(study.layout.tables / "transfer.md").values()
     assert rows[0][2:4] == ["baseline", "–"]
     assert rows[-1][2:4] == ["+0.123 [−0.200, +0.200]", "0.010⁺"] or rows[-1][3] == "0.010⁺"
+
+
+def test_ensembles_show_their_gain_and_say_that_they_are_one_training_event(write_study):
+    study = with_shift(write_study(datasets=["retina_drive", "phantom3d"]))
+    write_tables(study)
+    path = study.layout.tables / "ensembles.md"
+    (rows,) = markdown_rows(path).values()
+    assert {row[2] for row in rows} == {"+0.032 [0.010, 0.050]"}
+    assert rows[0][3] == "baseline" and rows[-1][3] == "+0.123 [−0.200, 0.200]"
+    assert rows[-1][6] == "failures differ"
+    text = path.read_text(encoding="utf-8")
+    for said in ("of 10 trainings", "not about models trained again", "Exploratory"):
+        assert said in text
+    assert "⁺" not in text, "nothing is tested"
+    shown = pd.read_csv(study.layout.tables / "ensembles.csv")
+    assert {"single", "gain", "members", "groups"} <= set(shown)
+    (study.layout.analysis / "ensembles.csv").unlink()
+    write_tables(study)
+    assert "Nothing of this has been scored yet" in path.read_text(encoding="utf-8")
+    plain = study.transfer[0].model_copy(update={"ensemble": False})
+    assert "ensembles" not in table_names(study.model_copy(update={"transfer": (plain,)}))
 
 
 def test_shift_that_was_not_scored_says_so(write_study):

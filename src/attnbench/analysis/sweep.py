@@ -36,5 +36,6 @@ def _tried(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     values = sorted(trial["value"] for trial in trials)
     for trial in trials:
         chosen = trial["value"] == choice["chosen"]
-        at_edge = chosen and trial["value"] in (values[0], values[-1])
+        # Of two values both are edges: there is no inside to widen from.
+        at_edge = chosen and len(values) > 2 and trial["value"] in (values[0], values[-1])
         yield {"key": choice["key"], **trial, "chosen": chosen, "at_edge": at_edge}

@@ -44,14 +44,19 @@ def _own(results: Results) -> Iterator[str]:
 
 
 def undertrained_notes(results: Results) -> list[str]:
-    """Return a sentence for every model some of whose runs still improved when training ended."""
+    """Return a sentence per dataset on the models whose runs still improved at the end."""
     rows = records(results.frame("cost"))
+    rising: dict[str, list[str]] = {}
+    for row in rows:
+        if row["rising"] > 0:
+            said = f"{results.label(row['model'])} in {row['rising']:.0f} of {row['told']:.0f} runs"
+            rising.setdefault(row["dataset"], []).append(said)
     notes = [
-        f"{results.dataset_label(row['dataset'])}: {row['rising']:.0f} of {row['told']:.0f} runs "
-        f"of {results.label(row['model'])} still improved at the end of training: more steps may "
-        "change the comparison."
-        for row in rows
-        if row["rising"] > 0
+        f"{results.dataset_label(dataset)} still improved at the end of training (validation Dice "
+        f"of the last quarter above that of the third by more than "
+        f"{results.study.analysis.margin:g}): {', '.join(models)}; more steps may change the "
+        "comparison."
+        for dataset, models in rising.items()
     ]
     untold = [results.dataset_label(row["dataset"]) for row in rows if row["runs"] > row["told"]]
     if untold:

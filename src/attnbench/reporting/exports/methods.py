@@ -151,7 +151,14 @@ def _slots(model: ModelSettings) -> str:
 
 def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     own = any(model.training for model in results.study.models)
-    but = ", but for what models set themselves" if own else ""
+    apart = [
+        *(
+            ["what was chosen for every model, dataset and fold"]
+            * bool(results.study.training.sweep)
+        ),
+        *(["what models set themselves"] * own),
+    ]
+    but = f", but for {_joined(apart)}" if apart else ""
     yield (
         f"All models were trained by one recipe{but}: {protocol['Training']}; loss: "
         f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}, and mirroring "

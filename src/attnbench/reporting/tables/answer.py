@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from attnbench.reporting.format import count, decimals, interval, number, p_value
+from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import records
 from attnbench.reporting.tables.cells import shares
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
@@ -55,6 +56,7 @@ def tabulate_answer(results: Results) -> Table:
             "Better / equal / worse: posterior probabilities of the Bayesian correlated t test for "
             "models trained again, equal within the margin; a dash below five folds.",
             *_lacking(results),
+            *undertrained_notes(results),
             *(["No variant and baseline have both been scored yet."] if frame.empty else []),
         ),
         frame=frame,

@@ -41,13 +41,18 @@ def tabulate_cost(results: Results) -> Table:
             "inference: of a batch; both measured alone on the machine. Training, peak memory and "
             "energy: of whole runs, median; a dash where the machine does not measure it. All "
             "trainings: the time of all runs of the study so far together"
-            + (", trials of the sweep included." if results.study.training.sweep else "."),
+            + (_of_trials(frame) if results.study.training.sweep else "."),
             *_machines(frame),
             *undertrained_notes(results),
             *_absent(results, frame),
         ),
         frame=frame,
     )
+
+
+def _of_trials(frame: pd.DataFrame) -> str:
+    trials, seconds = frame["trials"].sum(), frame["trial_seconds"].sum()
+    return f", {trials:.0f} trials of the sweep ({duration(seconds)}) included."
 
 
 def _block(results: Results, frame: pd.DataFrame, dataset: str) -> Block:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.reporting.format import count, interval, number
+from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import records
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 from attnbench.reporting.words import mechanism_label
@@ -55,8 +56,11 @@ def tabulate_gates(results: Results) -> Table:
             "uniform and 0 a single key. A dash: the mechanism has none.",
             "Hardly opened: features change by less than 1 %; that it did not help says nothing "
             "about the mechanism. Even: they change, but all weights are alike (spread below 0.01 "
-            "or entropy above 0.99), which scales or averages and selects nothing. Open: "
-            "neither; that it did not help is a finding. No reading says that it helps.",
+            "or entropy above 0.99): its gates or softmax select nothing, what else it has (an "
+            "MLP, convolutions, a choice of regions) may. Open: neither; that it did not help "
+            "is a finding, if training was long enough: a mechanism that does not start as the "
+            "identity is open from the first step. No reading says that it helps.",
+            *undertrained_notes(results),
             *(["No mechanism has been read yet."] if frame.empty else []),
         ),
         frame=results.frame("gates"),

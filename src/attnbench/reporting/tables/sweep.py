@@ -48,7 +48,7 @@ def _rows(results: Results, frame: pd.DataFrame, dataset: str) -> tuple[Row, ...
     of_dataset = frame[frame["dataset"] == dataset]
     for (model, fold), tried in of_dataset.groupby(["model", "fold"], sort=False):
         cells = (
-            Cell(number(row["score"], _DIGITS), "†" if row["at_edge"] else "", bool(row["chosen"]))
+            Cell(number(row["score"], _DIGITS), "‡" if row["at_edge"] else "", bool(row["chosen"]))
             for row in records(tried)
         )
         rows.append(plain_row(results.label(str(model)), str(fold), *cells))
@@ -62,5 +62,5 @@ def _edges(results: Results, frame: pd.DataFrame, key: str) -> list[str]:
     counts = edges.groupby("model", sort=False).size()
     named = ", ".join(f"{results.label(str(model))} ({count})" for model, count in counts.items())
     return [
-        f"† The best {key} lies at the edge of the grid: widen it. Folds where it does: {named}."
+        f"‡ The best {key} lies at the edge of the grid: widen it. Folds where it does: {named}."
     ]
