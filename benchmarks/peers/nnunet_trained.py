@@ -22,7 +22,7 @@ ITERATIONS = 50  # of an epoch: the learning rate falls by epochs, and 1,000 ste
 
 @dataclass(frozen=True)
 class Training:
-    """What is given to nnU-Net; axes of `patch` and `mirror` are those of the exported files.
+    """What is given to nnU-Net; axes of `patch` and `mirror_axes` are those of the exported files.
 
     raw: the exported dataset, in `nnUNet_raw`. out: predictions and `facts.json` come here.
     """
@@ -35,7 +35,7 @@ class Training:
     batch: int
     patch: tuple[int, ...]
     widths: tuple[int, ...]
-    mirror: tuple[int, ...]
+    mirror_axes: tuple[int, ...]
 
 
 def main() -> None:
@@ -120,7 +120,7 @@ def train_and_predict(work: Training) -> None:
                 super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
             )
             last = len(work.patch) - 1
-            axes = tuple(sorted(last - axis for axis in work.mirror)) or None
+            axes = tuple(sorted(last - axis for axis in work.mirror_axes)) or None
             self.inference_allowed_mirroring_axes = axes
             return rotation, dummy, initial, axes
 
@@ -145,7 +145,7 @@ def train_and_predict(work: Training) -> None:
     out, predicted = Path(work.out), {}
     for folder, mirrored in (("mirrored", True), ("plain", False)):
         predictor = nnUNetPredictor(
-            use_mirroring=mirrored and bool(work.mirror),
+            use_mirroring=mirrored and bool(work.mirror_axes),
             perform_everything_on_device=False,
             device=trainer.device,
             allow_tqdm=False,
