@@ -65,3 +65,17 @@ def undertrained_notes(results: Results) -> list[str]:
             "improved at the end of training; lower `training.validate_every`."
         )
     return notes
+
+
+def undertrained_in_short(results: Results) -> list[str]:
+    """Return one sentence on how many runs of each dataset still improved at the end, or none."""
+    counts: dict[str, tuple[int, int]] = {}
+    for row in records(results.frame("cost")):
+        rising, told = counts.get(row["dataset"], (0, 0))
+        counts[row["dataset"]] = (rising + int(row["rising"]), told + int(row["told"]))
+    said = [
+        f"{rising} of {told} runs on {results.dataset_label(dataset)}"
+        for dataset, (rising, told) in counts.items()
+        if rising
+    ]
+    return [f"Longer training: {', '.join(said)} still improved at the end (costs)."] * bool(said)

@@ -12,7 +12,7 @@ from attnbench.analysis.answer import BIGGER, HELPS
 from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.analysis.verdicts import TOO_FEW_GROUPS, TOO_FEW_TRAININGS
 from attnbench.reporting.format import decimals, interval, number
-from attnbench.reporting.recipes import recipe_notes, undertrained_notes
+from attnbench.reporting.recipes import recipe_notes, undertrained_in_short
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
@@ -44,7 +44,7 @@ def answer_study(results: Results) -> Answer:
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
         return Answer("No answer yet", _nothing(results), needed, "", tuple(absent))
-    recipes = (*recipe_notes(results), *undertrained_notes(results))
+    recipes = (*recipe_notes(results), *undertrained_in_short(results))
     return Answer(
         _verdict(rows),
         _trained(results, rows),
