@@ -232,7 +232,8 @@ def render(content: dict[str, Any]) -> str:
         patch = "x".join(map(str, own["patch"]))
         parts.append(
             f"**{dataset}**, patch {patch}, batch {own['batch']}, mirrored along axes "
-            f"{list(own['mirror_axes'])}; {behind['cases']} test cases of {behind['groups']} groups\n"
+            f"{list(own['mirror_axes'])}; {behind['cases']} test cases of {behind['groups']} "
+            "groups\n"
         )
         head = ["steps", "seed", "contestant", *classes, "minus nnU-Net [95 %]", "verdict"]
         head += ["CPU s per step", "parameters"]
