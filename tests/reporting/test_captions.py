@@ -19,7 +19,7 @@ WHOLE = {
     "name": "s",
     "datasets": ["phantom2d", "phantom3d"],
     "models": ["unet", "attention_gate", "attention_gate-random"],
-    "transfer": [{"train": "phantom2d", "test": "phantom3d"}],
+    "transfer": [{"train": "phantom2d", "test": "phantom3d", "ensemble": True}],
     "corruptions": ["noise"],
     "data_efficiency": [50],
     "training": {"sweep": {"learning_rate": [0.001, 0.01]}},

@@ -8,7 +8,7 @@ import pytest
 pytestmark = pytest.mark.workflow
 
 RATES = (0.001, 0.1)
-TINY = "steps: 6, batch: 2, patch_2d: [16, 16], validate_every: 2"
+TINY = "warm_up: 0, steps: 6, batch: 2, patch_2d: [16, 16], validate_every: 2"
 SWEEP = f"training={{{TINY}, sweep: {{learning_rate: [0.001, 0.1]}}}}"
 OTHER = f"training={{{TINY}, sweep: {{learning_rate: [0.001, 0.2]}}}}"
 WIDER = f"training={{{TINY}, sweep: {{learning_rate: [0.001, 0.1, 0.2]}}}}"

@@ -242,10 +242,10 @@ FIGURES = (
 )  # fmt: skip
 
 TABLES = (
-    TableSpec("answer", "answer", "answer", ("answer",)),
+    TableSpec("answer", "answer", "answer", ("answer", "cost")),
     TableSpec("datasets", "facts", "datasets", ()),
     TableSpec("models", "models", "models", ("cost",), page_only=True),
-    TableSpec("gates", "gates", "models", ("openness", "gates"), wanted=_has_mechanism),
+    TableSpec("gates", "gates", "models", ("openness", "gates", "cost"), wanted=_has_mechanism),
     TableSpec(
         "comparison", "comparison", "effects",
         ("means", "effects", "best", "second_rater", "missing", "cost"),
