@@ -60,9 +60,9 @@ def test_cases_are_those_that_numpy_reads(tmp_path_factory, seed, counts, shape,
     held = np.load(folder / "toy_8.npz")
     expected = [
         (
-            f"{OURS[word]}-{number:05d}",
-            held[f"{word}_images"][number],
-            held[f"{word}_label"][number],
+            f"{OURS[word]}-{k:05d}",
+            held[f"{word}_images"][k],
+            held[f"{word}_label"][k],
         )
         for word, count in zip(OURS, counts, strict=True)
         for k in range(count)
