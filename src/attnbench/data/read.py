@@ -32,14 +32,16 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
 
 
 def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
-    from attnbench.data.readers import READERS, unpacked_cases
+    from attnbench.data.readers import READERS, npz_cases, unpacked_cases
 
     read = READERS.get(entry.reader.name)
     if read is None:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
-    if isinstance(entry.origin, ArchiveOrigin):
+    if entry.reader.name == "medsegbench":
+        cases = npz_cases(entry, raw / _only_file(entry))
+    elif isinstance(entry.origin, ArchiveOrigin):
         cases = unpacked_cases(entry, raw / entry.origin.filename)
     else:
         cases = _listed_cases(entry, raw)
@@ -47,6 +49,15 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
         case = read(files)
         check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
         yield case
+
+
+def _only_file(entry: Entry) -> str:
+    if isinstance(entry.origin, ArchiveOrigin):
+        return entry.origin.filename
+    rows = entry.files()
+    if len(rows) != 1:
+        raise DataError(f"{entry.name}: {len(rows)} files are listed; an archive is one file")
+    return rows[0].path
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:

@@ -1,6 +1,14 @@
 """One reader per layout of files; importing this package registers them all."""
 
-from attnbench.data.readers import binary_mask, class_masks, index_mask, instance_masks, nifti
+from attnbench.data.readers import (
+    binary_mask,
+    class_masks,
+    index_mask,
+    instance_masks,
+    medsegbench,
+    nifti,
+)
+from attnbench.data.readers.medsegbench import npz_cases
 from attnbench.data.readers.packed import unpacked_cases
 from attnbench.data.readers.registry import READERS, CaseFiles, Reader, reader
 
@@ -12,7 +20,9 @@ __all__ = [
     "class_masks",
     "index_mask",
     "instance_masks",
+    "medsegbench",
     "nifti",
+    "npz_cases",
     "reader",
     "unpacked_cases",
 ]
