@@ -165,11 +165,36 @@ def plan(
 
 
 @app.command()
-def datasets() -> None:
-    """List the datasets of the catalog."""
-    from attnbench.catalog import describe_catalog
+def datasets(
+    dataset: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Say everything about this one.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="A word of it, as ultrasound.")] = None,
+    task: Annotated[str | None, typer.Option(help="A word of task or class, as polyp.")] = None,
+    ndim: Annotated[int | None, typer.Option("--ndim", min=2, max=3)] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="open, non_commercial or unclear.", metavar="TERMS")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A part of the name.")] = None,
+    catalog: Annotated[
+        list[Path] | None, typer.Option(help="A folder with own datasets; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_page: Annotated[bool, typer.Option("--markdown", help="The page docs/datasets.md.")] = False,
+) -> None:
+    """List the datasets of the catalog, or say everything about one."""
+    from attnbench.catalog import listing
 
-    typer.echo(describe_catalog())
+    folders = tuple(catalog or ())
+    if as_page:
+        typer.echo(listing.as_markdown(), nl=False)
+        return
+    if dataset is not None:
+        typer.echo(listing.describe_dataset(dataset, folders, as_json))
+        return
+    filters = listing.Filters(modality, task, ndim, licence, name)
+    families = listing.list_families(folders, filters)
+    typer.echo(listing.as_json(families) if as_json else listing.as_table(families))
 
 
 @app.command()
@@ -202,6 +227,7 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
         loaded.layout.raw(dataset),
         loaded.data.mirror,
         loaded.data.offline,
+        loaded.data.mirrors,
     )
 
 
