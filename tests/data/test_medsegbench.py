@@ -74,6 +74,7 @@ def test_cases_are_those_that_numpy_reads(tmp_path_factory, seed, counts, shape,
         np.testing.assert_array_equal(case.mask, mask)
         assert case.image.dtype == case.mask.dtype == np.uint8
         assert case.spacing == (1.0, 1.0)
+        assert case.labels == {"part": case.case[:-6]}
 
 
 def test_a_part_that_an_archive_lacks_is_left_out(tmp_path):

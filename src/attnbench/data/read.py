@@ -41,7 +41,7 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if entry.reader.name == "medsegbench":
-        cases = npz_cases(entry, raw / _only_file(entry))
+        cases = npz_cases(entry, entry.files_in(raw) / _only_file(entry))
     elif isinstance(entry.origin, ArchiveOrigin):
         cases = unpacked_cases(entry, raw / entry.origin.filename)
     else:

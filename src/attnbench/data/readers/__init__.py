@@ -6,7 +6,7 @@ from attnbench.data.readers import (
     index_mask,
     instance_masks,
     medsegbench,
-    nifti,
+    volume,
 )
 from attnbench.data.readers.medsegbench import npz_cases
 from attnbench.data.readers.packed import unpacked_cases
@@ -21,8 +21,8 @@ __all__ = [
     "index_mask",
     "instance_masks",
     "medsegbench",
-    "nifti",
     "npz_cases",
     "reader",
     "unpacked_cases",
+    "volume",
 ]

@@ -29,13 +29,17 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}  # the archive's
 
 @reader("medsegbench")
 def read_medsegbench(files: CaseFiles) -> RawCase:
-    """Read one image (1 or 3 channels) and its mask of classes, as `npz_cases` unpacked them."""
+    """Read one image (1 or 3 channels) and its mask of classes, as `npz_cases` unpacked them.
+
+    Its label `part` is its part of the authors' split.
+    """
     with files.reading(files.one("image")) as path:
         image = np.load(path)
     with files.reading(files.one("mask")) as path:
         mask = np.load(path)
     channels = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
-    return RawCase(files.case, files.group, channels, mask, pixel_spacing(files))
+    labels = {"part": files.case.partition("-")[0]}
+    return RawCase(files.case, files.group, channels, mask, pixel_spacing(files), labels=labels)
 
 
 def npz_cases(entry: Entry, archive: Path) -> Iterator[CaseFiles]:
