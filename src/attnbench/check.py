@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attnbench.catalog import Entry, catalog_names, entry_files, load_entry, share_images
-from attnbench.errors import CatalogError, StudyError, nearest
+from attnbench.catalog import catalog_names, load_entry
+from attnbench.catalog.suitable import refuse_unsuitable, same_images
+from attnbench.errors import CatalogError, StudyError
 from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.names import DatasetFacts, Known
@@ -27,10 +28,7 @@ def check_study(content: Any, source: str = "study") -> Study:
     except CatalogError as error:
         raise StudyError(f"{source}: {error}") from error
     study = parse_study(content, known, source)
-    problems = [*_unknown_names(study), *_not_accepted(study), *_tested_on_their_own(study)]
-    if problems:
-        lines = "\n".join(f"  {problem}" for problem in problems)
-        raise StudyError(f"{source}: {len(problems)} problem(s)\n{lines}")
+    refuse_unsuitable(study, source)
     return _with_mirror_axes(study)
 
 
@@ -43,73 +41,14 @@ def warnings_of(study: Study) -> list[str]:
     """Lines on what a checked study may do, but against the catalog or what was measured."""
     return [
         *_against_the_catalog(study),
-        *_same_images(study),
+        *same_images(study),
         *_mirrored_by_nothing(study),
         *_too_short(study),
     ]
 
 
-def _unknown_names(study: Study) -> Iterator[str]:
-    """Yield datasets that keys name and that the catalog does not have."""
-    files = entry_files(study.catalog)
-    known = {*files, *(path.stem for path in files.values())}
-    for key, names in (
-        ("accept_licences", study.accept_licences),
-        ("data.mirrors", study.data.mirrors),
-    ):
-        for name in names:
-            if name not in known:
-                yield f"{key}: no such dataset; {nearest(name, known)}, found {name!r}"
-
-
-def _not_accepted(study: Study) -> Iterator[str]:
-    """Yield datasets whose licence has to be accepted by name, with its text."""
-    asked = {}
-    for entry in _entries(study):
-        family = entry.family or entry.name
-        if entry.licence_terms != "open" and not {entry.name, family} & {*study.accept_licences}:
-            asked[family] = entry
-    names = ", ".join([*study.accept_licences, *asked])
-    for family, entry in asked.items():
-        yield (
-            f"datasets: the licence of {family} is {_TERMS[entry.licence_terms]}. It says: "
-            f"{entry.licence} If you may use these images under it, say so in the study: "
-            f"`accept_licences: [{names}]`"
-        )
-
-
-_TERMS = {
-    "non_commercial": "for non-commercial use only",
-    "unclear": "unclear: what it allows is not said",
-}
-
-
-def _tested_on_their_own(study: Study) -> Iterator[str]:
-    """Yield transfers between datasets with the same images, which test what was trained on."""
-    for number, transfer in enumerate(study.transfer):
-        pair = (load_entry(name, study.catalog) for name in (transfer.train, transfer.test))
-        if share_images(*pair):
-            yield (
-                f"transfer[{number}]: {transfer.train} and {transfer.test} have images in common; "
-                "an external test set has none that a model was trained on"
-            )
-
-
-def _same_images(study: Study) -> Iterator[str]:
-    for one, other in itertools.combinations(_entries(study), 2):
-        if share_images(one, other):
-            yield (
-                f"{one.name} and {other.name} have images in common: results on them are no two "
-                "independent results"
-            )
-
-
-def _entries(study: Study) -> list[Entry]:
-    return [load_entry(dataset.name, study.catalog) for dataset in study.datasets]
-
-
 def _against_the_catalog(study: Study) -> Iterator[str]:
-    for entry in _entries(study):
+    for entry in (load_entry(dataset.name, study.catalog) for dataset in study.datasets):
         of_models = (
             study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
         )

@@ -31,12 +31,15 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}  # the archive's
 def read_medsegbench(files: CaseFiles) -> RawCase:
     """Read one image (1 or 3 channels) and its mask of classes, as `npz_cases` unpacked them.
 
-    Its label `part` is its part of the authors' split.
+    Its label `part` is its part of the authors' split. The setting `nonzero` says that a mask may
+    number objects of the one class; the setting `parts`, which of the archive's parts are read.
     """
     with files.reading(files.one("image")) as path:
         image = np.load(path)
     with files.reading(files.one("mask")) as path:
         mask = np.load(path)
+    if files.entry.reader.settings.get("nonzero"):
+        mask = (mask > 0).astype(np.uint8)
     channels = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
     labels = {"part": files.case.partition("-")[0]}
     return RawCase(files.case, files.group, channels, mask, pixel_spacing(files), labels=labels)
@@ -54,8 +57,10 @@ def npz_cases(entry: Entry, archive: Path) -> Iterator[CaseFiles]:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
+            read = entry.reader.settings.get("parts", PARTS)
             for word in parts_of(opened):
-                yield from _part(entry, opened, word)
+                if word in read:
+                    yield from _part(entry, opened, word)
     except (zipfile.BadZipFile, NotImplementedError, *UNREADABLE) as error:
         raise DataError(
             f"{entry.name}: {archive} is no whole archive of MedSegBench's layout ({error}); "
