@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attnbench.catalog import (
+    ENTRIES,
     EmbeddedOrigin,
     FilesOrigin,
     LocalOrigin,
@@ -51,7 +52,7 @@ def test_entry_is_whole(name):
     traps = " ".join(entry.traps)
     assert ("inferred" in traps.lower()) == entry.groups_inferred
     assert ("Groups are unknown" in traps) != entry.groups_known
-    downloaded = not isinstance(entry.origin, EmbeddedOrigin)
+    downloaded = not isinstance(entry.origin, EmbeddedOrigin | LocalOrigin)
     only_tried = "tests read small archives of the same layout, not this one" in traps
     assert only_tried == (downloaded and not entry.fetched)
     assert not downloaded or entry.download_mb or entry.at_most_mb
@@ -62,6 +63,13 @@ def test_entry_is_whole(name):
     assert bool(entry.files()) == isinstance(
         entry.origin, FilesOrigin | LocalOrigin | TarballOrigin
     )
+
+
+@pytest.mark.parametrize("path", sorted(ENTRIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_no_key_stands_there_twice(path):
+    """YAML would take the last one and say nothing."""
+    keys = re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(keys) == len({*keys})
 
 
 @pytest.mark.parametrize("name", LISTED)

@@ -66,7 +66,10 @@ def test_names_are_read_wherever_and_however_sizes_are_written(sizes, place, flo
 
 @pytest.mark.parametrize(
     "text",
-    ["a: 1\nsizes: {8: {url: u}, 16: {url: u}}\nb: 2\n", "sizes: {\n  8: {},\n\n# c\n 16: {}\n}\nb: 2"],
+    [
+        "a: 1\nsizes: {8: {url: u}, 16: {url: u}}\nb: 2\n",
+        "sizes: {\n  8: {},\n\n# c\n 16: {}\n}\nb: 2",
+    ],
 )
 def test_names_are_read_from_sizes_in_braces(text):
     assert names_in("n", text) == ("n_8", "n_16")
