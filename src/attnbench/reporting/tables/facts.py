@@ -67,7 +67,7 @@ def _facts(results: Results, dataset: str) -> dict[str, Any]:
         known = read_json(path)
     else:
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
-        known["groups"] = entry.groups if entry.groups_known else None
+        known["groups"] = entry.count_groups()
     known["licence_terms"] = entry.licence_terms
     facts = {key: known.get(key) for key in _DATASET_COLUMNS}
     for key in ("spacing", "size"):
