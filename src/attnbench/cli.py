@@ -171,7 +171,7 @@ def datasets(
     ] = None,
     modality: Annotated[str | None, typer.Option(help="A word of it, as ultrasound.")] = None,
     task: Annotated[str | None, typer.Option(help="A word of task or class, as polyp.")] = None,
-    ndim: Annotated[int | None, typer.Option("--ndim", min=2, max=3)] = None,
+    ndim: Annotated[int | None, typer.Option("--ndim", min=2, max=3, help="2 or 3.")] = None,
     licence: Annotated[
         str | None, typer.Option(help="open, non_commercial or unclear.", metavar="TERMS")
     ] = None,

@@ -119,6 +119,11 @@ def test_embedded_counts_come_from_the_reader_settings():
             )
 
 
+def test_tables_call_no_two_datasets_the_same():
+    shorts = [load_entry(name).short for name in NAMES]
+    assert len(shorts) == len({*shorts})
+
+
 def test_unknown_dataset_names_the_nearest():
     with pytest.raises(CatalogError, match="did you mean 'retina_drive'"):
         load_entry("retina_driv")

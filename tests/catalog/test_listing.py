@@ -82,7 +82,7 @@ def test_a_task_is_sought_among_classes_too():
         (["--licence", "opn"], "did you mean 'open'"),
         (["--name", "kvassir"], "no dataset has 'kvassir'"),
         (["--ndim", 3, "--modality", "dermoscopy"], "leave one filter out"),
-        (["medseg_kvasr"], "did you mean 'medseg_kvasir"),
+        (["medseg_kvasr"], r"did you mean 'medseg_kvasir.*medseg_kvasir_256.* and \d+ more$"),
         (["--catalog", "nowhere"], "nowhere: no such folder"),
     ],
 )
@@ -109,6 +109,11 @@ def test_one_dataset_is_told_in_full(name):
     assert row["traps"] == list(first.traps)
     assert [size["name"] for size in row["sizes"]] == [entry.name for entry in entries]
     assert [size["origin"]["url"] for size in row["sizes"]] == [one.origin.url for one in entries]
+
+
+def test_a_name_is_understood_as_the_list_writes_it():
+    assert shown("medseg_kvasir_{128,256,512}") == shown("medseg_kvasir")
+    assert "kvasir_256.npz" not in shown("medseg_kvasir_128")
 
 
 def test_groups_and_what_was_fetched_are_told_apart():

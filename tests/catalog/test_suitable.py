@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from attnbench.catalog import load_entry
 from attnbench.check import check_study, warnings_of
@@ -38,6 +39,18 @@ def test_every_licence_is_named_at_once_and_what_was_accepted_is_kept():
     assert "2 problem(s)" in str(refused.value), "one for a set, in however many sizes"
     assert "`accept_licences: [medseg_bbbc010, medseg_kvasir, medseg_yeaz]`" in str(refused.value)
     assert "wbc" not in str(refused.value)
+
+
+def test_a_users_own_files_are_not_downloaded_and_ask_for_nothing(tmp_path):
+    entry = {
+        "name": "mine", "short": "M", "title": "t", "task": "t", "modality": "m", "ndim": 2,
+        "channels": 1, "classes": {1: "a"}, "axes": ["a", "b"], "cases": 9, "groups": 9,
+        "mirror": {"axes": [], "reason": "r"}, "groups_inferred": False, "licence": "l",
+        "licence_terms": "non_commercial", "citation": "c", "reader": "binary_mask",
+        "origin": {"kind": "local", "folder": "."},
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(entry), encoding="utf-8")
+    assert check("mine", catalog=[str(tmp_path)]).accept_licences == ()
 
 
 @pytest.mark.parametrize(

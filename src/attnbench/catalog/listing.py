@@ -102,8 +102,8 @@ def _unknown(key: str, word: str | int, every: Sequence[Family]) -> str:
     texts = (text.lower() for family in every for text in _texts(family, key))
     words = sorted({part.strip(",()") for text in texts for part in (text, *text.split())})
     close = get_close_matches(str(word).lower(), words, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"--{key}: no dataset has {word!r} in it{hint} `attnbench datasets` lists all"
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"--{key}: no dataset has {word!r} in it; {hint}`attnbench datasets` lists all"
 
 
 def as_table(families: Iterable[Family]) -> str:
@@ -123,15 +123,14 @@ def as_json(families: Iterable[Family]) -> str:
 
 
 def describe_dataset(name: str, folders: tuple[Path, ...] = (), in_json: bool = False) -> str:
-    """Say everything about the dataset or family of a name.
+    """Say everything about the dataset or family of a name, or of a name as the list writes it.
 
     Raises:
         CatalogError: no such dataset, with the nearest name.
     """
-    files = dict.fromkeys(entry_files(folders).values())
-    family = next(
-        (read_entries(path) for path in files if path.stem == name), None
-    ) or (load_entry(name, folders),)  # fmt: skip
+    stem = name.partition("_{")[0]
+    path = next((path for path in entry_files(folders).values() if path.stem == stem), None)
+    family = read_entries(path) if path else (load_entry(name, folders),)
     if in_json:
         return json.dumps(_object(family), indent=2, ensure_ascii=False)
     lines = [f"{family_name(family)}: {family_title(family)}", ""]

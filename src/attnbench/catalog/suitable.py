@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from attnbench.catalog import Entry, entry_files, load_entry, share_images
+from attnbench.catalog import Entry, LocalOrigin, entry_files, load_entry, share_images
 from attnbench.catalog.entry import LicenceTerms
 from attnbench.errors import StudyError, nearest
 
@@ -56,9 +56,8 @@ def _not_accepted(study: Study) -> Iterator[str]:
     asked = {}
     for entry in _entries(study):
         family = entry.family or entry.name
-        if entry.licence_terms in RESTRICTED and not {entry.name, family} & {
-            *study.accept_licences
-        }:
+        restricted = entry.licence_terms in RESTRICTED and not isinstance(entry.origin, LocalOrigin)
+        if restricted and not {entry.name, family} & {*study.accept_licences}:
             asked[family] = entry
     names = ", ".join([*study.accept_licences, *asked])
     for family, entry in asked.items():
