@@ -32,7 +32,7 @@ STEP = 8  # of the places at which a larger image may be cut
 MOST_BYTES = 1_300_000
 DRAWN = {"fluorescence": 32, "fluorescence, cropped": 10, "stained": 14}  # images per kind
 # Two images with no more bits apart, or correlated as much at some shift, are near duplicates.
-BITS, CORRELATION, SHIFT = 6, 0.7, 32
+BITS, CORRELATION, SHIFT = 6, 0.4, 32
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,9 @@ def near(one: Candidate, other: Candidate) -> bool:
 
 
 def _detail(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return what is finer than a nucleus, of length 1: any two fields share the coarse light."""
-    fine = image.astype(np.float64)
-    fine -= gaussian_filter(fine, 3)
+    """Return what is finer than a nucleus and coarser than noise, of length 1."""
+    light = np.log1p(image.astype(np.float64))
+    fine = gaussian_filter(light, 1) - gaussian_filter(light, 4)
     fine -= fine.mean()
     return fine / np.linalg.norm(fine)
 
@@ -168,7 +168,9 @@ def _table(path: Path, header: Sequence[str], rows: Sequence[tuple[object, ...]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks.draw_nuclei_mini", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.draw_nuclei_mini", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("originals", type=Path, help="folder that holds stage1_train")
     parser.add_argument("--into", type=Path, default=ENTRIES, help="the catalog's entries")
     arguments = parser.parse_args()

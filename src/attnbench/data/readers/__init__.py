@@ -6,6 +6,7 @@ from attnbench.data.readers import (
     index_mask,
     instance_masks,
     medsegbench,
+    picture_sets,
     volume,
 )
 from attnbench.data.readers.medsegbench import npz_cases
@@ -22,6 +23,7 @@ __all__ = [
     "instance_masks",
     "medsegbench",
     "npz_cases",
+    "picture_sets",
     "reader",
     "unpacked_cases",
     "volume",
