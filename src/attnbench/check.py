@@ -20,8 +20,8 @@ LEAST_RATE_STEPS = 1.5
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked, its models and mirror axes resolved; raises `StudyError`."""
-    return _with_mirror_axes(parse_study(content, _known(content), source))
+    """The study in `content`, checked, models and defaults of the catalog resolved; raises `StudyError`."""
+    return _with_catalog(parse_study(content, _known(content), source))
 
 
 def load_study(path: Path) -> Study:
@@ -81,15 +81,21 @@ def _mirrored_by_nothing(study: Study) -> Iterator[str]:
             )
 
 
-def _with_mirror_axes(study: Study) -> Study:
-    """Write into every dataset which axes it is mirrored along: so they are part of its recipe."""
+def _with_catalog(study: Study) -> Study:
+    """Write into every dataset what the catalog says of it, so that it is part of its recipe.
+
+    That are the axes it is mirrored along, and how its intensities are normalised.
+    """
     augmentation = study.training.augmentation
     datasets = []
     for dataset in study.datasets:
         entry = load_entry(dataset.name)
         unsaid = dataset.mirror_axes is None and augmentation.flip is None
         axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
-        datasets.append(dataset.model_copy(update={"mirror_axes": axes}))
+        scheme = dataset.normalisation or entry.normalisation
+        datasets.append(
+            dataset.model_copy(update={"mirror_axes": axes, "normalisation": scheme})
+        )
     # Said once: a recipe with `flip` beside the axes would differ where the training does not.
     augmentation = augmentation.model_copy(update={"flip": None})
     training = study.training.model_copy(update={"augmentation": augmentation})

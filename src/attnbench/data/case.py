@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.data.normalise import Floats, measure_image
+from attnbench.data.resample import resample_mask
 from attnbench.errors import DataError
 
 Spacing = tuple[float, ...]
@@ -39,15 +42,16 @@ class RawCase:
 class PreparedCase:
     """A case as the store keeps it.
 
-    image: (C, *shape) float32 and mask: (*shape) uint8 on the working grid with `spacing`;
-    reference, fov and second_rater: (*original_shape) on the case's own grid with
+    image: (C, *shape), one of `write.IMAGE_TYPES`, in the file's own intensities, and mask:
+    (*shape) uint8 on the working grid with `spacing`; outside a field of view the image holds its
+    mean inside. reference, fov and second_rater: (*original_shape) on the case's own grid with
     `original_spacing`. facts: further columns of `cases.csv`, known truths and measured
     difficulty.
     """
 
     case: str
     group: str
-    image: NDArray[np.float32]
+    image: NDArray[np.generic]
     mask: NDArray[np.uint8]
     reference: NDArray[np.uint8]
     spacing: Spacing
@@ -55,6 +59,18 @@ class PreparedCase:
     fov: NDArray[np.bool_] | None = None
     second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """Field of view (*shape) on the working grid; None without one."""
+        if self.fov is None:
+            return None
+        return resample_mask(self.fov.astype(np.uint8), self.image.shape[1:]) > 0
+
+    @cached_property
+    def statistics(self) -> Floats:
+        """What `measure_image` finds in the image, inside its field of view."""
+        return measure_image(self.image, self.inside)
 
 
 def case_error(dataset: str, case: str, problem: str, file: str | Path | None = None) -> DataError:

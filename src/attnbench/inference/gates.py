@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attnbench.data.store import CaseStore
 from attnbench.inference.sliding import Canvas
 from attnbench.inference.trained import Trained
 from attnbench.models.gate_readings import mechanisms_of, read_gates
@@ -26,21 +25,20 @@ def gates_of_run(trained: Trained) -> list[dict[str, Any]]:
     if not any(True for _ in mechanisms_of(trained.network)):
         return []
     cases = sorted(trained.inputs.fold.test)[:_WINDOWS]
-    windows = torch.stack(list(fullest_windows(trained.inputs.store, cases, trained.inputs.patch)))
+    windows = torch.stack(list(fullest_windows(trained, cases)))
     return read_gates(trained.network, windows.to(trained.device))
 
 
-def fullest_windows(
-    store: CaseStore, cases: Iterable[str], window: Sequence[int]
-) -> Iterator[Tensor]:
-    """Yield of each case the inference window (C, *window) with most voxels of a class.
+def fullest_windows(trained: Trained, cases: Iterable[str]) -> Iterator[Tensor]:
+    """Yield of each case the inference window (C, *patch) with most voxels of a class.
 
     Of several as full the first.
     """
+    store, window = trained.inputs.store, trained.inputs.patch
     for index in map(store.index, cases):
         image, mask = (
             Canvas(torch.from_numpy(np.array(array)), window)
-            for array in (store.image(index), store.mask(index)[None])
+            for array in (trained.image(store, index), store.mask(index)[None])
         )
         # `max` keeps the first of equals.
         fullest = max(

@@ -32,7 +32,7 @@ def predict_run(study: Study, run: Run) -> None:
     with trained_network(study, run) as trained:
         store = trained.inputs.store
         indices = {case: store.index(case) for case in trained.inputs.fold.test}
-        predicted = trained.predict(store, indices.values(), map(store.image, indices.values()))
+        predicted = trained.predict(store, list(indices.values()))
         for (case, index), own in zip(indices.items(), predicted, strict=True):
             predictions[case] = as_mask(own)
             calibration += (
