@@ -24,8 +24,9 @@ class RawCase:
     image: (C, *spatial), any real dtype, the file's own intensities. mask: (*spatial) uint8, 0
     is background. spacing: one size per spatial axis, in the dataset's `spacing_unit`. fov:
     (*spatial) bool, True where scores count. second_rater: (*spatial) uint8, a second
-    annotation. facts: known truths that go into `cases.csv` (phantoms). Spatial axes are (H, W)
-    for pictures and nibabel's (X, Y, Z) for volumes.
+    annotation. facts: known truths that go into `cases.csv` (phantoms). labels: text about the
+    case, such as `part`, its part of the official split (train, validation or test). Spatial axes
+    are (H, W) for pictures and nibabel's (X, Y, Z) for volumes.
     """
 
     case: str
@@ -36,6 +37,7 @@ class RawCase:
     fov: NDArray[np.bool_] | None = None
     second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class PreparedCase:
     (*shape) uint8 on the working grid with `spacing`; outside a field of view the image holds its
     mean inside. reference, fov and second_rater: (*original_shape) on the case's own grid with
     `original_spacing`. facts: further columns of `cases.csv`, known truths and measured
-    difficulty.
+    difficulty. labels: text, which becomes the columns `label_<name>`.
     """
 
     case: str
@@ -59,18 +61,19 @@ class PreparedCase:
     fov: NDArray[np.bool_] | None = None
     second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
-
-    @cached_property
-    def inside(self) -> NDArray[np.bool_] | None:
-        """Field of view (*shape) on the working grid; None without one."""
-        if self.fov is None:
-            return None
-        return resample_mask(self.fov.astype(np.uint8), self.image.shape[1:]) > 0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def statistics(self) -> Floats:
         """What `measure_image` finds in the image, inside its field of view."""
-        return measure_image(self.image, self.inside)
+        return measure_image(self.image, inside_view(self.fov, self.mask.shape))
+
+
+def inside_view(
+    fov: NDArray[np.bool_] | None, shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """Field of view (*shape) on the working grid; None without one."""
+    return None if fov is None else resample_mask(fov.astype(np.uint8), shape) > 0
 
 
 def case_error(dataset: str, case: str, problem: str, file: str | Path | None = None) -> DataError:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
-from attnbench.data.case import PreparedCase, RawCase
+from attnbench.data.case import PreparedCase, RawCase, inside_view
 from attnbench.data.channels import choose_channels
 from attnbench.data.difficulty import measure_difficulty
 from attnbench.data.info import DatasetInfo
@@ -72,6 +71,7 @@ def describe(entry: Entry, settings: DatasetSettings) -> DatasetInfo:
         has_fov="fov" in roles,
         has_second_rater=entry.has_second_rater,
         groups_inferred=entry.groups_inferred,
+        groups_unknown=not entry.groups_known,
         licence=entry.licence,
         citation=entry.citation,
     )
@@ -93,25 +93,30 @@ def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
     image = choose_channels(case.image, settings.channels)
     if tuple(shape) != own:
         image = resample_image(image, shape, settings.interpolation)
+    image = _storable(image, case)
+    inside = inside_view(case.fov, shape)
+    mask = resample_mask(case.mask, shape)
     spacing = spacing_of_shape(own, case.spacing, shape)
+    facts = dict(case.facts)
     prepared = PreparedCase(
         case=case.case,
         group=case.group,
-        image=_storable(image, case),
-        mask=resample_mask(case.mask, shape),
+        image=image if inside is None else _filled(image, inside),
+        mask=mask,
         reference=case.mask,
         spacing=spacing,
         original_spacing=case.spacing,
         fov=case.fov,
         second_rater=case.second_rater,
+        facts=facts,
+        labels=case.labels,
     )
-    if prepared.inside is not None:
-        prepared = replace(prepared, image=_filled(prepared.image, prepared.inside))
-    z_scores = normalise(prepared.image, Normalisation("z_score").numbers(prepared.statistics))
-    if prepared.inside is not None:
-        z_scores *= prepared.inside
-    measured = measure_difficulty(z_scores, prepared.mask, spacing, prepared.inside)
-    return replace(prepared, facts={**case.facts, **measured})
+    numbers = Normalisation("z_score").numbers(prepared.statistics)
+    z_scores = normalise(prepared.image, numbers)
+    if inside is not None:
+        z_scores *= inside  # the mean, which integers round, is zero
+    facts |= measure_difficulty(z_scores, mask, spacing, inside)
+    return prepared
 
 
 def _storable(image: NDArray[np.generic], case: RawCase) -> NDArray[np.generic]:

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from attnbench.data.case import PreparedCase, case_error
 from attnbench.data.info import DatasetInfo
 from attnbench.data.normalise import STATISTICS, statistic_column
+from attnbench.data.store import LABEL
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
 
@@ -203,6 +204,7 @@ def _row(case: PreparedCase, info: DatasetInfo, last: Mapping[str, Any] | None) 
             for channel, row in enumerate(case.statistics)
             for name, value in zip(STATISTICS, row, strict=True)
         },
+        **{f"{LABEL}{name}": text for name, text in case.labels.items()},
     }
 
 

@@ -84,8 +84,6 @@ def corrupted_image(trained: Trained, index: int, kind: str, level: int) -> NDAr
     changed = corrupt(image, kind, level, int.from_bytes(digest[:4]))
     # The field of view lies on the original grid, the image on the prepared one.
     fov = store.fov(index)
-    return (
-        image
-        if fov is None
-        else image * (resample_mask(fov.view(np.uint8), store.shape(index)) > 0)
-    )
+    if fov is None:
+        return changed
+    return np.where(resample_mask(fov.view(np.uint8), store.shape(index)) > 0, changed, image)
