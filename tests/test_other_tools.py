@@ -115,7 +115,8 @@ class Toy:
         )
 
     def export(self, folder):
-        export_nnunet(self.entry, self.raw, self.prepared, self.split, folder)
+        settings = self.study.dataset("toy")
+        export_nnunet(self.entry, settings, self.raw, self.prepared, self.split, folder)
 
     def number(self, case):
         return int(case.removeprefix("case"))

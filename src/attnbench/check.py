@@ -21,7 +21,7 @@ LEAST_RATE_STEPS = 1.5
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked, models and the catalog's defaults resolved; or `StudyError`."""
+    """The study in `content`, checked, models and catalog's defaults resolved; or `StudyError`."""
     try:
         known = _known(content)
     except CatalogError as error:
@@ -98,9 +98,7 @@ def _with_catalog(study: Study) -> Study:
         unsaid = dataset.mirror_axes is None and augmentation.flip is None
         axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
         scheme = dataset.normalisation or entry.normalisation
-        datasets.append(
-            dataset.model_copy(update={"mirror_axes": axes, "normalisation": scheme})
-        )
+        datasets.append(dataset.model_copy(update={"mirror_axes": axes, "normalisation": scheme}))
     # Said once: a recipe with `flip` beside the axes would differ where the training does not.
     augmentation = augmentation.model_copy(update={"flip": None})
     training = study.training.model_copy(update={"augmentation": augmentation})

@@ -69,9 +69,7 @@ class PreparedCase:
         return measure_image(self.image, inside_view(self.fov, self.mask.shape))
 
 
-def inside_view(
-    fov: NDArray[np.bool_] | None, shape: tuple[int, ...]
-) -> NDArray[np.bool_] | None:
+def inside_view(fov: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
     """Field of view (*shape) on the working grid; None without one."""
     return None if fov is None else resample_mask(fov.astype(np.uint8), shape) > 0
 

@@ -33,10 +33,10 @@ def export_nnunet(
 
     Images are the originals on their own grids with the channels that the study takes, neither
     resampled nor normalised: nnU-Net prepares them itself, with its own CT scheme where the study
-    has `ct`, without any where it has `none`, else by z-score. Volumes have right-anterior-superior axes, pictures are NIfTI
-    images with two axes; spacings are kept. `splits_final.json` has fold k of the study at place
-    k: its training cases as `train`, its inner validation as `val`. The test cases of fold k
-    are linked in `imagesTs_fold<k>`, ready to be predicted.
+    has `ct`, without any where it has `none`, else by z-score. Volumes have right-anterior-superior
+    axes, pictures are NIfTI images with two axes; spacings are kept. `splits_final.json` has fold k
+    of the study at place k: its training cases as `train`, its inner validation as `val`. The test
+    cases of fold k are linked in `imagesTs_fold<k>`, ready to be predicted.
 
     Args:
         entry: the dataset's catalog entry.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ def measure_image(image: NDArray[np.generic], inside: NDArray[np.bool_] | None =
     return np.stack([_measure_channel(channel, inside) for channel in image])
 
 
-def _measure_channel(channel: NDArray[np.generic], inside: NDArray[np.bool_] | None) -> Floats:
+def _measure_channel(channel: NDArray[Any], inside: NDArray[np.bool_] | None) -> Floats:
     values = channel.reshape(-1) if inside is None else channel[inside]
     low, high = np.percentile(values, PERCENTILES)
     if low == high:

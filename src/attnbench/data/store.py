@@ -39,8 +39,9 @@ TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing
 class CaseStore:
     """A prepared dataset, opened without reading its arrays, which are read-only views.
 
-    `columns` is `cases.csv` as text, `images` (flat, uint8, int16, uint16 or float32) and `masks` (flat uint8) are the
-    memory maps, `offsets` (int64) the first voxel of every case on the working grid.
+    `columns` is `cases.csv` as text, `images` (flat; uint8, int16, uint16 or float32) and `masks`
+    (flat uint8) are the memory maps, `offsets` (int64) the first voxel of every case on the working
+    grid.
     """
 
     folder: Path

@@ -75,8 +75,8 @@ class _FlatArray:
         self.stream = self.path.open("wb")
         self._header()
         with old.open("rb") as stream:
-            np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
-            np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
+            np.lib.format.read_magic(stream)
+            np.lib.format.read_array_header_1_0(stream)
             while piece := stream.read(_CHUNK):
                 self.append(np.frombuffer(piece, narrow))
         old.unlink()

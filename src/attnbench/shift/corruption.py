@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.data.resample import resample_mask
-from attnbench.data.store import CaseStore
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, trained_network
 from attnbench.scoring.run import origin_of

@@ -23,8 +23,8 @@ def score_transfer(study: Study, run: Run) -> None:
     """Score a run on every case of the external test sets of its dataset; write `transfer.csv`.
 
     The columns are those of scores, `test` being the set scored on; cases, groups and classes are
-    those of `test`, on their own grid and inside their field of view. Images are normalised as those
-    of the dataset: by the same scheme, and by its statistics where it takes some of a fold.
+    those of `test`, on their own grid and inside their field of view. Images are
+    normalised as the run's own: by the same scheme, and the statistics of its fold if it has any.
 
     """
     with trained_network(study, run) as trained:
@@ -48,4 +48,3 @@ def _transferred(
     for rows in score_images(predicted, store, indices, classes, study):
         yield from (origin | row for row in rows)
     log.info("%s: scored on %d cases of %s", run, len(store), transfer.test)
-

@@ -33,7 +33,7 @@ _SCHEMES: dict[Scheme, str] = {
     "ct": "clipped to the 0.5 and 99.5 percentiles of the foreground of the fold's training cases, "
     "then z-scored by its mean and standard deviation",
     "z_score": "z-scored per image and channel",
-    "percentile": "clipped to the 0.5 and 99.5 percentiles of the image, then z-scored, per channel",
+    "percentile": "clipped to 0.5 and 99.5 percentiles, then z-scored, per image and channel",
     "none": "as in the files",
 }
 

@@ -67,7 +67,8 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
     """Read the prepared data, the fold and, if the study sweeps a key, the chosen value of a run.
 
     The fold keeps the run's share of the training groups alone. Refuses folds that are not of the
-    data, statistics of other folds, and choices of another recipe or of other cases than the fold's inner validation.
+    data, statistics of other folds, and choices of another recipe or of other cases than the fold's
+    inner validation.
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)

@@ -26,9 +26,9 @@ class Boxes(NamedTuple):
 
     `start` (N,) and `shape` (N, ndim) say where the case lies in the flat arrays, `low` (N,
     ndim) which voxel is the first of the box, which may reach out of the case and has `sides`
-    voxels per axis, the same for every patch. `numbers` (N, 4, C) normalise the case. `shift` (N, 1, ndim) and `linear` (N, ndim, ndim)
-    map offsets from the patch's centre to coordinates of the box in [-1, 1], last axis first, as
-    `grid_sample` wants them.
+    voxels per axis, the same for every patch. `numbers` (N, 4, C) normalise the
+    case. `shift` (N, 1, ndim) and `linear` (N, ndim, ndim) map offsets from the patch's centre to
+    coordinates of the box in [-1, 1], last axis first, as `grid_sample` wants them.
     """
 
     start: Tensor
@@ -120,7 +120,8 @@ class CasePool:
         # In place from here on: `index_select` has made a copy that belongs to nobody else, and
         # channels apart let numbers that differ by channel be applied to long rows.
         images = images.to(torch.float32, memory_format=torch.contiguous_format)
-        low, high, shift, scale = boxes.numbers.view(*boxes.numbers.shape, *[1] * len(patch)).unbind(1)
+        columns = boxes.numbers.view(*boxes.numbers.shape, *[1] * len(patch))
+        low, high, shift, scale = columns.unbind(1)
         if self.clips:
             images.clamp_(low, high)
         images.sub_(shift).mul_(scale).mul_(inside.unsqueeze(1))
