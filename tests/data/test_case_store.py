@@ -104,6 +104,53 @@ def test_every_case_comes_back_as_it_was(tmp_path_factory, dataset):
         ]
 
 
+TYPES = (np.uint8, np.int16, np.uint16, np.float32)
+
+
+@given(st.lists(st.sampled_from(TYPES), min_size=1, max_size=5), st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_images_have_the_narrowest_type_that_holds_every_value(tmp_path_factory, types, seed):
+    rng = np.random.default_rng(seed)
+    cases = [
+        make_case(rng, str(n), (5, 6), image=(rng.random((2, 5, 6)) * 250).astype(dtype))
+        for n, dtype in enumerate(types)
+    ]
+    for case in cases:
+        if case.image.dtype != np.uint8:
+            case.image[0, 0, :2] = (
+                (0.1, 1e30)
+                if case.image.dtype == np.float32
+                else (np.iinfo(case.image.dtype).min, np.iinfo(case.image.dtype).max)
+            )
+    folder = tmp_path_factory.mktemp("store") / "toy"
+    info = write_store(folder, cases, make_info())
+    store = CaseStore.open(folder)
+    for i, case in enumerate(cases):
+        np.testing.assert_array_equal(store.image(i), case.image)
+    holding = [
+        dtype for dtype in TYPES if all(np.can_cast(case.image.dtype, dtype) for case in cases)
+    ]
+    assert store.images.dtype == holding[0]
+    assert {path.suffix for path in folder.iterdir()} == {".npy", ".csv", ".json"}
+    # The order of the cases decides neither type nor values; the hash is that of a store written
+    # in the wide type from the start.
+    wide = [replace(case, image=case.image.astype(holding[0])) for case in cases]
+    assert write_store(folder, wide, make_info()).content_hash == info.content_hash
+
+
+def test_the_type_of_the_images_is_part_of_the_hash(tmp_path):
+    image = np.zeros((2, 3, 4), np.uint8)
+    hashes = {
+        write_store(
+            tmp_path / "toy",
+            [make_case(np.random.default_rng(0), "1", (3, 4), image=image.astype(dtype))],
+            make_info(),
+        ).content_hash
+        for dtype in TYPES
+    }
+    assert len(hashes) == len(TYPES)
+
+
 def test_images_are_read_only_views_with_adjacent_channels(tmp_path):
     rng = np.random.default_rng(0)
     write_store(
@@ -238,6 +285,7 @@ def test_a_store_that_lacks_a_file_is_refused(tmp_path, file):
         ({"fov": np.ones((2, 2), bool)}, "field of view"),
         ({"second_rater": np.ones((2, 2), np.uint8)}, "second rater"),
         ({"image": np.zeros((3, 2, 2), np.float32)}, r"image has shape \(3, 2, 2\)"),
+        ({"image": np.zeros((2, 2, 2))}, "image is float64; a store holds uint8, int16, uint16"),
         ({"reference": np.zeros((4, 4), np.uint8)}, "resampled"),
     ],
 )

@@ -105,9 +105,8 @@ def test_images_are_made_as_they_are_shown(finished):
     made = []
     with trained_network(finished, RUN) as trained:
         store = trained.inputs.store
-        images = (
-            made.append(number) or trained.image(store, 0)[:, :16, :16] for number in range(200)
-        )
+        image = trained.image(store, 0)[:, :16, :16]
+        images = (made.append(number) or image for number in range(200))
         dice = finished.model_copy(update={"metrics": ("dice",)})
         predicted = trained.predict(store, [0] * 200, images)
         next(score_images(predicted, store, [0] * 200, {1: 1}, dice))

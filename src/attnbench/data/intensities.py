@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from attnbench.data.folds import Fold, Folds, load_folds
-from attnbench.data.normalise import PERCENTILES, Floats, Normalisation, moments
+from attnbench.data.normalise import Floats, Normalisation, moments, percentiles
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import read_json, write_json
@@ -84,7 +84,7 @@ def measure_fold(store: CaseStore, cases: Iterable[str]) -> Floats:
                 f"training cases have the value {values[0]} in channel {channel}; "
                 f"`normalisation: ct` divides by their standard deviation; {remedy}"
             )
-        rows.append([*np.percentile(values, PERCENTILES), mean, sd])
+        rows.append([*percentiles(values), mean, sd])
     return np.array(rows, dtype=np.float64)
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.study.groups import Scheme
+
+if TYPE_CHECKING:
+    from attnbench.data.store import CaseStore
 
 Floats = NDArray[np.float64]
 
@@ -60,6 +63,10 @@ class Normalisation:
                 parts = (nothing - np.inf, nothing + np.inf, nothing, nothing + 1)
         return np.stack(parts, axis=-1)
 
+    def image(self, store: CaseStore, i: int) -> NDArray[np.float32]:
+        """Case `i` of any store (C, *shape) as a network takes it."""
+        return normalise(store.image(i), self.numbers(store.statistics[i]))
+
 
 def normalise(image: NDArray[np.generic], numbers: Floats) -> NDArray[np.float32]:
     """`image` (C, *spatial) by its `numbers` (C, 4), in the arithmetic of `CasePool.cut`."""
@@ -85,10 +92,23 @@ def measure_image(image: NDArray[np.generic], inside: NDArray[np.bool_] | None =
 
 def _measure_channel(channel: NDArray[Any], inside: NDArray[np.bool_] | None) -> Floats:
     values = channel.reshape(-1) if inside is None else channel[inside]
-    low, high = np.percentile(values, PERCENTILES)
+    low, high = percentiles(values)
     if low == high:
         low, high = values.min(), values.max()
     return np.array([*moments(values), low, high, *moments(values, low, high)], dtype=np.float64)
+
+
+def percentiles(values: NDArray[Any]) -> tuple[float, float]:
+    """The PERCENTILES of `values` (N,), interpolated in float64 whatever their type."""
+    places = [(len(values) - 1) * percent / 100 for percent in PERCENTILES]
+    around = [(math.floor(place), math.ceil(place)) for place in places]
+    # Not `np.percentile`: it rounds to the type of the values, or copies them all to float64.
+    ordered = np.partition(values, sorted({rank for pair in around for rank in pair}))
+    low, high = (
+        float(ordered[below]) + (place - below) * (float(ordered[above]) - float(ordered[below]))
+        for place, (below, above) in zip(places, around, strict=True)
+    )
+    return low, high
 
 
 def moments(

@@ -64,7 +64,7 @@ def _weights(n_in: int, n_out: int, interpolation: Interpolation) -> csr_array:
     from scipy.sparse import csr_array
 
     if interpolation == "nearest":
-        taps = ((np.arange(n_out) + 0.5) * n_in / n_out).astype(np.int64)
+        taps = (2 * np.arange(n_out) + 1) * n_in // (2 * n_out)  # in integers: ties are exact
         return csr_array((np.ones(n_out), (np.arange(n_out), taps)), shape=(n_out, n_in))
     filter_, support = _FILTERS[interpolation]
     scale = n_in / n_out
@@ -73,9 +73,7 @@ def _weights(n_in: int, n_out: int, interpolation: Interpolation) -> csr_array:
     reach = int(np.ceil(support * stretch))
     taps = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 2)
     weights = filter_(np.abs(taps - centres[:, None]) / stretch)
-    # A wide filter leaves out what lies beyond the border; a narrow one repeats the border.
-    if scale > 1:
-        weights[(taps < 0) | (taps >= n_in)] = 0.0
+    weights[(taps < 0) | (taps >= n_in)] = 0.0  # what lies beyond the border is left out
     weights /= weights.sum(axis=1, keepdims=True)
     rows = np.broadcast_to(np.arange(n_out)[:, None], taps.shape)
     columns = np.clip(taps, 0, n_in - 1)

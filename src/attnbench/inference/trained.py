@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attnbench.data.normalise import normalise
 from attnbench.data.store import CaseStore
 from attnbench.inference.sliding import on_own_grid, predict_probabilities
 from attnbench.scoring.calibration import reliability
@@ -38,8 +37,7 @@ class Trained:
 
     def image(self, store: CaseStore, index: int) -> NDArray[np.float32]:
         """A case of any store (C, *shape) as the network takes it, normalised as in training."""
-        numbers = self.inputs.normalisation.numbers(store.statistics[index])
-        return normalise(store.image(index), numbers)
+        return self.inputs.normalisation.image(store, index)
 
     def predict(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnbench.data.normalise import Normalisation, normalise
+from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
 from attnbench.files import write_rows
@@ -139,8 +139,7 @@ def refuse_seen_cases(own: CaseStore, test: CaseStore) -> None:
 def _images(store: CaseStore, indices: Iterable[int]) -> Iterator[tuple[tuple[Any, ...], str]]:
     """Yield what identifies each prepared image, with the name of its case."""
     for index in indices:
-        statistics = store.statistics[index]
-        image = normalise(store.image(index), Normalisation("z_score").numbers(statistics))
+        image = Normalisation("z_score").image(store, index)
         if image.min() < image.max():
             digest = hashlib.sha256(image.tobytes()).hexdigest()
             yield (store.shape(index), digest), store.columns["case"][index]
