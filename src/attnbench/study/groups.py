@@ -29,7 +29,7 @@ def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 Scheme = Literal["ct", "z_score", "percentile", "none"]
-_SCHEMES: dict[Scheme, str] = {
+SCHEMES: dict[Scheme, str] = {
     "ct": "clipped to the 0.5 and 99.5 percentiles of the foreground of the fold's training cases, "
     "then z-scored by its mean and standard deviation",
     "z_score": "z-scored per image and channel",
@@ -97,7 +97,7 @@ class DatasetSettings(Settings):
         description="How images are resampled to `spacing` or `size`: linear, cubic or nearest; "
         "masks are resampled by area.",
     )
-    normalisation: Annotated[Scheme | None, InWords(_SCHEMES.__getitem__)] = Field(
+    normalisation: Annotated[Scheme | None, InWords(SCHEMES.__getitem__)] = Field(
         None,
         title="intensities",
         description="How intensities are normalised when images are read: ct (clipped and "
