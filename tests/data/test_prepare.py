@@ -82,7 +82,7 @@ def test_without_resampling_a_case_keeps_its_type_and_every_value(given, stored)
 
 def test_an_intensity_beyond_float32_is_refused():
     image = np.full((1, 20, 30), 1e39)
-    with pytest.raises(DataError, match=r"case '1': intensities reach 1e\+39; float32"):
+    with pytest.raises(DataError, match=r"toy: case '1': intensities reach 1e\+39; float32"):
         prepare_case(replace(raw_case(), image=image), DatasetSettings(name="toy"))
 
 

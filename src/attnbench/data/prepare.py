@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
-from attnbench.data.case import PreparedCase, RawCase, inside_view
+from attnbench.data.case import PreparedCase, RawCase, case_error, inside_view
 from attnbench.data.channels import choose_channels
+from attnbench.data.checks import with_every_class
 from attnbench.data.difficulty import measure_difficulty
 from attnbench.data.info import DatasetInfo
+from attnbench.data.many import prepared_cases
 from attnbench.data.normalise import Normalisation, moments, normalise
-from attnbench.data.read import read_cases
 from attnbench.data.resample import (
     resample_image,
     resample_mask,
@@ -23,11 +25,17 @@ from attnbench.data.resample import (
     spacing_of_shape,
 )
 from attnbench.data.write import IMAGE_TYPES, write_store
-from attnbench.errors import DataError
 from attnbench.study.groups import DatasetSettings
 
 
-def prepare_dataset(entry: Entry, settings: DatasetSettings, raw: Path, folder: Path) -> None:
+def prepare_dataset(
+    entry: Entry,
+    settings: DatasetSettings,
+    raw: Path,
+    folder: Path,
+    workers: int = 1,
+    memory_mb: int = 4000,
+) -> None:
     """Write the case store of a dataset to `folder`, case by case, whole or not at all.
 
     Args:
@@ -36,13 +44,16 @@ def prepare_dataset(entry: Entry, settings: DatasetSettings, raw: Path, folder: 
             the channels that it takes and how it resamples them.
         raw: folder of the verified originals.
         folder: the store's; an older one is replaced.
+        workers: the most processes that prepare cases at once.
+        memory_mb: the most memory that they take together.
 
     Raises:
         DataError: a case breaks its contract.
     """
     start = time.perf_counter()
-    cases = (prepare_case(case, settings) for case in read_cases(entry, raw))
-    info = write_store(folder, cases, describe(entry, settings))
+    prepare = partial(prepare_case, settings=settings)
+    cases = prepared_cases(entry, raw, prepare, workers, memory_mb)
+    info = write_store(folder, with_every_class(entry, cases), describe(entry, settings))
     logging.getLogger("attnbench").info(
         "%s: %d cases of %d groups prepared in %.1f s -> %s",
         info.name,
@@ -93,7 +104,7 @@ def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
     image = choose_channels(case.image, settings.channels)
     if tuple(shape) != own:
         image = resample_image(image, shape, settings.interpolation)
-    image = _storable(image, case)
+    image = _storable(image, case, settings.name)
     inside = inside_view(case.fov, shape)
     mask = resample_mask(case.mask, shape)
     spacing = spacing_of_shape(own, case.spacing, shape)
@@ -119,7 +130,7 @@ def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
     return prepared
 
 
-def _storable(image: NDArray[np.generic], case: RawCase) -> NDArray[np.generic]:
+def _storable(image: NDArray[np.generic], case: RawCase, dataset: str) -> NDArray[np.generic]:
     """The image in a type that a store holds: its own, or float32."""
     native = image.dtype.newbyteorder("=")
     if native in IMAGE_TYPES:
@@ -127,9 +138,11 @@ def _storable(image: NDArray[np.generic], case: RawCase) -> NDArray[np.generic]:
     with np.errstate(over="ignore"):
         single = image.astype(np.float32)
     if not np.isfinite(single).all():
-        raise DataError(
-            f"case {case.case!r}: intensities reach {np.abs(image).max():g}; float32, in which "
-            f"they are stored, ends at {np.finfo(np.float32).max:g}; divide them in the originals"
+        raise case_error(
+            dataset,
+            case.case,
+            f"intensities reach {np.abs(image).max():g}; float32, in which they are stored, ends "
+            f"at {np.finfo(np.float32).max:g}; divide them in the originals",
         )
     return single
 
