@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from attnbench.errors import CatalogError
+from attnbench.study.groups import Scheme
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -156,7 +157,7 @@ class Entry(_Part):
     groups_inferred: bool = Field(
         description="True: groups were inferred, not stated by the authors."
     )
-    normalisation: Literal["ct", "z_score", "percentile", "none"] = Field(
+    normalisation: Scheme = Field(
         "z_score", description="How intensities are normalised unless a study says otherwise."
     )
     licence: Sentence
