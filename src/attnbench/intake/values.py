@@ -217,7 +217,11 @@ def _told(masks: Sequence[MaskLook], one: str) -> Meaning:
     counts = totals(masks, coloured)
     if coloured and (two := _black_and_white(counts)):
         name = one or "object"
-        white = () if one else (_name_guess("what is white", name, "#ffffff"),)
+        flags = " ".join(
+            f"--class '{colour}={'NAME' if number else BACKGROUND}'"
+            for colour, number in two.items()
+        )
+        white = () if one else (Guess("class of what is white", name, flags),)
         return Meaning(two, {1: name}, guesses=white)
     ground = _ground(counts, coloured)
     marked = {value: n for value, n in counts.items() if value not in ground}
