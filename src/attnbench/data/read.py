@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
@@ -23,56 +21,57 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     """Yield the dataset's cases in the listing's order, from the folder `raw` or the user's own.
 
     Raises:
-        DataError: a file is missing or unreadable, a case fails `check_case`, or, after the last
-            case, a class occurred in none.
+        DataError: a file is missing or unreadable, or a case fails `check_case`.
     """
-    absent, cases = dict(entry.classes), 0
-    for case in _read(entry, raw):
-        cases += 1
-        if absent:
-            present = set(np.unique(case.mask).tolist())
-            absent = {value: name for value, name in absent.items() if value not in present}
-        yield case
-    if absent:
-        # Its scores would be those of nothing: masks are read wrongly, or the entry is wrong.
-        raise DataError(
-            f"{entry.name}: class {', '.join(f'{v} {name}' for v, name in absent.items())} occurs "
-            f"in none of {cases} cases; look at the values that the masks hold, and at classes "
-            "and reader.settings of the catalog entry"
-        )
+    for files in unread_cases(entry, raw):
+        yield from [files] if isinstance(files, RawCase) else cases_of(files)
 
 
-def _read(entry: Entry, raw: Path) -> Iterator[RawCase]:
+def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
+    """Yield what `read_cases` reads, so that several processes can read it: files of one case.
+
+    What can be had in order only comes as a case that is read already: generated ones, and those
+    of an archive, whose files are gone when the next one is asked for.
+
+    Raises:
+        DataError: no such reader, an unreadable archive, or as `read_cases`.
+    """
     if entry.reader.name == "phantom":
         from attnbench.data.phantom import generate
 
         for case in generate(entry):
             check_case(entry, case)
             yield case
-    else:
-        yield from _read_files(entry, raw)
-
-
-def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
+        return
     from attnbench.data.readers import READERS, unpacked_cases
 
-    read = READERS.get(entry.reader.name)
-    if read is None:
+    if entry.reader.name not in READERS:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
-        cases = unpacked_cases(entry, raw / entry.origin.filename)
+        for files in unpacked_cases(entry, raw / entry.origin.filename):
+            yield from cases_of(files)
     else:
-        cases = _listed_cases(entry, entry.files_in(raw))
-    labels = entry.labels()
-    for files in cases:
-        paths = {row.role: row.path for row in reversed(files.rows)}
-        for case in parts_of(entry, read(files)):
-            own = labels.get(case.case, labels.get(files.case, {}))
-            case = replace(case, labels={**case.labels, **own})
-            check_case(entry, case, paths)
-            yield case
+        yield from _listed_cases(entry, entry.files_in(raw))
+
+
+def cases_of(files: CaseFiles) -> list[RawCase]:
+    """Read the files of one case, or of several cut from it, with their entry's reader, and check what comes of it.
+
+    Raises:
+        DataError: as `read_cases`.
+    """
+    from attnbench.data.readers import READERS
+
+    entry, labels = files.entry, files.entry.labels()
+    paths = {row.role: row.path for row in reversed(files.rows)}
+    cases = []
+    for case in parts_of(entry, READERS[entry.reader.name](files)):
+        own = labels.get(case.case, labels.get(files.case, {}))
+        cases.append(replace(case, labels={**case.labels, **own}))
+        check_case(entry, cases[-1], paths)
+    return cases
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:
