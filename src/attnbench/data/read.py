@@ -33,17 +33,16 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
 
 
 def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
-    from attnbench.data.readers import READERS, npz_cases, unpacked_cases
+    from attnbench.data.readers import READERS, archive_cases, unpacked_cases
 
     read = READERS.get(entry.reader.name)
     if read is None:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
-    if entry.reader.name == "medsegbench":
-        cases = npz_cases(entry, entry.files_in(raw) / _only_file(entry))
-    elif isinstance(entry.origin, ArchiveOrigin):
-        cases = unpacked_cases(entry, raw / entry.origin.filename)
+    if isinstance(entry.origin, ArchiveOrigin):
+        unpacked = archive_cases if entry.reader.name == "medsegbench" else unpacked_cases
+        cases = unpacked(entry, raw / entry.origin.filename)
     else:
         cases = _listed_cases(entry, entry.files_in(raw))
     labels = entry.labels()
@@ -52,15 +51,6 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
         case = replace(case, labels={**case.labels, **labels.get(case.case, {})})
         check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
         yield case
-
-
-def _only_file(entry: Entry) -> str:
-    if isinstance(entry.origin, ArchiveOrigin):
-        return entry.origin.filename
-    rows = entry.files()
-    if len(rows) != 1:
-        raise DataError(f"{entry.name}: {len(rows)} files are listed; an archive is one file")
-    return rows[0].path
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:

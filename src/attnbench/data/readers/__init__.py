@@ -8,7 +8,7 @@ from attnbench.data.readers import (
     medsegbench,
     volume,
 )
-from attnbench.data.readers.medsegbench import npz_cases
+from attnbench.data.readers.medsegbench import archive_cases
 from attnbench.data.readers.packed import unpacked_cases
 from attnbench.data.readers.registry import READERS, CaseFiles, Reader, reader
 
@@ -16,12 +16,12 @@ __all__ = [
     "READERS",
     "CaseFiles",
     "Reader",
+    "archive_cases",
     "binary_mask",
     "class_masks",
     "index_mask",
     "instance_masks",
     "medsegbench",
-    "npz_cases",
     "reader",
     "unpacked_cases",
     "volume",
