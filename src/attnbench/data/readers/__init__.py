@@ -3,6 +3,7 @@
 from attnbench.data.readers import (
     binary_mask,
     class_masks,
+    dicom,
     index_mask,
     instance_masks,
     medsegbench,
@@ -19,6 +20,7 @@ __all__ = [
     "archive_cases",
     "binary_mask",
     "class_masks",
+    "dicom",
     "index_mask",
     "instance_masks",
     "medsegbench",
