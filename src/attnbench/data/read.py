@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
+from attnbench.data.parts import parts_of
 from attnbench.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -47,10 +48,12 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
         cases = _listed_cases(entry, entry.files_in(raw))
     labels = entry.labels()
     for files in cases:
-        case = read(files)
-        case = replace(case, labels={**case.labels, **labels.get(case.case, {})})
-        check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
-        yield case
+        paths = {row.role: row.path for row in reversed(files.rows)}
+        for case in parts_of(entry, read(files)):
+            own = labels.get(case.case, labels.get(files.case, {}))
+            case = replace(case, labels={**case.labels, **own})
+            check_case(entry, case, paths)
+            yield case
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:

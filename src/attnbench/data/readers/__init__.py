@@ -7,6 +7,7 @@ from attnbench.data.readers import (
     index_mask,
     instance_masks,
     medsegbench,
+    picture_sets,
     volume,
 )
 from attnbench.data.readers.medsegbench import archive_cases
@@ -24,6 +25,7 @@ __all__ = [
     "index_mask",
     "instance_masks",
     "medsegbench",
+    "picture_sets",
     "reader",
     "unpacked_cases",
     "volume",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Corner = NDArray[np.float64]
 EDGE = 0.01  # a centre that is nearer to an edge lies on it, in voxels: files round corners
 
 
