@@ -52,6 +52,9 @@ def _open(path: Path) -> tuple[SimpleITK.ImageFileReader, Grid]:
     import SimpleITK
 
     header = _header(path)
+    data = _data_file(path, header)
+    if data is not None and not data.is_file():
+        raise OSError(f"its voxels are to lie in {data.name}, which is not there")
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -88,6 +91,26 @@ def _affine(reader: SimpleITK.ImageFileReader, dimension: int, axes: int) -> NDA
     affine[:axes, :axes] = direction[:axes, :axes] * np.array(reader.GetSpacing()[:axes])
     affine[:axes, 3] = reader.GetOrigin()[:axes]
     return RAS @ affine
+
+
+def data_file(path: Path) -> Path | None:
+    """The file in which the voxels of a header file (`.mhd`, `.nhdr`) lie; None: in itself.
+
+    Raises:
+        Refused: they lie in several files.
+        OSError: the file cannot be read.
+    """
+    return _data_file(path, _header(path))
+
+
+def _data_file(path: Path, header: str) -> Path | None:
+    line = re.search(r"^(?:ElementDataFile *=|data ?file:)(.*)$", header, re.M | re.I)
+    name = line[1].strip() if line else "LOCAL"
+    if name.upper() == "LOCAL":
+        return None
+    if name.upper().startswith("LIST") or "%" in name:
+        raise Refused("its voxels lie in several files; write them into one")
+    return path.parent / name
 
 
 def _header(path: Path) -> str:

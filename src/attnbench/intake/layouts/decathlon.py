@@ -71,7 +71,7 @@ def describe_volumes(
     grouped = group_cases(folder, cases, options, told)
     return Found(
         layout=layout,
-        rows=tuple(row for case in cases for row in case.rows(grouped.of[case.name])),
+        rows=tuple(row for case in cases for row in case.rows(folder, grouped.of[case.name])),
         reader=Reader(name="volume", settings=dict(classes.settings)),
         ndim=geometry.ndim,
         channels=geometry.channels,

@@ -69,7 +69,7 @@ def describe_pictures(
     spacing = options.spacing or _spacing(folder, cases, shape.ndim, told)
     return Found(
         layout=layout,
-        rows=tuple(row for case in cases for row in case.rows(grouped.of[case.name])),
+        rows=tuple(row for case in cases for row in case.rows(folder, grouped.of[case.name])),
         reader=Reader(name="pictures", settings=settings),
         ndim=shape.ndim,
         channels=wanted,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.data.readers.dicom.headers import open_dicom
 from attnbench.data.readers.dicom.polygons import fill_polygons
+from attnbench.data.readers.dicom.segmentation import by_class
 from attnbench.data.readers.dicom.series import RAS
 from attnbench.data.readers.grid import Grid, Refused
 from attnbench.errors import listed
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 BETWEEN = 0.1  # largest distance of a contour to its slice, as a share of the slices' distance
 
@@ -43,8 +47,8 @@ def load_structures(
     Args:
         path: of the RTSTRUCT file.
         grid: of the series, in its own axes.
-        names: class by structure name; other structures are left out. Where two overlap, the
-            higher class stays.
+        names: class by structure name, several names of one class allowed; other structures are
+            left out. Where two overlap, the higher class stays.
         frame_of_reference: of the series; structures drawn in another one are refused.
 
     Raises:
@@ -56,21 +60,29 @@ def load_structures(
     numbers = {str(item.ROIName): item for item in data.StructureSetROISequence}
     contours = {int(item.ReferencedROINumber): item for item in data.ROIContourSequence}
     mask = np.zeros(grid.shape, np.uint8)
-    for name, number in sorted(names.items(), key=lambda item: item[1]):
-        if name not in numbers:
-            raise Refused(f"it has no structure {name!r}; it has {listed(sorted(numbers), 10)}")
-        frame = str(numbers[name].get("ReferencedFrameOfReferenceUID", ""))
-        if frame and frame_of_reference and frame != frame_of_reference:
+    for number, labels in sorted(by_class(names).items()):
+        found = [item for name, item in numbers.items() if name in labels]
+        if not found:
             raise Refused(
-                f"structure {name!r} is drawn in the frame of reference {frame}, the series is in "
-                f"{frame_of_reference}; take the structures that were drawn on it"
+                f"it has no structure {' or '.join(labels)}; it has {listed(sorted(numbers), 10)}"
             )
-        own = contours.get(int(numbers[name].ROINumber))
-        drawn = own.get("ContourSequence") if own is not None else None
-        if not drawn:
-            raise Refused(f"structure {name!r} has no contour")
-        mask[fill_contours(_polygons(name, drawn), grid)] = number
+        for item in found:
+            _refuse_other_frame(item, frame_of_reference)
+            own = contours.get(int(item.ROINumber))
+            drawn = own.get("ContourSequence") if own is not None else None
+            if not drawn:
+                raise Refused(f"structure {item.ROIName!r} has no contour")
+            mask[fill_contours(_polygons(str(item.ROIName), drawn), grid)] = number
     return mask
+
+
+def _refuse_other_frame(item: Dataset, frame_of_reference: str) -> None:
+    frame = str(item.get("ReferencedFrameOfReferenceUID", ""))
+    if frame and frame_of_reference and frame != frame_of_reference:
+        raise Refused(
+            f"structure {item.ROIName!r} is drawn in the frame of reference {frame}, the series is "
+            f"in {frame_of_reference}; take the structures that were drawn on it"
+        )
 
 
 def _polygons(name: str, drawn: Any) -> list[NDArray[np.float64]]:
