@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import SimpleITK
 
 ENDINGS = (".mha", ".mhd", ".nrrd", ".nhdr")
+NRRD = (".nrrd", ".nhdr")
 HEADER_BYTES = 1 << 16
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's axes lead left and posterior
 UNITS = {"mm": "mm", "millimeter": "mm", "millimeters": "mm", "um": "um", "µm": "um",
@@ -56,6 +57,8 @@ def _open(path: Path) -> tuple[SimpleITK.ImageFileReader, Grid]:
     if data is not None and not data.is_file():
         raise OSError(f"its voxels are to lie in {data.name}, which is not there")
     reader = SimpleITK.ImageFileReader()
+    # Asked for by its ending in small letters alone, ITK would not know `.MHA`.
+    reader.SetImageIO("NrrdImageIO" if path.suffix.lower() in NRRD else "MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()

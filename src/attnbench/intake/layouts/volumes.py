@@ -140,10 +140,10 @@ def _with_channels(paths: Sequence[str]) -> dict[str, VolumeCase]:
     masks: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         place, head, word = _parts(path)
-        if word.lower() in MASK_WORDS or _in_mask_folder(path):
-            masks[
-                head if word.lower() in MASK_WORDS else f"{head}_{word}" if head else word
-            ].append(path)
+        if word.lower() in MASK_WORDS:
+            masks[head].append(path)
+        elif _in_mask_folder(path):
+            masks[f"{head}_{word}" if head else word].append(path)
         elif head and (not word.isdigit() or len(word) == 4):
             images[place, head][word] = path
     several = {key: own for key, own in images.items() if len(own) > 1}
