@@ -23,37 +23,59 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     Raises:
         DataError: a file is missing or unreadable, or a case fails `check_case`.
     """
+    for files in unread_cases(entry, raw):
+        yield from [files] if isinstance(files, RawCase) else cases_of(files)
+
+
+def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
+    """Yield what `read_cases` reads, so that several processes can read it: files of one case.
+
+    What can be had in order only comes as a case that is read already: generated ones, and those
+    of an archive, whose files are gone when the next one is asked for.
+
+    Raises:
+        DataError: no such reader, an unreadable archive, or as `read_cases`.
+    """
     if entry.reader.name == "phantom":
         from attnbench.data.phantom import generate
 
         for case in generate(entry):
             check_case(entry, case)
             yield case
-    else:
-        yield from _read_files(entry, raw)
-
-
-def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
+        return
     from attnbench.data.readers import READERS, archive_cases, unpacked_cases
 
-    read = READERS.get(entry.reader.name)
-    if read is None:
+    if entry.reader.name not in READERS:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
-        unpacked = archive_cases if entry.reader.name == "medsegbench" else unpacked_cases
-        cases = unpacked(entry, raw / entry.origin.filename)
+        packed = raw / entry.origin.filename
+        if entry.reader.name == "medsegbench":
+            yield from archive_cases(entry, packed)
+            return
+        for files in unpacked_cases(entry, packed):
+            yield from cases_of(files)
     else:
-        cases = _listed_cases(entry, entry.files_in(raw))
-    labels = entry.labels()
-    for files in cases:
-        paths = {row.role: row.path for row in reversed(files.rows)}
-        for case in parts_of(entry, read(files)):
-            own = labels.get(case.case, labels.get(files.case, {}))
-            case = replace(case, labels={**case.labels, **own})
-            check_case(entry, case, paths)
-            yield case
+        yield from _listed_cases(entry, entry.files_in(raw))
+
+
+def cases_of(files: CaseFiles) -> list[RawCase]:
+    """Read the files of one case with their entry's reader, and check what comes of it.
+
+    Raises:
+        DataError: as `read_cases`.
+    """
+    from attnbench.data.readers import READERS
+
+    entry, labels, cases = files.entry, files.entry.labels(), []
+    paths = {row.role: row.path for row in reversed(files.rows)}
+    for case in parts_of(entry, READERS[entry.reader.name](files)):
+        own = labels.get(case.case, labels.get(files.case, {}))
+        case = replace(case, labels={**case.labels, **own})
+        check_case(entry, case, paths)
+        cases.append(case)
+    return cases
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:
