@@ -25,6 +25,7 @@ from attnbench.data.readers.registry import UNREADABLE
 from attnbench.data.readers.volume import grid_of, load_volume
 from attnbench.errors import AttnBenchError
 from attnbench.intake.found import FoundFile, Guess, Options, Problem, Unit
+from attnbench.intake.groups import Groups, find_groups
 
 AXES = {
     3: ("left-right", "posterior-anterior", "inferior-superior"),
@@ -78,6 +79,14 @@ class Told:
     def problem(self, text: str, files: Sequence[str] = (), flag: str = "") -> None:
         """Add a problem."""
         self.problems.append(Problem(text, tuple(files), flag))
+
+
+def group_cases(cases: Sequence[VolumeCase], options: Options, told: Told) -> Groups:
+    """The group of every case, by the names of its first image."""
+    groups = find_groups({case.name: case.images[0] for case in cases}, options.groups)
+    told.guesses += groups.guesses
+    told.problems += groups.problems
+    return groups
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from attnbench.data.readers.registry import UNREADABLE
 from attnbench.data.readers.volume import ENDINGS
 from attnbench.errors import listed
 from attnbench.intake.found import Found, FoundFile, Guess, Options
-from attnbench.intake.groups_of_cases import group_cases
 from attnbench.intake.pairs import matches
 from attnbench.intake.volume_cases import (
     AT_ONCE,
@@ -37,6 +36,7 @@ from attnbench.intake.volume_cases import (
     VolumeCase,
     choose_classes,
     class_name,
+    group_cases,
     look_at_masks,
 )
 
@@ -304,7 +304,7 @@ def _groups(
 ) -> tuple[Mapping[str, str], str, Mapping[str, Any]]:
     if options.groups is not None:
         files = [VolumeCase(case.name, case.slices[:1], {"": case.mask}) for case in cases]
-        grouped = group_cases(folder, files, options, told)
+        grouped = group_cases(files, options, told)
         return grouped.of, grouped.how, grouped.labels
     patients = {case.patient for case in cases}
     if len(patients) == 1 < len(cases):

@@ -11,7 +11,6 @@ from attnbench.catalog import Reader
 from attnbench.data.readers.volume import ENDINGS
 from attnbench.errors import listed
 from attnbench.intake.found import Found, Guess, Options
-from attnbench.intake.groups_of_cases import group_cases
 from attnbench.intake.pairs import MASK_WORDS, Pair, list_files, pair_files
 from attnbench.intake.volume_cases import (
     AXES,
@@ -20,6 +19,7 @@ from attnbench.intake.volume_cases import (
     VolumeCase,
     choose_classes,
     class_name,
+    group_cases,
     look_at_grids,
     look_at_masks,
 )
@@ -45,7 +45,7 @@ def recognise(folder: Path, options: Options) -> Found | None:
     classes = choose_classes(look_at_masks(folder, cases, told), cases, options, told)
     if single and not options.classes and len(classes.names) == 1:
         classes = Classes({1: class_name(single)}, classes.settings)
-    grouped = group_cases(folder, cases, options, told)
+    grouped = group_cases(cases, options, told)
     return Found(
         layout="volumes",
         rows=tuple(row for case in cases for row in case.rows(folder, grouped.of[case.name])),
