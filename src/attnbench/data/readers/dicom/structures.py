@@ -19,6 +19,7 @@ from attnbench.errors import listed
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+OUTSIDE = 1.0  # how far a contour may leave the image, in voxels
 BETWEEN = 0.1  # largest distance of a contour to its slice, as a share of the slices' distance
 
 
@@ -101,7 +102,7 @@ def fill_contours(polygons: list[NDArray[np.float64]], grid: Grid) -> NDArray[np
     """Voxels (*grid.shape) of a structure.
 
     `polygons` are corners (N, 3) in the millimetres of the grid's affine. Raises `Refused` for one
-    that lies in no slice.
+    that lies in no slice or leaves the image.
     """
     inside = np.zeros(grid.shape, bool)
     to_voxels = np.linalg.inv(grid.affine)
@@ -116,6 +117,12 @@ def fill_contours(polygons: list[NDArray[np.float64]], grid: Grid) -> NDArray[np
                 f"a contour lies at slice {depth:.2f} (tilted by {np.ptp(placed[:, 2]):.2f} "
                 f"slices), the series has the slices 0 to {grid.shape[2] - 1}; structures are "
                 "drawn on the slices of their series"
+            )
+        beyond = max(-placed[:, :2].min(), (placed[:, :2] - np.array(grid.shape[:2]) + 1).max())
+        if beyond > OUTSIDE:
+            raise Refused(
+                f"a contour on slice {round(depth)} leaves the image by {beyond:.1f} voxels; "
+                f"structures are drawn on their series, which has {grid}"
             )
         slices.setdefault(round(depth), []).append(placed[:, :2])
     for number, own in slices.items():
