@@ -330,8 +330,10 @@ def moved(by=0.75):
 
 NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 5 6 7\nencoding: raw\nendian: little\n"
 RAW = VOLUME.astype("<i2").tobytes(order="F")
-
-    M = 'space dimension: 3\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace units: "{0}" "{0}" "{0}"\n'
+UM = (
+    "space dimension: 3\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n"
+    'space units: "{0}" "{0}" "{0}"\n'
+)
 MHD = "NDims = 3\nDimSize = 5 6 7\nElementType = MET_SHORT\nElementDataFile = {}\n"
 FAR = np.diag([1.0, 1.0, 1.0, 1.0])
 HOSTILE = {
@@ -339,41 +341,71 @@ HOSTILE = {
     "no volume at all": ("i.nii.gz", b"<html>", "cannot be read"),
     "truncated gzip": ("i.nii.gz", gzip.compress(nifti().to_bytes())[:150], "cannot be read"),
     "truncated voxels": ("i.nii", nifti().to_bytes()[:500], "cannot be read"),
-    "gzip without its ending": ("i.nii", gzip.compress(nifti().to_bytes()),
-        "rename it to end in .nii.gz"),
+    "gzip without its ending": (
+        "i.nii",
+        gzip.compress(nifti().to_bytes()),
+        "rename it to end in .nii.gz",
+    ),
     "ending without gzip": ("i.nii.gz", nifti().to_bytes(), "rename it to end in .nii"),
     "metres": ("i.nii", nifti(unit="meter"), "measures in 'm'; the dataset's volumes are in mm"),
     "micrometres": ("i.nii", nifti(unit="micron"), "measures in 'um'"),
     "colours": ("i.nii", rgb(), "its voxels are colours; a voxel is one real number"),
     "complex numbers": ("i.nii", nifti(VOLUME.astype(np.complex64)), "of type complex64"),
-    "five axes": ("i.nii", nifti(np.zeros((5, 6, 7, 2, 3), np.int16)), r"has axes \(5, 6, 7, 2,
-        3\)"),
+    "five axes": (
+        "i.nii",
+        nifti(np.zeros((5, 6, 7, 2, 3), np.int16)),
+        r"has axes \(5, 6, 7, 2, 3\)",
+    ),
     "a line": ("i.nii", nifti(np.zeros(5, np.int16)), r"has axes \(5,"),
-    "two orientations": ("i.nii", two_orientations(), r"two orientations,
-        RAS \(sform\) and LAS \(qform\)"),
-    "two spacings": ("i.nii", bytes_with("pixdim", [1, 9, 0.75, 2, 1, 1, 1, 1]),
-        "states two spacings"),
+    "two orientations": (
+        "i.nii",
+        two_orientations(),
+        r"two orientations, RAS \(sform\) and LAS \(qform\)",
+    ),
+    "two spacings": (
+        "i.nii",
+        bytes_with("pixdim", [1, 9, 0.75, 2, 1, 1, 1, 1]),
+        "states two spacings",
+    ),
     "no volume spanned": ("i.nii", bytes_with("srow_x", [0, 0, 0, 0]), "spans no volume"),
     "NaN in the affine": ("i.nii", bytes_with("srow_x", [np.nan, 0, 0, 0]), "spans no volume"),
     "unknown number type": ("i.nii", bytes_with("datatype", 777), "cannot be read: .*777"),
-    "time series": ("i.nii", nifti(np.zeros((5, 6, 7, 9), np.int16)), r"shape \(9, 5, 6,
-        7\).*1 channel"),
+    "time series": (
+        "i.nii",
+        nifti(np.zeros((5, 6, 7, 9), np.int16)),
+        r"shape \(9, 5, 6, 7\).*1 channel",
+    ),
     "NaN": ("i.nii", nifti(np.where(VOLUME > 150, np.nan, VOLUME)), r"pixel\(s\) are NaN"),
-    "infinite": ("i.nii", nifti(np.where(VOLUME > 150, np.inf, VOLUME)),
-        r"pixel\(s\) are NaN or inf"),
-    "MHD without its raw file": ("i.mhd", MHD.format("gone.raw").encode(), "to lie in gone.raw,
-        which is not"),
-    "MHD of many raw files": ("i.mhd", MHD.format("s%03d.raw 1 7 1").encode(),
-        "lie in several files"),
+    "infinite": (
+        "i.nii",
+        nifti(np.where(VOLUME > 150, np.inf, VOLUME)),
+        r"pixel\(s\) are NaN or inf",
+    ),
+    "MHD without its raw file": (
+        "i.mhd",
+        MHD.format("gone.raw").encode(),
+        "to lie in gone.raw, which is not",
+    ),
+    "MHD of many raw files": (
+        "i.mhd",
+        MHD.format("s%03d.raw 1 7 1").encode(),
+        "lie in several files",
+    ),
     "MHA that ends too early": ("i.mha", silent_mha(VOLUME)[:300], "cannot be read"),
     "MHA of another magic": ("i.mha", b"PK\3\4" + RAW, "cannot be read"),
     "NRRD that ends too early": ("i.nrrd", (NRRD + "\n").encode() + RAW[:100], "cannot be read"),
-    "NRRD without sizes": ("i.nrrd", b"NRRD0004\ntype: short\ndimension: 3\n\n" + RAW,
-        "cannot be read"),
+    "NRRD without sizes": (
+        "i.nrrd",
+        b"NRRD0004\ntype: short\ndimension: 3\n\n" + RAW,
+        "cannot be read",
+    ),
     "NRRD in micrometres": ("i.nrrd", (NRRD + UM.format("um") + "\n").encode() + RAW, "in 'um'"),
-    "NRRD in inches": ("i.nrrd", (NRRD + UM.format("inch") + "\n").encode() + RAW,
-        "measures in inch"),
-}  # fmt: skip
+    "NRRD in inches": (
+        "i.nrrd",
+        (NRRD + UM.format("inch") + "\n").encode() + RAW,
+        "measures in inch",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", HOSTILE)
