@@ -15,7 +15,7 @@ import typer
 from attnbench.errors import DataError
 
 if TYPE_CHECKING:
-    from attnbench.intake.found import Options
+    pass
 
 dataset_app = typer.Typer(help="Add and check data of your own.", no_args_is_help=True)
 
@@ -72,9 +72,7 @@ def add(
     ] = False,
     replace: Annotated[
         bool,
-        typer.Option(
-            "--replace", help="Write an existing dataset anew.", rich_help_panel=WRITTEN
-        ),
+        typer.Option("--replace", help="Write an existing dataset anew.", rich_help_panel=WRITTEN),
     ] = False,
     layout: Annotated[str | None, _found("pictures, nnunet, dicom, ...")] = None,
     images: Annotated[str | None, _found("Images: a folder or 'glob' below FOLDER.")] = None,
@@ -84,8 +82,11 @@ def add(
     ] = None,
     classes: Annotated[
         list[str] | None,
-        _found("A class by its value in the masks, 128=nucleus or '#ff0000=vessel'.", "--class",
-               metavar="VALUE=NAME"),
+        _found(
+            "A class by its value in the masks, 128=nucleus or '#ff0000=vessel'.",
+            "--class",
+            metavar="VALUE=NAME",
+        ),
     ] = None,
     threshold: Annotated[int | None, _found("Masks are cut above this value.", min=0)] = None,
     groups: Annotated[

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from attnbench.data.checks import check_case
 from attnbench.errors import DataError, nearest
 
 if TYPE_CHECKING:
-    from attnbench.data.readers import CaseFiles
+    from attnbench.data.readers import CaseFiles, Reader
 
 
 def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
@@ -29,10 +30,19 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
             check_case(entry, case)
             yield case
     else:
-        yield from _read_files(entry, raw)
+        for _, read in case_readings(entry, raw):
+            yield read()
 
 
-def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
+def case_readings(entry: Entry, raw: Path) -> Iterator[tuple[str, Callable[[], RawCase]]]:
+    """Yield every case's name with a function that reads and checks it, in the listing's order.
+
+    The functions may be called in any order and by several threads, but those of a packed archive
+    only before the next is asked for.
+
+    Raises:
+        DataError: no such reader; the functions raise what `read_cases` does.
+    """
     from attnbench.data.readers import READERS, unpacked_cases
 
     read = READERS.get(entry.reader.name)
@@ -46,10 +56,14 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
         cases = _listed_cases(entry, entry.files_in(raw))
     labels = entry.labels()
     for files in cases:
-        case = read(files)
-        case = replace(case, labels={**case.labels, **labels.get(case.case, {})})
-        check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
-        yield case
+        yield files.case, partial(_read_case, entry, read, files, labels.get(files.case, {}))
+
+
+def _read_case(entry: Entry, read: Reader, files: CaseFiles, labels: Mapping[str, str]) -> RawCase:
+    case = read(files)
+    case = replace(case, labels={**case.labels, **labels})
+    check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
+    return case
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:

@@ -104,7 +104,9 @@ def _check(request: Request) -> None:
             f"--name {name!r}: a name has small letters, digits and _, as wbc or wbc_2024"
         )
     if name in catalog_names():
-        raise CatalogError(f"--name {name!r}: the catalog ships a dataset of this name; take another")
+        raise CatalogError(
+            f"--name {name!r}: the catalog ships a dataset of this name; take another"
+        )
     if catalog.resolve().is_relative_to(folder.resolve()):
         raise CatalogError(
             f"--to {catalog}: lies in the data's folder, where the contact sheet would be taken for "

@@ -70,18 +70,14 @@ def make_panel(case: RawCase) -> Panel:
     if mask.ndim == 3:
         image, mask, spacing = _slice(image, mask, spacing)
     colours = _display(image)
-    rows, columns = (
-        size * length for size, length in zip(mask.shape, spacing, strict=True)
-    )
+    rows, columns = (size * length for size, length in zip(mask.shape, spacing, strict=True))
     scale = SIDE / max(rows, columns)
     shape = max(1, round(rows * scale)), max(1, round(columns * scale))
     title = shorten(case.case) + ("" if case.mask.any() else " (empty)")
     return Panel(title, _scaled(colours, shape), _nearest(mask, shape))
 
 
-def draw_sheet(
-    path: Path, title: str, panels: Sequence[Panel], classes: Mapping[int, str]
-) -> None:
+def draw_sheet(path: Path, title: str, panels: Sequence[Panel], classes: Mapping[int, str]) -> None:
     """Write the panels as one PNG, whole or not at all, with a legend of the classes' colours.
 
     Args:
@@ -147,13 +143,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
 def _eroded(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels whose four neighbours are in the region too; outside the image counts as within."""
     padded = np.pad(region, 1, constant_values=True)
-    return (
-        region
-        & padded[:-2, 1:-1]
-        & padded[2:, 1:-1]
-        & padded[1:-1, :-2]
-        & padded[1:-1, 2:]
-    )
+    return region & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
 
 
 def _slice(
@@ -190,8 +180,8 @@ def _scaled(picture: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.
     channels = [
         np.asarray(
             Image.fromarray(np.ascontiguousarray(picture[..., channel])).resize(
-                size, Image.Resampling.BOX if picture.shape[0] > shape[0] else
-                Image.Resampling.BILINEAR
+                size,
+                Image.Resampling.BOX if picture.shape[0] > shape[0] else Image.Resampling.BILINEAR,
             )
         )
         for channel in range(3)

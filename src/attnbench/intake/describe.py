@@ -32,9 +32,7 @@ def describe_found(
     if guesses:
         width = max(len(guess.what) for guess in guesses)
         lines += ["guessed, with the flag that says otherwise:"]
-        lines += [
-            f"  {guess.what:<{width}}  {guess.value}   [{guess.flag}]" for guess in guesses
-        ]
+        lines += [f"  {guess.what:<{width}}  {guess.value}   [{guess.flag}]" for guess in guesses]
     notes = [*found.notes, *_warnings(entry, cases)]
     lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)

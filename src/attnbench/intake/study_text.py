@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from attnbench.catalog import Entry
+from attnbench.catalog import Entry, LocalOrigin, load_entry
 from attnbench.data.case import Spacing
+from attnbench.data.read import case_readings
 from attnbench.errors import StudyError
 
 LEVELS = 4  # of the backbone below: every level but the first halves the sides
@@ -19,6 +20,27 @@ LONGEST_2D = 128
 LONGEST_3D = 64
 MOST_VOXELS = 16384  # of a 3-D patch: the work of a 128 x 128 picture
 SAME_SPACING = 0.01
+SAMPLE = 16  # cases that are read to learn how large they are
+
+
+def first_study(name: str, folders: Sequence[Path]) -> str:
+    """A first study of a dataset of the catalog or of a user's `folders`; `study_text` writes it.
+
+    Some cases of a dataset of one's own are read to learn their sizes.
+
+    Raises:
+        CatalogError: no such dataset.
+        DataError: a case cannot be read.
+        StudyError: too few groups.
+    """
+    entry = load_entry(name, tuple(folders))
+    if not isinstance(entry.origin, LocalOrigin):
+        return study_text(entry, [], [])
+    readings = list(case_readings(entry, Path()))
+    step = max(1, len(readings) // SAMPLE)
+    cases = (read() for _, read in readings[::step][:SAMPLE])
+    own = [folder for folder in folders if entry.listing and entry.listing.parent == folder]
+    return study_text(entry, own, [(case.mask.shape, case.spacing) for case in cases])
 
 
 def study_text(
@@ -67,9 +89,7 @@ def study_text(
     return "\n".join(lines)
 
 
-def _sampling(
-    entry: Entry, grids: Sequence[tuple[tuple[int, ...], Spacing]]
-) -> list[str]:
+def _sampling(entry: Entry, grids: Sequence[tuple[tuple[int, ...], Spacing]]) -> list[str]:
     """Lines of the dataset: a common spacing where cases differ, and a patch that fits them."""
     if not grids:
         return []
