@@ -17,12 +17,12 @@ def state_of_files(entry: Entry) -> str | None:
         return None
     digest = hashlib.sha256()
     folder = os.fspath(entry.origin.folder)
-    for row in entry.files():
+    for path in dict.fromkeys(row.path for row in entry.files()):
         try:
             # not pathlib: it takes as long as the file system
-            found = os.stat(f"{folder}/{row.path}")  # noqa: PTH116
-            state = f"{row.path}\0{found.st_size}\0{found.st_mtime_ns}\n"
+            found = os.stat(f"{folder}/{path}")  # noqa: PTH116
+            state = f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n"
         except OSError:
-            state = f"{row.path}\0missing\n"
+            state = f"{path}\0missing\n"
         digest.update(state.encode())
     return digest.hexdigest()

@@ -30,15 +30,15 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
             check_case(entry, case)
             yield case
     else:
-        for _, read in case_readings(entry, raw):
-            yield read()
+        for read in case_readings(entry, raw):
+            yield from read()
 
 
-def case_readings(entry: Entry, raw: Path) -> Iterator[tuple[str, Callable[[], RawCase]]]:
-    """Yield every case's name with a function that reads and checks it, in the listing's order.
+def case_readings(entry: Entry, raw: Path) -> Iterator[Callable[[], list[RawCase]]]:
+    """Yield functions, in the listing's order, that each read and check what one case's files hold.
 
-    The functions may be called in any order and by several threads, but those of a packed archive
-    only before the next is asked for.
+    That is one case, or its parts where the entry has it cut. The functions may be called in any
+    order and by several threads, but those of a packed archive only before the next is asked for.
 
     Raises:
         DataError: no such reader; the functions raise what `read_cases` does.
@@ -56,14 +56,16 @@ def case_readings(entry: Entry, raw: Path) -> Iterator[tuple[str, Callable[[], R
         cases = _listed_cases(entry, entry.files_in(raw))
     labels = entry.labels()
     for files in cases:
-        yield files.case, partial(_read_case, entry, read, files, labels.get(files.case, {}))
+        yield partial(_read_files, entry, read, files, labels.get(files.case, {}))
 
 
-def _read_case(entry: Entry, read: Reader, files: CaseFiles, labels: Mapping[str, str]) -> RawCase:
+def _read_files(
+    entry: Entry, read: Reader, files: CaseFiles, labels: Mapping[str, str]
+) -> list[RawCase]:
     case = read(files)
     case = replace(case, labels={**case.labels, **labels})
     check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
-    return case
+    return [case]
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:

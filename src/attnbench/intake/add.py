@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from attnbench.catalog import Entry, FileRow, catalog_names
-from attnbench.data.read import case_readings
 from attnbench.errors import CatalogError, DataError
 from attnbench.intake.contact_sheet import choose_cases, draw_sheet, make_panel
 from attnbench.intake.describe import class_problems, describe_found, refusal
@@ -36,8 +35,8 @@ class Request:
     folder: Path
     name: str
     catalog: Path = DEFAULT_CATALOG
-    options: Options = Options()
-    said: Statements = Statements()
+    options: Options = field(default_factory=Options)
+    said: Statements = field(default_factory=Statements)
     dry_run: bool = False
     replace: bool = False
     typed: str = "attnbench dataset add"
@@ -109,8 +108,8 @@ def _check(request: Request) -> None:
         )
     if catalog.resolve().is_relative_to(folder.resolve()):
         raise CatalogError(
-            f"--to {catalog}: lies in the data's folder, where the contact sheet would be taken for "
-            "an image; give a folder outside, as --to ../my_sets"
+            f"--to {catalog}: lies in the data's folder, where the contact sheet would be taken "
+            "for an image; give a folder outside, as --to ../my_sets"
         )
     existing = catalog / f"{name}.yaml"
     if existing.exists() and not (request.replace or request.dry_run):
@@ -160,9 +159,11 @@ def _group(row: FoundFile) -> str:
 
 
 def _draw(request: Request, entry: Entry, survey: Survey) -> Path:
-    chosen = set(choose_cases(survey.cases))
     panels = [
-        make_panel(read()) for name, read in case_readings(entry, request.folder) if name in chosen
+        make_panel(case)
+        for chosen in choose_cases(survey.cases)
+        for case in survey.readings[chosen.reading]()
+        if case.case == chosen.case
     ]
     sheet = request.catalog / f"{request.name}.png"
     title = f"{request.name}: {len(panels)} of {len(survey.cases)} cases, references outlined"
@@ -183,7 +184,7 @@ def _unread(survey: Survey) -> Iterator[Problem]:
 def _own_guesses(said: Statements, entry: Entry) -> Iterator[Guess]:
     if said.mirror_axes is None:
         axes = ", ".join(f"{number} {name}" for number, name in enumerate(entry.axes))
-        yield Guess("mirroring", f"along no axis (axes: {axes})", "--mirror-axes 0,1")
+        yield Guess("mirroring", f"along no axis (axes: {axes})", "--mirror-axes")
     if said.normalisation is None:
         yield Guess("normalisation", entry.normalisation, "--normalisation")
 

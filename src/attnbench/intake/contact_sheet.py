@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 AT_MOST = 24
 COLUMNS = 6
-SIDE = 360  # pixels of a panel's longer side: a line of one pixel stays visible in print
-# Okabe and Ito (2008): told apart with every common colour blindness, and on grey and on stains.
+SIDE = 360  # pixels of a panel's longer side, fewer than the sheet gives it: lines stay whole
+DPI = 200
+# Okabe and Ito (2008), told apart with every common colour blindness; blue first, because images
+# are grey, red (fundus, endoscopy) or violet (stains).
 COLOURS = (
-    "#E69F00", "#56B4E9", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2",
+    "#56B4E9", "#E69F00", "#CC79A7", "#009E73", "#F0E442", "#D55E00", "#0072B2",
 )  # fmt: skip
+CROWDED = 0.15  # share of a panel that is outline: then a part is shown, larger
 _LONGEST_NAME = 26
 
 
@@ -43,8 +46,8 @@ class Panel:
     mask: NDArray[np.uint8]
 
 
-def choose_cases(cases: Sequence[CaseFacts], at_most: int = AT_MOST) -> list[str]:
-    """Names of up to `at_most` cases, spread over sizes of foreground and over groups.
+def choose_cases(cases: Sequence[CaseFacts], at_most: int = AT_MOST) -> list[CaseFacts]:
+    """Return up to `at_most` cases, spread over sizes of foreground and over groups.
 
     The cases stand in order of their foreground's share and are cut into equal parts; each part
     gives the case of the group that was chosen least often, of equals the one in its middle.
@@ -60,7 +63,7 @@ def choose_cases(cases: Sequence[CaseFacts], at_most: int = AT_MOST) -> list[str
             range(start, stop), key=lambda rank: (taken[ranked[rank].group], abs(rank - middle))
         )
         taken[ranked[best].group] += 1
-        chosen.append(ranked[best].case)
+        chosen.append(ranked[best])
     return chosen
 
 
@@ -70,11 +73,35 @@ def make_panel(case: RawCase) -> Panel:
     if mask.ndim == 3:
         image, mask, spacing = _slice(image, mask, spacing)
     colours = _display(image)
+    title = shorten(case.case) + ("" if case.mask.any() else " (empty)")
+    panel = _panel(title, colours, mask, spacing)
+    if _outlined(panel) > CROWDED and max(mask.shape) > 2 * SIDE:
+        part = tuple(slice((size - SIDE) // 2, (size + SIDE) // 2) for size in mask.shape)
+        panel = _panel(f"{title} (part)", colours[part], mask[part], spacing)
+    return panel
+
+
+def _panel(
+    title: str, picture: NDArray[np.float32], mask: NDArray[np.uint8], spacing: Sequence[float]
+) -> Panel:
     rows, columns = (size * length for size, length in zip(mask.shape, spacing, strict=True))
     scale = SIDE / max(rows, columns)
     shape = max(1, round(rows * scale)), max(1, round(columns * scale))
-    title = shorten(case.case) + ("" if case.mask.any() else " (empty)")
-    return Panel(title, _scaled(colours, shape), _nearest(mask, shape))
+    return Panel(title, _scaled(picture, shape), _nearest(mask, shape))
+
+
+def _outlined(panel: Panel) -> float:
+    lines = sum(int(line.sum()) for _, _, line in _regions(panel.mask))
+    return lines / panel.mask.size
+
+
+def _regions(
+    mask: NDArray[np.uint8],
+) -> Iterator[tuple[int, NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Number, region and inner outline of every class in a mask."""
+    for number in np.unique(mask[mask > 0]).tolist():
+        region = mask == number
+        yield number, region, region & ~_eroded(region)
 
 
 def draw_sheet(path: Path, title: str, panels: Sequence[Panel], classes: Mapping[int, str]) -> None:
@@ -111,7 +138,7 @@ def draw_sheet(path: Path, title: str, panels: Sequence[Panel], classes: Mapping
         frameon=False,
     )
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=160, format="png")
+        figure.savefig(temporary, dpi=DPI, format="png")
 
 
 def colour_of(number: int) -> str:
@@ -129,9 +156,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     from matplotlib.colors import to_rgb
 
     picture = panel.image.copy()
-    for number in np.unique(panel.mask[panel.mask > 0]).tolist():
-        region = panel.mask == number
-        line = region & ~_eroded(region)
+    for number, region, line in _regions(panel.mask):
         colour = np.array(to_rgb(colour_of(number)), dtype=np.float32)
         # A vessel is all outline: a tint lets the image under it be judged as well.
         opacity = 1.0 if 2 * line.sum() < region.sum() else 0.65
@@ -164,7 +189,7 @@ def _slice(
 def _display(image: NDArray[np.generic]) -> NDArray[np.float32]:
     """Colours (H, W, 3) in 0..1 of an image (C, H, W): RGB of three 8-bit channels, else grey."""
     if image.shape[0] == 3 and image.dtype == np.uint8:
-        return np.moveaxis(image, 0, -1).astype(np.float32) / 255
+        return np.moveaxis(image, 0, -1).astype(np.float32) / np.float32(255)
     channel = image[0].astype(np.float64)
     low, high = np.percentile(channel, (0.5, 99.5))
     if high == low:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from attnbench.catalog import Entry
+from attnbench.intake.contact_sheet import shorten
 from attnbench.intake.found import Found, Guess, Problem
 from attnbench.intake.survey import CaseFacts
 
@@ -20,7 +21,7 @@ def describe_found(
     """Lines on layout, cases, groups, classes, intensities, shapes, spacing, guesses and notes."""
     rows = [
         ("layout", f"{found.layout}, read by `{found.reader.name}`"),
-        ("cases", _count(len(cases), "case")),
+        ("cases", str(len(cases))),
         ("groups", _groups(entry, found)),
         *(("classes" if first else "", text) for first, text in _classes(entry, cases)),
         ("images", _intensities(entry, cases)),
@@ -95,7 +96,8 @@ def _shapes(cases: Sequence[CaseFacts]) -> str:
         return f"{_sides(most)}, all"
     axes = list(zip(*shapes, strict=True))
     low, high = _sides([min(axis) for axis in axes]), _sides([max(axis) for axis in axes])
-    return f"{len(shapes)} different, {low} to {high}; most often {_sides(most)} ({number} cases)"
+    often = f"; most often {_sides(most)} ({number} cases)" if number > 1 else ""
+    return f"{len(shapes)} different, {low} to {high}{often}"
 
 
 def _spacing(entry: Entry, cases: Sequence[CaseFacts]) -> str:
@@ -139,7 +141,7 @@ def _warnings(entry: Entry, cases: Sequence[CaseFacts]) -> Iterator[str]:
 
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
+    return ", ".join(map(shorten, names[:3])) + more
 
 
 def _sides(shape: Sequence[int]) -> str:

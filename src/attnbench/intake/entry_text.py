@@ -72,6 +72,7 @@ def entry_content(
     }
 
 
+_WORDS_OF_YAML = ("null", "true", "false", "yes", "no", "on", "off", "y", "n")
 _COMMENTS = {
     "short": "what tables and figures call it",
     "title": "what the report calls it",
@@ -139,4 +140,5 @@ def _flow(value: Any) -> str:
 
 
 def _key(key: Any) -> str:
-    return str(key) if isinstance(key, int) else json.dumps(key, ensure_ascii=False)
+    plain = isinstance(key, int) or (key.isidentifier() and key.lower() not in _WORDS_OF_YAML)
+    return str(key) if plain else json.dumps(key, ensure_ascii=False)

@@ -38,7 +38,7 @@ def first_study(name: str, folders: Sequence[Path]) -> str:
         return study_text(entry, [], [])
     readings = list(case_readings(entry, Path()))
     step = max(1, len(readings) // SAMPLE)
-    cases = (read() for _, read in readings[::step][:SAMPLE])
+    cases = [case for read in readings[::step][:SAMPLE] for case in read()]
     own = [folder for folder in folders if entry.listing and entry.listing.parent == folder]
     return study_text(entry, own, [(case.mask.shape, case.spacing) for case in cases])
 

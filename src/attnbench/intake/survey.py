@@ -23,7 +23,7 @@ class CaseFacts:
     """What one case is: shape and spacing of its grid, its intensities, voxels per class.
 
     low, high: smallest and largest intensity of all channels. voxels: by class, of the reference.
-    grey: its channels are several and all equal.
+    grey: its channels are several and all equal. reading: number of the reading that gives it.
     """
 
     case: str
@@ -35,6 +35,7 @@ class CaseFacts:
     high: float
     voxels: dict[int, int]
     grey: bool
+    reading: int
 
     @property
     def size(self) -> int:
@@ -49,37 +50,44 @@ class CaseFacts:
 
 @dataclass(frozen=True)
 class Survey:
-    """All cases in the listing's order, and what is wrong with those that cannot be read."""
+    """All cases in the listing's order, and what is wrong with those that cannot be read.
+
+    A case's files are read again by the reading of that number: `readings[case.reading]()`.
+    """
 
     cases: tuple[CaseFacts, ...]
     failures: tuple[str, ...]
+    readings: tuple[Callable[[], list[RawCase]], ...]
 
 
 def survey_cases(entry: Entry, raw: Path) -> Survey:
     """Read every case of a dataset, several at a time, with progress; no failure hides another."""
-    readings = list(case_readings(entry, raw))
+    readings = tuple(case_readings(entry, raw))
     with show_progress(f"{entry.name}: reading", len(readings), 0) as progress:
 
-        def look(reading: tuple[str, Callable[[], RawCase]]) -> CaseFacts | str:
-            name, read = reading
+        def look(number: int) -> list[CaseFacts] | str:
             try:
-                found: CaseFacts | str = facts_of(read(), entry.classes)
+                cases = readings[number]()
+                found: list[CaseFacts] | str = [
+                    facts_of(case, entry.classes, number) for case in cases
+                ]
             except AttnBenchError as error:
                 found = str(error)
             except Exception as error:  # a damaged file can break a decoder in any way
-                found = f"{entry.name}: case {name!r}: {type(error).__name__}: {error}"
+                found = f"{entry.name}: case {number + 1}: {type(error).__name__}: {error}"
             progress.verified()
             return found
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            looked = list(pool.map(look, readings))
+            looked = list(pool.map(look, range(len(readings))))
     return Survey(
-        tuple(found for found in looked if isinstance(found, CaseFacts)),
+        tuple(case for found in looked if not isinstance(found, str) for case in found),
         tuple(found for found in looked if isinstance(found, str)),
+        readings,
     )
 
 
-def facts_of(case: RawCase, classes: Iterable[int]) -> CaseFacts:
+def facts_of(case: RawCase, classes: Iterable[int], reading: int) -> CaseFacts:
     """Measure one case."""
     counts = np.bincount(case.mask.ravel(), minlength=256)
     return CaseFacts(
@@ -92,4 +100,5 @@ def facts_of(case: RawCase, classes: Iterable[int]) -> CaseFacts:
         high=float(case.image.max()),
         voxels={number: int(counts[number]) for number in classes},
         grey=len(case.image) > 1 and bool((case.image == case.image[:1]).all()),
+        reading=reading,
     )
