@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from attnbench.catalog.entry import (
     ArchiveOrigin,
+    Blocks,
     EmbeddedOrigin,
     Entry,
     FileRow,
@@ -25,6 +26,7 @@ from attnbench.errors import CatalogError, nearest
 
 __all__ = [
     "ArchiveOrigin",
+    "Blocks",
     "EmbeddedOrigin",
     "Entry",
     "FileRow",

@@ -107,11 +107,19 @@ Origin = Annotated[
 ]
 
 
+class Blocks(_Part):
+    """An image is cut along its longest axis; every block is a case and a group of its own."""
+
+    count: int = Field(ge=2)
+    gap: int = Field(ge=0, description="Pixels between two blocks that belong to neither.")
+
+
 class Reader(_Part):
-    """Name of the reader that turns the files into cases, and its settings."""
+    """Name of the reader that turns the files into cases, its settings, and how cases are cut."""
 
     name: Name
     settings: dict[str, Any] = Field(default_factory=dict)
+    blocks: Blocks | None = None
 
 
 class Mirror(_Part):

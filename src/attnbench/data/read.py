@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
+from attnbench.data.parts import parts_of
 from attnbench.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -56,16 +57,20 @@ def case_readings(entry: Entry, raw: Path) -> Iterator[Callable[[], list[RawCase
         cases = _listed_cases(entry, entry.files_in(raw))
     labels = entry.labels()
     for files in cases:
-        yield partial(_read_files, entry, read, files, labels.get(files.case, {}))
+        yield partial(_read_files, entry, read, files, labels)
 
 
 def _read_files(
-    entry: Entry, read: Reader, files: CaseFiles, labels: Mapping[str, str]
+    entry: Entry, read: Reader, files: CaseFiles, labels: Mapping[str, Mapping[str, str]]
 ) -> list[RawCase]:
-    case = read(files)
-    case = replace(case, labels={**case.labels, **labels})
-    check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
-    return [case]
+    paths = {row.role: row.path for row in reversed(files.rows)}
+    cases = []
+    for part in parts_of(entry, read(files)):
+        own = labels.get(part.case, labels.get(files.case, {}))
+        case = replace(part, labels={**part.labels, **own})
+        check_case(entry, case, paths)
+        cases.append(case)
+    return cases
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:
