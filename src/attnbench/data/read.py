@@ -44,7 +44,7 @@ def case_readings(entry: Entry, raw: Path) -> Iterator[Callable[[], list[RawCase
     Raises:
         DataError: no such reader; the functions raise what `read_cases` does.
     """
-    from attnbench.data.readers import READERS, unpacked_cases
+    from attnbench.data.readers import READERS, archive_cases, unpacked_cases
 
     read = READERS.get(entry.reader.name)
     if read is None:
@@ -52,7 +52,8 @@ def case_readings(entry: Entry, raw: Path) -> Iterator[Callable[[], list[RawCase
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
-        cases = unpacked_cases(entry, raw / entry.origin.filename)
+        unpacked = archive_cases if entry.reader.name == "medsegbench" else unpacked_cases
+        cases = unpacked(entry, raw / entry.origin.filename)
     else:
         cases = _listed_cases(entry, entry.files_in(raw))
     labels = entry.labels()
