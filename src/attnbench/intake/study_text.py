@@ -16,9 +16,9 @@ LEVELS = 4  # of the backbone below: every level but the first halves the sides
 WIDTHS = (8, 16, 32, 64)
 STEPS = 320
 BATCH = 4
-LONGEST_2D = 128
+LONGEST_2D = 96
 LONGEST_3D = 64
-MOST_VOXELS = 16384  # of a 3-D patch: the work of a 128 x 128 picture
+MOST_VOXELS = 13824  # of a 3-D patch, 24 in every direction: the work of a 2-D one
 SAME_SPACING = 0.01
 SAMPLE = 16  # cases that are read to learn how large they are
 
