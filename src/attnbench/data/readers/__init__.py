@@ -3,6 +3,7 @@
 from attnbench.data.readers import (
     binary_mask,
     class_masks,
+    dicom,
     index_mask,
     instance_masks,
     medsegbench,
@@ -20,6 +21,7 @@ __all__ = [
     "archive_cases",
     "binary_mask",
     "class_masks",
+    "dicom",
     "index_mask",
     "instance_masks",
     "medsegbench",
