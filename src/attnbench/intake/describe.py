@@ -65,7 +65,7 @@ def class_problems(entry: Entry, cases: Sequence[CaseFacts]) -> Iterator[Problem
 
 def _groups(entry: Entry, found: Found) -> str:
     if not entry.groups_known:
-        return "unknown: every case counts as a unit, and independence is not checked"
+        return "unknown: every case counts as a unit, independence is not checked   [--groups]"
     how = found.groups if found.groups != "unknown" else ""
     return f"{entry.groups}" + (f" ({how})" if how else "")
 

@@ -68,7 +68,7 @@ def entry_content(
         "licence": said.licence or NOT_STATED,
         "citation": said.citation or NOT_STATED,
         "origin": {"kind": "local", "folder": folder.as_posix()},
-        "reader": {"name": found.reader.name, "settings": dict(found.reader.settings)},
+        "reader": found.reader.model_dump(exclude_none=True),
     }
 
 
