@@ -1,7 +1,8 @@
-"""`attnbench dataset add`: a folder becomes a dataset as its files are, or leaves nothing behind."""
+"""`attnbench dataset add`: a folder becomes a dataset as it is, or leaves nothing behind."""
 
 import hashlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,8 +76,7 @@ def test_it_tells_what_it_found_and_what_to_type(add, cells):
     assert "my_sets/wbc.png" in printed
     assert "attnbench study new --dataset wbc > wbc_study.yaml" in printed
     study = CliRunner().invoke(app, ["study", "new", "--dataset", "wbc"]).stdout
-    with open("wbc_study.yaml", "w", encoding="utf-8") as stream:
-        stream.write(study)
+    Path("wbc_study.yaml").write_text(study)
     checked = CliRunner().invoke(app, ["study", "check", "wbc_study.yaml"])
     assert checked.exit_code == 0, checked.output
 
