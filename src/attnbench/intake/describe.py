@@ -33,7 +33,11 @@ def describe_found(
     if guesses:
         width = max(len(guess.what) for guess in guesses)
         lines += ["guessed, with the flag that says otherwise:"]
-        lines += [f"  {guess.what:<{width}}  {guess.value}   [{guess.flag}]" for guess in guesses]
+        # A flag may bring a sentence on its values, which a refusal needs and this list does not.
+        lines += [
+            f"  {guess.what:<{width}}  {guess.value}   [{guess.flag.split()[0]}]"
+            for guess in guesses
+        ]
     notes = [*found.notes, *_warnings(entry, cases)]
     lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)
@@ -66,7 +70,8 @@ def class_problems(entry: Entry, cases: Sequence[CaseFacts]) -> Iterator[Problem
 def _groups(entry: Entry, found: Found) -> str:
     if not entry.groups_known:
         return "unknown: every case counts as a unit, independence is not checked   [--groups]"
-    how = found.groups if found.groups != "unknown" else ""
+    guessed = any(guess.what == "groups" for guess in found.guesses)
+    how = "" if guessed or found.groups == "unknown" else found.groups
     return f"{entry.groups}" + (f" ({how})" if how else "")
 
 
