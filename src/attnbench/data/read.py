@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
@@ -22,8 +24,26 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     """Yield the dataset's cases in the listing's order, from the folder `raw` or the user's own.
 
     Raises:
-        DataError: a file is missing or unreadable, or a case fails `check_case`.
+        DataError: a file is missing or unreadable, a case fails `check_case`, or, after the last
+            case, a class occurred in none.
     """
+    absent, cases = dict(entry.classes), 0
+    for case in _read(entry, raw):
+        cases += 1
+        if absent:
+            present = set(np.unique(case.mask).tolist())
+            absent = {value: name for value, name in absent.items() if value not in present}
+        yield case
+    if absent:
+        # Its scores would be those of nothing: masks are read wrongly, or the entry is wrong.
+        raise DataError(
+            f"{entry.name}: class {', '.join(f'{v} {name}' for v, name in absent.items())} occurs "
+            f"in none of {cases} cases; look at the values that the masks hold, and at classes "
+            "and reader.settings of the catalog entry"
+        )
+
+
+def _read(entry: Entry, raw: Path) -> Iterator[RawCase]:
     if entry.reader.name == "phantom":
         from attnbench.data.phantom import generate
 

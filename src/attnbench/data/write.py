@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,9 +20,6 @@ from attnbench.data.info import DatasetInfo
 from attnbench.data.store import LABEL
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 IDENTITY = (
     "name",
@@ -112,7 +109,6 @@ def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> Da
     if not rows:
         raise DataError(f"{info.name}: no case was read; a dataset has at least one")
     table = pd.DataFrame(rows)
-    _every_class_occurs(info, table)
     write_csv(folder / "cases.csv", table)
     digests = {name: array.digest.hexdigest() for name, array in arrays.items()}
     content_hash = _content_hash(info, digests, (folder / "cases.csv").read_bytes())
@@ -120,20 +116,6 @@ def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> Da
     complete = replace(info, cases=len(table), groups=groups, content_hash=content_hash)
     write_json(folder / "dataset.json", asdict(complete))
     return complete
-
-
-def _every_class_occurs(info: DatasetInfo, table: pd.DataFrame) -> None:
-    """A class that is nowhere is a mask read wrongly; its scores would be those of nothing."""
-    absent = [
-        f"{value} ({name})"
-        for value, name in info.classes.items()
-        if not table[f"voxels_{value}"].any()
-    ]
-    if absent:
-        raise DataError(
-            f"{info.name}: class {', '.join(absent)} occurs in none of {len(table)} cases; look at "
-            "the values that the masks hold and at the catalog entry's classes and reader.settings"
-        )
 
 
 def _flat(case: PreparedCase, info: DatasetInfo) -> dict[str, NDArray[Any]]:
