@@ -22,6 +22,7 @@ dataset_app = typer.Typer(help="Add and check data of your own.", no_args_is_hel
 FOUND = "What is found out"
 STATED = "What no file says"
 WRITTEN = "What is written"
+_NO_CLASSES = ("fov", "second_rater")  # masks of another kind, beside those of the classes
 _CLASS_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 
 
@@ -182,7 +183,7 @@ def _masks(given: list[str], problems: list[str]) -> dict[str, str]:
         if name in found:
             problems.append(f"--masks {text}: {name or 'masks of all classes'} twice")
         found[name] = glob
-    if "" in found and len(found) > 1:
+    if "" in found and set(found) - {"", *_NO_CLASSES}:
         problems.append("--masks: either one glob for all classes, or CLASS=GLOB for each")
     return found
 

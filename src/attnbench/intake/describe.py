@@ -38,7 +38,7 @@ def describe_found(
             f"  {guess.what:<{width}}  {guess.value}   [{guess.flag.split()[0]}]"
             for guess in guesses
         ]
-    notes = [*found.notes, *_warnings(entry, cases)]
+    notes = [*found.notes, *_warnings(entry, found, cases)]
     lines += [f"note: {note}" for note in notes]
     return "\n".join(lines)
 
@@ -125,11 +125,12 @@ def _labels(labels: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
         yield f"{name}: {shown}{more}"
 
 
-def _warnings(entry: Entry, cases: Sequence[CaseFacts]) -> Iterator[str]:
+def _warnings(entry: Entry, found: Found, cases: Sequence[CaseFacts]) -> Iterator[str]:
     """Yield what a study of these cases will say as well, sooner."""
     if empty := [case.case for case in cases if not case.foreground]:
         yield f"{_count(len(empty), 'case')} without any class: {_some(empty)}"
-    if grey := [case.case for case in cases if case.grey]:
+    known = any(guess.what == "channels" for guess in found.guesses)
+    if not known and (grey := [case.case for case in cases if case.grey]):
         yield (
             f"{_count(len(grey), 'case')} with {entry.channels} equal channels, grey in truth: "
             f"{_some(grey)}"

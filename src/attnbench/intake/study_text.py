@@ -70,7 +70,7 @@ def study_text(
     lines += [
         "datasets:",
         f"  - name: {entry.name}",
-        *(f"    {line}" for line in _sampling(entry, grids)),
+        *(f"    {line}" for line in (*_sampling(entry, grids), *_official_split(entry))),
         "models: [unet, attention_gate, self_attention]  # others: attnbench models",
         "# controls: [parameters, flops]  # without them no variant can be said to help",
         "backbone:",
@@ -111,6 +111,16 @@ def _sampling(entry: Entry, grids: Sequence[tuple[tuple[int, ...], Spacing]]) ->
     size = " x ".join(map(str, sides))
     lines.append(f"patch: {list(patch_for(sides))}  # pixels per axis; a median case has {size}")
     return lines
+
+
+def _official_split(entry: Entry) -> list[str]:
+    """A line to be uncommented where every case has its part of the authors' split."""
+    parts = [own.get("part") for own in entry.labels().values()]
+    if len(parts) < entry.cases or None in parts or not {"train", "test"} <= set(parts):
+        return []
+    return [
+        "# split: official  # one training set instead of folds; docs/splits.md says what it costs"
+    ]
 
 
 def patch_for(sides: Sequence[int]) -> tuple[int, ...]:

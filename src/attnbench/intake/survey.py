@@ -68,6 +68,7 @@ def survey_cases(entry: Entry, raw: Path) -> Survey:
         def look(number: int) -> list[CaseFacts] | str:
             try:
                 cases = readings[number]()
+                progress.transferred(sum(case.image.nbytes for case in cases))
                 found: list[CaseFacts] | str = [
                     facts_of(case, entry.classes, number) for case in cases
                 ]
