@@ -119,7 +119,7 @@ def _official_split(entry: Entry) -> list[str]:
     if len(parts) < entry.cases or None in parts or not {"train", "test"} <= set(parts):
         return []
     return [
-        "# split: official  # one training set instead of folds; docs/splits.md says what it costs"
+        "# split: official  # one training set, no folds; see docs/splits.md"
     ]
 
 
