@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
@@ -17,76 +14,62 @@ from attnbench.data.parts import parts_of
 from attnbench.errors import DataError, nearest
 
 if TYPE_CHECKING:
-    from attnbench.data.readers import CaseFiles, Reader
+    from attnbench.data.readers import CaseFiles
 
 
 def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     """Yield the dataset's cases in the listing's order, from the folder `raw` or the user's own.
 
     Raises:
-        DataError: a file is missing or unreadable, a case fails `check_case`, or, after the last
-            case, a class occurred in none.
+        DataError: a file is missing or unreadable, or a case fails `check_case`.
     """
-    absent, cases = dict(entry.classes), 0
-    for case in _read(entry, raw):
-        cases += 1
-        if absent:
-            present = set(np.unique(case.mask).tolist())
-            absent = {value: name for value, name in absent.items() if value not in present}
-        yield case
-    if absent:
-        # Its scores would be those of nothing: masks are read wrongly, or the entry is wrong.
-        raise DataError(
-            f"{entry.name}: class {', '.join(f'{v} {name}' for v, name in absent.items())} occurs "
-            f"in none of {cases} cases; look at the values that the masks hold, and at classes "
-            "and reader.settings of the catalog entry"
-        )
+    for files in unread_cases(entry, raw):
+        yield from [files] if isinstance(files, RawCase) else cases_of(files)
 
 
-def _read(entry: Entry, raw: Path) -> Iterator[RawCase]:
+def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
+    """Yield what `read_cases` reads, so that several processes can read it: files of one case.
+
+    What can be had in order only comes as a case that is read already: generated ones, and those
+    of an archive, whose files are gone when the next one is asked for.
+
+    Raises:
+        DataError: no such reader, an unreadable archive, or as `read_cases`.
+    """
     if entry.reader.name == "phantom":
         from attnbench.data.phantom import generate
 
         for case in generate(entry):
             check_case(entry, case)
             yield case
-    else:
-        for read in case_readings(entry, raw):
-            yield from read()
-
-
-def case_readings(entry: Entry, raw: Path) -> Iterator[Callable[[], list[RawCase]]]:
-    """Yield functions, in the listing's order, that each read and check what one case's files hold.
-
-    That is one case, or its parts where the entry has it cut. The functions may be called in any
-    order and by several threads, but those of a packed archive only before the next is asked for.
-
-    Raises:
-        DataError: no such reader; the functions raise what `read_cases` does.
-    """
+        return
     from attnbench.data.readers import READERS, archive_cases, unpacked_cases
 
-    read = READERS.get(entry.reader.name)
-    if read is None:
+    if entry.reader.name not in READERS:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
         unpacked = archive_cases if entry.reader.name == "medsegbench" else unpacked_cases
-        cases = unpacked(entry, raw / entry.origin.filename)
+        for files in unpacked(entry, raw / entry.origin.filename):
+            yield from cases_of(files)
     else:
-        cases = _listed_cases(entry, entry.files_in(raw))
+        yield from _listed_cases(entry, entry.files_in(raw))
+
+
+def cases_of(files: CaseFiles) -> list[RawCase]:
+    """Read the files of one case with their entry's reader, and check what comes of it.
+
+    Raises:
+        DataError: as `read_cases`.
+    """
+    from attnbench.data.readers import READERS
+
+    entry = files.entry
     labels = entry.labels()
-    for files in cases:
-        yield partial(_read_files, entry, read, files, labels)
-
-
-def _read_files(
-    entry: Entry, read: Reader, files: CaseFiles, labels: Mapping[str, Mapping[str, str]]
-) -> list[RawCase]:
     paths = {row.role: row.path for row in reversed(files.rows)}
     cases = []
-    for part in parts_of(entry, read(files)):
+    for part in parts_of(entry, READERS[entry.reader.name](files)):
         own = labels.get(part.case, labels.get(files.case, {}))
         case = replace(part, labels={**part.labels, **own})
         check_case(entry, case, paths)

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from attnbench.catalog import Entry, FileRow, catalog_names
+from attnbench.data.read import cases_of
 from attnbench.errors import CatalogError, DataError
 from attnbench.intake.contact_sheet import choose_cases, draw_sheet, make_panel
 from attnbench.intake.describe import class_problems, describe_found, refusal
@@ -162,7 +163,7 @@ def _draw(request: Request, entry: Entry, survey: Survey) -> Path:
     panels = [
         make_panel(case)
         for chosen in choose_cases(survey.cases)
-        for case in survey.readings[chosen.reading]()
+        for case in cases_of(survey.files[chosen.files])
         if case.case == chosen.case
     ]
     sheet = request.catalog / f"{request.name}.png"

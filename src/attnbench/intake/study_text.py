@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attnbench.catalog import Entry, LocalOrigin, load_entry
-from attnbench.data.case import Spacing
-from attnbench.data.read import case_readings
+from attnbench.data.case import RawCase, Spacing
+from attnbench.data.read import cases_of, unread_cases
 from attnbench.errors import StudyError
 
 LEVELS = 4  # of the backbone below: every level but the first halves the sides
@@ -36,9 +36,9 @@ def first_study(name: str, folders: Sequence[Path]) -> str:
     entry = load_entry(name, tuple(folders))
     if not isinstance(entry.origin, LocalOrigin):
         return study_text(entry, [], [])
-    readings = list(case_readings(entry, Path()))
-    step = max(1, len(readings) // SAMPLE)
-    cases = [case for read in readings[::step][:SAMPLE] for case in read()]
+    files = [own for own in unread_cases(entry, Path()) if not isinstance(own, RawCase)]
+    step = max(1, len(files) // SAMPLE)
+    cases = [case for own in files[::step][:SAMPLE] for case in cases_of(own)]
     own = [folder for folder in folders if entry.listing and entry.listing.parent == folder]
     return study_text(entry, own, [(case.mask.shape, case.spacing) for case in cases])
 
