@@ -79,7 +79,7 @@ class MaskLook(Look):
     """
 
     by_number: Mapping[float, int] | None = None
-    by_colour: Mapping[int, int] | None = None
+    by_colour: Mapping[float, int] | None = None
     values: int = 0
     palette: bool = False
     coloured: bool = False
@@ -103,7 +103,7 @@ def _each(folder: Path, paths: Iterable[str], look: object) -> list[Look]:
             picture = decode(folder / path)
         except OSError as error:
             return MaskLook(path, error=error.strerror or str(error))
-        return look(path, picture)  # type: ignore[operator,no-any-return]
+        return look(path, picture)  # type: ignore[operator]
 
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         return list(workers.map(one, paths))
@@ -133,28 +133,31 @@ def _common(path: str, picture: Picture) -> dict[str, object]:
 
 
 def _mask(path: str, picture: Picture) -> MaskLook:
+    """Values of a mask; colours of greys and palettes are worked out from their numbers."""
     facts = _common(path, picture)
     by_number = by_colour = None
     coloured, unclear, values = False, "", 0
+    palette_of: dict[int, int] = {}
     try:
-        coloured = is_coloured(picture, NEARLY_GREY if picture.palette is not None else 0)
-        if picture.palette is not None or not (coloured or facts["alpha_varies"]):
+        if picture.palette is not None:
             by_number, values = _counted(numbers(picture))
-    except ValueError as error:
-        unclear = str(error)
-    if not unclear:
-        try:
+            entries = picture.palette[[int(index) for index in by_number]].astype(int)
+            codes = (entries @ (0x10000, 0x100, 1)).tolist()
+            palette_of = dict(zip(map(int, by_number), codes, strict=True))
+            coloured = bool((np.ptp(entries, axis=1) > NEARLY_GREY).any())
+            by_colour = _summed(zip(codes, by_number.values(), strict=True))
+        elif not is_coloured(picture) and not facts["alpha_varies"]:
+            by_number, values = _counted(numbers(picture))
+            if facts["dtype"] == "uint8" and not picture.alpha:
+                by_colour = {value * 0x010101: count for value, count in by_number.items()}
+        else:
+            coloured = is_coloured(picture)
+        if by_colour is None and (by_number is None or picture.alpha):
             by_colour, seen = _counted(colour_codes(picture))
             values = max(values, seen)
-        except ValueError as error:
-            # 16 bits have numbers, but no colours.
-            unclear = "" if by_number is not None else str(error)
-    palette_of = {}
-    if picture.palette is not None and by_number is not None:
-        entries = picture.palette.astype(int)
-        palette_of = {
-            int(i): int(entries[int(i)] @ (0x10000, 0x100, 1)) for i in by_number if i < 256
-        }
+    except ValueError as error:
+        # Opacity of a grey picture may be odd, or have 16 bits; its numbers count.
+        unclear = "" if by_number is not None else str(error)
     return MaskLook(
         **facts,  # type: ignore[arg-type]
         by_number=by_number,
@@ -165,6 +168,13 @@ def _mask(path: str, picture: Picture) -> MaskLook:
         palette_of=palette_of,
         unclear=unclear,
     )
+
+
+def _summed(items: Iterable[tuple[float, int]]) -> dict[float, int]:
+    total: dict[float, int] = {}
+    for value, count in items:
+        total[value] = total.get(value, 0) + count
+    return total
 
 
 def _counted(codes: NDArray[np.generic]) -> tuple[dict[float, int], int]:

@@ -223,7 +223,8 @@ def _take_apart(path: str) -> _Name:
     stem = file.name[: -len(file.suffix)] if file.suffix else file.name
     # A nested ending: `x.ome.tif`, `x_seg.nii.gz`.
     stem = re.sub(r"\.(ome|nii)$", "", stem, flags=re.IGNORECASE)
-    folder_role, extra, part = "", (), ""
+    folder_role, part = "", ""
+    extra: tuple[str, ...] = ()
     places: list[str] = []
     for place in file.parts[:-1]:
         tokens = _tokens(place)
@@ -261,7 +262,8 @@ def _pair_names(names: Sequence[_Name], whole: bool = True) -> Pairs:
     finder = _Finder(images)
     shared = _shared_words(masks)
     of: dict[str, dict[str, list[str]]] = {name.path: defaultdict(list) for name in images}
-    lost, unclear = [], []
+    lost: list[str] = []
+    unclear: list[str] = []
     for mask in masks:
         found, rest = finder.find(mask, shared[mask.path])
         if len(found) == 1:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from attnbench.data.readers.legend import TRANSPARENT, Legend, name_of
+from attnbench.data.readers.legend import NEARLY_GREY, TRANSPARENT, Legend, name_of
 from attnbench.intake.found import Guess, Options, Problem
 from attnbench.intake.looks import MaskLook
 
@@ -47,7 +47,8 @@ def find_classes(masks: Sequence[MaskLook], options: Options, one: str = "") -> 
     if not seen:
         return Meaning()
     problems = [*_lossy(seen, options), *_white_is_zero(seen, options)]
-    wrong = [name for name in options.classes.values() if not re.fullmatch("[a-z0-9][a-z0-9_]*", name)]  # fmt: skip
+    names = options.classes.values()
+    wrong = [name for name in names if not re.fullmatch("[a-z0-9][a-z0-9_]*", name)]
     if wrong:
         text = f"--class names {', '.join(map(repr, wrong))}: lower case letters, digits and _ only"
         return Meaning(problems=(Problem(text, flag="--class VALUE=NAME"),))
@@ -214,6 +215,14 @@ def _told(masks: Sequence[MaskLook], one: str) -> Meaning:
         text = "some masks are in colours and others in numbers of more than 8 bits"
         return Meaning(problems=(Problem(text, missing, CLASS_FLAG),))
     counts = totals(masks, coloured)
+    if coloured and (two := _black_and_white(counts)):
+        name = one or "object"
+        flags = " ".join(
+            f"--class '{colour}={'NAME' if number else BACKGROUND}'"
+            for colour, number in two.items()
+        )
+        white = () if one else (Guess("class of what is white", name, flags),)
+        return Meaning(two, {1: name}, guesses=white)
     ground = _ground(counts, coloured)
     marked = {value: n for value, n in counts.items() if value not in ground}
     if not marked:
@@ -260,13 +269,20 @@ def _needs_colours(masks: Sequence[MaskLook]) -> bool:
 
 
 def _ground(counts: Mapping[float, int], coloured: bool) -> set[float]:
-    """Values that are background: black and transparent, nearly black beside nearly white."""
-    ground: set[float] = {0, TRANSPARENT} if coloured else {0}
-    if coloured and len(counts) > 1 and not ground & set(counts):
-        dark = [code for code in counts if max(_channels(code)) <= 16]
-        if len(dark) == 1:
-            ground.add(dark[0])
-    return ground
+    """Values that are background: 0, in colours black and transparent."""
+    return {0, TRANSPARENT} if coloured else {0}
+
+
+def _black_and_white(counts: Mapping[float, int]) -> dict[int | str, int]:
+    """Class by colour where all are nearly black or nearly white, in several shades of them."""
+    codes = [code for code in counts if code != TRANSPARENT]
+    dark = [code for code in codes if max(_channels(code)) <= NEARLY_GREY]
+    bright = [code for code in codes if min(_channels(code)) >= 255 - NEARLY_GREY]
+    shades = 2 < len(codes) <= 8 or (len(codes) == 2 and 0 not in codes)
+    if not (shades and dark and bright and len(dark) + len(bright) == len(codes)):
+        return {}
+    classes: dict[int | str, int] = {name_of(code, True): 0 for code in sorted(dark)}
+    return classes | {name_of(code, True): 1 for code in sorted(bright)}
 
 
 def _channels(code: float) -> tuple[int, int, int]:

@@ -63,24 +63,28 @@ class Legend:
         """
         if self.threshold is not None:
             return (brightness(picture) > self.threshold).astype(np.uint8)
-        codes = colour_codes(picture) if self.coloured else numbers(picture)
+        indexed = self.coloured and picture.palette is not None
+        codes = colour_codes(picture) if self.coloured and not indexed else numbers(picture)
         values, counts = count_codes(codes)
+        shown = values.tolist()
+        if indexed and picture.palette is not None:
+            shown = (picture.palette[values].astype(int) @ (0x10000, 0x100, 1)).tolist()
         known = {TRANSPARENT: 0, **self.classes} if self.coloured else self.classes
-        stray = {
-            value: count
-            for value, count in zip(values.tolist(), counts.tolist(), strict=True)
-            if value not in known
-        }
+        stray: dict[int, int] = {}
+        for value, count in zip(shown, counts.tolist(), strict=True):
+            if value not in known:
+                stray[value] = stray.get(value, 0) + count
         if stray:
             raise ValueError(
                 f"mask holds values that are not declared: {self._named(stray)}; declared are "
                 f"{', '.join(f'{self._name(code)} = {value}' for code, value in known.items())}"
             )
-        found = np.array([known[value] for value in values.tolist()], np.uint8)
-        if np.issubdtype(codes.dtype, np.integer) and int(values[-1]) - int(values[0]) < 65536:
-            table = np.zeros(int(values[-1]) - int(values[0]) + 1, np.uint8)
-            table[(values - values[0]).astype(np.int64)] = found
-            return table[(codes - values[0]).astype(np.int64)]
+        found = np.array([known[value] for value in shown], np.uint8)
+        first, last = int(values[0]), int(values[-1])
+        if np.issubdtype(codes.dtype, np.integer) and last - first < 65536:
+            table = np.zeros(last - first + 1, np.uint8)
+            table[values.astype(np.int64) - first] = found
+            return table[codes.astype(np.int64) - first]
         return found[np.searchsorted(values, codes)]
 
     def _named(self, stray: Mapping[int, int]) -> str:
