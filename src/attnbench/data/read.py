@@ -50,8 +50,11 @@ def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
-        unpacked = archive_cases if entry.reader.name == "medsegbench" else unpacked_cases
-        for files in unpacked(entry, raw / entry.origin.filename):
+        packed = raw / entry.origin.filename
+        if entry.reader.name == "medsegbench":
+            yield from archive_cases(entry, packed)
+            return
+        for files in unpacked_cases(entry, packed):
             yield from cases_of(files)
     else:
         yield from _listed_cases(entry, entry.files_in(raw))
@@ -65,13 +68,11 @@ def cases_of(files: CaseFiles) -> list[RawCase]:
     """
     from attnbench.data.readers import READERS
 
-    entry = files.entry
-    labels = entry.labels()
+    entry, labels, cases = files.entry, files.entry.labels(), []
     paths = {row.role: row.path for row in reversed(files.rows)}
-    cases = []
-    for part in parts_of(entry, READERS[entry.reader.name](files)):
-        own = labels.get(part.case, labels.get(files.case, {}))
-        case = replace(part, labels={**part.labels, **own})
+    for case in parts_of(entry, READERS[entry.reader.name](files)):
+        own = labels.get(case.case, labels.get(files.case, {}))
+        case = replace(case, labels={**case.labels, **own})
         check_case(entry, case, paths)
         cases.append(case)
     return cases

@@ -118,9 +118,7 @@ def _official_split(entry: Entry) -> list[str]:
     parts = [own.get("part") for own in entry.labels().values()]
     if len(parts) < entry.cases or None in parts or not {"train", "test"} <= set(parts):
         return []
-    return [
-        "# split: official  # one training set, no folds; see docs/splits.md"
-    ]
+    return ["# split: official  # one training set, no folds; see docs/splits.md"]
 
 
 def patch_for(sides: Sequence[int]) -> tuple[int, ...]:

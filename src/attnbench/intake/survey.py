@@ -80,7 +80,9 @@ def survey_cases(entry: Entry, raw: Path) -> Survey:
             except AttnBenchError as error:
                 found = str(error)
             except Exception as error:  # a damaged file can break a decoder in any way
-                found = f"{entry.name}: case {files[number].case!r}: {type(error).__name__}: {error}"
+                found = (
+                    f"{entry.name}: case {files[number].case!r}: {type(error).__name__}: {error}"
+                )
             progress.verified()
             return found
 

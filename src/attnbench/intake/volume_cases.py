@@ -20,15 +20,18 @@ from attnbench.data.readers.grid import (
     canonical_grid,
     flat_grid,
 )
+from attnbench.data.readers.itk import data_file
 from attnbench.data.readers.registry import UNREADABLE
 from attnbench.data.readers.volume import grid_of, load_volume
 from attnbench.errors import AttnBenchError
 from attnbench.intake.found import FoundFile, Guess, Options, Problem, Unit
+from attnbench.intake.groups import Groups, find_groups
 
 AXES = {
     3: ("left-right", "posterior-anterior", "inferior-superior"),
     2: ("first axis as stored", "second axis as stored"),
 }
+HEADERS = (".mhd", ".nhdr")  # whose voxels lie in another file
 AT_ONCE = 4
 MANY_CHANNELS = 16  # more on a fourth axis are taken for a film
 MANY_VALUES = 64  # more in a mask are taken for intensities or numbered objects
@@ -46,12 +49,23 @@ class VolumeCase:
     images: tuple[str, ...]
     masks: Mapping[str, str]
 
-    def rows(self, group: str) -> Iterator[FoundFile]:
-        """The case's files as a list of files has them."""
+    def rows(self, folder: Path, group: str) -> Iterator[FoundFile]:
+        """The case's files as a list of files has them, with files of voxels beside headers."""
         for path in self.images:
             yield FoundFile(path, "image", self.name, group)
         for name, path in self.masks.items():
             yield FoundFile(path, mask_role(name), self.name, group)
+        for path in (*self.images, *self.masks.values()):
+            if path.lower().endswith(HEADERS) and (data := _beside(folder, path)):
+                yield FoundFile(data, "aux", self.name, group)
+
+
+def _beside(folder: Path, path: str) -> str | None:
+    try:
+        data = data_file(folder / path)
+        return data.resolve().relative_to(folder.resolve()).as_posix() if data else None
+    except (Refused, OSError, ValueError):
+        return None  # said where the header is read
 
 
 @dataclass
@@ -65,6 +79,14 @@ class Told:
     def problem(self, text: str, files: Sequence[str] = (), flag: str = "") -> None:
         """Add a problem."""
         self.problems.append(Problem(text, tuple(files), flag))
+
+
+def group_cases(cases: Sequence[VolumeCase], options: Options, told: Told) -> Groups:
+    """The group of every case, by the names of its first image."""
+    groups = find_groups({case.name: case.images[0] for case in cases}, options.groups)
+    told.guesses += groups.guesses
+    told.problems += groups.problems
+    return groups
 
 
 @dataclass(frozen=True)

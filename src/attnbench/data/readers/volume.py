@@ -55,12 +55,12 @@ class VolumeSettings:
 
 def grid_of(path: Path) -> Grid:
     """Read where the voxels of a file lie; raises as `nifti_grid` and `itk_grid` do."""
-    return nifti_grid(path) if path.name.endswith(NIFTI_ENDINGS) else itk_grid(path)
+    return nifti_grid(path) if path.name.lower().endswith(NIFTI_ENDINGS) else itk_grid(path)
 
 
 def load_volume(path: Path) -> Volume:
     """Read a file in its own axes; raises as `load_nifti` and `load_itk` do."""
-    return load_nifti(path) if path.name.endswith(NIFTI_ENDINGS) else load_itk(path)
+    return load_nifti(path) if path.name.lower().endswith(NIFTI_ENDINGS) else load_itk(path)
 
 
 @reader("nifti")  # the catalog's word where all files are NIfTI

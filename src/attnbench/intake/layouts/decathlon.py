@@ -10,7 +10,6 @@ from attnbench.catalog import Reader
 from attnbench.data.readers.volume import ENDINGS
 from attnbench.errors import listed
 from attnbench.intake.found import Found, Guess, Options
-from attnbench.intake.groups_of_cases import group_cases
 from attnbench.intake.layouts.described import (
     FILE,
     declared_channels,
@@ -23,6 +22,7 @@ from attnbench.intake.volume_cases import (
     Told,
     VolumeCase,
     choose_classes,
+    group_cases,
     look_at_grids,
     look_at_masks,
 )
@@ -68,10 +68,10 @@ def describe_volumes(
     number = content.get("numTraining")
     if isinstance(number, int) and number != len(cases):
         told.notes.append(f"{FILE} says {number} training cases; {len(cases)} are here")
-    grouped = group_cases(folder, cases, options, told)
+    grouped = group_cases(cases, options, told)
     return Found(
         layout=layout,
-        rows=tuple(row for case in cases for row in case.rows(grouped.of[case.name])),
+        rows=tuple(row for case in cases for row in case.rows(folder, grouped.of[case.name])),
         reader=Reader(name="volume", settings=dict(classes.settings)),
         ndim=geometry.ndim,
         channels=geometry.channels,

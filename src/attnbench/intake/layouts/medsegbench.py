@@ -38,13 +38,14 @@ def recognise(folder: Path, options: Options) -> Found | None:
     except UNREADABLE as error:
         told.problem(f"the archive cannot be used: {error}", [name])
         return _found((), {1: "foreground"}, {}, 1, told)
-    found = {value: MaskValue(count, (name,)) for value, count in values.items() if value}
+    found = {float(v): MaskValue(count, (name,)) for v, count in values.items() if v}
     classes = choose_classes(found, (), options, told)
     if classes.settings:
         told.problem(
             f"masks hold the values {', '.join(map(str, sorted(values)))}; this layout has 0, 1, "
             "2, ... for the classes",
             [name],
+            "--class VALUE=NAME for every class, if some occur nowhere",
         )
     if options.groups not in (None, "unknown"):
         told.problem("the archive holds no patients; groups stay unknown", (), "--groups unknown")

@@ -13,14 +13,13 @@ from attnbench.data.readers.decode import Picture, decode
 from attnbench.data.readers.registry import UNREADABLE
 from attnbench.errors import listed
 from attnbench.intake.found import Found, Guess, Options
-from attnbench.intake.groups_of_cases import group_cases
 from attnbench.intake.layouts.described import (
     FILE,
     declared_channels,
     declared_classes,
     modality_of,
 )
-from attnbench.intake.volume_cases import Told, VolumeCase, class_name
+from attnbench.intake.volume_cases import Told, VolumeCase, class_name, group_cases
 
 PICTURE_AXES = ("top-bottom", "left-right")
 SLICE_AXES = ("slices", *PICTURE_AXES)
@@ -65,11 +64,11 @@ def describe_pictures(
     if wanted == 1 and shape.channels > 1:
         settings["grey"] = True
     modality, normalisation = modality_of(channels, told)
-    grouped = group_cases(folder, cases, options, told)
+    grouped = group_cases(cases, options, told)
     spacing = options.spacing or _spacing(folder, cases, shape.ndim, told)
     return Found(
         layout=layout,
-        rows=tuple(row for case in cases for row in case.rows(grouped.of[case.name])),
+        rows=tuple(row for case in cases for row in case.rows(folder, grouped.of[case.name])),
         reader=Reader(name="pictures", settings=settings),
         ndim=shape.ndim,
         channels=wanted,

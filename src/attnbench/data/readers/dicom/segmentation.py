@@ -36,8 +36,8 @@ def load_segments(path: Path, grid: Grid, names: Mapping[str, int]) -> NDArray[n
     Args:
         path: of the DICOM-SEG file.
         grid: of the series, in its own axes.
-        names: class by segment label; other segments are left out. Where two overlap, the higher
-            class stays.
+        names: class by segment label, several labels of one class allowed; other segments are
+            left out. Where two overlap, the higher class stays.
 
     Raises:
         Refused: fractions instead of a mask, a segment that is missing, or frames that do not lie
@@ -57,19 +57,24 @@ def load_segments(path: Path, grid: Grid, names: Mapping[str, int]) -> NDArray[n
             "the fraction that you mean"
         )
     mask = np.zeros(grid.shape, np.uint8)
-    for label, number in sorted(names.items(), key=lambda item: item[1]):
-        found = [
-            key
-            for key in segments.segment_numbers
-            if segments.get_segment_description(key).segment_label == label
-        ]
+    there = segment_names(path)
+    for number, labels in sorted(by_class(names).items()):
+        found = [key for key, label in there.items() if label in labels]
         if not found:
-            there = [d.segment_label for d in map(segments.get_segment_description,
-                                                  segments.segment_numbers)]  # fmt: skip
-            raise Refused(f"it has no segment {label!r}; it has {listed(there, 10)}")
+            raise Refused(
+                f"it has no segment {' or '.join(labels)}; it has {listed([*there.values()], 10)}"
+            )
         for key in found:
-            _draw(mask, segments, int(key), number, grid)
+            _draw(mask, segments, key, number, grid)
     return mask
+
+
+def by_class(names: Mapping[str, int]) -> dict[int, list[str]]:
+    """Labels by class: different hands may have given a class different labels."""
+    classes: dict[int, list[str]] = {}
+    for label, number in names.items():
+        classes.setdefault(number, []).append(label)
+    return classes
 
 
 def _draw(

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.data.readers.dicom.headers import open_dicom
 from attnbench.data.readers.dicom.polygons import fill_polygons
+from attnbench.data.readers.dicom.segmentation import by_class
 from attnbench.data.readers.dicom.series import RAS
 from attnbench.data.readers.grid import Grid, Refused
 from attnbench.errors import listed
 
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+OUTSIDE = 1.0  # how far a contour may leave the image, in voxels
 BETWEEN = 0.1  # largest distance of a contour to its slice, as a share of the slices' distance
 
 
@@ -43,8 +48,8 @@ def load_structures(
     Args:
         path: of the RTSTRUCT file.
         grid: of the series, in its own axes.
-        names: class by structure name; other structures are left out. Where two overlap, the
-            higher class stays.
+        names: class by structure name, several names of one class allowed; other structures are
+            left out. Where two overlap, the higher class stays.
         frame_of_reference: of the series; structures drawn in another one are refused.
 
     Raises:
@@ -56,21 +61,29 @@ def load_structures(
     numbers = {str(item.ROIName): item for item in data.StructureSetROISequence}
     contours = {int(item.ReferencedROINumber): item for item in data.ROIContourSequence}
     mask = np.zeros(grid.shape, np.uint8)
-    for name, number in sorted(names.items(), key=lambda item: item[1]):
-        if name not in numbers:
-            raise Refused(f"it has no structure {name!r}; it has {listed(sorted(numbers), 10)}")
-        frame = str(numbers[name].get("ReferencedFrameOfReferenceUID", ""))
-        if frame and frame_of_reference and frame != frame_of_reference:
+    for number, labels in sorted(by_class(names).items()):
+        found = [item for name, item in numbers.items() if name in labels]
+        if not found:
             raise Refused(
-                f"structure {name!r} is drawn in the frame of reference {frame}, the series is in "
-                f"{frame_of_reference}; take the structures that were drawn on it"
+                f"it has no structure {' or '.join(labels)}; it has {listed(sorted(numbers), 10)}"
             )
-        own = contours.get(int(numbers[name].ROINumber))
-        drawn = own.get("ContourSequence") if own is not None else None
-        if not drawn:
-            raise Refused(f"structure {name!r} has no contour")
-        mask[fill_contours(_polygons(name, drawn), grid)] = number
+        for item in found:
+            _refuse_other_frame(item, frame_of_reference)
+            own = contours.get(int(item.ROINumber))
+            drawn = own.get("ContourSequence") if own is not None else None
+            if not drawn:
+                raise Refused(f"structure {item.ROIName!r} has no contour")
+            mask[fill_contours(_polygons(str(item.ROIName), drawn), grid)] = number
     return mask
+
+
+def _refuse_other_frame(item: Dataset, frame_of_reference: str) -> None:
+    frame = str(item.get("ReferencedFrameOfReferenceUID", ""))
+    if frame and frame_of_reference and frame != frame_of_reference:
+        raise Refused(
+            f"structure {item.ROIName!r} is drawn in the frame of reference {frame}, the series is "
+            f"in {frame_of_reference}; take the structures that were drawn on it"
+        )
 
 
 def _polygons(name: str, drawn: Any) -> list[NDArray[np.float64]]:
@@ -89,7 +102,7 @@ def fill_contours(polygons: list[NDArray[np.float64]], grid: Grid) -> NDArray[np
     """Voxels (*grid.shape) of a structure.
 
     `polygons` are corners (N, 3) in the millimetres of the grid's affine. Raises `Refused` for one
-    that lies in no slice.
+    that lies in no slice or leaves the image.
     """
     inside = np.zeros(grid.shape, bool)
     to_voxels = np.linalg.inv(grid.affine)
@@ -104,6 +117,12 @@ def fill_contours(polygons: list[NDArray[np.float64]], grid: Grid) -> NDArray[np
                 f"a contour lies at slice {depth:.2f} (tilted by {np.ptp(placed[:, 2]):.2f} "
                 f"slices), the series has the slices 0 to {grid.shape[2] - 1}; structures are "
                 "drawn on the slices of their series"
+            )
+        beyond = max(-placed[:, :2].min(), (placed[:, :2] - np.array(grid.shape[:2]) + 1).max())
+        if beyond > OUTSIDE:
+            raise Refused(
+                f"a contour on slice {round(depth)} leaves the image by {beyond:.1f} voxels; "
+                f"structures are drawn on their series, which has {grid}"
             )
         slices.setdefault(round(depth), []).append(placed[:, :2])
     for number, own in slices.items():
