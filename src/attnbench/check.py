@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import catalog_names, load_entry
+from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.errors import CatalogError, StudyError
 from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
@@ -26,7 +27,9 @@ def check_study(content: Any, source: str = "study") -> Study:
         known = _known(content)
     except CatalogError as error:
         raise StudyError(f"{source}: {error}") from error
-    return _with_catalog(parse_study(content, known, source))
+    study = parse_study(content, known, source)
+    refuse_unsuitable(study, source)
+    return _with_catalog(study)
 
 
 def load_study(path: Path) -> Study:
@@ -36,7 +39,12 @@ def load_study(path: Path) -> Study:
 
 def warnings_of(study: Study) -> list[str]:
     """Lines on what a checked study may do, but against the catalog or what was measured."""
-    return [*_against_the_catalog(study), *_mirrored_by_nothing(study), *_too_short(study)]
+    return [
+        *_against_the_catalog(study),
+        *same_images(study),
+        *_mirrored_by_nothing(study),
+        *_too_short(study),
+    ]
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:

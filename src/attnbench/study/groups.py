@@ -611,6 +611,11 @@ class DataSettings(Settings):
     mirror: str | None = Field(
         None, description="URL or folder tried first; also ATTNBENCH_MIRROR."
     )
+    mirrors: dict[Name, str] = Field(
+        default_factory=dict,
+        description="By dataset (or family of sizes): URL or folder that holds its files as its "
+        "origin names them, tried before `mirror`.",
+    )
     offline: bool = Field(False, description="Never leave the mirror.")
     downloads: Path | None = Field(
         None,

@@ -81,6 +81,11 @@ class Study(Settings):
         ],
         ...,
     ] = Field(min_length=1, description="Datasets: a catalog name, or a mapping with settings.")
+    accept_licences: tuple[Name, ...] = Field(
+        (),
+        description="Datasets (or families of sizes) with a non-commercial or unclear licence that "
+        "you may use nevertheless; without it nothing of them is downloaded.",
+    )
     # Before `models`: its depth decides the levels that their mechanisms sit at.
     backbone: BackboneSettings = Field(
         default_factory=BackboneSettings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.catalog import load_entry
+from attnbench.catalog.suitable import RESTRICTED
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
 _DATASET_COLUMNS = (
     "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups",
-    "groups_inferred", "spacing", "size", "spacing_unit", "licence", "citation", "content_hash",
+    "groups_inferred", "spacing", "size", "spacing_unit", "licence", "licence_terms",
+    "citation", "content_hash",
 )  # fmt: skip
 
 
@@ -61,11 +63,13 @@ def tabulate_datasets(results: Results) -> Table:
 def _facts(results: Results, dataset: str) -> dict[str, Any]:
     """Return facts of a dataset: from its prepared store, before that from its catalog entry."""
     path = results.layout.prepared(dataset) / "dataset.json"
+    entry = load_entry(dataset, results.study.catalog)
     if path.exists():
         known = read_json(path)
     else:
-        entry = load_entry(dataset, results.study.catalog)
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
+        known["groups"] = entry.count_groups()
+    known["licence_terms"] = entry.licence_terms
     facts = {key: known.get(key) for key in _DATASET_COLUMNS}
     for key in ("spacing", "size"):
         facts[key] = "x".join(f"{side:g}" for side in known.get(key) or ())
@@ -88,8 +92,13 @@ def _dataset_row(label: str, row: dict[str, Any]) -> Row:
             mark="*" if row["groups_inferred"] else "",
         ),
         grid,
-        row["licence"],
+        _licence(row),
     )
+
+
+def _licence(row: dict[str, Any]) -> str:
+    restricted = RESTRICTED.get(row["licence_terms"])
+    return f"{restricted.capitalize()}. {row['licence']}" if restricted else row["licence"]
 
 
 def tabulate_protocol(results: Results) -> Table:
