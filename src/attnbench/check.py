@@ -22,14 +22,14 @@ LEAST_RATE_STEPS = 1.5
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked, its models and mirror axes resolved; raises `StudyError`."""
+    """The study in `content`, checked, models and catalog's defaults resolved; or `StudyError`."""
     try:
         known = _known(content)
     except CatalogError as error:
         raise StudyError(f"{source}: {error}") from error
     study = parse_study(content, known, source)
     refuse_unsuitable(study, source)
-    return _with_mirror_axes(study)
+    return _with_catalog(study)
 
 
 def load_study(path: Path) -> Study:
@@ -94,15 +94,19 @@ def _mirrored_by_nothing(study: Study) -> Iterator[str]:
             )
 
 
-def _with_mirror_axes(study: Study) -> Study:
-    """Write into every dataset which axes it is mirrored along: so they are part of its recipe."""
+def _with_catalog(study: Study) -> Study:
+    """Write into every dataset what the catalog says of it, so that it is part of its recipe.
+
+    That are the axes it is mirrored along, and how its intensities are normalised.
+    """
     augmentation = study.training.augmentation
     datasets = []
     for dataset in study.datasets:
         entry = load_entry(dataset.name, study.catalog)
         unsaid = dataset.mirror_axes is None and augmentation.flip is None
         axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
-        datasets.append(dataset.model_copy(update={"mirror_axes": axes}))
+        scheme = dataset.normalisation or entry.normalisation
+        datasets.append(dataset.model_copy(update={"mirror_axes": axes, "normalisation": scheme}))
     # Said once: a recipe with `flip` beside the axes would differ where the training does not.
     augmentation = augmentation.model_copy(update={"flip": None})
     training = study.training.model_copy(update={"augmentation": augmentation})

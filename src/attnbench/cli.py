@@ -238,7 +238,7 @@ def prepare(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Read, check, resample and normalise the cases of a dataset into the case store."""
+    """Read, check and resample the cases of a dataset into the case store."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
@@ -256,12 +256,15 @@ def prepare(
 
 @app.command()
 def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Split a dataset by group into outer test folds and inner validation."""
+    """Split a dataset by group into folds, and measure the intensities of their training cases."""
     loaded = _start(study, log)
     from attnbench.data.folds import write_folds
+    from attnbench.data.intensities import write_statistics
 
     layout = loaded.layout
-    write_folds(layout.prepared(dataset), loaded.folds, layout.folds(dataset))
+    prepared, split = layout.prepared(dataset), layout.folds(dataset)
+    write_folds(prepared, loaded.folds, split)
+    write_statistics(prepared, split, loaded.normalisation(dataset), layout.statistics(dataset))
 
 
 @app.command()
@@ -281,6 +284,7 @@ def export_nnunet(
     layout = loaded.layout
     export_dataset(
         load_entry(dataset, loaded.catalog),
+        loaded.dataset(dataset),
         layout.raw(dataset),
         layout.prepared(dataset),
         layout.folds(dataset),

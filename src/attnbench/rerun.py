@@ -264,9 +264,12 @@ def _labels(study: Study) -> list[str]:
 
 _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
-        mode="json", include={"spacing", "size"}
+        mode="json", include={"spacing", "size", "channels", "interpolation"}
     ),
-    "folds": lambda study, *_: study.folds.model_dump(mode="json", exclude={"run"}),
+    "folds": lambda study, dataset, _: (
+        study.folds.model_dump(mode="json", exclude={"run"})
+        | {"normalisation": study.normalisation(dataset)}
+    ),
     "describe": _network,
     "measure": _network,
     "choose": _recipe,

@@ -26,7 +26,12 @@ CONTENT: dict[str, Any] = {
     "name": "every_key",
     "datasets": [
         {"name": "phantom2d", "patch": [64, 64], "size": [128, 128], "batch": 4, "steps": 40},
-        {"name": "retina_drive", "spacing": [1.5, 1.5]},
+        {
+            "name": "retina_drive",
+            "spacing": [1.5, 1.5],
+            "normalisation": "percentile",
+            "channels": [0, 2],
+        },
         "us_usgra",
         "hippocampus",
         "axon_sem",
@@ -209,6 +214,16 @@ def test_a_datasets_own_settings_stand_in_its_row_alone():
     rows = protocol_of(STUDY)
     assert "patch in pixels 64 × 64" in rows["Dataset: Phantom 2-D"]
     assert "Dataset: Ultrasound USGRA" not in rows
+    own = rows["Dataset: Retina DRIVE"]
+    assert "channels taken 0, 2" in own and "images resampled linearly" in own
+    assert "resampled" in rows["Dataset: Phantom 2-D"]
+
+
+def test_intensities_are_stated_once_for_the_datasets_that_agree():
+    text = protocol_of(STUDY)["Intensities"]
+    assert "DRIVE: clipped to 0.5 and 99.5 percentiles, then z-scored" in text
+    assert text.count("z-scored per image and channel") == 1
+    assert "intensities" not in protocol_of(STUDY)["Dataset: Retina DRIVE"]
 
 
 def test_the_page_shows_slots_and_backbone_of_a_model():

@@ -12,6 +12,7 @@ import yaml
 
 from attnbench.catalog.entry import (
     ArchiveOrigin,
+    Blocks,
     EmbeddedOrigin,
     Entry,
     FileRow,
@@ -25,6 +26,7 @@ from attnbench.errors import CatalogError, nearest
 
 __all__ = [
     "ArchiveOrigin",
+    "Blocks",
     "EmbeddedOrigin",
     "Entry",
     "FileRow",

@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from attnbench.errors import CatalogError
+from attnbench.study.groups import Scheme
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
@@ -109,11 +110,19 @@ Origin = Annotated[
 ]
 
 
+class Blocks(_Part):
+    """An image is cut along its longest axis; every block is a case and a group of its own."""
+
+    count: int = Field(ge=2)
+    gap: int = Field(ge=0, description="Pixels between two blocks that belong to neither.")
+
+
 class Reader(_Part):
-    """Name of the reader that turns the files into cases, and its settings."""
+    """Name of the reader that turns the files into cases, its settings, and how cases are cut."""
 
     name: Name
     settings: dict[str, Any] = Field(default_factory=dict)
+    blocks: Blocks | None = None
 
 
 class Mirror(_Part):
@@ -156,7 +165,7 @@ class Entry(_Part):
     groups_inferred: bool = Field(
         description="True: groups were inferred, not stated by the authors."
     )
-    normalisation: Literal["ct", "z_score", "percentile", "none"] = Field(
+    normalisation: Scheme = Field(
         "z_score", description="How intensities are normalised unless a study says otherwise."
     )
     licence: Sentence

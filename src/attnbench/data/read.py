@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
+from attnbench.data.parts import parts_of
 from attnbench.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -59,18 +60,21 @@ def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
 
 
 def cases_of(files: CaseFiles) -> list[RawCase]:
-    """Read the files of one case with their entry's reader, and check what comes of it.
+    """Read the files of one case, or of several cut from it, and check what comes of it.
 
     Raises:
         DataError: as `read_cases`.
     """
     from attnbench.data.readers import READERS
 
-    entry = files.entry
-    case = READERS[entry.reader.name](files)
-    case = replace(case, labels={**case.labels, **entry.labels().get(case.case, {})})
-    check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
-    return [case]
+    entry, labels = files.entry, files.entry.labels()
+    paths = {row.role: row.path for row in reversed(files.rows)}
+    cases = []
+    for case in parts_of(entry, READERS[entry.reader.name](files)):
+        own = labels.get(case.case, labels.get(files.case, {}))
+        cases.append(replace(case, labels={**case.labels, **own}))
+        check_case(entry, cases[-1], paths)
+    return cases
 
 
 def _only_file(entry: Entry) -> str:

@@ -169,6 +169,10 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         f"with probability one half per axis ({protocol['Mirrored along']}); precision: "
         f"{protocol['Precision']}. The baseline was {protocol['Baseline']}."
     )
+    yield (
+        f"Intensities were normalised when images were read ({protocol['Intensities']}), alike in "
+        "training and prediction, external test sets included."
+    )
     yield from _sweep(results)
     yield from _rows_of(protocol, "Dataset: ")
     yield (

@@ -17,6 +17,7 @@ from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
+from attnbench.study.groups import SCHEMES
 from attnbench.study.models import ModelSettings
 
 if TYPE_CHECKING:
@@ -126,13 +127,17 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
-        # The axes have a row of their own, by name.
-        if text := in_words(dataset.model_copy(update={"mirror_axes": None})):
+        # Axes, by name, and intensities have rows of their own; not resampled is not interpolated.
+        elsewhere = {"mirror_axes": None, "normalisation": None}
+        if not (dataset.spacing or dataset.size):
+            elsewhere["interpolation"] = None
+        if text := in_words(dataset.model_copy(update=elsewhere)):
             yield f"Dataset: {results.dataset_label(dataset.name)}", text
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
+    yield "Intensities", "; ".join(_intensities(results))
     yield "Mirrored along", "; ".join(_mirror_axes(results))
     yield "Prediction", _prediction(results)
     yield "Loss", "Dice + cross-entropy, equal weights"
@@ -160,6 +165,15 @@ def _mirror_axes(results: Results) -> Iterator[str]:
         entry = load_entry(name, results.study.catalog)
         axes = (entry.axes[axis] for axis in results.study.mirror_axes(name, entry.ndim))
         yield f"{results.dataset_label(name)}: {', '.join(axes) or 'no axis'}"
+
+
+def _intensities(results: Results) -> Iterator[str]:
+    """Yield how the intensities of each dataset are normalised, once for those that agree."""
+    labels: dict[str, list[str]] = {}
+    for name in results.datasets:
+        text = SCHEMES[results.study.normalisation(name)]
+        labels.setdefault(text, []).append(results.dataset_label(name))
+    yield from (f"{', '.join(named)}: {text}" for text, named in labels.items())
 
 
 def _prediction(results: Results) -> str:
