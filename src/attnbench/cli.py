@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli_dataset import dataset_app
 from attnbench.errors import AttnBenchError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
+app.add_typer(dataset_app, name="dataset")
 
 StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
 Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.")]
@@ -107,6 +109,21 @@ def check(
         typer.echo(f"warning: {warning}")
     if reasons := never_helps(study):
         typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")
+
+
+@study_app.command("new")
+def new(
+    dataset: Annotated[str, typer.Option("--dataset", help="Of the catalog, or your own.")],
+    catalog: Annotated[
+        Path | None, typer.Option("--catalog", help="Folder of your own datasets [my_sets].")
+    ] = None,
+) -> None:
+    """Print a first study of a dataset, sized to its cases, with a comment on every choice."""
+    from attnbench.intake.add import DEFAULT_CATALOG
+    from attnbench.intake.study_text import first_study
+
+    default = (DEFAULT_CATALOG,) if DEFAULT_CATALOG.is_dir() else ()
+    typer.echo(first_study(dataset, default if catalog is None else (catalog,)), nl=False)
 
 
 @study_app.command("schema")

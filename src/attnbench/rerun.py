@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import entry_files, load_entry
+from attnbench.catalog.local import state_of_files
 from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
@@ -262,7 +263,13 @@ def _labels(study: Study) -> list[str]:
     return [model_label(model) for model in study.models]
 
 
+def _originals(study: Study, dataset: str, _model: str) -> str | None:
+    """State of a user's own files, which no download brings: a change verifies them again."""
+    return state_of_files(load_entry(dataset, study.catalog))
+
+
 _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
+    "fetch": _originals,
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
         mode="json", include={"spacing", "size", "channels", "interpolation"}
     ),

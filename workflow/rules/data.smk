@@ -18,7 +18,7 @@ rule fetch:
         runtime=240,
     params:
         study=layout.study,
-        decides=decides("fetch"),
+        decides=decides("fetch", "dataset"),
     message:
         "fetch {wildcards.dataset}"
     shell:

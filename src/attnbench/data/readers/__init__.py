@@ -3,13 +3,14 @@
 from attnbench.data.readers import (
     binary_mask,
     class_masks,
+    dicom,
     index_mask,
     instance_masks,
     medsegbench,
     picture_sets,
     volume,
 )
-from attnbench.data.readers.medsegbench import npz_cases
+from attnbench.data.readers.medsegbench import archive_cases
 from attnbench.data.readers.packed import unpacked_cases
 from attnbench.data.readers.registry import READERS, CaseFiles, Reader, reader
 
@@ -17,12 +18,13 @@ __all__ = [
     "READERS",
     "CaseFiles",
     "Reader",
+    "archive_cases",
     "binary_mask",
     "class_masks",
+    "dicom",
     "index_mask",
     "instance_masks",
     "medsegbench",
-    "npz_cases",
     "picture_sets",
     "reader",
     "unpacked_cases",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,37 +75,43 @@ def checked(grid: Grid) -> Grid:
 
 def canonical(volume: Volume) -> Volume:
     """Turn a volume to the nearest right-anterior-superior axes; pictures stay as stored."""
-    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+    from nibabel.orientations import apply_orientation, io_orientation
 
-    grid = volume.grid
-    if len(grid.shape) < 3:
+    if len(volume.grid.shape) < 3:
         return volume
+    array = apply_orientation(volume.array, io_orientation(volume.grid.affine))
+    return Volume(canonical_grid(volume.grid), np.ascontiguousarray(array))
+
+
+def canonical_grid(grid: Grid) -> Grid:
+    """Where the voxels of a volume lie once `canonical` has turned it."""
+    from nibabel.orientations import inv_ornt_aff, io_orientation
+
+    if len(grid.shape) < 3:
+        return grid
     turn = io_orientation(grid.affine)
-    array = apply_orientation(volume.array, turn)
-    affine = grid.affine @ inv_ornt_aff(turn, grid.shape)
     order = np.argsort(turn[:, 0])
-    spacing = tuple(grid.spacing[axis] for axis in order)
-    turned = Grid(
-        array.shape[:3], affine, spacing, grid.channels, grid.stated, grid.unit, grid.dtype
+    return replace(
+        grid,
+        shape=tuple(grid.shape[axis] for axis in order),
+        affine=grid.affine @ inv_ornt_aff(turn, grid.shape),
+        spacing=tuple(grid.spacing[axis] for axis in order),
     )
-    return Volume(turned, np.ascontiguousarray(array))
 
 
 def flat(volume: Volume) -> Volume:
     """A volume of one slice as a picture (X, Y), with channels last; others as they are."""
-    grid = volume.grid
-    if len(grid.shape) < 3 or grid.shape[2] != 1:
+    grid = flat_grid(volume.grid)
+    if grid is volume.grid:
         return volume
-    picture = Grid(
-        grid.shape[:2],
-        grid.affine,
-        grid.spacing[:2],
-        grid.channels,
-        grid.stated,
-        grid.unit,
-        grid.dtype,
-    )
-    return Volume(picture, volume.array[:, :, 0])
+    return Volume(grid, volume.array[:, :, 0])
+
+
+def flat_grid(grid: Grid) -> Grid:
+    """Where the pixels lie once `flat` has taken the slice out."""
+    if len(grid.shape) < 3 or grid.shape[2] != 1:
+        return grid
+    return replace(grid, shape=grid.shape[:2], spacing=grid.spacing[:2])
 
 
 def apart(one: Grid, other: Grid) -> float:

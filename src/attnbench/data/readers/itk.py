@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import SimpleITK
 
 ENDINGS = (".mha", ".mhd", ".nrrd", ".nhdr")
+NRRD = (".nrrd", ".nhdr")
 HEADER_BYTES = 1 << 16
 RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's axes lead left and posterior
 UNITS = {"mm": "mm", "millimeter": "mm", "millimeters": "mm", "um": "um", "µm": "um",
@@ -52,7 +53,12 @@ def _open(path: Path) -> tuple[SimpleITK.ImageFileReader, Grid]:
     import SimpleITK
 
     header = _header(path)
+    data = _data_file(path, header)
+    if data is not None and not data.is_file():
+        raise OSError(f"its voxels are to lie in {data.name}, which is not there")
     reader = SimpleITK.ImageFileReader()
+    # Asked for by its ending in small letters alone, ITK would not know `.MHA`.
+    reader.SetImageIO("NrrdImageIO" if path.suffix.lower() in NRRD else "MetaImageIO")
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
@@ -88,6 +94,26 @@ def _affine(reader: SimpleITK.ImageFileReader, dimension: int, axes: int) -> NDA
     affine[:axes, :axes] = direction[:axes, :axes] * np.array(reader.GetSpacing()[:axes])
     affine[:axes, 3] = reader.GetOrigin()[:axes]
     return RAS @ affine
+
+
+def data_file(path: Path) -> Path | None:
+    """The file in which the voxels of a header file (`.mhd`, `.nhdr`) lie; None: in itself.
+
+    Raises:
+        Refused: they lie in several files.
+        OSError: the file cannot be read.
+    """
+    return _data_file(path, _header(path))
+
+
+def _data_file(path: Path, header: str) -> Path | None:
+    line = re.search(r"^(?:ElementDataFile *=|data ?file:)(.*)$", header, re.M | re.I)
+    name = line[1].strip() if line else "LOCAL"
+    if name.upper() == "LOCAL":
+        return None
+    if name.upper().startswith("LIST") or "%" in name:
+        raise Refused("its voxels lie in several files; write them into one")
+    return path.parent / name
 
 
 def _header(path: Path) -> str:

@@ -58,9 +58,9 @@ def _check_ending(path: Path) -> None:
     with path.open("rb") as stream:
         start = stream.read(348)
     packed, plain = start[:2] == b"\x1f\x8b", start[344:347] in (b"n+1", b"n+2")
-    if packed and not path.name.endswith(".gz"):
+    if packed and not path.name.lower().endswith(".gz"):
         raise Refused("its content is compressed; rename it to end in .nii.gz")
-    if plain and path.name.endswith(".gz"):
+    if plain and path.name.lower().endswith(".gz"):
         raise Refused("its content is not compressed; rename it to end in .nii")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,43 @@ from attnbench.data.readers.itk import itk_grid, load_itk
 from attnbench.data.readers.nifti import ENDINGS as NIFTI_ENDINGS
 from attnbench.data.readers.nifti import load_nifti, nifti_grid
 from attnbench.data.readers.registry import CaseFiles, reader
+from attnbench.errors import nearest
 
 ENDINGS = (*NIFTI_ENDINGS, *ITK_ENDINGS)
 Values = Mapping[float, int]
 
 
+@dataclass(frozen=True)
+class VolumeSettings:
+    """`reader.settings` of an entry whose reader is `volume`.
+
+    values: class by stored value; without it the value is the class. threshold: instead of it,
+    what is greater is class 1. masks: class by role, for one mask per class, in which whatever is
+    no background counts; where two overlap, the higher class stays.
+    """
+
+    values: Mapping[float, int] | None = None
+    threshold: float | None = None
+    masks: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, files: CaseFiles) -> VolumeSettings:
+        """The entry's settings; `DataError` for one that there is not."""
+        known = [item.name for item in fields(cls)]
+        for name in files.entry.reader.settings:
+            if name not in known:
+                raise files.error(f"reader.settings: no {name!r}; {nearest(str(name), known)}")
+        return cls(**files.entry.reader.settings)
+
+
 def grid_of(path: Path) -> Grid:
     """Read where the voxels of a file lie; raises as `nifti_grid` and `itk_grid` do."""
-    return nifti_grid(path) if path.name.endswith(NIFTI_ENDINGS) else itk_grid(path)
+    return nifti_grid(path) if path.name.lower().endswith(NIFTI_ENDINGS) else itk_grid(path)
 
 
 def load_volume(path: Path) -> Volume:
     """Read a file in its own axes; raises as `load_nifti` and `load_itk` do."""
-    return load_nifti(path) if path.name.endswith(NIFTI_ENDINGS) else load_itk(path)
+    return load_nifti(path) if path.name.lower().endswith(NIFTI_ENDINGS) else load_itk(path)
 
 
 @reader("nifti")  # the catalog's word where all files are NIfTI
@@ -47,19 +72,25 @@ def read_volume(files: CaseFiles) -> RawCase:
     still falls on it; after that, all have to lie at the same place. Several files with the role
     `image` are channels; so is a fourth axis. Where `ndim` is 2 the axes stay as stored.
 
-    Settings of the reader: `values` (class by stored value; without it the value is the class),
-    `threshold` (what is greater is class 1), `masks` (class by role, for one mask per class;
-    where two overlap, the higher number stays).
+    `fov` and `mask_second_rater` are read where there are any. What `VolumeSettings` says of
+    masks holds for all of them.
     """
+    settings = VolumeSettings.of(files)
     paths = files.paths("image") or (files.one("image"),)
     images = [_load(files, path) for path in paths]
     grid = images[0].grid
     for path, image in zip(paths[1:], images[1:], strict=True):
         refuse_elsewhere(files, path, image.grid, grid, paths[0])
-    channels = np.concatenate([_channels_first(image) for image in images])
-    mask = _mask(files, grid, paths[0], **files.entry.reader.settings)
-    spacing = grid.spacing if grid.stated else files.entry.spacing or grid.spacing
-    return RawCase(files.case, files.group, channels, mask, spacing)
+    fov, second = files.maybe("fov"), files.maybe("mask_second_rater")
+    return RawCase(
+        case=files.case,
+        group=files.group,
+        image=np.concatenate([_channels_first(image) for image in images]),
+        mask=_mask(files, grid, paths[0], settings),
+        spacing=grid.spacing if grid.stated else files.entry.spacing or grid.spacing,
+        fov=_stored_mask(files, fov, grid, paths[0], VolumeSettings()) > 0 if fov else None,
+        second_rater=_stored_mask(files, second, grid, paths[0], settings) if second else None,
+    )
 
 
 def _load(files: CaseFiles, path: str) -> Volume:
@@ -98,29 +129,25 @@ def refuse_elsewhere(files: CaseFiles, path: str, grid: Grid, other: Grid, image
     )
 
 
-def _mask(
-    files: CaseFiles,
-    grid: Grid,
-    image: str,
-    values: Values | None = None,
-    threshold: float | None = None,
-    masks: Mapping[str, int] | None = None,
-) -> NDArray[np.uint8]:
+def _mask(files: CaseFiles, grid: Grid, image: str, settings: VolumeSettings) -> NDArray[np.uint8]:
+    if not settings.masks:
+        return _stored_mask(files, files.one("mask"), grid, image, settings)
     mask = np.zeros(grid.shape, np.uint8)
-    for role, number in sorted((masks or {"mask": 0}).items(), key=lambda item: item[1]):
-        path = files.one(role)
-        stored = _load(files, path)
-        if stored.grid.channels > 1:
-            raise files.error(
-                f"mask has {stored.grid.channels} numbers per voxel; a mask has one", path
-            )
-        refuse_elsewhere(files, path, stored.grid, grid, image)
-        classes = as_classes(files, path, stored.array, values, threshold)
-        if masks:
-            mask[classes > 0] = number
-        else:
-            mask = classes
+    for role, number in sorted(settings.masks.items(), key=lambda item: item[1]):
+        mask[_stored_mask(files, files.one(role), grid, image, settings) > 0] = number
     return mask
+
+
+def _stored_mask(
+    files: CaseFiles, path: str, grid: Grid, image: str, settings: VolumeSettings
+) -> NDArray[np.uint8]:
+    stored = _load(files, path)
+    if stored.grid.channels > 1:
+        raise files.error(
+            f"mask has {stored.grid.channels} numbers per voxel; a mask has one", path
+        )
+    refuse_elsewhere(files, path, stored.grid, grid, image)
+    return as_classes(files, path, stored.array, settings.values, settings.threshold)
 
 
 def as_classes(
