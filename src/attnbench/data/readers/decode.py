@@ -6,6 +6,7 @@ file is given to the library that reads it exactly, or refused.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -118,6 +119,8 @@ def _by_pillow(path: Path) -> Picture:
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and kind != "MPO":
             raise OSError(f"animated: {frames} frames in one {kind}; a case is one picture")
+        if kind == "PPM" and picture.mode == "RGB" and _ppm_maximum(path) > 255:
+            raise OSError("colours of more than 8 bits in PPM are not read; save it as PNG or TIFF")
         picture.load()
         pages, palette = _pixels(picture)
         if kind == "GIF" and palette is not None:
@@ -133,6 +136,13 @@ def _by_pillow(path: Path) -> Picture:
             lossy=kind in ("JPEG", "MPO"),
             orientation=int(picture.getexif().get(0x0112, UPRIGHT)),
         )
+
+
+def _ppm_maximum(path: Path) -> int:
+    """The number that a PPM's header says is white."""
+    with path.open("rb") as stream:
+        head = re.sub(rb"#[^\n]*", b"", stream.read(1000))
+    return int(head.split()[3])
 
 
 def _pixels(picture: Image) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
@@ -200,7 +210,9 @@ def _tiff(path: Path) -> Picture:
                 "pyramid or a picture with a preview: save one page for each file"
             )
         pages, palette = _tiff_pages(path, file, first)
-        alpha = bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2)
+        # Some writers (OpenCV) do not say that the fourth channel of RGB is opacity.
+        rgba = first.photometric == tifffile.PHOTOMETRIC.RGB and first.samplesperpixel == 4
+        alpha = rgba or (bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2))
         inverted = first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         return Picture(
             "TIFF",
