@@ -49,6 +49,8 @@ def find_roles(pairs: Pairs, options: Options) -> Roles:
     if options.masks:
         keys = Counter({key: count for key, count in keys.items() if key not in ROLES})
     distinct = {key for key in keys if key}
+    if len(distinct) == len(keys) == 1:
+        distinct = set()  # one word for all masks tells nothing apart
     if distinct and not _are_objects(pairs.pairs, keys):
         words = sorted(distinct)
         classes = (
