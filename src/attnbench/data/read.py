@@ -43,14 +43,18 @@ def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
             check_case(entry, case)
             yield case
         return
-    from attnbench.data.readers import READERS, unpacked_cases
+    from attnbench.data.readers import READERS, archive_cases, unpacked_cases
 
     if entry.reader.name not in READERS:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
-        for files in unpacked_cases(entry, raw / entry.origin.filename):
+        packed = raw / entry.origin.filename
+        if entry.reader.name == "medsegbench":
+            yield from archive_cases(entry, packed)
+            return
+        for files in unpacked_cases(entry, packed):
             yield from cases_of(files)
     else:
         yield from _listed_cases(entry, entry.files_in(raw))
@@ -64,13 +68,13 @@ def cases_of(files: CaseFiles) -> list[RawCase]:
     """
     from attnbench.data.readers import READERS
 
-    entry, labels = files.entry, files.entry.labels()
+    entry, labels, cases = files.entry, files.entry.labels(), []
     paths = {row.role: row.path for row in reversed(files.rows)}
-    cases = []
     for case in parts_of(entry, READERS[entry.reader.name](files)):
         own = labels.get(case.case, labels.get(files.case, {}))
-        cases.append(replace(case, labels={**case.labels, **own}))
-        check_case(entry, cases[-1], paths)
+        case = replace(case, labels={**case.labels, **own})
+        check_case(entry, case, paths)
+        cases.append(case)
     return cases
 
 
