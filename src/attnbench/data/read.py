@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
@@ -23,26 +21,8 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     """Yield the dataset's cases in the listing's order, from the folder `raw` or the user's own.
 
     Raises:
-        DataError: a file is missing or unreadable, a case fails `check_case`, or, after the last
-            case, a class occurred in none.
+        DataError: a file is missing or unreadable, or a case fails `check_case`.
     """
-    absent, cases = dict(entry.classes), 0
-    for case in _read(entry, raw):
-        cases += 1
-        if absent:
-            present = set(np.unique(case.mask).tolist())
-            absent = {value: name for value, name in absent.items() if value not in present}
-        yield case
-    if absent:
-        # Its scores would be those of nothing: masks are read wrongly, or the entry is wrong.
-        raise DataError(
-            f"{entry.name}: class {', '.join(f'{v} {name}' for v, name in absent.items())} occurs "
-            f"in none of {cases} cases; look at the values that the masks hold, and at classes "
-            "and reader.settings of the catalog entry"
-        )
-
-
-def _read(entry: Entry, raw: Path) -> Iterator[RawCase]:
     for files in unread_cases(entry, raw):
         yield from [files] if isinstance(files, RawCase) else cases_of(files)
 
@@ -81,7 +61,7 @@ def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
 
 
 def cases_of(files: CaseFiles) -> list[RawCase]:
-    """Read the files of one case with their entry's reader, and check what comes of it.
+    """Read the files of one case, or of several cut from it, and check what comes of it.
 
     Raises:
         DataError: as `read_cases`.
