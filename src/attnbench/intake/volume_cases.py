@@ -332,6 +332,14 @@ def choose_classes(
         return _single_classes(single, cases, told)
     if options.threshold is not None:
         names = [class_name(name) for name in options.classes.values()] or ["foreground"]
+        if len(set(names)) > 1:
+            told.problem(
+                f"--threshold gives one class, --class names {len(set(names))}",
+                (),
+                "--threshold or --class",
+            )
+        if not options.classes:
+            told.guesses.append(Guess("class", "above the threshold: foreground", "--class 1=NAME"))
         return Classes({1: names[0]}, {"threshold": options.threshold})
     if options.classes:
         declared = _typed(options.classes, told)
@@ -403,7 +411,7 @@ def _refuse_stray(
         else "which classes are they?"
     )
     told.problem(
-        f"masks hold {shown}{more}{classes}; {kind}", files, "--class VALUE=NAME or --threshold N"
+        f"masks hold {shown}{more}{classes}; {kind}", files, "--class VALUE=NAME or --threshold 0.5"
     )
 
 
