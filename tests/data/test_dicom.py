@@ -558,3 +558,33 @@ def test_what_is_no_dicom_is_named(tmp_path, write_series):
     case = Case(tmp_path).series(files).add("mask", files[0])
     with pytest.raises(DataError, match=r"cannot be read: .*no whole DICOM file"):
         case.read()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(data=st.data(), kind=st.sampled_from(["slice", "seg", "rt"]))
+def test_damaged_bytes_are_read_or_refused_by_name(damageable, data, kind):
+    """No damage ends in another error."""
+    folder, files, masks = damageable
+    source = files[0] if kind == "slice" else masks[kind]
+    content = bytearray(source.read_bytes())
+    for place in data.draw(st.lists(st.integers(132, len(content) - 1), max_size=6)):
+        content[place] = data.draw(st.integers(0, 255))
+    damaged = folder / "damaged.dcm"
+    damaged.write_bytes(content[: data.draw(st.integers(200, len(content)))])
+    case = Case(folder, segments={"Organ": 1, "Lesion": 2})
+    case.series([damaged, *files[1:]] if kind == "slice" else files)
+    case.add("mask", masks["seg"] if kind == "slice" else damaged)
+    try:
+        assert case.read().image.shape == (1, *VOLUME.shape)
+    except DataError as error:
+        assert "toy: " in str(error)
+
+
+@pytest.fixture(scope="module")
+def damageable(tmp_path_factory, write_series):
+    folder = tmp_path_factory.mktemp("damageable")
+    files = write_series(folder / "s", VOLUME, SQUARE)
+    masks = {"Organ": PARTS == 1, "Lesion": PARTS == 2}
+    seg = write_seg(folder / "seg.dcm", files, masks)
+    rt_structures(folder / "s", masks, folder / "rt.dcm")
+    return folder, files, {"seg": seg, "rt": folder / "rt.dcm"}

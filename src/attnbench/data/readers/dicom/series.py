@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.readers.dicom.headers import needed, open_dicom
+from attnbench.data.readers.dicom.headers import damage_told, needed, open_dicom
 from attnbench.data.readers.grid import Grid, Refused, Volume, checked
 from attnbench.errors import listed
 
@@ -61,6 +61,7 @@ class Series:
     modality: str
 
 
+@damage_told()
 def load_series(paths: Sequence[Path], pixels: bool = True) -> Series:
     """Read the files of one series.
 
