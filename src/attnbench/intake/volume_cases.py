@@ -168,10 +168,13 @@ def _count_values(path: Path) -> dict[float, int] | None:
     array = load_volume(path).array
     if not np.isfinite(array).all():
         return None
-    values, counts = np.unique(array, return_counts=True)
-    # A soft mask may hold a million values; its extremes say as much.
-    kept = range(len(values)) if len(values) <= 4 * MANY_VALUES else (0, 1, len(values) - 1)
-    return {float(values[k]): int(counts[k]) for k in kept}
+    counts: Counter[float] = Counter()
+    for number in range(array.shape[-1]):  # slice by slice: a whole CT would be sorted for long
+        values, own = np.unique(array[..., number], return_counts=True)
+        # A soft mask may hold a million values; some of them say as much.
+        kept = range(len(values)) if len(values) <= 4 * MANY_VALUES else (0, 1, len(values) - 1)
+        counts.update({float(values[k]): int(own[k]) for k in kept})
+    return dict(counts)
 
 
 def _each(
