@@ -15,6 +15,7 @@ from attnbench.data.readers.dicom.headers import (
     LABEL_MAP,
     SEGMENTATION,
     STRUCTURES,
+    class_of,
     damage_told,
     is_dicom,
     open_dicom,
@@ -215,7 +216,7 @@ def _masks_of(
 def _referenced(file: Path, told: Told, path: str) -> set[str] | None:
     """Series that a mask says it was drawn on; None for a mask that cannot be read."""
     try:
-        kind = str(open_dicom(file, pixels=False).get("SOPClassUID", ""))
+        kind = class_of(file)
         return structures_series(file) if kind == STRUCTURES else referenced_series(file)
     except UNREADABLE as error:
         told.problem(f"the mask cannot be read: {error}", [path])
@@ -308,7 +309,7 @@ def _classes(folder: Path, cases: Sequence[_Case], options: Options, told: Told)
 
 def _labels(folder: Path, mask: str, told: Told) -> list[str]:
     try:
-        kind = str(open_dicom(folder / mask, pixels=False).get("SOPClassUID", ""))
+        kind = class_of(folder / mask)
         names = (structure_names if kind == STRUCTURES else segment_names)(folder / mask)
     except UNREADABLE as error:
         told.problem(f"the mask cannot be read: {error}", [mask])

@@ -73,6 +73,12 @@ def open_dicom(path: Path, pixels: bool = True) -> Dataset:
     return data
 
 
+@damage_told()
+def class_of(path: Path) -> str:
+    """What kind of object a file holds, as DICOM numbers them; `OSError` as `open_dicom`."""
+    return str(open_dicom(path, pixels=False).SOPClassUID)
+
+
 def needed(dataset: Dataset, keyword: str) -> object:
     """The value of an attribute; `Refused` where the file lacks it."""
     value = dataset.get(keyword)
