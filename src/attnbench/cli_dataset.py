@@ -89,7 +89,7 @@ def add(
             metavar="VALUE=NAME",
         ),
     ] = None,
-    threshold: Annotated[int | None, _found("Masks are cut above this value.", min=0)] = None,
+    threshold: Annotated[float | None, _found("Masks are cut above this value.", min=0)] = None,
     groups: Annotated[
         str | None,
         _found("A regular expression with one group, a CSV (case, group), `case` or `unknown`."),
@@ -135,7 +135,7 @@ def add(
         images=images,
         masks=_masks(masks or [], problems),
         classes=_classes(classes or [], problems),
-        threshold=threshold,
+        threshold=_whole(threshold),
         groups=groups,
         spacing=_numbers("--spacing", spacing, float, problems),
         spacing_unit=unit.value if unit else None,
@@ -220,6 +220,11 @@ def _numbers(
     if any(not (number >= 0 if kind is int else 0 < number < float("inf")) for number in numbers):
         problems.append(f"{flag} {text}: a number is out of range")
     return numbers
+
+
+def _whole(number: float | None) -> float | None:
+    """A whole number as one, so that the entry says 127 and not 127.0."""
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _outlines(fill: bool, as_is: bool, problems: list[str]) -> Any:
