@@ -159,8 +159,8 @@ def test_all_files_that_cannot_be_used_are_named_at_once(add, cells, tmp_path):
 def test_names_that_are_no_text_are_told_and_not_written(add, cells, tmp_path):
     folder, _ = cells
     for kind in ("images", "masks"):
-        source = os.fsencode(folder / kind / "patient00_0.png")
-        os.rename(source, source.replace(b"patient00_0", b"patient00_\xe4"))
+        source = folder / kind / "patient00_0.png"
+        source.rename(source.with_name(os.fsdecode(b"patient00_\xe4.png")))
     with pytest.raises(AttnBenchError, match=r"not UTF-8(?s:.*)patient00_"):
         add(*NAMED)
     assert not (tmp_path / "my_sets").exists()
