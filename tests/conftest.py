@@ -39,7 +39,6 @@ def make_store(folder, ndim):
         channels=2,
         classes={1: "box", 2: "small box"},
         spacing_unit="mm",
-        normalisation="none",
         spacing=None,
         size=None,
         resampled=False,

@@ -237,9 +237,8 @@ def _ensemble(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """All that tables and texts say about a study."""
-    keys = study.model_dump(
-        mode="json", exclude={"catalog", "compute", "data", "figures", "output"}
-    )
+    silent = {"accept_licences", "catalog", "compute", "data", "figures", "output"}
+    keys = study.model_dump(mode="json", exclude=silent)
     return keys | {"labels": _labels(study)}
 
 
@@ -272,9 +271,12 @@ def _originals(study: Study, dataset: str, _model: str) -> str | None:
 _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "fetch": _originals,
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
-        mode="json", include={"spacing", "size"}
+        mode="json", include={"spacing", "size", "channels", "interpolation"}
     ),
-    "folds": lambda study, *_: study.folds.model_dump(mode="json", exclude={"run"}),
+    "folds": lambda study, dataset, _: (
+        study.folds.model_dump(mode="json", exclude={"run"})
+        | {"normalisation": study.normalisation(dataset)}
+    ),
     "describe": _network,
     "measure": _network,
     "choose": _recipe,

@@ -61,7 +61,7 @@ def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
 
 
 def cases_of(files: CaseFiles) -> list[RawCase]:
-    """Read the files of one case with their entry's reader, and check what comes of it.
+    """Read the files of one case, or of several cut from it, and check what comes of it.
 
     Raises:
         DataError: as `read_cases`.

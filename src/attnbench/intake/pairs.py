@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path, PurePosixPath
 
@@ -71,7 +71,7 @@ class _Name:
 
     places: folders above it without words for roles and parts. words: all tokens of its stem,
     again without them. before and after: those on either side of the word for a mask. extra:
-    what is left of the folder that says `mask` (`axon` of `masks_axon`).
+    what is left of the folder that says `mask` (`axon` of `masks_axon`). below: folders in it.
     """
 
     path: str
@@ -81,6 +81,7 @@ class _Name:
     before: tuple[str, ...]
     after: tuple[str, ...]
     extra: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
     part: str = ""
 
 
@@ -199,14 +200,12 @@ def _as(name: _Name, is_mask: bool) -> _Name:
     """The name, as that of a mask or of an image whatever its words say."""
     if name.is_mask == is_mask:
         return name
-    return _Name(
-        name.path, is_mask, name.places, name.words, name.before or name.words, name.after,
-        name.extra, name.part,
-    )  # fmt: skip
+    return replace(name, is_mask=is_mask, before=name.before or name.words)
 
 
 def _tokens(text: str) -> list[str]:
     plain = unicodedata.normalize("NFC", text).lower()
+    plain = re.sub(r"ground[^a-z]truth", "groundtruth", plain)
     return [token for token in re.split(r"[^\w]+|_+", plain) if token]
 
 
@@ -226,6 +225,7 @@ def _take_apart(path: str) -> _Name:
     folder_role, part = "", ""
     extra: tuple[str, ...] = ()
     places: list[str] = []
+    below: list[str] = []
     for place in file.parts[:-1]:
         tokens = _tokens(place)
         roles = {_role(token) for token in tokens} - {""}
@@ -234,9 +234,10 @@ def _take_apart(path: str) -> _Name:
         if roles:
             folder_role = "mask" if "mask" in roles else "image"
             numbers = tuple(t for t in tokens if _role(t) and t[-1].isdigit())
-            extra = (*rest, *numbers)
+            extra, below = (*rest, *numbers), []
         elif rest or not any(token in PARTS for token in tokens):
             places.append("-".join(tokens))
+            below.append(places[-1])
     tokens = _tokens(stem)
     at = next((i for i, token in enumerate(tokens) if _role(token) == "mask"), None)
     # `image` in a mask folder says nothing, nor does `mask` as the whole name of an image.
@@ -247,7 +248,8 @@ def _take_apart(path: str) -> _Name:
     if not plain:
         plain = [token for token in tokens if token not in PARTS and _role(token) != "mask"]
     return _Name(
-        path, is_mask, tuple(places), tuple(plain), _plain(before), _plain(after), extra, part
+        path, is_mask, tuple(places), tuple(plain), _plain(before), _plain(after), extra,
+        tuple(below), part,
     )  # fmt: skip
 
 
@@ -261,13 +263,16 @@ def _pair_names(names: Sequence[_Name], whole: bool = True) -> Pairs:
     masks = [name for name in names if name.is_mask]
     finder = _Finder(images)
     shared = _shared_words(masks)
+    places = {name.path: name.places for name in images}
     of: dict[str, dict[str, list[str]]] = {name.path: defaultdict(list) for name in images}
     lost: list[str] = []
     unclear: list[str] = []
     for mask in masks:
         found, rest = finder.find(mask, shared[mask.path])
         if len(found) == 1:
-            extra = (*(t for t in mask.extra if t not in rest), *rest)
+            near = places[found[0]]
+            inner = [place for place in mask.below if place not in near]
+            extra = (*(t for t in mask.extra if t not in rest), *inner, *rest)
             of[found[0]]["_".join(extra)].append(mask.path)
         else:
             (unclear if found else lost).append(mask.path)

@@ -225,6 +225,10 @@ def _told(masks: Sequence[MaskLook], one: str) -> Meaning:
         return Meaning(two, {1: name}, guesses=white)
     ground = _ground(counts, coloured)
     marked = {value: n for value, n in counts.items() if value not in ground}
+    if coloured and set(counts) == {TRANSPARENT, 0}:
+        text = "the alpha channel carries the mask: what is not transparent is black"
+        files = tuple(mask.path for mask in masks)
+        return Meaning(problems=(Problem(text, files, "--class '#000000=NAME'"),))
     if not marked:
         text = f"every mask is empty: all pixels are {', '.join(_names(counts, coloured))}"
         return Meaning(problems=(Problem(text, flag="--masks, or --class VALUE=NAME"),))
@@ -304,9 +308,6 @@ def _doubts(
     shown = histogram(counts, coloured)
     files = tuple(m.path for m in masks if m.values > 2 or len(masks) == 1)
     cut = "" if coloured else " or --threshold N (127 cuts halfway)"
-    if set(counts) == {TRANSPARENT, 0} and coloured:
-        text = "the alpha channel carries the mask: what is not transparent is black"
-        return [Problem(text, tuple(m.path for m in masks), "--class '#000000=NAME'")]
     if not any(value in counts for value in ground):
         text = f"no pixel of any mask is background (0, black or transparent)\n{shown}"
         return [Problem(text, tuple(m.path for m in masks), CLASS_FLAG)]

@@ -76,7 +76,7 @@ def decode(path: Path) -> Picture:
         start = stream.read(48)
     if not start:
         raise OSError("the file is empty (0 bytes)")
-    if start.startswith(b"version https://git-lfs"):
+    if start.startswith(b"version ") and b"git-lfs" in start:
         raise OSError("it is a pointer of Git LFS, not the picture; run `git lfs pull` there")
     with _failures():
         if start[:4] in TIFF_STARTS:
@@ -119,9 +119,16 @@ def _by_pillow(path: Path) -> Picture:
         if frames > 1 and kind != "MPO":
             raise OSError(f"animated: {frames} frames in one {kind}; a case is one picture")
         picture.load()
+        pages, palette = _pixels(picture)
+        if kind == "GIF" and palette is not None:
+            # Writers of GIF number greys as they come, so that an index says nothing.
+            used = palette[np.unique(pages)]
+            if (used[:, 1:] == used[:, :1]).all():
+                pages, palette = palette[pages[..., 0]][..., :1], None
         return Picture(
             "JPEG" if kind == "MPO" else kind,
-            *_pixels(picture),
+            pages,
+            palette,
             alpha=picture.mode in ("LA", "RGBA", "PA"),
             lossy=kind in ("JPEG", "MPO"),
             orientation=int(picture.getexif().get(0x0112, UPRIGHT)),

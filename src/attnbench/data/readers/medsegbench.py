@@ -20,6 +20,7 @@ from attnbench.data.readers.registry import UNREADABLE, CaseFiles, reader
 from attnbench.errors import DataError
 
 PARTS = {"train": "train", "validation": "val", "test": "test"}  # our word: the archive's
+PARTS_BY_WORD = {word: part for part, word in PARTS.items()}
 ROLES = ("image", "mask")  # of the archive in each of its cases
 
 
@@ -28,7 +29,8 @@ def read_medsegbench(files: CaseFiles) -> RawCase:
     """Read one image (1 or 3 channels) and its mask of classes from the archive.
 
     The case's name says which: `validation-00012`. Its label `part` is its part of the authors'
-    split.
+    split. The setting `nonzero` says that a mask may number objects of the one class; the setting
+    `parts`, which of the archive's parts are read.
     """
     path = files.one("image")
     part, _, number = files.case.rpartition("-")
@@ -37,6 +39,8 @@ def read_medsegbench(files: CaseFiles) -> RawCase:
         if part not in arrays or not number.isdecimal() or int(number) >= arrays[part][0].shape[0]:
             raise files.error(f"the archive has no such case; it has {_counted(archive)}", path)
         image, mask = (array.item(int(number)) for array in arrays[part])
+    if files.entry.reader.settings.get("nonzero"):
+        mask = (mask > 0).astype(np.uint8)
     channels = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
     labels = {"part": part}
     return RawCase(files.case, files.group, channels, mask, pixel_spacing(files), labels=labels)
@@ -55,7 +59,10 @@ def archive_cases(entry: Entry, archive: Path) -> Iterator[CaseFiles]:
             f"{entry.name}: {archive} cannot be read: {error}; remove it and fetch the dataset "
             f"again (`attnbench fetch --dataset {entry.name}`)"
         ) from error
+    read = [PARTS_BY_WORD[word] for word in entry.reader.settings.get("parts", PARTS_BY_WORD)]
     for name in names:
+        if name.rpartition("-")[0] not in read:
+            continue
         rows = tuple(FileRow(archive.name, 0, "", role, name, name) for role in ROLES)
         yield CaseFiles(entry, archive.parent, name, name, rows)
 

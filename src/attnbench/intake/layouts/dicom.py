@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from attnbench.catalog import Reader
 from attnbench.data.readers.dicom.headers import (
@@ -27,6 +26,7 @@ from attnbench.data.readers.registry import UNREADABLE
 from attnbench.data.readers.volume import ENDINGS
 from attnbench.errors import listed
 from attnbench.intake.found import Found, FoundFile, Guess, Options
+from attnbench.intake.groups import Groups
 from attnbench.intake.pairs import matches
 from attnbench.intake.volume_cases import (
     AT_ONCE,
@@ -86,10 +86,10 @@ def recognise(folder: Path, options: Options) -> Found | None:
     modalities = Counter(
         header.modality for header in headers if header.path in {c.slices[0] for c in cases}
     )
-    groups, how, labels = _groups(folder, cases, options, told)
+    groups = _groups(cases, options, told)
     return Found(
         layout="dicom",
-        rows=tuple(row for case in cases for row in _rows(case, groups[case.name])),
+        rows=tuple(row for case in cases for row in _rows(case, groups.of[case.name])),
         reader=Reader(name="dicom", settings=dict(classes.settings)),
         ndim=3,
         channels=1,
@@ -98,9 +98,9 @@ def recognise(folder: Path, options: Options) -> Found | None:
         spacing_unit="mm",
         modality=", ".join(sorted(modalities)),
         normalisation="ct" if set(modalities) == {"CT"} else "z_score",
-        groups=how,
-        groups_inferred=how != "PatientID",
-        labels=labels,
+        groups=groups.how,
+        groups_inferred=groups.inferred,
+        labels=groups.labels,
         guesses=tuple(told.guesses),
         problems=tuple(told.problems),
         notes=tuple(told.notes),
@@ -299,22 +299,20 @@ def _labels(mask: Path) -> list[str]:
     return list((structure_names if kind == STRUCTURES else segment_names)(mask).values())
 
 
-def _groups(
-    folder: Path, cases: Sequence[_Case], options: Options, told: Told
-) -> tuple[Mapping[str, str], str, Mapping[str, Any]]:
+def _groups(cases: Sequence[_Case], options: Options, told: Told) -> Groups:
     if options.groups is not None:
         files = [VolumeCase(case.name, case.slices[:1], {"": case.mask}) for case in cases]
-        grouped = group_cases(files, options, told)
-        return grouped.of, grouped.how, grouped.labels
+        return group_cases(files, options, told)
     patients = {case.patient for case in cases}
-    if len(patients) == 1 < len(cases):
+    if len(patients) == 1 < len(cases) or "" in patients:
         told.problem(
-            f"all {len(cases)} series have one PatientID, {patients.pop()!r}: anonymised?",
+            f"{len(cases)} series have the PatientID {', '.join(map(repr, sorted(patients)))}: "
+            "anonymised? Cases of one patient must not be split across folds",
             (),
             "--groups REGEX, CSV, case or unknown",
         )
     told.notes.append("PatientID names groups and cases, in the list of files and in results")
-    return {case.name: case.patient for case in cases}, "PatientID", {}
+    return Groups({case.name: case.patient for case in cases}, "PatientID", inferred=False)
 
 
 def _rows(case: _Case, group: str) -> Iterable[FoundFile]:

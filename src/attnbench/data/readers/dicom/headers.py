@@ -42,9 +42,12 @@ def open_dicom(path: Path, pixels: bool = True) -> Dataset:
     from pydicom.errors import InvalidDicomError
 
     try:
-        return pydicom.dcmread(path, stop_before_pixels=not pixels)
+        data = pydicom.dcmread(path, stop_before_pixels=not pixels)
     except (InvalidDicomError, NotImplementedError, KeyError, AttributeError) as error:
         raise OSError(f"no whole DICOM file: {error}") from error
+    if "SOPClassUID" not in data:  # pydicom reads half a header without a word
+        raise OSError("no whole DICOM file: it does not say what it holds (SOPClassUID)")
+    return data
 
 
 def needed(dataset: Dataset, keyword: str) -> object:
