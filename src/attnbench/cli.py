@@ -115,7 +115,7 @@ def check(
 def new(
     dataset: Annotated[str, typer.Option("--dataset", help="Of the catalog, or your own.")],
     catalog: Annotated[
-        Path | None, typer.Option("--catalog", help="Folder of your own datasets [my_sets].")
+        Path | None, typer.Option("--catalog", help="Folder of your own datasets (default: my_sets).")
     ] = None,
 ) -> None:
     """Print a first study of a dataset, sized to its cases, with a comment on every choice."""

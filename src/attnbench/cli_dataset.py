@@ -65,7 +65,7 @@ def add(
     name: Annotated[str, typer.Option("--name", help="Of the dataset: small letters, digits, _.")],
     to: Annotated[
         Path | None,
-        typer.Option("--to", help="Catalog folder [my_sets].", rich_help_panel=WRITTEN),
+        typer.Option("--to", help="Catalog folder (default: my_sets).", rich_help_panel=WRITTEN),
     ] = None,
     dry_run: Annotated[
         bool,
