@@ -1,6 +1,6 @@
 """Copies planted among real images, and how many of them the scan finds.
 
-    python benchmarks/duplicates.py FOLDER OUT.csv [--every OTHER.csv] [DATASET ...]
+    python benchmarks/duplicates.py FOLDER OUT.csv [--every OTHER.csv] [--datasets NAME ...]
 
 FOLDER holds the originals, a folder per dataset as `attnbench fetch` leaves them. A row per
 dataset and kind of copy: planted, found, and the lowest correlation of those found; then pairs
@@ -114,11 +114,15 @@ def plant(images: list[NDArray[np.generic]], count: int) -> Iterator[tuple[str, 
         for original in rng.choice(len(images), count, replace=False).tolist():
             seed = int(rng.integers(2**31))
             # All channels of an image are changed alike.
-            yield kind, original, np.stack(
-                [
-                    change(channel.astype(np.float32), np.random.default_rng(seed))
-                    for channel in images[original]
-                ]
+            yield (
+                kind,
+                original,
+                np.stack(
+                    [
+                        change(channel.astype(np.float32), np.random.default_rng(seed))
+                        for channel in images[original]
+                    ]
+                ),
             )
 
 
@@ -127,7 +131,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--every", type=Path)
-    parser.add_argument("datasets", nargs="*", default=DATASETS)
+    parser.add_argument("--datasets", nargs="+", default=DATASETS)
     given = parser.parse_args()
     rows: list[dict[str, object]] = []
     every: list[dict[str, object]] = []

@@ -206,18 +206,38 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
 
 @app.command()
+def inspect(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+    """Look for copies among the originals of a dataset, and for what else is odd about them."""
+    loaded = _start(study, log)
+    from attnbench.catalog import load_entry
+    from attnbench.data.scan.inspect import inspect_dataset
+
+    layout = loaded.layout
+    inspect_dataset(
+        load_entry(dataset, loaded.catalog), layout.raw(dataset), layout.inspected(dataset)
+    )
+
+
+@app.command()
 def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Read, check, resample and normalise the cases of a dataset into the case store."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
+    from attnbench.data.scan.merge import merged_groups
 
-    layout = loaded.layout
-    prepare_dataset(
+    layout, entry, settings = (
+        loaded.layout,
         load_entry(dataset, loaded.catalog),
         loaded.dataset(dataset),
+    )
+    inspected = None if entry.generated else layout.inspected(dataset)
+    prepare_dataset(
+        entry,
+        settings,
         layout.raw(dataset),
         layout.prepared(dataset),
+        merged=merged_groups(dataset, settings.duplicates, inspected),
     )
 
 

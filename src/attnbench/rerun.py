@@ -265,7 +265,7 @@ def _labels(study: Study) -> list[str]:
 
 _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
-        mode="json", include={"spacing", "size"}
+        mode="json", include={"spacing", "size", "duplicates"}
     ),
     "folds": lambda study, *_: study.folds.model_dump(mode="json", exclude={"run"}),
     "describe": _network,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,7 @@ from attnbench.data.resample import (
     shape_at_spacing,
     spacing_of_shape,
 )
+from attnbench.data.scan.merge import members, regrouped
 from attnbench.data.write import write_store
 from attnbench.study.groups import DatasetSettings
 
@@ -31,7 +35,14 @@ NORMALISATION = (
 )
 
 
-def prepare_dataset(entry: Entry, settings: DatasetSettings, raw: Path, folder: Path) -> None:
+def prepare_dataset(
+    entry: Entry,
+    settings: DatasetSettings,
+    raw: Path,
+    folder: Path,
+    *,
+    merged: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write the case store of a dataset to `folder`, case by case, whole or not at all.
 
     Args:
@@ -39,13 +50,15 @@ def prepare_dataset(entry: Entry, settings: DatasetSettings, raw: Path, folder: 
         settings: the study's working grid (`spacing`, `size`, or neither: the cases' own grids).
         raw: folder of the verified originals.
         folder: the store's; an older one is replaced.
+        merged: new name of every group that is merged with another (`merged_groups`).
 
     Raises:
         DataError: a case breaks its contract.
     """
     start = time.perf_counter()
     cases = (prepare_case(case, settings) for case in read_cases(entry, raw))
-    info = write_store(folder, cases, describe(entry, settings))
+    described = replace(describe(entry, settings), merged_groups=members(merged))
+    info = write_store(folder, regrouped(cases, merged), described)
     logging.getLogger("attnbench").info(
         "%s: %d cases of %d groups prepared in %.1f s -> %s",
         info.name,

@@ -19,7 +19,8 @@ class Candidates:
 
     first, second: positions, first < second. turn: number of the orientation of `second`. scale:
     side of what `second` has to show over its own side for both to show the same. distance: mean
-    bits of a slice, 0 to 64. reach: largest distance of what was taken.
+    bits of a slice, 0 to 64. reach: largest distance of what was taken. complete: nothing within
+    `FARTHEST` was left out.
     """
 
     first: NDArray[np.int64]
@@ -28,14 +29,19 @@ class Candidates:
     scale: NDArray[np.float64]
     distance: NDArray[np.float64]
     reach: float
+    complete: bool
 
     def __len__(self) -> int:
         return len(self.first)
 
 
-def find_candidates(
-    hashes: NDArray[np.uint64], zooms: tuple[float, ...], most: int
-) -> Candidates:
+def nothing() -> Candidates:
+    """Return the candidates among fewer than two images."""
+    none, numbers = np.empty(0, np.int64), np.empty(0)
+    return Candidates(none, none, none, numbers, numbers, float(FARTHEST), True)
+
+
+def find_candidates(hashes: NDArray[np.uint64], zooms: tuple[float, ...], most: int) -> Candidates:
     """Return the views of pairs whose hashes are nearest, at most `most` of them.
 
     An image as it is is compared with every turn and zoom of all later ones, and zoomed in with
@@ -46,7 +52,7 @@ def find_candidates(
         hashes: (n, orientations, zooms, words) as of `hash_views`.
         zooms: of the views; the first is 1.
         most: views to return. The distance up to which they are taken is `FARTHEST`, or less
-            where there would be more; all views at that distance are taken or none.
+            where there would be more.
     """
     words = hashes.shape[-1]
     limit, kept = FARTHEST * words, np.empty((0, 5), np.int32)
@@ -63,7 +69,13 @@ def find_candidates(
     scales = np.array([*zooms, *(1 / zoom for zoom in zooms[1:])])
     first, second, turn_of, view_of, distance = kept.astype(np.int64).T
     return Candidates(
-        first, second, turn_of, scales[view_of], distance / words, max(limit, 0) / words
+        first,
+        second,
+        turn_of,
+        scales[view_of],
+        distance / words,
+        limit / words,
+        limit == FARTHEST * words,
     )
 
 
@@ -104,8 +116,8 @@ def _rows(
     view: int,
 ) -> NDArray[np.int32]:
     rows = np.empty((len(first), 5), np.int32)
-    for column, values in enumerate((first, second, turn, view, distance)):
-        rows[:, column] = values
+    rows[:, 0], rows[:, 1], rows[:, 4] = first, second, distance
+    rows[:, 2:4] = turn, view
     return rows
 
 
@@ -116,4 +128,6 @@ def _nearest(
     rows = np.concatenate(parts)
     up_to = np.cumsum(np.bincount(rows[:, 4], minlength=limit + 1)[: limit + 1])
     limit = int(np.searchsorted(up_to, most, side="right")) - 1
+    if limit < 0:  # more than that have equal hashes: some of them are as good as any
+        return rows[rows[:, 4] == 0][:most], 0
     return rows[rows[:, 4] <= limit], limit

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.scan.candidates import Candidates, find_candidates
+from attnbench.data.scan.candidates import Candidates, find_candidates, nothing
 from attnbench.data.scan.hashes import ZOOMS, orientations
 from attnbench.data.scan.register import (
     Floats,
@@ -24,7 +24,7 @@ from attnbench.data.scan.register import (
 
 LEAST = 0.6
 """Correlation of details from which two images are copies; docs/decisions/duplicates.md."""
-_WORTH_REFINING = 0.3
+_WORTH_REFINING = 0.35
 _BLOCK_BYTES = 1 << 20
 MOST_VIEWS = 200_000
 """Views of pairs that are laid over each other; with more, only the nearest by hash are."""
@@ -67,11 +67,11 @@ def near_copies(
         hashes: (n, orientations, zooms, words) as of `hash_views`.
         least: correlation of details that makes a copy.
     """
+    if len(thumbnails) < 2:
+        return [], nothing()
     candidates = find_candidates(hashes, ZOOMS, MOST_VIEWS)
     common = common_details(thumbnails)
-    coarse = np.array(
-        [_quantised(pooled(details(thumbnail) - common)) for thumbnail in thumbnails]
-    )
+    coarse = np.array([_quantised(pooled(details(thumbnail) - common)) for thumbnail in thumbnails])
     turns = orientations(thumbnails.shape[1])
     best: dict[tuple[int, int], tuple[Overlay, int, float]] = {}
     for rows in _alike_in_view(candidates, _BLOCK_BYTES // coarse[0].nbytes):
@@ -85,11 +85,11 @@ def near_copies(
             if overlay.correlation > known:
                 best[pair] = overlay, turn, float(candidates.distance[row])
     found = []
-    for (first, second), (start, turn, distance) in sorted(best.items()):
-        fine = [details(thumbnails[position]) - common for position in (first, second)]
-        overlay = refine(fine[0], np.ascontiguousarray(turns[turn].apply(fine[1])), start)
+    for (one, other), (start, number, distance) in sorted(best.items()):
+        fine = [details(thumbnails[position]) - common for position in (one, other)]
+        overlay = refine(fine[0], _floats(turns[number].apply(fine[1])), start)
         if overlay.correlation >= least:
-            found.append(Near(first, second, False, str(turns[turn]), distance, overlay))
+            found.append(Near(one, other, False, str(turns[number]), distance, overlay))
     return found, candidates
 
 

@@ -15,6 +15,7 @@ _SIGMA = 5.0
 _FLOOR = 6.0
 _COMMON = 5
 _STEPS = 12
+_TRIED, _HOPEFUL = 3, 0.45
 
 Floats = NDArray[np.float32]
 
@@ -121,7 +122,9 @@ def refine(first: Floats, second: Floats, start: Overlay) -> Overlay:
     scale, shift = np.array(start.scale), np.array(start.shift) * sides
     smooth = [gaussian_filter(values, (0, 1, 1)) for values in (first, second)]
     best, best_scale, best_shift = -1.0, scale.copy(), shift.copy()
-    for _ in range(_STEPS):
+    for count in range(_STEPS):
+        if count == _TRIED and best < _HOPEFUL:
+            break
         sampled = _sampled(smooth[1], scale, shift)
         inside = ~np.isnan(sampled)
         if inside.mean() < _LEAST_OVERLAP:

@@ -29,7 +29,7 @@ def grey(image: NDArray[np.generic]) -> NDArray[np.float32]:
         if high > low:
             stretched = (channel.astype(np.float32) - np.float32(low)) / np.float32(high - low)
             total += np.clip(stretched, 0, 1)
-    return total / len(image)
+    return total / np.float32(len(image))
 
 
 def thumbnail(image: NDArray[np.generic]) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
+from attnbench.study.groups import COPIES, DatasetSettings
 from attnbench.study.models import ModelSettings
 
 if TYPE_CHECKING:
@@ -117,9 +118,11 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
-        # The axes have a row of their own, by name.
-        if text := in_words(dataset.model_copy(update={"mirror_axes": None})):
+        # Axes and copies have rows of their own.
+        own = dataset.model_copy(update={"mirror_axes": None})
+        if text := in_words(own, DatasetSettings(name=own.name, duplicates=own.duplicates)):
             yield f"Dataset: {results.dataset_label(dataset.name)}", text
+    yield "Copies of an image in another group", "; ".join(_copies(results))
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
@@ -143,6 +146,14 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
         "groups, corrected resampled t test over folds, Holm's correction",
     )
+
+
+def _copies(results: Results) -> Iterator[str]:
+    """Yield what is done about copies of images in other groups, dataset by dataset."""
+    for dataset in results.study.datasets:
+        generated = load_entry(dataset.name, results.study.catalog).generated
+        done = "images are generated" if generated else COPIES[dataset.duplicates]
+        yield f"{results.dataset_label(dataset.name)}: {done}"
 
 
 def _mirror_axes(results: Results) -> Iterator[str]:
