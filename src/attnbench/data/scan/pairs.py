@@ -22,7 +22,7 @@ from attnbench.data.scan.register import (
     refine,
 )
 
-LEAST = 0.6
+LEAST = 0.7
 """Correlation of details from which two images are copies; docs/decisions/duplicates.md."""
 _WORTH_REFINING = 0.35
 _BLOCK_BYTES = 1 << 20

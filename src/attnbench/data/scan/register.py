@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 MOST_SHIFT = 0.15
 """Largest shift along an axis that is looked for, in sides."""
 _LEAST_OVERLAP = 0.5
-_SCALES = (0.7, 1.43)
+_SCALES = (0.75, 1.34)
 _SIGMA = 5.0
 _FLOOR = 6.0
 _COMMON = 5
