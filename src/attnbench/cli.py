@@ -33,6 +33,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
 Percent = Annotated[
     int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")
 ]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")]
 Log = Annotated[
     Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")
 ]
@@ -206,7 +207,9 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
 
 @app.command()
-def inspect(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+def inspect(
+    dataset: Dataset, workers: Workers = 1, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
     """Look for copies among the originals of a dataset, and for what else is odd about them."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
@@ -214,12 +217,21 @@ def inspect(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None)
 
     layout = loaded.layout
     inspect_dataset(
-        load_entry(dataset, loaded.catalog), layout.raw(dataset), layout.inspected(dataset)
+        load_entry(dataset, loaded.catalog),
+        layout.raw(dataset),
+        layout.inspected(dataset),
+        workers,
+        loaded.compute.memory_mb,
     )
 
 
 @app.command()
-def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+def prepare(
+    dataset: Dataset,
+    workers: Workers = 1,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
     """Read, check, resample and normalise the cases of a dataset into the case store."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
@@ -237,6 +249,8 @@ def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None)
         settings,
         layout.raw(dataset),
         layout.prepared(dataset),
+        workers,
+        loaded.compute.memory_mb,
         merged=merged_groups(dataset, settings.duplicates, inspected),
     )
 

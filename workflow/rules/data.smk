@@ -44,6 +44,7 @@ rule inspect:
         layout.benchmark("inspect/{dataset}")
     conda:
         "../../envs/cpu.yaml"
+    threads: 4
     resources:
         mem_mb=study.compute.memory_mb,
         runtime=240,
@@ -53,7 +54,7 @@ rule inspect:
     message:
         "look for copies and oddities in {wildcards.dataset}"
     shell:
-        "attnbench inspect --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench inspect --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule prepare:
@@ -79,6 +80,7 @@ rule prepare:
         layout.benchmark("prepare/{dataset}")
     conda:
         "../../envs/cpu.yaml"
+    threads: 4
     resources:
         mem_mb=study.compute.memory_mb,
         runtime=240,
@@ -88,7 +90,7 @@ rule prepare:
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule folds:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
 from attnbench.data.case import PreparedCase, RawCase
+from attnbench.data.checks import with_every_class
 from attnbench.data.difficulty import measure_difficulty
 from attnbench.data.info import DatasetInfo
-from attnbench.data.read import read_cases
+from attnbench.data.many import prepared_cases
 from attnbench.data.resample import (
     resample_image,
     resample_mask,
@@ -40,6 +42,8 @@ def prepare_dataset(
     settings: DatasetSettings,
     raw: Path,
     folder: Path,
+    workers: int = 1,
+    memory_mb: int = 4000,
     *,
     merged: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -50,15 +54,18 @@ def prepare_dataset(
         settings: the study's working grid (`spacing`, `size`, or neither: the cases' own grids).
         raw: folder of the verified originals.
         folder: the store's; an older one is replaced.
+        workers: the most processes that prepare cases at once.
+        memory_mb: the most memory that they take together.
         merged: new name of every group that is merged with another (`merged_groups`).
 
     Raises:
         DataError: a case breaks its contract.
     """
     start = time.perf_counter()
-    cases = (prepare_case(case, settings) for case in read_cases(entry, raw))
+    prepare = partial(prepare_case, settings=settings)
+    cases = regrouped(prepared_cases(entry, raw, prepare, workers, memory_mb), merged)
     described = replace(describe(entry, settings), merged_groups=members(merged))
-    info = write_store(folder, regrouped(cases, merged), described)
+    info = write_store(folder, with_every_class(entry, cases), described)
     logging.getLogger("attnbench").info(
         "%s: %d cases of %d groups prepared in %.1f s -> %s",
         info.name,

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from attnbench.data.scan.inspect import inspect_cases, see_all
+from attnbench.data.scan.inspect import inspect_cases
+from attnbench.data.scan.seen import see
 
 AXES = ("first", "second", "third")
 
 
 def inspect(cases):
     ndim = cases[0].mask.ndim
-    return inspect_cases("toy", see_all(cases, {1: "blob"}, AXES[:ndim]), {1: "blob"})
+    seen = [see(case, {1: "blob"}, AXES[:ndim]) for case in cases]
+    return inspect_cases("toy", seen, {1: "blob"})
 
 
 def encoded(image, quality):
@@ -57,9 +59,7 @@ def found(texture, case_of):
     originals = [case_of(f"a{k:02d}", texture(k)) for k in range(len(CHANGES))]
     copies = [
         case_of(f"b{k:02d}", change(original.image[0]))
-        for k, ((change, _), original) in enumerate(
-            zip(CHANGES.values(), originals, strict=True)
-        )
+        for k, ((change, _), original) in enumerate(zip(CHANGES.values(), originals, strict=True))
     ]
     return inspect([*originals, *copies])
 
@@ -149,9 +149,11 @@ def test_the_order_of_cases_changes_nothing(texture, case_of, order):
     expected = inspect(cases)
     found = inspect([cases[position] for position in order])
     assert found.summary == expected.summary
-    assert [(pair.case_a, pair.case_b, pair.across_groups) for pair in found.pairs] == [
-        (pair.case_a, pair.case_b, pair.across_groups) for pair in expected.pairs
-    ] == [("a0", "b0", True), ("a1", "b1", False)]
+    assert (
+        [(pair.case_a, pair.case_b, pair.across_groups) for pair in found.pairs]
+        == [(pair.case_a, pair.case_b, pair.across_groups) for pair in expected.pairs]
+        == [("a0", "b0", True), ("a1", "b1", False)]
+    )
 
 
 def test_constant_images_are_odd_and_no_copies(texture, case_of):
