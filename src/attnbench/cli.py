@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli_dataset import dataset_app
 from attnbench.errors import AttnBenchError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
+app.add_typer(dataset_app, name="dataset")
 
 StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
 Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.")]
