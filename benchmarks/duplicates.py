@@ -163,8 +163,10 @@ def main() -> None:
             )
         for (first, second), value in values.items():
             across = groups[source[first]] != groups[source[second]]
+            own = max(first, second) < len(images)
+            another = "another case" if own else "a copy of another case"
             kind = mine.get((first, second)) or (
-                "another case" if across else "within a group or of one original"
+                another if across else "within a group or of one original"
             )
             every.append({"dataset": dataset, "kind": kind, "correlation": f"{value:.4f}"})
         false = sum(

@@ -66,6 +66,7 @@ def _counts(pairs: pd.DataFrame, findings: pd.DataFrame) -> dict[str, int]:
         "near_within": int((~across & ~exact).sum()),
         **{column: int((kinds == kind).sum()) for column, kind in COUNTED.items()},
         "outliers": int(kinds.str.startswith("outlier").sum()),
+        "mixed": int(kinds.str.startswith("mixed").sum()),
     }
 
 

@@ -148,7 +148,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "inspected": (
         "dataset", "cases", "groups", "exact_across", "near_across", "exact_within",
         "near_within", "duplicates", "merged", "merged_into", "empty_masks", "equal_masks",
-        "constant_images", "rare_classes", "absent_classes", "outliers", "views", "reach",
+        "constant_images", "rare_classes", "absent_classes", "outliers", "mixed", "views", "reach",
         "complete", "least",
     ),
     "duplicates": (

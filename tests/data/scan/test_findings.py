@@ -70,6 +70,11 @@ def test_outliers_are_named_by_what_they_are(oddities, texture, case_of):
     }  # fmt: skip
 
 
+def test_many_outliers_are_kinds_of_cases(oddities, texture, case_of):
+    changed = [case_of(f"s{k}", texture(30 + k, (40, 90))) for k in range(4)]
+    assert oddities(*changed) == [("mixed size", "")]
+
+
 def test_a_rounding_error_is_no_outlier(oddities, texture, case_of):
     assert oddities(case_of("s", texture(31, (40, 50)), spacing=(1.0, 1.000001))) == []
 

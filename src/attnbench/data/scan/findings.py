@@ -17,7 +17,8 @@ FEWEST_GROUPS = 5
 FARTHEST_Z = 6.0
 """Robust z from which a case is an outlier; docs/decisions/duplicates.md."""
 _LEAST_CASES = 10
-_SAME = 0.01
+_SAME = 0.1
+_MOST_OUTLIERS = 0.1
 
 
 def find_oddities(seen: Sequence[Seen], classes: Mapping[int, str]) -> list[Finding]:
@@ -82,14 +83,22 @@ def _outliers(seen: Sequence[Seen]) -> Iterator[Finding]:
         values = np.array([one.measures[measure] for one in seen])
         positive = bool((values > 0).all())
         scores = robust_z(np.log(values) if positive else values)
-        for one, value, score in zip(seen, values.tolist(), scores.tolist(), strict=True):
-            middle = float(np.median(values))
-            if abs(score) >= FARTHEST_Z and abs(value - middle) > _SAME * abs(middle):
-                yield _of(
-                    one, f"outlier of {measure.partition(',')[0]}", measure, value,
-                    f"{measure} {value:.4g}, where the median is {middle:.4g} "
-                    f"(robust z {score:+.1f})",
-                )  # fmt: skip
+        middle, quantity = float(np.median(values)), measure.partition(",")[0]
+        far = (np.abs(scores) >= FARTHEST_Z) & (np.abs(values - middle) > _SAME * abs(middle))
+        if far.mean() > _MOST_OUTLIERS:
+            yield Finding(
+                f"mixed {quantity}", "", "", measure, float(far.mean()),
+                f"{measure}: {far.sum()} of {len(seen)} cases lie far from the median of "
+                f"{middle:.4g}, between {values.min():.4g} and {values.max():.4g}: several kinds "
+                "of cases",
+            )  # fmt: skip
+            continue
+        for k in np.flatnonzero(far):
+            yield _of(
+                seen[k], f"outlier of {quantity}", measure, float(values[k]),
+                f"{measure} {values[k]:.4g}, where the median is {middle:.4g} "
+                f"(robust z {scores[k]:+.1f})",
+            )  # fmt: skip
 
 
 def robust_z(values: NDArray[np.float64]) -> NDArray[np.float64]:

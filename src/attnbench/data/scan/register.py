@@ -15,6 +15,8 @@ _SIGMA = 5.0
 _FLOOR = 6.0
 _COMMON = 5
 _STEPS = 12
+_TILES = 4
+_PLAIN = 0.3
 _TRIED, _HOPEFUL = 3, 0.45
 
 Floats = NDArray[np.float32]
@@ -24,7 +26,7 @@ Floats = NDArray[np.float32]
 class Overlay:
     """How the second thumbnail lies over the first.
 
-    correlation: of details, where both are, -1 to 1. scale: side of what is sampled of the
+    correlation: of details, where both are, -1 to 1; once refined, their `agreement`. scale: side of what is sampled of the
     second over its own, per axis (S, H, W); shift: in sides.
     """
 
@@ -140,13 +142,35 @@ def refine(first: Floats, second: Floats, start: Overlay) -> Overlay:
         scale = np.clip(scale, *_SCALES)
         if np.abs(step).max() < 1e-3:
             break
-    sampled = _sampled(second, best_scale, best_shift)
-    inside = ~np.isnan(sampled)
     return Overlay(
-        _correlation(first[inside], sampled[inside]) if inside.any() else 0.0,
+        agreement(first, _sampled(second, best_scale, best_shift)),
         tuple(map(float, best_scale)),
         tuple(map(float, best_shift / sides)),
     )
+
+
+def agreement(first: Floats, second: Floats) -> float:
+    """Return how well details agree: their correlation, or the median over tiles if that is less.
+
+    The edge of a field of view or a frame around the image correlates whatever is inside it, but
+    fills few tiles. Tiles without details in both do not count.
+
+    Args:
+        first: details (S, H, W).
+        second: the same, NaN where there are none.
+    """
+    inside = ~np.isnan(second)
+    if not inside.any():
+        return 0.0
+    tiles = []
+    for rows in np.array_split(np.arange(first.shape[1]), _TILES):
+        for columns in np.array_split(np.arange(first.shape[2]), _TILES):
+            cut = np.s_[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            own, other = first[cut][inside[cut]], second[cut][inside[cut]]
+            if own.size * 2 >= inside[cut].size and max(own.std(), other.std()) > _PLAIN:
+                tiles.append(_correlation(own, other))
+    whole = _correlation(first[inside], second[inside])
+    return min(whole, float(np.median(tiles))) if tiles else whole
 
 
 def _step(

@@ -30,9 +30,7 @@ def in_words(inspection: Inspection) -> Iterator[str]:
     for kind in kinds:
         own = [finding for finding in inspection.findings if finding.kind == kind]
         yield f"{kind}: {len(own)}"
-        yield from _listed(
-            [f"{one.case}: {one.text}" if one.case else one.text for one in own]
-        )
+        yield from _listed([f"{one.case}: {one.text}" if one.case else one.text for one in own])
     if not kinds:
         yield "nothing else stands out"
 

@@ -152,8 +152,8 @@ def _copies(results: Results) -> Iterator[str]:
     """Yield what is done about copies of images in other groups, dataset by dataset."""
     for dataset in results.study.datasets:
         generated = load_entry(dataset.name, results.study.catalog).generated
-        done = "images are generated" if generated else COPIES[dataset.duplicates]
-        yield f"{results.dataset_label(dataset.name)}: {done}"
+        none = " (its images are generated: there are none)" if generated else ""
+        yield f"{results.dataset_label(dataset.name)}: {COPIES[dataset.duplicates]}{none}"
 
 
 def _mirror_axes(results: Results) -> Iterator[str]:
