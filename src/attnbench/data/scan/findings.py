@@ -93,7 +93,7 @@ def _outliers(seen: Sequence[Seen]) -> Iterator[Finding]:
                 "of cases",
             )  # fmt: skip
             continue
-        for k in np.flatnonzero(far):
+        for k in np.flatnonzero(far).tolist():
             yield _of(
                 seen[k], f"outlier of {quantity}", measure, float(values[k]),
                 f"{measure} {values[k]:.4g}, where the median is {middle:.4g} "
