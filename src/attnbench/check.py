@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import catalog_names, load_entry
+from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.errors import CatalogError, StudyError
 from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
@@ -21,12 +22,14 @@ LEAST_RATE_STEPS = 1.5
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked, its models and mirror axes resolved; raises `StudyError`."""
+    """The study in `content`, checked, models and catalog's defaults resolved; or `StudyError`."""
     try:
         known = _known(content)
     except CatalogError as error:
         raise StudyError(f"{source}: {error}") from error
-    return _with_mirror_axes(parse_study(content, known, source))
+    study = parse_study(content, known, source)
+    refuse_unsuitable(study, source)
+    return _with_catalog(study)
 
 
 def load_study(path: Path) -> Study:
@@ -36,7 +39,12 @@ def load_study(path: Path) -> Study:
 
 def warnings_of(study: Study) -> list[str]:
     """Lines on what a checked study may do, but against the catalog or what was measured."""
-    return [*_against_the_catalog(study), *_mirrored_by_nothing(study), *_too_short(study)]
+    return [
+        *_against_the_catalog(study),
+        *same_images(study),
+        *_mirrored_by_nothing(study),
+        *_too_short(study),
+    ]
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:
@@ -86,15 +94,19 @@ def _mirrored_by_nothing(study: Study) -> Iterator[str]:
             )
 
 
-def _with_mirror_axes(study: Study) -> Study:
-    """Write into every dataset which axes it is mirrored along: so they are part of its recipe."""
+def _with_catalog(study: Study) -> Study:
+    """Write into every dataset what the catalog says of it, so that it is part of its recipe.
+
+    That are the axes it is mirrored along, and how its intensities are normalised.
+    """
     augmentation = study.training.augmentation
     datasets = []
     for dataset in study.datasets:
         entry = load_entry(dataset.name, study.catalog)
         unsaid = dataset.mirror_axes is None and augmentation.flip is None
         axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
-        datasets.append(dataset.model_copy(update={"mirror_axes": axes}))
+        scheme = dataset.normalisation or entry.normalisation
+        datasets.append(dataset.model_copy(update={"mirror_axes": axes, "normalisation": scheme}))
     # Said once: a recipe with `flip` beside the axes would differ where the training does not.
     augmentation = augmentation.model_copy(update={"flip": None})
     training = study.training.model_copy(update={"augmentation": augmentation})

@@ -112,6 +112,21 @@ def check(
         typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")
 
 
+@study_app.command("new")
+def new(
+    dataset: Annotated[str, typer.Option("--dataset", help="Of the catalog, or your own.")],
+    catalog: Annotated[
+        Path | None, typer.Option("--catalog", help="Folder of your own datasets [my_sets].")
+    ] = None,
+) -> None:
+    """Print a first study of a dataset, sized to its cases, with a comment on every choice."""
+    from attnbench.intake.add import DEFAULT_CATALOG
+    from attnbench.intake.study_text import first_study
+
+    default = (DEFAULT_CATALOG,) if DEFAULT_CATALOG.is_dir() else ()
+    typer.echo(first_study(dataset, default if catalog is None else (catalog,)), nl=False)
+
+
 @study_app.command("schema")
 def schema() -> None:
     """Print the JSON schema of a study file."""
@@ -168,11 +183,36 @@ def plan(
 
 
 @app.command()
-def datasets() -> None:
-    """List the datasets of the catalog."""
-    from attnbench.catalog import describe_catalog
+def datasets(
+    dataset: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Say everything about this one.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="A word of it, as ultrasound.")] = None,
+    task: Annotated[str | None, typer.Option(help="A word of task or class, as polyp.")] = None,
+    ndim: Annotated[int | None, typer.Option("--ndim", min=2, max=3, help="2 or 3.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="open, non_commercial or unclear.", metavar="TERMS")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A part of the name.")] = None,
+    catalog: Annotated[
+        list[Path] | None, typer.Option(help="A folder with own datasets; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_page: Annotated[bool, typer.Option("--markdown", help="The page docs/datasets.md.")] = False,
+) -> None:
+    """List the datasets of the catalog, or say everything about one."""
+    from attnbench.catalog import listing
 
-    typer.echo(describe_catalog())
+    folders = tuple(catalog or ())
+    if as_page:
+        typer.echo(listing.as_markdown(), nl=False)
+        return
+    if dataset is not None:
+        typer.echo(listing.describe_dataset(dataset, folders, as_json))
+        return
+    filters = listing.Filters(modality, task, ndim, licence, name)
+    families = listing.list_families(folders, filters)
+    typer.echo(listing.as_json(families) if as_json else listing.as_table(families))
 
 
 @app.command()
@@ -205,6 +245,7 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
         loaded.layout.raw(dataset),
         loaded.data.mirror,
         loaded.data.offline,
+        loaded.data.mirrors,
     )
 
 
@@ -234,7 +275,7 @@ def prepare(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Read, check, resample and normalise the cases of a dataset into the case store."""
+    """Read, check and resample the cases of a dataset into the case store."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
@@ -259,12 +300,15 @@ def prepare(
 
 @app.command()
 def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Split a dataset by group into outer test folds and inner validation."""
+    """Split a dataset by group into folds, and measure the intensities of their training cases."""
     loaded = _start(study, log)
     from attnbench.data.folds import write_folds
+    from attnbench.data.intensities import write_statistics
 
     layout = loaded.layout
-    write_folds(layout.prepared(dataset), loaded.folds, layout.folds(dataset))
+    prepared, split = layout.prepared(dataset), layout.folds(dataset)
+    write_folds(prepared, loaded.folds, split)
+    write_statistics(prepared, split, loaded.normalisation(dataset), layout.statistics(dataset))
 
 
 @app.command()
@@ -284,6 +328,7 @@ def export_nnunet(
     layout = loaded.layout
     export_dataset(
         load_entry(dataset, loaded.catalog),
+        loaded.dataset(dataset),
         layout.raw(dataset),
         layout.prepared(dataset),
         layout.folds(dataset),

@@ -18,7 +18,7 @@ rule fetch:
         runtime=240,
     params:
         study=layout.study,
-        decides=decides("fetch"),
+        decides=decides("fetch", "dataset"),
     message:
         "fetch {wildcards.dataset}"
     shell:
@@ -98,7 +98,8 @@ rule folds:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
     output:
-        layout.folds("{dataset}"),
+        folds=layout.folds("{dataset}"),
+        statistics=layout.statistics("{dataset}"),
     log:
         layout.log("folds/{dataset}"),
     benchmark:
@@ -110,7 +111,7 @@ rule folds:
         runtime=10,
     params:
         study=layout.study,
-        decides=decides("folds"),
+        decides=decides("folds", "dataset"),
     message:
         "split {wildcards.dataset} into folds by group"
     shell:

@@ -29,6 +29,7 @@ from attnbench.study.groups import (
     FiguresSettings,
     FoldsSettings,
     InferenceSettings,
+    Scheme,
     ScoringSettings,
     SweptKey,
     TrainingSettings,
@@ -80,6 +81,11 @@ class Study(Settings):
         ],
         ...,
     ] = Field(min_length=1, description="Datasets: a catalog name, or a mapping with settings.")
+    accept_licences: tuple[Name, ...] = Field(
+        (),
+        description="Datasets (or families of sizes) with a non-commercial or unclear licence that "
+        "you may use nevertheless; without it nothing of them is downloaded.",
+    )
     # Before `models`: its depth decides the levels that their mechanisms sit at.
     backbone: BackboneSettings = Field(
         default_factory=BackboneSettings,
@@ -149,7 +155,7 @@ class Study(Settings):
         models = [model.name for model in self.models]
         problems = [
             *self._repeated(),
-            *transfer_problems(self.transfer, datasets, facts),
+            *transfer_problems(self.transfer, datasets, self._as_taken(facts)),
             *self._swept_and_set(),
         ]
         if self.primary[0] not in self.metrics:
@@ -173,6 +179,14 @@ class Study(Settings):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _as_taken(self, facts: Mapping[str, DatasetFacts]) -> dict[str, DatasetFacts]:
+        """The facts of the study's datasets, with the channels that it takes; empty if unknown."""
+        return {
+            dataset.name: replace(own, channels=dataset.count_channels(own.channels))
+            for dataset in self.datasets
+            if (own := facts.get(dataset.name))
+        }
 
     def _repeated(self) -> Iterator[str]:
         for key in ("datasets", "models", "seeds", "metrics", "corruptions", "data_efficiency"):
@@ -198,6 +212,7 @@ class Study(Settings):
                 yield (
                     f"datasets: {name}.{key} has {len(value)} values; the dataset has {ndim} axes"
                 )
+        yield from _unknown_channels(dataset, facts.channels)
         if wrong := [axis for axis in self.mirror_axes(name, ndim) if axis >= ndim]:
             key = "mirror_axes" if dataset.mirror_axes else "training.augmentation.flip"
             yield (
@@ -294,6 +309,10 @@ class Study(Settings):
             return () if flip is False else tuple(range(ndim))
         return flip
 
+    def normalisation(self, dataset: str) -> Scheme:
+        """Return how intensities of `dataset` are normalised; z_score where none is said."""
+        return self.dataset(dataset).normalisation or "z_score"
+
     def folds_to_run(self) -> tuple[int, ...]:
         """Return the outer folds this study trains, of all repeats."""
         return self.folds.run if self.folds.run is not None else tuple(range(self.folds.count))
@@ -351,6 +370,21 @@ class Study(Settings):
     def to_yaml(self) -> str:
         """Return the study as YAML with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _unknown_channels(dataset: DatasetSettings, channels: int) -> Iterator[str]:
+    chosen, has = dataset.channels, f"the dataset has {channels}"
+    if chosen == "grey":
+        if channels != 3:
+            yield (
+                f"datasets: {dataset.name}.channels: grey is made of red, green and blue; {has} "
+                f"channel{'' if channels == 1 else 's'}"
+            )
+    elif chosen and max(chosen) >= channels:
+        yield (
+            f"datasets: {dataset.name}.channels: there is no channel {max(chosen)}; {has}, 0 to "
+            f"{channels - 1}"
+        )
 
 
 def _named(settings: tuple[Any, ...], name: str, kind: str) -> Any:

@@ -166,3 +166,18 @@ def test_constant_images_are_odd_and_no_copies(texture, case_of):
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_images_are_enough(texture, case_of, count):
     assert inspect([case_of(f"a{k}", texture(k)) for k in range(count)]).pairs == ()
+
+
+def test_images_in_one_frame_are_no_copies(texture, case_of):
+    """A round field of view in a black frame, that half of the images share and half have moved."""
+    rows, columns = np.mgrid[:150, :150]
+    cases = []
+    for k in range(12):
+        centre = 75 if k % 2 else 68
+        inside = np.hypot(rows - centre, columns - centre) < 60
+        cases.append(case_of(f"a{k:02d}", np.where(inside, 10 + texture(k, (150, 150)), 0)))
+    assert inspect(cases).pairs == ()
+    copy = case_of("copy", encoded(cases[4].image[0], 60))
+    assert [(pair.case_a, pair.case_b) for pair in inspect([*cases, copy]).pairs] == [
+        ("a04", "copy")
+    ]

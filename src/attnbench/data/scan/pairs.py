@@ -16,14 +16,14 @@ from attnbench.data.scan.register import (
     Floats,
     Overlay,
     common_details,
-    details,
     lay_over,
+    own_details,
     pooled,
     refine,
 )
 
-LEAST = 0.7
-"""Correlation of details from which two images are copies; docs/decisions/duplicates.md."""
+LEAST = 0.55
+"""Agreement of details from which two images are copies; docs/decisions/duplicates.md."""
 _WORTH_REFINING = 0.35
 _BLOCK_BYTES = 1 << 20
 MOST_VIEWS = 200_000
@@ -71,7 +71,9 @@ def near_copies(
         return [], nothing()
     candidates = find_candidates(hashes, ZOOMS, MOST_VIEWS)
     common = common_details(thumbnails)
-    coarse = np.array([_quantised(pooled(details(thumbnail) - common)) for thumbnail in thumbnails])
+    coarse = np.array(
+        [_quantised(pooled(own_details(thumbnail, common))) for thumbnail in thumbnails]
+    )
     turns = orientations(thumbnails.shape[1])
     best: dict[tuple[int, int], tuple[Overlay, int, float]] = {}
     for rows in _alike_in_view(candidates, _BLOCK_BYTES // coarse[0].nbytes):
@@ -86,7 +88,7 @@ def near_copies(
                 best[pair] = overlay, turn, float(candidates.distance[row])
     found = []
     for (one, other), (start, number, distance) in sorted(best.items()):
-        fine = [details(thumbnails[position]) - common for position in (one, other)]
+        fine = [own_details(thumbnails[position], common) for position in (one, other)]
         overlay = refine(fine[0], _floats(turns[number].apply(fine[1])), start)
         if overlay.correlation >= least:
             found.append(Near(one, other, False, str(turns[number]), distance, overlay))

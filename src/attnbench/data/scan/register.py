@@ -15,7 +15,7 @@ _SIGMA = 5.0
 _FLOOR = 6.0
 _COMMON = 5
 _STEPS = 12
-_TILES = 4
+_TILES = 5
 _PLAIN = 0.3
 _TRIED, _HOPEFUL = 3, 0.45
 
@@ -26,8 +26,8 @@ Floats = NDArray[np.float32]
 class Overlay:
     """How the second thumbnail lies over the first.
 
-    correlation: of details, where both are, -1 to 1; once refined, their `agreement`. scale: side of what is sampled of the
-    second over its own, per axis (S, H, W); shift: in sides.
+    correlation: of details, where both are, -1 to 1; once refined, their `agreement`. scale: side
+    of what is sampled of the second over its own, per axis (S, H, W); shift: in sides.
     """
 
     correlation: float
@@ -60,6 +60,18 @@ def common_details(thumbnails: NDArray[np.uint8]) -> Floats:
     for thumbnail in thumbnails:
         total += details(thumbnail)
     return (total / (len(thumbnails) + _COMMON)).astype(np.float32)
+
+
+def own_details(thumbnail: NDArray[np.uint8], common: Floats) -> Floats:
+    """Return the details of a thumbnail without what it has of the `common` ones.
+
+    As much is taken away as it holds by least squares, and nothing added: an image whose field of
+    view lies elsewhere must not get the others' edge as a pattern of its own.
+    """
+    values = details(thumbnail)
+    norm = float((common * common).sum())
+    share = min(max(float((values * common).sum()) / norm, 0.0), 1.0) if norm else 0.0
+    return values - np.float32(share) * common
 
 
 def pooled(values: Floats) -> Floats:
@@ -150,10 +162,11 @@ def refine(first: Floats, second: Floats, start: Overlay) -> Overlay:
 
 
 def agreement(first: Floats, second: Floats) -> float:
-    """Return how well details agree: their correlation, or the median over tiles if that is less.
+    """Return how well details agree: the lower quartile of their correlation in 5 x 5 tiles.
 
     The edge of a field of view or a frame around the image correlates whatever is inside it, but
-    fills few tiles. Tiles without details in both do not count.
+    copies agree in every tile. Tiles without details in either do not count. If the correlation
+    of the whole is less, it is returned.
 
     Args:
         first: details (S, H, W).
@@ -170,7 +183,7 @@ def agreement(first: Floats, second: Floats) -> float:
             if own.size * 2 >= inside[cut].size and max(own.std(), other.std()) > _PLAIN:
                 tiles.append(_correlation(own, other))
     whole = _correlation(first[inside], second[inside])
-    return min(whole, float(np.median(tiles))) if tiles else whole
+    return min(whole, float(np.quantile(tiles, 0.25))) if tiles else whole
 
 
 def _step(
