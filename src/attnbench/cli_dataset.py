@@ -175,10 +175,11 @@ def add(
 def check(
     name: Annotated[str, typer.Argument(help="The dataset's name in the catalog.")],
     catalog: Annotated[
-        list[Path] | None, typer.Option("--catalog", help="A folder with own datasets.")
+        list[Path] | None,
+        typer.Option("--catalog", help="Folder of your own datasets [my_sets, if it is there]."),
     ] = None,
     study: Annotated[
-        Path | None, typer.Option("--study", help="One that has fetched it; its catalog counts.")
+        Path | None, typer.Option("--study", help="One that has fetched it; its catalog is taken.")
     ] = None,
     to: Annotated[
         Path | None, typer.Option("--to", help="Folder that is written [NAME-check].")
@@ -193,9 +194,11 @@ def check(
     from attnbench.check import load_study
     from attnbench.data.scan.inspect import inspect_dataset
     from attnbench.data.scan.words import in_words
+    from attnbench.intake.add import DEFAULT_CATALOG
 
     loaded = load_study(study) if study else None
-    entry = load_entry(name, (*(catalog or ()), *(loaded.catalog if loaded else ())))
+    folders = loaded.catalog if loaded else (DEFAULT_CATALOG,) * DEFAULT_CATALOG.is_dir()
+    entry = load_entry(name, tuple(catalog) if catalog else folders)
     if entry.generated:
         raise DataError(f"{name}: its images are generated; none can be a copy of another")
     if not loaded and not isinstance(entry.origin, LocalOrigin):
