@@ -22,7 +22,7 @@ from attnbench.data.scan.register import (
     refine,
 )
 
-LEAST = 0.55
+LEAST = 0.6
 """Agreement of details from which two images are copies; docs/decisions/duplicates.md."""
 _WORTH_REFINING = 0.35
 _BLOCK_BYTES = 1 << 20
