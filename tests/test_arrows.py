@@ -13,8 +13,8 @@ from attnbench.reporting.contents import FIGURES, TABLES
 
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
-    "errors", "files", "study", "catalog", "data", "models", "training", "scoring", "check",
-    "inference", "shift", "analysis", "reporting", "rerun", "cli",
+    "errors", "files", "study", "catalog", "data", "intake", "models", "training", "scoring",
+    "check", "inference", "shift", "analysis", "reporting", "rerun", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (

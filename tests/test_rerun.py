@@ -255,12 +255,12 @@ def test_a_trial_is_decided_by_its_own_value_and_a_choice_by_the_grid():
 
 
 def test_catalog_files_of_a_dataset_are_there():
-    assert [path.name for path in rerun.catalog_files("phantom2d")] == ["phantom2d.yaml"]
-    assert [path.name for path in rerun.catalog_files("retina_drive")] == [
+    assert [path.name for path in rerun.catalog_files(study(), "phantom2d")] == ["phantom2d.yaml"]
+    assert [path.name for path in rerun.catalog_files(study(), "retina_drive")] == [
         "retina_drive.yaml",
         "retina_drive.files.csv",
     ]
-    assert all(path.is_file() for path in rerun.catalog_files("retina_drive"))
+    assert all(path.is_file() for path in rerun.catalog_files(study(), "retina_drive"))
 
 
 @pytest.mark.parametrize(("device", "asks"), [("cuda", True), ("cpu", False), ("mps", False)])

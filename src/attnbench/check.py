@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import catalog_names, load_entry
+from attnbench.errors import CatalogError, StudyError
 from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.names import DatasetFacts, Known
@@ -21,7 +22,11 @@ LEAST_RATE_STEPS = 1.5
 
 def check_study(content: Any, source: str = "study") -> Study:
     """The study in `content`, checked, its models and mirror axes resolved; raises `StudyError`."""
-    return _with_mirror_axes(parse_study(content, _known(content), source))
+    try:
+        known = _known(content)
+    except CatalogError as error:
+        raise StudyError(f"{source}: {error}") from error
+    return _with_mirror_axes(parse_study(content, known, source))
 
 
 def load_study(path: Path) -> Study:
@@ -35,7 +40,7 @@ def warnings_of(study: Study) -> list[str]:
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:
-    for entry in (load_entry(dataset.name) for dataset in study.datasets):
+    for entry in (load_entry(dataset.name, study.catalog) for dataset in study.datasets):
         of_models = (
             study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
         )
@@ -72,7 +77,7 @@ def _mirrored_by_nothing(study: Study) -> Iterator[str]:
     """Yield datasets that are to be mirrored at test time and have no axis for it."""
     for dataset in study.datasets if study.inference.mirroring else ():
         if not any(
-            study.mirror_axes(dataset.name, load_entry(dataset.name).ndim, model.name)
+            study.mirror_axes(dataset.name, _ndim(study, dataset.name), model.name)
             for model in study.models
         ):
             yield (
@@ -86,7 +91,7 @@ def _with_mirror_axes(study: Study) -> Study:
     augmentation = study.training.augmentation
     datasets = []
     for dataset in study.datasets:
-        entry = load_entry(dataset.name)
+        entry = load_entry(dataset.name, study.catalog)
         unsaid = dataset.mirror_axes is None and augmentation.flip is None
         axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
         datasets.append(dataset.model_copy(update={"mirror_axes": axes}))
@@ -103,13 +108,26 @@ def _known(content: Any) -> Known:
         str(item.get("name") if isinstance(item, Mapping) else item)
         for item in (used if isinstance(used, list | tuple) else ())
     }
+    folders = _folders(content)
     # Only entries in use are read; of the others the names are enough to suggest them.
     datasets = {
-        name: _facts(name) if name in names else DatasetFacts(0, 0) for name in catalog_names()
+        name: _facts(name, folders) if name in names else DatasetFacts(0, 0)
+        for name in catalog_names(folders)
     }
     return replace(known_models(), datasets=datasets, metrics=tuple(METRICS))
 
 
-def _facts(dataset: str) -> DatasetFacts:
-    entry = load_entry(dataset)
+def _folders(content: Any) -> tuple[Path, ...]:
+    """The study's own catalog folders; what is no list of paths is refused with the other keys."""
+    given = content.get("catalog") if isinstance(content, Mapping) else None
+    paths = given if isinstance(given, list | tuple) else ()
+    return tuple(Path(path) for path in paths if isinstance(path, str | Path))
+
+
+def _ndim(study: Study, dataset: str) -> int:
+    return load_entry(dataset, study.catalog).ndim
+
+
+def _facts(dataset: str, folders: tuple[Path, ...]) -> DatasetFacts:
+    entry = load_entry(dataset, folders)
     return DatasetFacts(entry.ndim, entry.count_groups(), entry.channels, entry.classes)

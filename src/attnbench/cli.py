@@ -198,7 +198,10 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
     from attnbench.data.download.fetch import fetch_dataset
 
     fetch_dataset(
-        load_entry(dataset), loaded.layout.raw(dataset), loaded.data.mirror, loaded.data.offline
+        load_entry(dataset, loaded.catalog),
+        loaded.layout.raw(dataset),
+        loaded.data.mirror,
+        loaded.data.offline,
     )
 
 
@@ -211,7 +214,10 @@ def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None)
 
     layout = loaded.layout
     prepare_dataset(
-        load_entry(dataset), loaded.dataset(dataset), layout.raw(dataset), layout.prepared(dataset)
+        load_entry(dataset, loaded.catalog),
+        loaded.dataset(dataset),
+        layout.raw(dataset),
+        layout.prepared(dataset),
     )
 
 
@@ -241,7 +247,7 @@ def export_nnunet(
 
     layout = loaded.layout
     export_dataset(
-        load_entry(dataset),
+        load_entry(dataset, loaded.catalog),
         layout.raw(dataset),
         layout.prepared(dataset),
         layout.folds(dataset),

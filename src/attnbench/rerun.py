@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from attnbench.catalog import ENTRIES, load_entry
+from attnbench.catalog import entry_files, load_entry
 from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
@@ -50,10 +50,11 @@ def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> l
     return list(_code(verb, *_choices(model), artefact))
 
 
-def catalog_files(dataset: str) -> list[Path]:
-    """Files of the catalog that describe a dataset: its entry, and its list of files if any."""
-    listing = load_entry(dataset).listing
-    return [_here(path) for path in (ENTRIES / f"{dataset}.yaml", listing) if path]
+def catalog_files(study: Study, dataset: str) -> list[Path]:
+    """Files of the catalog that describe a dataset: its entry, lists of its files and cases."""
+    entry = load_entry(dataset, study.catalog)
+    files = (entry_files(study.catalog)[dataset], entry.listing, entry.case_listing)
+    return [_here(path) for path in files if path]
 
 
 def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefact: str = "") -> str:

@@ -16,7 +16,7 @@ rule analyse:
         second_raters=[
             layout.second_rater(data.name)
             for data in study.datasets
-            if load_entry(data.name).has_second_rater
+            if load_entry(data.name, study.catalog).has_second_rater
         ],
         descriptions=[
             layout.model(data.name, model.name)

@@ -3,7 +3,7 @@
 
 rule fetch:
     input:
-        catalog=lambda wildcards: rerun.catalog_files(wildcards.dataset),
+        catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
     output:
         layout.raw("{dataset}") / "receipt.json",
     log:
@@ -28,7 +28,7 @@ rule fetch:
 rule prepare:
     input:
         receipt=rules.fetch.output,
-        catalog=lambda wildcards: rerun.catalog_files(wildcards.dataset),
+        catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
     output:
         multiext(
             f"{layout.prepared('{dataset}')}/",

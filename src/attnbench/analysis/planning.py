@@ -203,7 +203,7 @@ def _plan(
     pairs = [(name, study.baseline) for name in variants]
     estimated = _estimates(block, study.primary, pairs)
     spread, source = _spread(dataset, study.primary[0], estimated, dict(question.spread))
-    own = len(block.groups) if block else load_entry(dataset).count_groups()
+    own = len(block.groups) if block else load_entry(dataset, study.catalog).count_groups()
     has = Design(own, study.folds.outer, len(study.seeds), study.folds.repeats)
     design = replace(has, groups=question.groups or own)
     # With one seed, what a run and the rest add is hidden in the other two.

@@ -23,6 +23,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 COLUMNS = ("path", "bytes", "sha256", "role", "case", "group")
+UNKNOWN = "unknown"
 
 
 def _text_as(key: str, value: Any) -> Any:
@@ -81,6 +82,18 @@ class ArchiveOrigin(_Part):
         return PurePosixPath(self.url).name
 
 
+class LocalOrigin(_Part):
+    """Files of the user, which stay where they are: verified, never downloaded or copied."""
+
+    kind: Literal["local"]
+    folder: Path = Field(description="Holds the listed files; relative to the entry's own folder.")
+
+    @property
+    def page(self) -> str:
+        """Where the files come from, for the receipt."""
+        return str(self.folder)
+
+
 class EmbeddedOrigin(_Part):
     """Nothing to download: the cases are generated from a seed."""
 
@@ -88,7 +101,7 @@ class EmbeddedOrigin(_Part):
 
 
 Origin = Annotated[
-    FilesOrigin | TarballOrigin | ArchiveOrigin | EmbeddedOrigin,
+    FilesOrigin | TarballOrigin | ArchiveOrigin | LocalOrigin | EmbeddedOrigin,
     Field(discriminator="kind"),
     BeforeValidator(partial(_text_as, "kind")),
 ]
@@ -132,11 +145,19 @@ class Entry(_Part):
     axes: tuple[Sentence, ...] = Field(description="What each axis of an array is, in its order.")
     mirror: Mirror
     cases: int = Field(gt=0)
-    groups: int = Field(gt=0)
+    groups: Annotated[int, Field(gt=0)] | Literal["unknown"] = Field(
+        description="`unknown`: which cases belong together is not known; each counts as a unit."
+    )
     groups_inferred: bool = Field(
         description="True: groups were inferred, not stated by the authors."
     )
+    normalisation: Literal["ct", "z_score", "percentile", "none"] = Field(
+        "z_score", description="How intensities are normalised unless a study says otherwise."
+    )
     licence: Sentence
+    licence_terms: Literal["open", "non_commercial", "unclear"] = Field(
+        "open", description="What is not open has to be accepted by name before a download."
+    )
     citation: Sentence
     bibtex: Sentence | None = None
     origin: Origin
@@ -144,12 +165,24 @@ class Entry(_Part):
         Reader, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
     ]
     traps: tuple[Sentence, ...] = ()
+    shares_images: tuple[Name, ...] = Field(
+        (), description="Datasets of the catalog that have images in common with this one."
+    )
+    download_mb: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Size of the download in megabytes; None: not stated."
+    )
+    fetched: bool = Field(
+        False, description="True: this project has fetched and read it in full, file by file."
+    )
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None,
         description='SHA-256 over the lines `"<sha256>  <path>\\n"` of all files, sorted by code '
         "point.",
     )
     listing: Path | None = Field(None, exclude=True, description="The dataset's list of files.")
+    case_listing: Path | None = Field(
+        None, exclude=True, description="Table of the cases' labels: column `case`, then any."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -180,27 +213,81 @@ class Entry(_Part):
             raise ValueError(
                 f"classes are {sorted(self.classes)}; number them 1, 2, 3, ... without a gap"
             )
-        if self.cases < self.groups:
+        if self.cases < self.count_groups():
             raise ValueError(f"{self.groups} groups cannot come from {self.cases} cases")
         return self
 
     def files(self) -> tuple[FileRow, ...]:
         """Return every listed file in order; empty for embedded sets and packed archives."""
-        return read_listing(self.listing) if self.listing else ()
+        return read_listing(self.listing, _changed(self.listing)) if self.listing else ()
+
+    def labels(self) -> dict[str, dict[str, str]]:
+        """Return text by label of every case that has any, such as `part`, its official split.
+
+        Raises:
+            CatalogError: the table of cases cannot be read or has a case twice.
+        """
+        if self.case_listing is None:
+            return {}
+        return read_labels(self.case_listing, _changed(self.case_listing))
+
+    def files_in(self, raw: Path) -> Path:
+        """Return the folder where the files lie: the user's own, else `raw`, the downloads'."""
+        return self.origin.folder if isinstance(self.origin, LocalOrigin) else raw
 
     @property
     def has_second_rater(self) -> bool:
         """True where a second rater annotated some of the cases."""
         return any(row.role == "mask_second_rater" for row in self.files())
 
+    @property
+    def groups_known(self) -> bool:
+        """False where nothing is known about which cases belong together."""
+        return self.groups != UNKNOWN
+
     def count_groups(self) -> int:
-        """Return the number of groups, without reading the list of files."""
-        return self.groups
+        """Return the number of units: groups, or cases where groups are unknown; reads no file."""
+        return self.groups if isinstance(self.groups, int) else self.cases
+
+
+def _changed(path: Path) -> int:
+    """Time of the last change, which keeps caches true while a user edits the file."""
+    return path.stat().st_mtime_ns
 
 
 @lru_cache
-def read_listing(path: Path) -> tuple[FileRow, ...]:
-    """Return the rows of a list of files.
+def read_labels(path: Path, changed: int) -> dict[str, dict[str, str]]:
+    """Return text by label by case of a table whose first column is `case`.
+
+    `changed` is when the file last did; labels that are empty are left out.
+
+    Raises:
+        CatalogError: no column `case`, a row too short or long, or a case twice.
+    """
+    labels: dict[str, dict[str, str]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        lines = csv.reader(stream)
+        header = next(lines, [])
+        if header[:1] != ["case"] or len(set(header)) < len(header):
+            raise CatalogError(
+                f"{path}: columns are {', '.join(header)}; the first is `case`, and none occurs "
+                "twice"
+            )
+        for number, line in enumerate(lines, start=2):
+            if len(line) != len(header):
+                raise CatalogError(
+                    f"{path}, line {number}: {len(line)} values in {len(header)} columns"
+                )
+            if line[0] in labels:
+                raise CatalogError(f"{path}, line {number}: case {line[0]!r} occurs twice")
+            named = zip(header[1:], line[1:], strict=True)
+            labels[line[0]] = {name: text for name, text in named if text}
+    return labels
+
+
+@lru_cache
+def read_listing(path: Path, changed: int) -> tuple[FileRow, ...]:
+    """Return the rows of a list of files; `changed` is when the file last did.
 
     Raises:
         CatalogError: other columns, or a line that is no row or leaves the dataset's folder.

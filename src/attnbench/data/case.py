@@ -21,8 +21,9 @@ class RawCase:
     image: (C, *spatial), any real dtype, the file's own intensities. mask: (*spatial) uint8, 0
     is background. spacing: one size per spatial axis, in the dataset's `spacing_unit`. fov:
     (*spatial) bool, True where scores count. second_rater: (*spatial) uint8, a second
-    annotation. facts: known truths that go into `cases.csv` (phantoms). Spatial axes are (H, W)
-    for pictures and nibabel's (X, Y, Z) for volumes.
+    annotation. facts: known truths that go into `cases.csv` (phantoms). labels: text about the
+    case, such as `part`, its part of the official split (train, validation or test). Spatial axes
+    are (H, W) for pictures and nibabel's (X, Y, Z) for volumes.
     """
 
     case: str
@@ -33,6 +34,7 @@ class RawCase:
     fov: NDArray[np.bool_] | None = None
     second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class PreparedCase:
     image: (C, *shape) float32 and mask: (*shape) uint8 on the working grid with `spacing`;
     reference, fov and second_rater: (*original_shape) on the case's own grid with
     `original_spacing`. facts: further columns of `cases.csv`, known truths and measured
-    difficulty.
+    difficulty. labels: text, which becomes the columns `label_<name>`.
     """
 
     case: str
@@ -55,6 +57,7 @@ class PreparedCase:
     fov: NDArray[np.bool_] | None = None
     second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 def case_error(dataset: str, case: str, problem: str, file: str | Path | None = None) -> DataError:

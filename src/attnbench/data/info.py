@@ -33,6 +33,7 @@ class DatasetInfo:
     groups_inferred: bool
     licence: str
     citation: str
+    groups_unknown: bool = False
     cases: int = 0
     groups: int = 0
     content_hash: str = ""

@@ -75,6 +75,7 @@ def describe(entry: Entry, settings: DatasetSettings) -> DatasetInfo:
         has_fov="fov" in roles,
         has_second_rater=entry.has_second_rater,
         groups_inferred=entry.groups_inferred,
+        groups_unknown=not entry.groups_known,
         licence=entry.licence,
         citation=entry.citation,
     )
@@ -101,6 +102,7 @@ def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
         fov=case.fov,
         second_rater=case.second_rater,
         facts={**case.facts, **measure_difficulty(image, mask, spacing, fov)},
+        labels=case.labels,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
-    """Yield the dataset's cases in the listing's order, read from the folder `raw`.
+    """Yield the dataset's cases in the listing's order, from the folder `raw` or the user's own.
 
     Raises:
         DataError: a file is missing or unreadable, or a case fails `check_case`.
@@ -42,9 +43,11 @@ def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
     if isinstance(entry.origin, ArchiveOrigin):
         cases = unpacked_cases(entry, raw / entry.origin.filename)
     else:
-        cases = _listed_cases(entry, raw)
+        cases = _listed_cases(entry, entry.files_in(raw))
+    labels = entry.labels()
     for files in cases:
         case = read(files)
+        case = replace(case, labels={**case.labels, **labels.get(case.case, {})})
         check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
         yield case
 

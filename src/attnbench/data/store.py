@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from attnbench.data.case import Spacing
 
 
+LABEL = "label_"  # with the name of a label of cases: a column of text
 TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing")
 
 
@@ -77,11 +78,12 @@ class CaseStore:
         """`cases.csv` as a data frame; training reads `columns`, for pandas takes long to load."""
         import pandas as pd
 
+        text = [name for name in self.columns if name in TEXT or name.startswith(LABEL)]
         return pd.read_csv(
             self.folder / "cases.csv",
-            dtype=dict.fromkeys(TEXT, "str"),
+            dtype=dict.fromkeys(text, "str"),
             keep_default_na=False,
-            na_values={name: [""] for name in self.columns if name not in TEXT},
+            na_values={name: [""] for name in self.columns if name not in text},
         )
 
     @cached_property

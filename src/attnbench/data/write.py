@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from attnbench.data.case import PreparedCase, case_error
 from attnbench.data.info import DatasetInfo
+from attnbench.data.store import LABEL
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
 
@@ -165,6 +166,7 @@ def _row(case: PreparedCase, info: DatasetInfo, last: Mapping[str, Any] | None) 
         "has_second_rater": case.second_rater is not None,
         **{f"voxels_{value}": int(counts[value]) for value in sorted(info.classes)},
         **case.facts,
+        **{f"{LABEL}{name}": text for name, text in case.labels.items()},
     }
 
 

@@ -28,7 +28,7 @@ def check_models(study: Study, source: str) -> None:
 
 def _problems(study: Study) -> Iterator[str]:
     for dataset in study.datasets:
-        entry = load_entry(dataset.name)
+        entry = load_entry(dataset.name, study.catalog)
         spec = NetworkSpec.of(entry, study.patch(dataset.name, entry.ndim))
         for model in study.models:
             try:

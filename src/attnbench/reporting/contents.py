@@ -45,8 +45,8 @@ def _sweeps(study: Study, _dataset: str) -> bool:
     return bool(study.training.sweep)
 
 
-def _is_volume(_study: Study, dataset: str) -> bool:
-    return load_entry(dataset).ndim == 3
+def _is_volume(study: Study, dataset: str) -> bool:
+    return load_entry(dataset, study.catalog).ndim == 3
 
 
 def _has_ensembles(study: Study, _dataset: str) -> bool:

@@ -34,7 +34,7 @@ def show_plan(study: Study, question: Question) -> None:
         highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH
     )
     for plan in plan_study(study, question):
-        for line in heading(plan, len(study.models)):
+        for line in heading(plan, dataset_label(plan.dataset, study.catalog), len(study.models)):
             console.print(line, markup=False)
         console.print(caption(plan), markup=False)
         console.print(_grid(plan))
@@ -50,11 +50,11 @@ _NOTE = (
 )
 
 
-def heading(plan: Plan, models: int) -> Iterator[str]:
+def heading(plan: Plan, dataset: str, models: int) -> Iterator[str]:
     """Yield what the plan rests on, line by line."""
     digits, design = decimals(METRICS[plan.metric].unit), plan.design
     yield (
-        f"{dataset_label(plan.dataset)}: {_count(design.groups, 'group')}, "
+        f"{dataset}: {_count(design.groups, 'group')}, "
         f"{_count(models, 'model')}; the study has {_design(design)}"
     )
     parts = {

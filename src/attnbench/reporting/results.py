@@ -84,7 +84,7 @@ class Results:
 
     def dataset_label(self, dataset: str) -> str:
         """Return the label of a dataset, or of all of them."""
-        return "All datasets" if dataset == ALL else dataset_label(dataset)
+        return "All datasets" if dataset == ALL else dataset_label(dataset, self.study.catalog)
 
     def frame(self, name: str) -> pd.DataFrame:
         """Return the frame `name` of the analysis; empty, with its columns, without a file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnbench.catalog import catalog_names, load_entry
@@ -44,9 +45,11 @@ def model_label(settings: ModelSettings) -> str:
     return mechanism_label(settings.name)
 
 
-def dataset_label(name: str) -> str:
-    """Return what a reader sees for a dataset, one that the catalog lacks included."""
-    return load_entry(name).short if name in catalog_names() else display_name(name)
+def dataset_label(name: str, folders: tuple[Path, ...] = ()) -> str:
+    """Return what a reader sees for a dataset, one that catalog and `folders` lack included."""
+    if name not in catalog_names(folders):
+        return display_name(name)
+    return load_entry(name, folders).short
 
 
 def display_measure(measure: str, known: bool) -> str:

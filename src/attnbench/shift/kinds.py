@@ -77,10 +77,11 @@ class ShiftKind:
         return (*self.columns, *self.facts)
 
 
-def _classes_by_test_set(transfers: Iterable[TransferSettings]) -> dict[str, Any]:
+def _classes_by_test_set(study: Study, transfers: Iterable[TransferSettings]) -> dict[str, Any]:
     return {
         transfer.test: transfer.mapped(
-            load_entry(transfer.train).classes, load_entry(transfer.test).classes
+            load_entry(transfer.train, study.catalog).classes,
+            load_entry(transfer.test, study.catalog).classes,
         )
         for transfer in transfers
     }
@@ -95,7 +96,9 @@ KINDS: dict[str, ShiftKind] = {
             runs=lambda study: (run for run in study.runs() if study.transfers_of(run.dataset)),
             absent_note="runs not scored on external test sets",
             module="transfer",
-            settings=lambda study, dataset: _classes_by_test_set(study.transfers_of(dataset)),
+            settings=lambda study, dataset: _classes_by_test_set(
+                study, study.transfers_of(dataset)
+            ),
             reads=lambda study, dataset: [item.test for item in study.transfers_of(dataset)],
             columns=(SCORE_COLUMNS[0], "test", *SCORE_COLUMNS[1:]),
         ),
@@ -104,7 +107,9 @@ KINDS: dict[str, ShiftKind] = {
             key="transfer",
             runs=lambda study: (run for run in study.runs() if study.ensembles_of(run.dataset)),
             absent_note="runs whose ensemble is not scored",
-            settings=lambda study, dataset: _classes_by_test_set(study.ensembles_of(dataset)),
+            settings=lambda study, dataset: _classes_by_test_set(
+                study, study.ensembles_of(dataset)
+            ),
             reads=lambda study, dataset: [item.test for item in study.ensembles_of(dataset)],
             columns=("dataset", "test", "model", "members", *SCORE_COLUMNS[4:]),
             ensembled=True,

@@ -70,6 +70,11 @@ class Study(Settings):
     """One study file."""
 
     name: Name = Field(description="The study's name; its output goes to `results/<name>`.")
+    catalog: tuple[Path, ...] = Field(
+        (),
+        description="Folders with own datasets (`attnbench dataset add`), beside the catalog that "
+        "comes with the package.",
+    )
     datasets: tuple[
         Annotated[
             DatasetSettings,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attnbench.catalog import EmbeddedOrigin, Entry
+from attnbench.catalog import EmbeddedOrigin, Entry, LocalOrigin
 from attnbench.data.download.http import Patience
 from attnbench.data.download.mirror import Source, sources
 from attnbench.data.download.parallel import STAGING, Download, Failure
@@ -18,6 +18,7 @@ from attnbench.errors import FetchError
 from attnbench.files import read_json, sha256_of, write_json
 
 SHOWN_FAILURES = 3
+SHOWN_LOCAL = 10
 _PATIENCE = Patience()
 _log = logging.getLogger(__name__)
 
@@ -46,12 +47,19 @@ def fetch_dataset(
         FetchError: a file is missing still; what was verified until then stays.
     """
     receipt, wanted = raw / "receipt.json", wanted_files(entry)
-    if _complete(receipt, wanted):
+    # A user's own files may change at any time: they are verified whenever they are asked for.
+    if not isinstance(entry.origin, LocalOrigin) and _complete(receipt, wanted):
         _log.info("%s: complete, %d files", entry.name, len(wanted))
         return
     receipt.unlink(missing_ok=True)
     if isinstance(entry.origin, EmbeddedOrigin):
         write_json(receipt, {"dataset": entry.name, "source": "embedded", "files": []})
+        return
+    if isinstance(entry.origin, LocalOrigin):
+        _verify_local(entry.name, entry.origin.folder, wanted)
+        files = [_receipt_row(entry.origin.folder, item, "local") for item in wanted]
+        write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": files})
+        _log.info("%s: %d files verified where they are", entry.name, len(files))
         return
     came_from = {item.path: "kept from an earlier download" for item in wanted if _keep(raw, item)}
     if len(came_from) < len(wanted):
@@ -60,6 +68,26 @@ def fetch_dataset(
     write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": rows})
     shutil.rmtree(raw / STAGING, ignore_errors=True)
     _log.info("%s: %d files verified", entry.name, len(rows))
+
+
+def _verify_local(name: str, folder: Path, wanted: Sequence[Wanted]) -> None:
+    """Compare a user's files with their list; `FetchError` names those that differ."""
+    problems = []
+    for item in wanted:
+        file = folder / item.path
+        problem = mismatch(file, item) if file.is_file() else "no such file"
+        if problem:
+            problems.append(f"{item.path}: expected {item}, found {problem}")
+    if problems:
+        shown = problems[:SHOWN_LOCAL]
+        if len(problems) > SHOWN_LOCAL:
+            shown.append(f"and {len(problems) - SHOWN_LOCAL} more")
+        lines = "\n  ".join(shown)
+        raise FetchError(
+            f"{name}: {len(problems)} of {len(wanted)} files in {folder} are not as they were when "
+            f"the dataset was added:\n  {lines}\n"
+            "if that is meant, add the dataset again (`attnbench dataset add ... --replace`)"
+        )
 
 
 def _download(

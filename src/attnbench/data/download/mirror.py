@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from attnbench.catalog import ArchiveOrigin, EmbeddedOrigin, Entry, FilesOrigin, TarballOrigin
+from attnbench.catalog import (
+    ArchiveOrigin,
+    EmbeddedOrigin,
+    Entry,
+    FilesOrigin,
+    LocalOrigin,
+    TarballOrigin,
+)
 from attnbench.data.download.http import is_url
 from attnbench.errors import FetchError
 
@@ -51,8 +58,8 @@ def _origin(entry: Entry) -> Source:
         case TarballOrigin() | ArchiveOrigin():
             packed = origin.url if isinstance(origin, TarballOrigin) else None
             return Source("origin", lambda _: origin.url, packed)
-        case EmbeddedOrigin():
-            raise FetchError(f"{entry.name}: an embedded dataset has nothing to download")
+        case EmbeddedOrigin() | LocalOrigin():
+            raise FetchError(f"{entry.name}: has nothing to download")
 
 
 def _mirror(entry: Entry, mirror: str) -> Source:

@@ -286,7 +286,8 @@ def _shift(results: Results) -> Iterator[str]:
     study = results.study
     for transfer in study.transfer:
         classes = transfer.mapped(
-            load_entry(transfer.train).classes, load_entry(transfer.test).classes
+            load_entry(transfer.train, study.catalog).classes,
+            load_entry(transfer.test, study.catalog).classes,
         )
         named = [f"{number} as {trained}" for number, trained in classes.items()]
         yield (

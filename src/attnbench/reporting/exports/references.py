@@ -100,10 +100,10 @@ def collect_references(study: Study) -> list[Reference]:
     external networks are cited together with their package, where either is known.
     """
     mechanisms = {reference.name: reference for reference in _mechanisms(study)}
-    ndims = sorted({load_entry(dataset.name).ndim for dataset in study.datasets})
+    ndims = sorted({load_entry(dataset.name, study.catalog).ndim for dataset in study.datasets})
     unet = Reference(UNET, *_keys_and_text("\n\n".join(_UNETS[ndim] for ndim in ndims)))
     return [
-        *(_dataset(dataset.name) for dataset in study.datasets),
+        *(_dataset(study, dataset.name) for dataset in study.datasets),
         unet,
         *mechanisms.values(),
         *_networks(study),
@@ -128,8 +128,8 @@ def _keys_and_text(bibtex: str) -> tuple[tuple[str, ...], str]:
     return tuple(re.findall(r"^@\w+\{\s*([^,\s]+)\s*,", bibtex, re.MULTILINE)), bibtex
 
 
-def _dataset(name: str) -> Reference:
-    entry = load_entry(name)
+def _dataset(study: Study, name: str) -> Reference:
+    entry = load_entry(name, study.catalog)
     text = entry.bibtex or _misc(f"{name}_dataset", title=entry.title, note=entry.citation)
     return Reference(name, *_keys_and_text(text))
 

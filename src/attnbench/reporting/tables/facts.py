@@ -63,7 +63,7 @@ def _facts(results: Results, dataset: str) -> dict[str, Any]:
     if path.exists():
         known = read_json(path)
     else:
-        entry = load_entry(dataset)
+        entry = load_entry(dataset, results.study.catalog)
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
     facts = {key: known.get(key) for key in _DATASET_COLUMNS}
     for key in ("spacing", "size"):
@@ -133,7 +133,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     for key in dict.fromkeys(kind.key for kind in requested_kinds(study).values()):
         label = key.replace("_", " ")
         yield label.capitalize(), asked[label]
-    units = (load_entry(dataset.name).spacing_unit for dataset in study.datasets)
+    units = (load_entry(dataset.name, study.catalog).spacing_unit for dataset in study.datasets)
     printed: dict[str, str] = {unit: display_unit(unit) for unit in units}
     for metric in study.metrics:
         rule = stated_rule(metric, study.scoring, printed)
@@ -148,7 +148,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
 def _mirror_axes(results: Results) -> Iterator[str]:
     """Yield the axes that each dataset is mirrored along, by the catalog's names."""
     for name in results.datasets:
-        entry = load_entry(name)
+        entry = load_entry(name, results.study.catalog)
         axes = (entry.axes[axis] for axis in results.study.mirror_axes(name, entry.ndim))
         yield f"{results.dataset_label(name)}: {', '.join(axes) or 'no axis'}"
 
@@ -159,9 +159,10 @@ def _prediction(results: Results) -> str:
     windows = "overlapping windows of a training patch, weighted by a Gaussian"
     if not study.inference.mirroring:
         return f"{windows}; no mirroring at test time"
+    entries = {name: load_entry(name, study.catalog) for name in results.datasets}
     passes = (
-        f"{results.dataset_label(name)} {2 ** len(study.mirror_axes(name, load_entry(name).ndim))}"
-        for name in results.datasets
+        f"{results.dataset_label(name)} {2 ** len(study.mirror_axes(name, entry.ndim))}"
+        for name, entry in entries.items()
     )
     mirrored = f"mean over mirror images along the axes of training, in passes: {', '.join(passes)}"
     return f"{windows}; {mirrored}"
