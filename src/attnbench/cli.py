@@ -96,8 +96,8 @@ def check(
         check_models(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
-    tries = len(study.datasets) * len(study.models) * len(study.folds_to_run())
-    tries *= len(study.training.trials())
+    folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)
+    tries = folds * len(study.models) * len(study.training.trials())
     swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
@@ -223,12 +223,18 @@ def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None)
 
 @app.command()
 def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Split a dataset by group into outer test folds and inner validation."""
+    """Split a dataset into outer test folds and inner validation: by group, or as it is given."""
     loaded = _start(study, log)
     from attnbench.data.folds import write_folds
 
     layout = loaded.layout
-    write_folds(layout.prepared(dataset), loaded.folds, layout.folds(dataset))
+    write_folds(
+        layout.prepared(dataset),
+        loaded.folds,
+        layout.folds(dataset),
+        loaded.dataset(dataset),
+        loaded.split_of(dataset).count,
+    )
 
 
 @app.command()

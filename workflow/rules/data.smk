@@ -59,6 +59,7 @@ rule folds:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
+        given=lambda wildcards: files_of(study.dataset(wildcards.dataset)),
     output:
         layout.folds("{dataset}"),
     log:
@@ -72,8 +73,8 @@ rule folds:
         runtime=10,
     params:
         study=layout.study,
-        decides=decides("folds"),
+        decides=decides("folds", "dataset"),
     message:
-        "split {wildcards.dataset} into folds by group"
+        "split {wildcards.dataset} into folds"
     shell:
         "attnbench folds --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"

@@ -178,7 +178,7 @@ def plan_study(study: Study, question: Question) -> list[Plan]:
             blocks.get(dataset.name),
             answer[answer["dataset"] == dataset.name],
         )
-        for dataset in study.datasets
+        for dataset in study.trained_datasets
     ]
 
 
@@ -204,12 +204,16 @@ def _plan(
     estimated = _estimates(block, study.primary, pairs)
     spread, source = _spread(dataset, study.primary[0], estimated, dict(question.spread))
     own = len(block.groups) if block else load_entry(dataset, study.catalog).count_groups()
-    has = Design(own, study.folds.outer, len(study.seeds), study.folds.repeats)
+    split = study.split_of(dataset)
+    has = Design(own, split.outer, len(study.seeds), split.repeats)
+    if split.kind != "cross_validation":
+        # Folds that are given cannot be more or fewer.
+        question = replace(question, folds=(split.outer,), repeats=(1,))
     design = replace(has, groups=question.groups or own)
     # With one seed, what a run and the rest add is hidden in the other two.
     one_seed = bool(estimated) and block is not None and len(block.seeds) == 1
     told = not one_seed or {"run", "rest"} <= dict(question.spread).keys()
-    comparisons = len(variants) * len(study.datasets)
+    comparisons = len(variants) * len(study.trained_datasets)
     level = (1 - study.analysis.confidence) / comparisons
     seconds = _seconds(study, dataset) if question.seconds is None else question.seconds
     trials = len(study.training.trials())

@@ -22,7 +22,7 @@ from attnbench.data.splits import (
     refusals,
     share_of,
 )
-from attnbench.data.store import CaseStore
+from attnbench.data.store import LABEL, CaseStore
 from attnbench.errors import DataError
 from attnbench.files import read_json, write_json
 from attnbench.study.groups import DatasetSettings, FoldsSettings
@@ -136,13 +136,12 @@ def write_folds(
 
 def store_cases(store: CaseStore) -> Cases:
     """What a split has to know of the prepared cases."""
-    names = [column for column in store.columns if column.startswith("label_")]
+    names = [column for column in store.columns if column.startswith(LABEL)]
     labels: dict[str, dict[str, str]] = {
-        case: {column.removeprefix("label_"): store.columns[column][i] for column in names}
+        case: {column.removeprefix(LABEL): store.columns[column][i] for column in names}
         for i, case in enumerate(store.columns["case"])
     }
-    known = not getattr(store.info, "groups_unknown", False)
-    return Cases(store.info.name, store.groups, labels, known)
+    return Cases(store.info.name, store.groups, labels, not store.info.groups_unknown)
 
 
 def _text_of(cases: Cases, label: str, rows: pd.DataFrame) -> NDArray[np.str_]:
@@ -289,12 +288,12 @@ def _problems(folds: Folds, groups: Mapping[str, str]) -> Iterator[str]:
     """Contradictions between folds and the cases, whose group is given."""
     if len(folds.folds) != folds.outer * folds.repeats:
         yield f"{len(folds.folds)} folds where {folds.outer * folds.repeats} are stated"
-    if wrong := set(folds.held_out) - set(groups):
-        yield f"unknown cases are held out: {sorted(wrong)[:5]}"
+    if strangers := set(folds.held_out) - set(groups):
+        yield f"unknown cases are held out: {sorted(strangers)[:5]}"
     apart = {groups[case] for case in folds.held_out if case in groups}
     groups = {case: group for case, group in groups.items() if case not in set(folds.held_out)}
-    if crossed := sorted(apart.intersection(groups.values()).difference(folds.crossing)):
-        yield f"groups are held out and in folds: {crossed[:5]}; a group is never split"
+    if both := sorted(apart.intersection(groups.values()).difference(folds.crossing)):
+        yield f"groups are held out and in folds: {both[:5]}; a group is never split"
     for k, fold in enumerate(folds.folds):
         named = Counter((*fold.train, *fold.validation, *fold.test))
         if set(named) != set(groups):

@@ -127,7 +127,7 @@ def count_split(
         problems = refusals(dataset, given)
         left = len({group for case, group in cases.groups.items() if case not in given.held_out})
     else:
-        problems, left = _unprepared(dataset, known, groups)
+        problems, left = _unprepared(dataset, groups)
     if dataset.split is None:
         if not problems:
             problems = list(fold_problems(folds, dataset.name, left, folds.outer))
@@ -159,7 +159,7 @@ def share_of(share: float, groups: int) -> int:
     return max(1, round(share * groups))
 
 
-def _unprepared(dataset: DatasetSettings, cases: Cases, groups: int) -> tuple[list[str], int]:
+def _unprepared(dataset: DatasetSettings, groups: int) -> tuple[list[str], int]:
     """Problems of a split that are seen without its cases, and the groups left for folds."""
     problems = []
     left = groups
@@ -174,12 +174,15 @@ def _unprepared(dataset: DatasetSettings, cases: Cases, groups: int) -> tuple[li
                     "there; give the column group instead of case"
                 )
             left -= len({name for name, _ in named.folds[0]})
+        if dataset.held_out == "official" and dataset.split == "leave_one_group_out":
+            problems.append(
+                "held_out: official: groups have to be counted before the cases are there; list "
+                "them in a CSV with the column group"
+            )
     except DataError as error:
         problems.append(str(error))
     if isinstance(dataset.held_out, float):
         left -= share_of(dataset.held_out, groups)
-    if "official" in (dataset.split, dataset.held_out):
-        problems.append(_no_part(cases))
     return problems, left
 
 
@@ -278,7 +281,9 @@ def _resolved(
     exact, bare = set(known), _by_bare_name(known)
     parts: dict[str, str] = {}
     count: Counter[str] = Counter()
-    unknown, ambiguous, held_out = [], [], []
+    unknown: list[str] = []
+    ambiguous: list[str] = []
+    held_out: list[str] = []
     for name, part in rows:
         found = [name] if name in exact else bare.get(_bare(name), []) if by == "case" else []
         if len(found) == 1:

@@ -322,6 +322,11 @@ class Study(Settings):
         """The split of every dataset that models are trained on."""
         return {dataset.name: self.split_of(dataset.name) for dataset in self.trained_datasets}
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Datasets with a test set beside their folds."""
+        return tuple(one.name for one in self.trained_datasets if one.held_out is not None)
+
     def split_of(self, dataset: str) -> Split:
         """Return how a dataset is split; `StudyError` where its own split was not counted yet."""
         if not _is_given(self.dataset(dataset)):

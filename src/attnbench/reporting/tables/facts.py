@@ -11,11 +11,13 @@ from attnbench.catalog import load_entry
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
+from attnbench.reporting.splits import split_in_words
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
+from attnbench.study.groups import DatasetSettings
 from attnbench.study.models import ModelSettings
 
 if TYPE_CHECKING:
@@ -24,14 +26,15 @@ if TYPE_CHECKING:
 
 _DATASET_COLUMNS = (
     "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups",
-    "groups_inferred", "spacing", "size", "spacing_unit", "licence", "citation", "content_hash",
+    "groups_inferred", "groups_unknown", "spacing", "size", "spacing_unit", "licence", "citation",
+    "content_hash",
 )  # fmt: skip
 
 
 def tabulate_datasets(results: Results) -> Table:
     """Show every dataset with classes, cases, groups, grid and licence; citations in the notes."""
-    rows = [_facts(results, name) for name in results.datasets]
-    labels = [results.dataset_label(name) for name in results.datasets]
+    rows = [_facts(results, name) for name in results.every_dataset]
+    labels = [results.dataset_label(name) for name in results.every_dataset]
     labelled = list(zip(labels, rows, strict=True))
     return Table(
         name="datasets",
@@ -65,6 +68,7 @@ def _facts(results: Results, dataset: str) -> dict[str, Any]:
     else:
         entry = load_entry(dataset, results.study.catalog)
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
+        known["groups"], known["groups_unknown"] = entry.count_groups(), not entry.groups_known
     facts = {key: known.get(key) for key in _DATASET_COLUMNS}
     for key in ("spacing", "size"):
         facts[key] = "x".join(f"{side:g}" for side in known.get(key) or ())
@@ -83,12 +87,18 @@ def _dataset_row(label: str, row: dict[str, Any]) -> Row:
         row["classes"],
         count(row["cases"]) if row["cases"] else NOTHING,
         Cell(
-            count(row["groups"]) if row["groups"] else NOTHING,
+            _groups(row),
             mark="*" if row["groups_inferred"] else "",
         ),
         grid,
         row["licence"],
     )
+
+
+def _groups(row: dict[str, Any]) -> str:
+    if row["groups_unknown"]:
+        return "unknown"
+    return count(row["groups"]) if row["groups"] else NOTHING
 
 
 def tabulate_protocol(results: Results) -> Table:
@@ -112,15 +122,20 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
     training = dict(describe(study.training))
     del training["augmentation"]  # has a row of its own
-    yield "Datasets", ", ".join(map(results.dataset_label, results.datasets))
+    yield "Datasets", ", ".join(map(results.dataset_label, results.every_dataset))
     yield "Models", ", ".join(map(results.label, results.models))
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
         # The axes have a row of their own, by name.
-        if text := in_words(dataset.model_copy(update={"mirror_axes": None})):
+        plain = DatasetSettings(name=dataset.name, mirror_axes=dataset.mirror_axes)
+        if text := in_words(dataset, plain):
             yield f"Dataset: {results.dataset_label(dataset.name)}", text
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
+    for name, split in study.splits.items():
+        if split.kind != "cross_validation" or study.dataset(name).stratify:
+            label = results.dataset_label(name)
+            yield f"Split: {label}", split_in_words(study.dataset(name), split)
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
@@ -132,7 +147,9 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     # Kinds may share a key, whose row has what is asked of each.
     for key in dict.fromkeys(kind.key for kind in requested_kinds(study).values()):
         label = key.replace("_", " ")
-        yield label.capitalize(), asked[label]
+        # What is a key of a dataset is said there.
+        if label in asked:
+            yield label.capitalize(), asked[label]
     units = (load_entry(dataset.name, study.catalog).spacing_unit for dataset in study.datasets)
     printed: dict[str, str] = {unit: display_unit(unit) for unit in units}
     for metric in study.metrics:
