@@ -7,6 +7,7 @@ from attnbench.errors import DataError
 from attnbench.files import write_csv
 from attnbench.study.split import Split
 
+
 def split_into(folds):
     return {"sim": Split("cross_validation", folds)}
 

@@ -236,12 +236,15 @@ def _folds(
         problems += [f"split: {dataset.split}: {of_fold}{text}" for text in found]
     if len(folds) > 1 and not problems:
         tested = Counter(case for fold in folds for case, part in fold.items() if part == "test")
-        wrong = [f"{case!r} in {tested[case]}" for case in cases.groups if tested[case] != 1]
-        if wrong:
-            problems.append(
-                f"split: {dataset.split}: every case is tested in one fold; {len(wrong)} are not: "
-                f"{_first(wrong)}"
-            )
+        for often, wrong in (
+            ("no fold", [repr(case) for case in cases.groups if not tested[case]]),
+            ("several folds", [repr(case) for case in cases.groups if tested[case] > 1]),
+        ):
+            if wrong:
+                problems.append(
+                    f"split: {dataset.split}: every case is tested in one fold; {len(wrong)} are "
+                    f"in {often}: {_first(wrong)}"
+                )
     return folds, problems
 
 
