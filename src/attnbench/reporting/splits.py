@@ -25,13 +25,13 @@ def split_notes(results: Results) -> list[str]:
     notes = [
         f"{results.dataset_label(dataset.name)}: {text}"
         for dataset in study.datasets
-        for text in _of_dataset(results, dataset)
+        for text in dataset_notes(results, dataset)
     ]
     if notes:
         plain = [
             results.dataset_label(dataset.name)
             for dataset in study.trained_datasets
-            if dataset.split is None and not any(_of_dataset(results, dataset))
+            if dataset.split is None and not any(dataset_notes(results, dataset))
         ]
         notes += [f"{', '.join(plain)}: {DRAWN}."] if plain else []
     return notes
@@ -53,10 +53,20 @@ def split_in_words(dataset: DatasetSettings, split: Split) -> str:
     return words
 
 
-def _of_dataset(results: Results, dataset: DatasetSettings) -> Iterator[str]:
+def dataset_notes(results: Results, dataset: DatasetSettings) -> Iterator[str]:
+    """Yield sentences on one dataset; none where it is cross-validated by known groups."""
     if dataset.test_only:
         yield "external test set only; no model was trained on it."
-        return
+    else:
+        yield from _of_split(results, dataset)
+    if not load_entry(dataset.name, results.study.catalog).groups_known:
+        yield (
+            "groups are unknown, so that each image counts as a unit; whether images are "
+            "independent of each other was not checked."
+        )
+
+
+def _of_split(results: Results, dataset: DatasetSettings) -> Iterator[str]:
     split = results.study.split_of(dataset.name)
     if split.fixed:
         yield (
@@ -71,11 +81,6 @@ def _of_dataset(results: Results, dataset: DatasetSettings) -> Iterator[str]:
         yield (
             "groups cross the split, which the study accepts: cases of one group are trained on "
             "and tested, scores are too high by an unknown amount, and no verdict is given."
-        )
-    if not load_entry(dataset.name, results.study.catalog).groups_known:
-        yield (
-            "groups are unknown, so that each image counts as a unit; whether images of training "
-            "and test are independent was not checked."
         )
 
 

@@ -29,12 +29,6 @@ def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(axes))
 
 
-def _in_plain_words(source: object) -> str:
-    if isinstance(source, float):
-        return f"{100 * source:.12g} % of the groups"
-    return str(source) if isinstance(source, Path) else str(source).replace("_", " ")
-
-
 Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
 
 
@@ -82,9 +76,8 @@ class DatasetSettings(Settings):
         title="optimiser steps",
         description="Optimiser steps, instead of `training.steps`.",
     )
-    split: Annotated[SplitSource | None, InWords(_in_plain_words)] = Field(
+    split: SplitSource | None = Field(
         None,
-        title="split:",
         description="`official` (the part that the catalog gives every case), "
         "`leave_one_group_out`, or a file: nnU-Net's `splits_final.json`, or a CSV with `case` or "
         "`group` and either `part` (train, validation, test) or `fold` (0, 1, ...); default: "
@@ -92,25 +85,21 @@ class DatasetSettings(Settings):
     )
     stratify: Name | None = Field(
         None,
-        title="folds balanced by the label",
         description="Label of the cases that drawn folds are balanced by; default: classes and "
         "amount of foreground.",
     )
-    held_out: Annotated[HeldOut | None, InWords(_in_plain_words)] = Field(
+    held_out: HeldOut | None = Field(
         None,
-        title="held-out test set:",
         description="A test set beside the folds, which every trained model is scored on: "
         "`official` (the official test part), a CSV of its `case`s or `group`s, or a share of the "
         "groups, drawn by the seed of the folds. Its groups are in no fold.",
     )
     test_only: bool = Field(
         False,
-        title="external test set only:",
         description="No model is trained on this dataset; it is only the `test` of a `transfer`.",
     )
     accept_crossing_groups: bool = Field(
         False,
-        title="groups that cross the split accepted:",
         description="Accept a given split that puts cases of one group on both sides. Every table "
         "says so, and no verdict is given.",
     )

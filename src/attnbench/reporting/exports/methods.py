@@ -93,7 +93,9 @@ def _splits(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         )
     for name in counts:
         if name not in drawn:
-            yield f"Of {results.dataset_label(name)} {_number(counts[name], 'fold')} were run."
+            were = "was" if counts[name] == 1 else "were"
+            number = _number(counts[name], "fold")
+            yield f"Of {results.dataset_label(name)}, {number} {were} run."
     yield from split_notes(results)
     yield "No outer fold was used to choose anything."
 

@@ -11,7 +11,7 @@ from attnbench.catalog import load_entry
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
-from attnbench.reporting.splits import split_in_words
+from attnbench.reporting.splits import dataset_notes
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
@@ -19,6 +19,7 @@ from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
 from attnbench.study.groups import DatasetSettings
 from attnbench.study.models import ModelSettings
+from attnbench.study.split import SPLIT_KEYS
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -128,14 +129,13 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
         # The axes have a row of their own, by name.
-        plain = DatasetSettings(name=dataset.name, mirror_axes=dataset.mirror_axes)
-        if text := in_words(dataset, plain):
-            yield f"Dataset: {results.dataset_label(dataset.name)}", text
+        label, plain = results.dataset_label(dataset.name), DatasetSettings(name=dataset.name)
+        said_elsewhere = {key: getattr(plain, key) for key in ("mirror_axes", *SPLIT_KEYS)}
+        if text := in_words(dataset.model_copy(update=said_elsewhere), plain):
+            yield f"Dataset: {label}", text
+        if notes := " ".join(dataset_notes(results, dataset)):
+            yield f"Split: {label}", notes
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
-    for name, split in study.splits.items():
-        if split.kind != "cross_validation" or study.dataset(name).stratify:
-            label = results.dataset_label(name)
-            yield f"Split: {label}", split_in_words(study.dataset(name), split)
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
