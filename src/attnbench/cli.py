@@ -206,7 +206,12 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
 
 @app.command()
-def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
+def prepare(
+    dataset: Dataset,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")] = 1,
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
     """Read, check, resample and normalise the cases of a dataset into the case store."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
@@ -218,6 +223,8 @@ def prepare(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None)
         loaded.dataset(dataset),
         layout.raw(dataset),
         layout.prepared(dataset),
+        workers,
+        loaded.compute.memory_mb,
     )
 
 

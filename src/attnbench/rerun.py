@@ -237,7 +237,9 @@ def _ensemble(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """All that tables and texts say about a study."""
-    keys = study.model_dump(mode="json", exclude={"compute", "data", "figures", "output"})
+    keys = study.model_dump(
+        mode="json", exclude={"catalog", "compute", "data", "figures", "output"}
+    )
     return keys | {"labels": _labels(study)}
 
 

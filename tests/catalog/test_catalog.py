@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from attnbench.catalog import (
     EmbeddedOrigin,
     FilesOrigin,
+    LocalOrigin,
     TarballOrigin,
     catalog_names,
     describe_catalog,
@@ -33,6 +34,7 @@ PAPERS = {
     "hippocampus": "10.1038/s41467-022-30695-9",
     "us_usgra": "https://github.com/tmkand/usgra-seg",
     "nuclei_dsb2018": "10.1038/s41592-019-0612-7",
+    "nuclei_mini": "10.1038/s41592-019-0612-7",
     "axon_sem": "10.1038/s41598-018-22181-4",
 }
 
@@ -54,7 +56,9 @@ def test_entry_is_whole(name):
         assert re.search(r"/[0-9a-f]{40}(/\{path\})?$", entry.origin.url), (
             "an address at a pinned commit"
         )
-    assert bool(entry.files()) == isinstance(entry.origin, FilesOrigin | TarballOrigin)
+    assert bool(entry.files()) == isinstance(
+        entry.origin, FilesOrigin | LocalOrigin | TarballOrigin
+    )
 
 
 @pytest.mark.parametrize("name", LISTED)

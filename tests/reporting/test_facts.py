@@ -59,7 +59,7 @@ CONTENT: dict[str, Any] = {
 STUDY = parse_study(CONTENT)
 # Keys that decide no result; `controls` adds models, and a model's control stands in its name.
 SILENT = {
-    *(f"Study.{key}" for key in ("name", "output", "figures", "data", "controls")),
+    *(f"Study.{key}" for key in ("name", "output", "figures", "data", "controls", "catalog")),
     *(f"ComputeSettings.{key}" for key in ("device", "threads", "runs_per_gpu", "memory_mb")),
     "ComputeSettings.minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),

@@ -43,6 +43,7 @@ rule prepare:
         layout.benchmark("prepare/{dataset}")
     conda:
         "../../envs/cpu.yaml"
+    threads: 4
     resources:
         mem_mb=study.compute.memory_mb,
         runtime=240,
@@ -52,7 +53,7 @@ rule prepare:
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule folds:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
-from attnbench.data.case import RawCase, case_error
+from attnbench.data.case import PreparedCase, RawCase, case_error
 from attnbench.errors import DataError
 
 
@@ -22,6 +22,27 @@ def check_case(entry: Entry, case: RawCase, paths: Mapping[str, str] | None = No
     """
     for role, problem in _problems(entry, case):
         raise _error(entry, case, role, problem, paths or {})
+
+
+def with_every_class(entry: Entry, cases: Iterable[PreparedCase]) -> Iterator[PreparedCase]:
+    """Yield the cases; a class that none of them has means that the masks were read wrongly.
+
+    Raises:
+        DataError: after the last case, if a class of the entry is in no reference.
+    """
+    absent, count = dict(sorted(entry.classes.items())), 0
+    for case in cases:
+        count += 1
+        if absent:
+            present = set(np.unique(case.reference).tolist())
+            absent = {value: name for value, name in absent.items() if value not in present}
+        yield case
+    if absent:
+        named = ", ".join(f"class {value} {name}" for value, name in absent.items())
+        raise DataError(
+            f"{entry.name}: {named} occurs in none of the {count} cases; check which values the "
+            "masks hold, and leave out of `classes` what they do not"
+        )
 
 
 def _problems(entry: Entry, case: RawCase) -> Iterator[tuple[str, str]]:

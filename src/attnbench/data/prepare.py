@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
 from attnbench.data.case import PreparedCase, RawCase
+from attnbench.data.checks import with_every_class
 from attnbench.data.difficulty import measure_difficulty
 from attnbench.data.info import DatasetInfo
-from attnbench.data.read import read_cases
+from attnbench.data.many import prepared_cases
 from attnbench.data.resample import (
     resample_image,
     resample_mask,
@@ -31,7 +33,14 @@ NORMALISATION = (
 )
 
 
-def prepare_dataset(entry: Entry, settings: DatasetSettings, raw: Path, folder: Path) -> None:
+def prepare_dataset(
+    entry: Entry,
+    settings: DatasetSettings,
+    raw: Path,
+    folder: Path,
+    workers: int = 1,
+    memory_mb: int = 4000,
+) -> None:
     """Write the case store of a dataset to `folder`, case by case, whole or not at all.
 
     Args:
@@ -39,13 +48,16 @@ def prepare_dataset(entry: Entry, settings: DatasetSettings, raw: Path, folder: 
         settings: the study's working grid (`spacing`, `size`, or neither: the cases' own grids).
         raw: folder of the verified originals.
         folder: the store's; an older one is replaced.
+        workers: the most processes that prepare cases at once.
+        memory_mb: the most memory that they take together.
 
     Raises:
         DataError: a case breaks its contract.
     """
     start = time.perf_counter()
-    cases = (prepare_case(case, settings) for case in read_cases(entry, raw))
-    info = write_store(folder, cases, describe(entry, settings))
+    prepare = partial(prepare_case, settings=settings)
+    cases = prepared_cases(entry, raw, prepare, workers, memory_mb)
+    info = write_store(folder, with_every_class(entry, cases), describe(entry, settings))
     logging.getLogger("attnbench").info(
         "%s: %d cases of %d groups prepared in %.1f s -> %s",
         info.name,

@@ -22,34 +22,52 @@ def read_cases(entry: Entry, raw: Path) -> Iterator[RawCase]:
     Raises:
         DataError: a file is missing or unreadable, or a case fails `check_case`.
     """
+    for files in unread_cases(entry, raw):
+        yield from [files] if isinstance(files, RawCase) else cases_of(files)
+
+
+def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
+    """Yield what `read_cases` reads, so that several processes can read it: files of one case.
+
+    What can be had in order only comes as a case that is read already: generated ones, and those
+    of an archive, whose files are gone when the next one is asked for.
+
+    Raises:
+        DataError: no such reader, an unreadable archive, or as `read_cases`.
+    """
     if entry.reader.name == "phantom":
         from attnbench.data.phantom import generate
 
         for case in generate(entry):
             check_case(entry, case)
             yield case
-    else:
-        yield from _read_files(entry, raw)
-
-
-def _read_files(entry: Entry, raw: Path) -> Iterator[RawCase]:
+        return
     from attnbench.data.readers import READERS, unpacked_cases
 
-    read = READERS.get(entry.reader.name)
-    if read is None:
+    if entry.reader.name not in READERS:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
-        cases = unpacked_cases(entry, raw / entry.origin.filename)
+        for files in unpacked_cases(entry, raw / entry.origin.filename):
+            yield from cases_of(files)
     else:
-        cases = _listed_cases(entry, entry.files_in(raw))
-    labels = entry.labels()
-    for files in cases:
-        case = read(files)
-        case = replace(case, labels={**case.labels, **labels.get(case.case, {})})
-        check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
-        yield case
+        yield from _listed_cases(entry, entry.files_in(raw))
+
+
+def cases_of(files: CaseFiles) -> list[RawCase]:
+    """Read the files of one case with their entry's reader, and check what comes of it.
+
+    Raises:
+        DataError: as `read_cases`.
+    """
+    from attnbench.data.readers import READERS
+
+    entry = files.entry
+    case = READERS[entry.reader.name](files)
+    case = replace(case, labels={**case.labels, **entry.labels().get(case.case, {})})
+    check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
+    return [case]
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 
@@ -27,22 +28,26 @@ def predict_run(study: Study, run: Run) -> None:
     """
     folder = study.layout.run(run)
     started = time.perf_counter()
-    predictions: dict[str, Any] = {}
     calibration: list[dict[str, Any]] = []
-    with trained_network(study, run) as trained:
-        store = trained.inputs.store
-        indices = {case: store.index(case) for case in trained.inputs.fold.test}
-        predicted = trained.predict(store, indices.values(), map(store.image, indices.values()))
-        for (case, index), own in zip(indices.items(), predicted, strict=True):
-            predictions[case] = as_mask(own)
-            calibration += (
-                {"case": case, **row}
-                for row in case_reliability(own, store, index, store.info.classes)
-            )
-        gates = gates_of_run(trained)
-    write_rows(folder / "gates.csv", GATE_COLUMNS, gates)
-    write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
-    with whole_file(folder / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **predictions)
+    with trained_network(study, run) as trained, whole_file(folder / "predictions.npz") as path:
+        store, cases = trained.inputs.store, trained.inputs.fold.test
+        indices = [store.index(case) for case in cases]
+        predicted = trained.predict(store, indices, map(store.image, indices))
+        with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+            for case, index, own in zip(cases, indices, predicted, strict=True):
+                _append(archive, case, as_mask(own))
+                calibration += (
+                    {"case": case, **row}
+                    for row in case_reliability(own, store, index, store.info.classes)
+                )
+        # The predictions get their name last: it says that the others are there.
+        write_rows(folder / "gates.csv", GATE_COLUMNS, gates_of_run(trained))
+        write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
     seconds = time.perf_counter() - started
-    log.info("%s  predicted %d cases in %.0f s", run, len(predictions), seconds)
+    log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)
+
+
+def _append(archive: ZipFile, name: str, mask: np.ndarray) -> None:
+    """Add an array as `numpy.savez_compressed` does, which wants all arrays at once."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+        np.lib.format.write_array(stream, mask, allow_pickle=False)

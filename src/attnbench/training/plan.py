@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,9 @@ from attnbench.study.groups import AugmentationSettings, NnunetAugmentation
 from attnbench.training.nnunet import draw_intensity, drawn, planes_of_rotation
 
 _UNCHANGED = AugmentationSettings(rotation=0, scaling=0, brightness=0, contrast=0, gamma=0, noise=0)
-_LARGEST_TABLE = 20_000  # voxels per case and class: bounds memory, whatever the size of a case
+# Voxels in the table, per case and class and in all: they bound memory, whatever the data.
+_LARGEST_SHARE, _LARGEST_TABLE = 20_000, 20_000_000
+_PART = 4_000_000  # voxels of a mask that are looked at together
 
 
 @dataclass(frozen=True)
@@ -35,29 +37,61 @@ class PatchPlan:
 class Foreground:
     """Positions of the foreground of some cases, as tables to draw from without a loop.
 
-    `voxels` (V, ndim) lists positions; those of class k + 1 in case n are the `count[n, k]` rows
-    from `start[n, k]`.
+    `voxels` (V,) lists positions in a case's flat mask, in C order; those of class k + 1 in case n
+    are the `count[n, k]` rows from `start[n, k]`.
     """
 
     voxels: np.ndarray
     start: np.ndarray
     count: np.ndarray
 
+    def positions(self, rows: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+        """Positions (N, ndim) of rows (N,) of the table, in cases of the given shapes (N, ndim)."""
+        flat, positions = self.voxels[rows], np.empty(shapes.shape)
+        for axis in reversed(range(shapes.shape[1])):
+            flat, positions[:, axis] = np.divmod(flat, shapes[:, axis])
+        return positions
+
 
 def find_foreground(
-    masks: Sequence[np.ndarray], classes: int, rng: np.random.Generator
+    masks: Iterable[np.ndarray], cases: int, classes: int, rng: np.random.Generator
 ) -> Foreground:
-    """Positions of classes 1 to `classes` in every mask, a random 20,000 of more than that."""
-    voxels, counts = [], np.zeros((len(masks), classes), dtype=np.int64)
+    """Positions of classes 1 to `classes` in the masks of so many cases.
+
+    Of more than 20,000 in a case and class a random 20,000; of fewer where there are so many cases
+    that the table would get more than 20 million rows. Takes memory for one part of a mask.
+    """
+    limit = max(1, min(_LARGEST_SHARE, _LARGEST_TABLE // (cases * classes)))
+    voxels, counts = [], np.zeros((cases, classes), dtype=np.int64)
     for number, mask in enumerate(masks):
+        flat = mask.reshape(-1)
         for index in range(classes):
-            flat = np.flatnonzero(mask == index + 1)
-            if len(flat) > _LARGEST_TABLE:
-                flat = rng.choice(flat, _LARGEST_TABLE, replace=False)
-            voxels.append(np.stack(np.unravel_index(flat, mask.shape), axis=-1))
-            counts[number, index] = len(flat)
+            found = _some_of(flat, index + 1, limit, rng)
+            voxels.append(found)
+            counts[number, index] = len(found)
     start = np.concatenate([[0], np.cumsum(counts.ravel())[:-1]]).reshape(counts.shape)
     return Foreground(np.concatenate(voxels), start, counts)
+
+
+def _some_of(flat: np.ndarray, label: int, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """Sorted positions of `label` in a flat mask, all or a random `limit` of them."""
+    parts = [slice(begin, begin + _PART) for begin in range(0, len(flat), _PART)]
+    counts = [np.count_nonzero(flat[part] == label) for part in parts]
+    total = sum(counts)
+    ranks = (
+        np.arange(total)
+        if total <= limit
+        else np.sort(rng.choice(total, limit, replace=False, shuffle=False))
+    )
+    # Of each part only the wanted: a large mask never has all its positions in memory.
+    ends = np.cumsum(counts)
+    wanted = np.split(ranks, np.searchsorted(ranks, ends[:-1]))
+    found = [
+        part.start + np.flatnonzero(flat[part] == label)[own - (end - count)]
+        for part, own, end, count in zip(parts, wanted, ends, counts, strict=True)
+        if len(own)
+    ]
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
 
 
 class Planner:
@@ -93,7 +127,7 @@ class Planner:
         self.shapes = np.array([store.shape(i) for i in indices], dtype=np.float64)
         self.spacing = np.array([store.spacing(i) for i in indices], dtype=np.float64)
         self.foreground = find_foreground(
-            [store.mask(i) for i in indices], len(store.info.classes), rng
+            map(store.mask, indices), len(indices), len(store.info.classes), rng
         )
 
     def draw(self, count: int) -> PatchPlan:
@@ -120,7 +154,8 @@ class Planner:
         row = self.foreground.start[case, label] + np.floor(
             voxel * self.foreground.count[case, label]
         ).astype(np.int64)
-        centre[use] = np.clip(self.foreground.voxels[row[use]], low[use], high[use])
+        chosen = self.foreground.positions(row[use], shape[use].astype(np.int64))
+        centre[use] = np.clip(chosen, low[use], high[use])
         middle = (self.patch - 1) / 2
         # Unturned, a patch begins at a whole voxel: no mask is rounded, no image is smoothed.
         return np.ceil(centre - middle - 0.5) + middle

@@ -1,56 +1,92 @@
-"""PNG, TIFF, GIF and JPEG through Pillow, with the traps of each pixel mode in one place."""
+"""Pictures of eight bits for the catalog's own layouts, each trap of a pixel mode in one place."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from attnbench.data.readers.decode import Picture, decode
+from attnbench.data.readers.legend import is_coloured, varying_opacity
+from attnbench.data.readers.picture_sets import luminance
 from attnbench.data.readers.registry import CaseFiles
-
-EIGHT_BIT = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 
 def read_colours(files: CaseFiles, path: str) -> NDArray[np.uint8]:
     """Read an image (C, H, W): 1 channel is luminance, 3 are RGB; alpha is dropped."""
-    mode = {1: "L", 3: "RGB"}.get(files.entry.channels)
-    if mode is None:
+    colours = _open(files, path).colours[0]
+    wanted = files.entry.channels
+    if wanted not in (1, 3) or colours.shape[-1] not in (1, 3):
         raise files.error(
-            f"pictures have 1 or 3 channels; the catalog says {files.entry.channels}", path
+            f"has {colours.shape[-1]} channel(s), the catalog says {wanted}; pictures have 1 or 3",
+            path,
         )
-    pixels = np.asarray(_open(files, path).convert(mode))
-    return pixels[None] if mode == "L" else np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    if wanted == 1 and colours.shape[-1] == 3:
+        colours = luminance(colours)
+    if wanted == 3 and colours.shape[-1] == 1:
+        colours = np.repeat(colours, 3, axis=-1)
+    return np.ascontiguousarray(np.moveaxis(colours, -1, 0)).astype(np.uint8, copy=False)
 
 
 def read_binary(files: CaseFiles, path: str, threshold: int = 127) -> NDArray[np.bool_]:
     """Read a black and white mask (H, W), True where it is brighter than `threshold`.
 
     Whatever the file stores (one bit, 0/255, softened edges, a palette whose entry 1 is white),
-    it is the displayed brightness that is cut.
+    it is the displayed brightness that is cut. A mask that would read as empty though something
+    is drawn in it (values 0 and 1, a red object, an object in the alpha channel) is refused.
     """
-    return np.asarray(_open(files, path).convert("L")) > threshold
+    picture = _open(files, path)
+    try:
+        coloured = is_coloured(picture)
+    except ValueError as error:
+        raise files.error(str(error), path) from error
+    if coloured:
+        raise files.error(
+            "mask is in colours, black and white is expected; use the reader `pictures`, which "
+            "takes values: {'#ff0000': 1}",
+            path,
+        )
+    bright = picture.colours[0, ..., 0]
+    inside = bright > threshold
+    if inside.any():
+        return inside
+    if varying_opacity(picture):
+        raise files.error(
+            "mask is empty but for its alpha channel; use the reader `pictures`, which takes "
+            "values: {'#000000': 1}",
+            path,
+        )
+    if bright.any():
+        values = np.unique(bright)
+        raise files.error(
+            f"nothing in it is brighter than {threshold}, yet it is not black: its values are "
+            f"{', '.join(map(str, values[:5]))}{', ...' if len(values) > 5 else ''}; use the "
+            f"reader `pictures`, which takes values: {{{values[-1]}: 1}}",
+            path,
+        )
+    return inside
 
 
 def read_indices(files: CaseFiles, path: str) -> NDArray[np.uint8]:
     """Read a palette picture's indices (H, W), which are the classes; colours are for display."""
     picture = _open(files, path)
-    if picture.mode != "P":
+    if picture.palette is None:
         raise files.error(
-            f"a palette picture is expected, its pixel mode is {picture.mode!r}", path
+            f"a palette picture is expected; this {picture.kind} has "
+            f"{picture.pages.shape[-1]} channel(s) and no palette",
+            path,
         )
-    return np.array(picture, dtype=np.uint8)
+    return picture.pages[0, ..., 0].astype(np.uint8, copy=False)
 
 
-def _open(files: CaseFiles, path: str) -> Image.Image:
-    with files.reading(path) as file, Image.open(file) as picture:
-        frames = getattr(picture, "n_frames", 1)
-        picture.load()
-    if picture.mode not in EIGHT_BIT:
+def _open(files: CaseFiles, path: str) -> Picture:
+    with files.reading(path) as file:
+        picture = decode(file)
+    if picture.pages.dtype != np.uint8:
         raise files.error(
-            f"pixel mode {picture.mode!r}; pictures have 8 bits: {', '.join(EIGHT_BIT)}", path
+            f"its numbers are {picture.pages.dtype}; pictures of this layout have 8 bits", path
         )
-    if frames > 1:
-        raise files.error(f"{frames} frames in one file; a case is one picture", path)
+    if len(picture.pages) > 1:
+        raise files.error(f"{len(picture.pages)} pages in one file; a case is one picture", path)
     return picture
 
 
