@@ -1,4 +1,4 @@
-"""Splits that a study is given: whatever the source, the folds hold exactly the cases that it names,
+"""Splits that a study is given: whatever the source, folds hold exactly the cases that it names,
 groups stay whole, and everything that is wrong with a file is said at once.
 """
 
@@ -10,9 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import LeaveOneGroupOut
 
+from attnbench.catalog import load_entry
 from attnbench.data.case import PreparedCase
 from attnbench.data.folds import load_folds, write_folds
 from attnbench.data.info import DatasetInfo
+from attnbench.data.nnunet import export_nnunet
+from attnbench.data.prepare import prepare_dataset
 from attnbench.data.splits import Cases, count_split, given_split, read_split, refusals
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
@@ -456,3 +459,57 @@ def test_no_file_is_read_as_something_it_is_not(tmp_path, content):
             assert name in str(error)
         else:
             assert all(part in ("train", "validation", "test") for _, part in named.folds[0])
+
+
+PHANTOM = """
+name: tiny
+short: Tiny
+title: Tiny phantoms
+task: organ
+modality: synthetic
+ndim: 2
+channels: 1
+classes: {1: organ, 2: lesion, 3: vessel}
+spacing: [1.0, 1.0]
+axes: [top-bottom, left-right]
+mirror: {axes: [0, 1], reason: Generated.}
+groups_inferred: false
+licence: MIT
+citation: nobody
+origin: embedded
+reader:
+  name: phantom
+  settings: {groups: 6, cases_per_group: 2, size: [48, 48], seed: 1, blur: [0.4, 1.5],
+             contrast: [2.0, 5.0], clutter: [0.0, 1.0], lesion_absent: 0.1}
+"""
+
+
+def test_splits_of_nnunet_come_back_from_the_export(tmp_path):
+    """What its file validates is tested, what it trains on is trained and validated on."""
+    (tmp_path / "tiny.yaml").write_text(PHANTOM)
+    entry = load_entry("tiny", (tmp_path,))
+    prepare_dataset(entry, DatasetSettings(name="tiny"), tmp_path, tmp_path / "store")
+    store = CaseStore.open(tmp_path / "store")
+    order = sorted(set(store.groups.values()))
+    splits = [
+        {
+            "train": [c for c, g in store.groups.items() if g not in order[k::3]],
+            "val": [c for c, g in store.groups.items() if g in order[k::3]],
+        }
+        for k in range(3)
+    ]
+    file = tmp_path / "splits_final.json"
+    file.write_text(json.dumps(splits))
+    write_folds(
+        store.folder, DRAWN, tmp_path / "f.json", DatasetSettings(name="tiny", split=file), 3
+    )
+    out = tmp_path / "Dataset001_Tiny"
+    export_nnunet(entry, tmp_path, store.folder, tmp_path / "f.json", out)
+    for k, (back, given_) in enumerate(
+        zip(json.loads((out / "splits_final.json").read_text()), splits, strict=True)
+    ):
+        assert sorted(back["train"] + back["val"]) == sorted(given_["train"])
+        tested = {
+            path.name.removesuffix("_0000.nii.gz") for path in out.glob(f"imagesTs_fold{k}/*")
+        }
+        assert tested == set(given_["val"])

@@ -1,16 +1,21 @@
-"""Splits in the real DAG: own pictures with an official split, a held-out test set beside folds, and a
-set that is only tested, from the study file to the page.
+"""Splits in the real DAG: own pictures with an official split, a held-out test set beside folds,
+and a set that is only tested, from the study file to the page.
 """
 
 import csv
 import hashlib
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+
+from attnbench.analysis.run import compute_analysis
+from attnbench.check import load_study
+from attnbench.study.split import Split
 
 pytestmark = pytest.mark.workflow
 
@@ -52,7 +57,7 @@ PARTS = ["train"] * 10 + ["test"] * 6
 
 
 def write_set(folder, name, short, groups="8"):
-    """Sixteen pictures of a disc, two of each group, the last six of them the official test part."""
+    """Sixteen pictures of a disc, two of each group, the last six of them the test part."""
     rng = np.random.default_rng(sum(map(ord, name)))
     rows = []
     (folder / name).mkdir(parents=True)
@@ -148,6 +153,22 @@ def test_one_fixed_split_claims_nothing_and_everything_says_so(finished_splits):
         assert [words for words in said if words not in flat] == []
     frames = pd.read_csv(results / "analysis" / "means.csv")
     assert set(frames["dataset"]) == {"fixed", "folded"}
+
+
+def test_where_groups_cross_no_frame_of_the_analysis_has_a_test(finished_splits, monkeypatch):
+    monkeypatch.chdir(finished_splits[0].folder)
+    crossing = {"fixed": Split("official", 1, 1, True), "folded": Split("file", 2, 1, True)}
+    study = load_study(Path("splits.yaml")).with_splits(crossing)
+    frames = compute_analysis(study)
+    claims = {"better", "worse", "helps", "equivalent", "not separated from size"}
+    seen = set()
+    for name, frame in frames.items():
+        tests = [column for column in frame if column == "p" or column.startswith("p_")]
+        assert frame[tests].isna().all(axis=None), name
+        for column in (column for column in frame if column.startswith("verdict")):
+            assert not claims & set(frame[column]), name
+            seen |= set(frame[column])
+    assert "groups cross" in seen
 
 
 def test_a_changed_split_file_makes_folds_and_what_follows_again(finished_splits, tmp_path):
