@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attnbench.analysis.answer import Asked, compute_answer
+from attnbench.analysis.answer import Asked, compute_answer, never_helps
 from attnbench.analysis.blocks import arrange
 from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.planning import Question, never_planned, plan_study
+from attnbench.check import check_study
+from attnbench.errors import StudyError
 from attnbench.study.groups import AnalysisSettings
 from attnbench.study.split import Split
 
@@ -77,3 +80,38 @@ def test_sets_without_verdict_take_nothing_from_the_level_of_others(compared):
         both.loc[both["dataset"] == "set", ["p_holm", "p_retrained_holm", "family_size"]],
         alone[["p_holm", "p_retrained_holm", "family_size"]],
     )
+
+
+def planned(datasets):
+    content = {"name": "s", "models": ["unet", "cbam"], "folds": {"outer": 5}}
+    return check_study({**content, "datasets": datasets})
+
+
+def test_a_plan_leaves_out_what_no_design_could_decide():
+    study = planned(
+        [
+            {"name": "retina_drive", "split": "official"},
+            {"name": "us_usgra", "split": "official", "accept_crossing_groups": True},
+            {"name": "retina_chase", "split": "leave_one_group_out"},
+            {"name": "nuclei_dsb2018", "held_out": 0.25},
+        ]
+    )
+    plans = {plan.dataset: plan for plan in plan_study(study, Question())}
+    assert set(plans) == {"retina_chase", "nuclei_dsb2018"}
+    # Given folds stay as they are; drawn ones may be more or fewer.
+    given = {(one.design.folds, one.design.repeats) for one in plans["retina_chase"].options}
+    assert given == {(14, 1)}
+    drawn = {one.design.folds for one in plans["nuclei_dsb2018"].options}
+    assert len(drawn) > 1
+    # Three quarters of 208 groups are in folds.
+    assert plans["nuclei_dsb2018"].design.groups == 156
+    assert dict(never_planned(study)) == {
+        "retina_drive": "one fixed split", "us_usgra": "groups cross",
+    }  # fmt: skip
+
+
+def test_a_study_of_fixed_splits_alone_has_nothing_to_plan_and_never_helps():
+    study = planned([{"name": "retina_drive", "split": "official"}])
+    with pytest.raises(StudyError, match="nothing to plan: retina_drive: one fixed split"):
+        plan_study(study, Question())
+    assert any("one fixed split" in reason for reason in never_helps(study))

@@ -131,17 +131,17 @@ def count_split(
     if dataset.split is None:
         if not problems:
             problems = list(fold_problems(folds, dataset.name, left, folds.outer))
-        return Split(kind, folds.outer, folds.repeats, accepted), problems
+        return Split(kind, folds.outer, folds.repeats, accepted, left), problems
     if dataset.split == "leave_one_group_out":
         if left < 3 and not problems:
             problems.append(f"split: leave_one_group_out needs 3 groups or more, there are {left}")
-        return Split(kind, max(left, 2), 1, accepted), problems
+        return Split(kind, max(left, 2), 1, accepted, left), problems
     if dataset.split == "official":
-        return Split(kind, 1, 1, accepted), problems
+        return Split(kind, 1, 1, accepted, left), problems
     number = len(given.folds)
     if not number and not problems:
         number = len(read_split(Path(dataset.split)).folds)
-    return Split(kind, max(number, 1), 1, accepted), problems
+    return Split(kind, max(number, 1), 1, accepted, left), problems
 
 
 def label_problems(dataset: DatasetSettings, cases: Cases) -> list[str]:

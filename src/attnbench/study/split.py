@@ -53,13 +53,14 @@ class Split:
 
     `outer` folds test every case outside the held-out test set once, in each of `repeats`; a fixed
     split is one fold, whose test cases alone are tested. `crossing`: groups cross, by the study's
-    own leave.
+    own leave. `groups`: those that folds have, 0 where they were not counted.
     """
 
     kind: Kind
     outer: int
     repeats: int = 1
     crossing: bool = False
+    groups: int = 0
 
     @property
     def count(self) -> int:
