@@ -68,8 +68,9 @@ format: $(INSTALLED)  ## rewrite files in the project's format
 schema: $(INSTALLED)  ## write the schema from which editors complete study files
 	attnbench study schema > workflow/schemas/study.schema.json
 
-docs: $(INSTALLED)  ## write the page of models from the registry
+docs: $(INSTALLED)  ## write the pages of models and datasets from registry and catalog
 	attnbench models --markdown > docs/models.md
+	attnbench datasets --markdown > docs/datasets.md
 
 clean:  ## remove the environment, caches and all results that are not committed
 	rm -rf .venv $(BENCH) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis

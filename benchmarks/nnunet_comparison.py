@@ -127,7 +127,8 @@ def train_nnunet(work: Path, study: Study, steps: int) -> None:
     if (out / "facts.json").exists():
         return
     if not raw.exists():
-        export_nnunet(entry, layout.raw(name), layout.prepared(name), layout.folds(name), raw)
+        folds = layout.folds(name)
+        export_nnunet(entry, study.datasets[0], layout.raw(name), layout.prepared(name), folds, raw)
     training = Training(
         raw=str(raw),
         out=str(out),

@@ -26,6 +26,7 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.data.download.fetch import fetch_dataset
 from attnbench.data.folds import make_folds
+from attnbench.data.normalise import Normalisation
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.store import CaseStore
 from attnbench.errors import AttnBenchError
@@ -111,7 +112,8 @@ def validation_dice(study: Study, model: str, seed: int = 0) -> list[float]:
         training.augmentation,
         study.mirror_axes(dataset.name, ndim, model),
     )
-    pool = CasePool(store, indices, device)
+    normalisation = Normalisation("z_score")
+    pool = CasePool(store, indices, device, normalisation)
     data = batches(pool, planner, training.steps + 1, training.batch, device, seed)
     watched = list(itertools.islice(data, 1))
     try:
@@ -121,7 +123,7 @@ def validation_dice(study: Study, model: str, seed: int = 0) -> list[float]:
         return [0.0] * len(store.info.classes)
     network.eval()
     held_out = [store.index(case) for case in fold["validation"]]
-    images = (torch.from_numpy(np.array(store.image(index))) for index in held_out)
+    images = (torch.from_numpy(normalisation.image(store, index)) for index in held_out)
     scores = []
     for index, probabilities in zip(
         held_out, predict_probabilities(network, images, patch), strict=True

@@ -21,6 +21,7 @@ from monai.metrics import compute_average_surface_distance, compute_dice, comput
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import hausdorff_distance
 
+from attnbench.data.normalise import Normalisation
 from attnbench.inference.sliding import on_own_grid, predict_probabilities
 from attnbench.inference.trained import as_mask
 from attnbench.scoring.case import score_masks
@@ -79,7 +80,7 @@ def predictions(device: str) -> Iterator[tuple[str, Case]]:
             for _ in range(steps):
                 ours.step()
             index = len(store) - 1
-            image = torch.from_numpy(np.array(store.image(index))).to(where)
+            image = torch.from_numpy(Normalisation("z_score").image(store, index)).to(where)
             predicted = next(
                 predict_probabilities(ours.network.eval(), [image], work.patch, ours.autocast)
             )

@@ -18,6 +18,7 @@ from torch import nn
 
 from attnbench.catalog import load_entry
 from attnbench.data.download.fetch import fetch_dataset
+from attnbench.data.normalise import Normalisation
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.store import CaseStore
 from attnbench.models.spec import NetworkSpec
@@ -114,9 +115,8 @@ class Ours:
             AugmentationSettings(),
             range(len(work.patch)),
         )
-        self.batches = batches(
-            CasePool(store, indices, device), planner, 10**9, work.batch, device, 0
-        )
+        pool = CasePool(store, indices, device, Normalisation("z_score"))
+        self.batches = batches(pool, planner, 10**9, work.batch, device, 0)
         self.network = unet(work, store, device).train()
         self.optimiser = make_optimiser(self.network, settings, device)
         self.autocast = autocast_type("auto", device)

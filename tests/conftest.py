@@ -39,7 +39,6 @@ def make_store(folder, ndim):
         channels=2,
         classes={1: "box", 2: "small box"},
         spacing_unit="mm",
-        normalisation="none",
         spacing=None,
         size=None,
         resampled=False,
@@ -58,3 +57,60 @@ def make_store(folder, ndim):
 @pytest.fixture(params=[2, 3], ids=["2d", "3d"])
 def store(request, tmp_path):
     return make_store(tmp_path / "store", request.param)
+
+
+@pytest.fixture(scope="session")
+def write_series():
+    """Writes a DICOM series of a volume (X, Y, Z) that lies at `affine` (RAS, mm).
+
+    `write_series(folder, array, affine, **attributes)` returns its files from the first slice to
+    the last; attributes are those of every slice, `change(number, dataset)` changes single ones.
+    """
+    pydicom = pytest.importorskip("pydicom")
+
+    def write(folder, array, affine, *, slope=1, intercept=0, change=None, **attributes):
+        folder.mkdir(parents=True, exist_ok=True)
+        lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+        sides = np.linalg.norm(lps[:3, :3], axis=0)
+        series = attributes.get("SeriesInstanceUID", f"1.2.3.{abs(hash(str(folder))) % 10**8}")
+        facts = {
+            "Modality": "CT", "PatientID": "P1", "PatientName": "", "SeriesInstanceUID": series,
+            "SeriesNumber": 1, "StudyInstanceUID": f"{series}.1",
+                "FrameOfReferenceUID": f"{series}.2",
+            "StudyID": "1", "StudyDate": "20200101", "StudyTime": "", "PatientBirthDate": "",
+            "PatientSex": "", "AccessionNumber": "", "ReferringPhysicianName": "",
+            "Manufacturer": "", "PositionReferenceIndicator": "", "SliceThickness": float(sides[2]),
+            "ImageOrientationPatient": [*(lps[:3, 0] / sides[0]), *(lps[:3, 1] / sides[1])],
+            "PixelSpacing": [float(sides[1]), float(sides[0])], "RescaleSlope": slope,
+            "RescaleIntercept": intercept, "SamplesPerPixel": 1, "Rows": array.shape[1],
+            "Columns": array.shape[0], "PhotometricInterpretation": "MONOCHROME2",
+            "BitsAllocated": array.dtype.itemsize * 8, "BitsStored": array.dtype.itemsize * 8,
+            "HighBit": array.dtype.itemsize * 8 - 1,
+            "PixelRepresentation": int(array.dtype.kind == "i"),
+        }  # fmt: skip
+        facts |= attributes
+        paths = []
+        for number in range(array.shape[2]):
+            data = pydicom.Dataset()
+            for keyword, value in facts.items():
+                if value is not None:
+                    setattr(data, keyword, value)
+            data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+            data.SOPInstanceUID = f"{series}.3.{number}"
+            data.InstanceNumber = number + 1
+            data.ImagePositionPatient = (lps @ [0, 0, number, 1])[:3].tolist()
+            data.PixelData = np.ascontiguousarray(array[:, :, number].T).tobytes()
+            data["PixelData"].VR = "OW"
+            if change:
+                change(number, data)
+            data.file_meta = pydicom.dataset.FileMetaDataset()
+            data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+            data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+            data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+            # Names in no order of the slices: only their positions tell it.
+            path = folder / f"{(number * 7 + 3) % array.shape[2]:03d}-{number}.dcm"
+            data.save_as(path, enforce_file_format=True)
+            paths.append(path)
+        return paths
+
+    return write

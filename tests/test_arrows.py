@@ -14,12 +14,12 @@ from attnbench.reporting.contents import FIGURES, TABLES
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
     "errors", "files", "study", "catalog", "data", "intake", "models", "training", "scoring",
-    "check", "inference", "shift", "analysis", "reporting", "rerun", "cli",
+    "check", "inference", "shift", "analysis", "reporting", "rerun", "cli_dataset", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
     "errors", "files", "study", "catalog", "scoring", "check", "analysis", "reporting", "rerun",
-    "cli",
+    "cli_dataset", "cli",
 )  # fmt: skip
 by_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 

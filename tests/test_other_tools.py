@@ -52,10 +52,10 @@ def as_stored(array):
 class Toy:
     """A dataset of twelve cases and as many groups: prepared, split in two, exported."""
 
-    def __init__(self, folder, ndim, working_grid=None):
+    def __init__(self, folder, ndim, working_grid=None, **own):
         self.folder, self.ndim, self.raw = folder, ndim, folder / "raw"
         self.entry = self._originals()
-        dataset = {"name": "toy"} | ({"size": working_grid} if working_grid else {})
+        dataset = {"name": "toy", **own} | ({"size": working_grid} if working_grid else {})
         self.study = parse_study(
             {
                 "name": "trial",
@@ -115,7 +115,8 @@ class Toy:
         )
 
     def export(self, folder):
-        export_nnunet(self.entry, self.raw, self.prepared, self.split, folder)
+        settings = self.study.dataset("toy")
+        export_nnunet(self.entry, settings, self.raw, self.prepared, self.split, folder)
 
     def number(self, case):
         return int(case.removeprefix("case"))
@@ -187,6 +188,27 @@ def test_the_export_has_the_original_intensities_and_spacings_in_the_axes_of_the
     assert list(description["channel_names"]) == [str(channel) for channel in range(len(channels))]
     assert len(list((toy.out / "imagesTr").iterdir())) == CASES * len(channels)
     assert description["numTraining"] == len(list((toy.out / "labelsTr").iterdir())) == CASES
+
+
+@pytest.mark.parametrize(
+    ("scheme", "name"),
+    [("ct", "CT"), ("none", "noNorm"), ("z_score", "image"), ("percentile", "image")],
+)
+def test_channels_have_the_names_by_which_nnunet_takes_the_studys_scheme(tmp_path, scheme, name):
+    """`CT`, `noNorm` and anything else: keys of nnunetv2's `channel_name_to_normalization_mapping`.
+
+    Only the channels that the study takes are there.
+    """
+    toy = Toy(tmp_path, 2, normalisation=scheme, channels=[2, 0])
+    names = read_json(toy.out / "dataset.json")["channel_names"]
+    assert names == {"0": name, "1": name}
+    image, _ = drawn(3, 2)
+    for channel, expected in enumerate((255 - image, image)):
+        read = SimpleITK.ReadImage(toy.out / "imagesTr" / f"case3_{channel:04d}.nii.gz")
+        assert np.array_equal(SimpleITK.GetArrayFromImage(read).T, expected)
+    assert len(list((toy.out / "imagesTr").iterdir())) == 2 * CASES
+    linked = {path.name[-len("0000.nii.gz") :] for path in toy.out.glob("imagesTs_fold0/*")}
+    assert linked == {"0000.nii.gz", "0001.nii.gz"}
 
 
 def test_nnunet_trains_and_validates_on_the_cases_of_the_fold_and_never_on_its_test_cases(toy):

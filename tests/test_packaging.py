@@ -27,7 +27,9 @@ ON_CONDA |= {"matplotlib-base": "matplotlib"}
 extras = PROJECT["optional-dependencies"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]
 OPTIONAL = [
-    Requirement(line) for extra in ("test", "lint", "external", "browser") for line in extras[extra]
+    Requirement(line)
+    for extra in ("test", "lint", "external", "browser", "dicom")
+    for line in extras[extra]
 ]
 
 

@@ -230,6 +230,10 @@ def test_a_change_of_the_study_concerns_only_the_jobs_it_decides():
     assert changed(datasets=[{"name": "phantom2d", "size": [32, 32]}, "phantom3d"]) == {
         "prepare", "describe", "train", "choose", "tables",
     }  # fmt: skip
+    # Stores have the file's own intensities: another scheme prepares nothing again.
+    assert changed(datasets=[{"name": "phantom2d", "normalisation": "ct"}, "phantom3d"]) == {
+        "folds", "describe", "train", "choose", "tables",
+    }  # fmt: skip
     assert changed(datasets=["phantom2d", {"name": "phantom3d", "steps": 3}]) == {"tables"}
     assert (
         changed(

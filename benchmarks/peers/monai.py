@@ -29,6 +29,7 @@ from monai.transforms import (
     SpatialPadd,
 )
 
+from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.models.spec import NetworkSpec
 from attnbench.study.groups import AugmentationSettings
@@ -43,8 +44,9 @@ class Monai:
 
     def __init__(self, work: Work, store: CaseStore, device: torch.device) -> None:
         set_track_meta(False)
+        z_score = Normalisation("z_score")
         cases = [
-            {"image": np.array(store.image(i)), "label": np.array(store.mask(i))[None]}
+            {"image": z_score.image(store, i), "label": np.array(store.mask(i))[None]}
             for i in range(len(store))
         ]
         dataset = CacheDataset(

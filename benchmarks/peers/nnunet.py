@@ -22,6 +22,7 @@ from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
+from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from benchmarks.works import Work
 
@@ -76,7 +77,8 @@ def save_case(store: CaseStore, index: int, work: Work, folder: Path) -> None:
         work: its patch gives the size of blocks.
         folder: where nnU-Net looks for the cases.
     """
-    image, mask = np.array(store.image(index)), np.array(store.mask(index), dtype=np.int16)[None]
+    image = Normalisation("z_score").image(store, index)
+    mask = np.array(store.mask(index), dtype=np.int16)[None]
     if store.info.ndim == 2:
         image, mask = image[:, None], mask[:, None]
     rng, locations = np.random.default_rng(index), {}

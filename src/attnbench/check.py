@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
+from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, StudyError
 from attnbench.models.names import known_models
@@ -24,12 +25,14 @@ LEAST_RATE_STEPS = 1.5
 
 
 def check_study(content: Any, source: str = "study") -> Study:
-    """The study in `content`, checked, its models and mirror axes resolved; raises `StudyError`."""
+    """The study in `content`, checked, models and catalog's defaults resolved; or `StudyError`."""
     try:
         known = _known(content)
     except CatalogError as error:
         raise StudyError(f"{source}: {error}") from error
-    return _with_mirror_axes(_with_splits(parse_study(content, known, source), source))
+    study = parse_study(content, known, source)
+    refuse_unsuitable(study, source)
+    return _with_catalog(_with_splits(study, source))
 
 
 def load_study(path: Path) -> Study:
@@ -39,7 +42,12 @@ def load_study(path: Path) -> Study:
 
 def warnings_of(study: Study) -> list[str]:
     """Lines on what a checked study may do, but against the catalog or what was measured."""
-    return [*_against_the_catalog(study), *_mirrored_by_nothing(study), *_too_short(study)]
+    return [
+        *_against_the_catalog(study),
+        *same_images(study),
+        *_mirrored_by_nothing(study),
+        *_too_short(study),
+    ]
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:
@@ -133,15 +141,19 @@ def _official_of_nothing(dataset: DatasetSettings) -> Iterator[str]:
         yield "generated cases have no official split; let folds be drawn, or give a file"
 
 
-def _with_mirror_axes(study: Study) -> Study:
-    """Write into every dataset which axes it is mirrored along: so they are part of its recipe."""
+def _with_catalog(study: Study) -> Study:
+    """Write into every dataset what the catalog says of it, so that it is part of its recipe.
+
+    That are the axes it is mirrored along, and how its intensities are normalised.
+    """
     augmentation = study.training.augmentation
     datasets = []
     for dataset in study.datasets:
         entry = load_entry(dataset.name, study.catalog)
         unsaid = dataset.mirror_axes is None and augmentation.flip is None
         axes = entry.mirror.axes if unsaid else study.mirror_axes(entry.name, entry.ndim)
-        datasets.append(dataset.model_copy(update={"mirror_axes": axes}))
+        scheme = dataset.normalisation or entry.normalisation
+        datasets.append(dataset.model_copy(update={"mirror_axes": axes, "normalisation": scheme}))
     # Said once: a recipe with `flip` beside the axes would differ where the training does not.
     augmentation = augmentation.model_copy(update={"flip": None})
     training = study.training.model_copy(update={"augmentation": augmentation})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.cli_dataset import dataset_app
 from attnbench.errors import AttnBenchError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
+app.add_typer(dataset_app, name="dataset")
 
 StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
 Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.")]
@@ -109,6 +111,21 @@ def check(
         typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")
 
 
+@study_app.command("new")
+def new(
+    dataset: Annotated[str, typer.Option("--dataset", help="Of the catalog, or your own.")],
+    catalog: Annotated[
+        Path | None, typer.Option("--catalog", help="Folder of your own datasets [my_sets].")
+    ] = None,
+) -> None:
+    """Print a first study of a dataset, sized to its cases, with a comment on every choice."""
+    from attnbench.intake.add import DEFAULT_CATALOG
+    from attnbench.intake.study_text import first_study
+
+    default = (DEFAULT_CATALOG,) if DEFAULT_CATALOG.is_dir() else ()
+    typer.echo(first_study(dataset, default if catalog is None else (catalog,)), nl=False)
+
+
 @study_app.command("schema")
 def schema() -> None:
     """Print the JSON schema of a study file."""
@@ -165,11 +182,36 @@ def plan(
 
 
 @app.command()
-def datasets() -> None:
-    """List the datasets of the catalog."""
-    from attnbench.catalog import describe_catalog
+def datasets(
+    dataset: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Say everything about this one.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="A word of it, as ultrasound.")] = None,
+    task: Annotated[str | None, typer.Option(help="A word of task or class, as polyp.")] = None,
+    ndim: Annotated[int | None, typer.Option("--ndim", min=2, max=3, help="2 or 3.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="open, non_commercial or unclear.", metavar="TERMS")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A part of the name.")] = None,
+    catalog: Annotated[
+        list[Path] | None, typer.Option(help="A folder with own datasets; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_page: Annotated[bool, typer.Option("--markdown", help="The page docs/datasets.md.")] = False,
+) -> None:
+    """List the datasets of the catalog, or say everything about one."""
+    from attnbench.catalog import listing
 
-    typer.echo(describe_catalog())
+    folders = tuple(catalog or ())
+    if as_page:
+        typer.echo(listing.as_markdown(), nl=False)
+        return
+    if dataset is not None:
+        typer.echo(listing.describe_dataset(dataset, folders, as_json))
+        return
+    filters = listing.Filters(modality, task, ndim, licence, name)
+    families = listing.list_families(folders, filters)
+    typer.echo(listing.as_json(families) if as_json else listing.as_table(families))
 
 
 @app.command()
@@ -202,6 +244,7 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
         loaded.layout.raw(dataset),
         loaded.data.mirror,
         loaded.data.offline,
+        loaded.data.mirrors,
     )
 
 
@@ -212,7 +255,7 @@ def prepare(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Read, check, resample and normalise the cases of a dataset into the case store."""
+    """Read, check and resample the cases of a dataset into the case store."""
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
@@ -230,18 +273,17 @@ def prepare(
 
 @app.command()
 def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Split a dataset into outer test folds and inner validation: by group, or as it is given."""
+    """Split a dataset into folds, and measure the intensities of their training cases."""
     loaded = _start(study, log)
     from attnbench.data.folds import write_folds
+    from attnbench.data.intensities import write_statistics
 
     layout = loaded.layout
+    prepared, split = layout.prepared(dataset), layout.folds(dataset)
     write_folds(
-        layout.prepared(dataset),
-        loaded.folds,
-        layout.folds(dataset),
-        loaded.dataset(dataset),
-        loaded.split_of(dataset).count,
+        prepared, loaded.folds, split, loaded.dataset(dataset), loaded.split_of(dataset).count
     )
+    write_statistics(prepared, split, loaded.normalisation(dataset), layout.statistics(dataset))
 
 
 @app.command()
@@ -261,6 +303,7 @@ def export_nnunet(
     layout = loaded.layout
     export_dataset(
         load_entry(dataset, loaded.catalog),
+        loaded.dataset(dataset),
         layout.raw(dataset),
         layout.prepared(dataset),
         layout.folds(dataset),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
+MOST_WORDS = 100
+
 
 class AttnBenchError(Exception):
     """Base of every error that the command line prints without a traceback."""
@@ -41,12 +43,17 @@ class DivergenceError(AttnBenchError):
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """A sentence that names the nearest to `given`, then everything that is allowed.
 
+    Of more than a hundred words it has the ten nearest.
+
     >>> nearest("unte", ["unet", "attention_gate"])
     "did you mean 'unet'? allowed: attention_gate, unet"
     """
     words = sorted(allowed)
     close = get_close_matches(given, words, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
+    if len(words) > MOST_WORDS:
+        shown = get_close_matches(given, words, n=10, cutoff=0.0)
+        return f"{hint}allowed: {', '.join(shown)} and {len(words) - len(shown)} more"
     return f"{hint}allowed: {', '.join(words)}"
 
 

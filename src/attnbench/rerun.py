@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import entry_files, load_entry
+from attnbench.catalog.local import state_of_files
 from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
@@ -237,9 +238,8 @@ def _ensemble(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """All that tables and texts say about a study."""
-    keys = study.model_dump(
-        mode="json", exclude={"catalog", "compute", "data", "figures", "output"}
-    )
+    silent = {"accept_licences", "catalog", "compute", "data", "figures", "output"}
+    keys = study.model_dump(mode="json", exclude=silent)
     return keys | {"labels": _labels(study)}
 
 
@@ -263,6 +263,7 @@ def _folds(study: Study, dataset: str, _model: str) -> dict[str, Any]:
         mode="json", include={*SPLIT_KEYS}, exclude_defaults=True
     )
     drawn = study.folds.model_dump(mode="json", exclude={"run"})
+    drawn["normalisation"] = study.normalisation(dataset)
     return drawn | own | ({"counted": study.split_of(dataset).count} if own else {})
 
 
@@ -277,9 +278,15 @@ def _labels(study: Study) -> list[str]:
     return [model_label(model) for model in study.models]
 
 
+def _originals(study: Study, dataset: str, _model: str) -> str | None:
+    """State of a user's own files, which no download brings: a change verifies them again."""
+    return state_of_files(load_entry(dataset, study.catalog))
+
+
 _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
+    "fetch": _originals,
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
-        mode="json", include={"spacing", "size"}
+        mode="json", include={"spacing", "size", "channels", "interpolation"}
     ),
     "folds": _folds,
     "describe": _network,

@@ -14,7 +14,7 @@ from scipy import ndimage, special, stats
 from attnbench.catalog import load_entry
 from attnbench.data.difficulty import COLUMNS, measure_difficulty
 from attnbench.data.phantom import Settings, generate
-from attnbench.data.prepare import normalise, prepare_case
+from attnbench.data.prepare import prepare_case
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
 from attnbench.study.groups import DatasetSettings
@@ -27,6 +27,11 @@ def ball(shape, radius, spacing=None):
     return (
         sum((offset * step) ** 2 for offset, step in zip(offsets, spacing, strict=True)) < radius**2
     ).astype(np.uint8)
+
+
+def z_scored(image):
+    axes = tuple(range(1, image.ndim))
+    return (image - image.mean(axes, keepdims=True)) / image.std(axes, keepdims=True)
 
 
 def measured(image, mask, spacing=None, region=None):
@@ -50,7 +55,7 @@ def phantoms(request):
     cases = generate(load_entry(request.param))
     return pd.DataFrame(
         [
-            {**case.facts, **measured(normalise(case.image), case.mask, case.spacing)}
+            {**case.facts, **measured(z_scored(case.image), case.mask, case.spacing)}
             for case in cases
         ]
     )

@@ -26,7 +26,7 @@ PARTS = ("train", "validation", "test")
 def make_store(folder, groups, seed=0):
     info = DatasetInfo(
         name="toy", title="Toy", task="one thing", modality="none", ndim=2, channels=1,
-        classes={1: "thing"}, spacing_unit="px", normalisation="none", spacing=None, size=None,
+        classes={1: "thing"}, spacing_unit="px", spacing=None, size=None,
         resampled=False, has_fov=False, has_second_rater=False,
         groups_inferred=False, licence="MIT", citation="nobody",
     )  # fmt: skip

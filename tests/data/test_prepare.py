@@ -1,86 +1,23 @@
-"""Preparation: normalisation against plain formulas, working grids, and what happens when a case
-is broken.
+"""Preparation: intensities stay the file's own, working grids, and what happens when a case is
+broken.
 """
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from attnbench.catalog import Entry
 from attnbench.data.case import RawCase
 from attnbench.data.difficulty import COLUMNS
-from attnbench.data.prepare import normalise, prepare_case, prepare_dataset
+from attnbench.data.prepare import prepare_case, prepare_dataset
 from attnbench.data.resample import resample_image
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.study.groups import DatasetSettings
-
-
-@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 1e4), shift=st.floats(-1e3, 1e3))
-def test_every_channel_has_mean_0_and_deviation_1_whatever_its_unit(seed, scale, shift):
-    image = np.random.default_rng(seed).normal(size=(2, 9, 11)).astype(np.float64)
-    result = normalise(image)
-    assert result.dtype == np.float32
-    np.testing.assert_allclose(result.mean(axis=(1, 2)), 0, atol=1e-5)
-    np.testing.assert_allclose(result.std(axis=(1, 2)), 1, atol=1e-5)
-    np.testing.assert_allclose(normalise(image * scale + shift), result, atol=1e-3)
-
-
-def test_without_outliers_it_is_the_z_score():
-    image = np.random.default_rng(0).uniform(size=(1, 40, 40))
-    np.testing.assert_allclose(
-        normalise(image), (image - image.mean()) / image.std(), rtol=1e-4, atol=1e-6
-    )
-
-
-def test_one_hot_pixel_changes_little():
-    image = np.random.default_rng(0).normal(size=(1, 64, 64))
-    hot = image.copy()
-    hot[0, 5, 5] = 1e9
-    difference = np.abs(normalise(hot) - normalise(image))
-    difference[0, 5, 5] = 0
-    assert difference.max() < 0.05
-    assert normalise(hot).max() < 12
-
-
-def test_an_object_of_a_thousandth_of_the_image_stands_out_of_the_noise():
-    image = np.random.default_rng(0).normal(3, 1, size=(1, 100, 100))
-    image[0, 50:53, 50:53] = 96
-    result = normalise(image)[0]
-    background = np.delete(
-        result.ravel(), [r * 100 + c for r in range(50, 53) for c in range(50, 53)]
-    )
-    assert result[51, 51] - background.mean() > 6 * background.std()
-
-
-def test_only_the_field_of_view_counts():
-    rng = np.random.default_rng(0)
-    fov = np.zeros((30, 30), bool)
-    fov[5:25, 5:25] = True
-    image = rng.normal(size=(1, 30, 30))
-    other = np.where(fov, image, rng.uniform(-1000, 0, image.shape))
-    result = normalise(other, fov)
-    np.testing.assert_array_equal(result[:, fov], normalise(image, fov)[:, fov])
-    assert result[:, fov].mean() == pytest.approx(0, abs=1e-6)
-    assert result[:, fov].std() == pytest.approx(1, abs=1e-6)
-    assert (result[:, ~fov] == 0).all()
-
-
-@pytest.mark.parametrize("value", [0, 0.1, 255, 1.7e6])
-def test_a_constant_channel_becomes_zero(value):
-    np.testing.assert_allclose(normalise(np.full((1, 7, 7), value)), 0, atol=1e-6)
-
-
-def test_a_channel_with_a_few_other_pixels_keeps_them():
-    image = np.zeros((1, 40, 40))
-    image[0, 3, 4] = 1
-    result = normalise(image)
-    assert np.argwhere(result > 1).tolist() == [[0, 3, 4]]
 
 
 def raw_case(**changes):
@@ -111,18 +48,72 @@ def test_the_working_grid_is_the_studys_and_the_originals_stay(part, shape, spac
     np.testing.assert_array_equal(case.fov, raw.fov)
     np.testing.assert_array_equal(case.second_rater, raw.second_rater)
     assert case.facts["blur"] == 0.5 and set(case.facts) == {"blur", *COLUMNS}
-    assert case.image.std() == pytest.approx(1, abs=1e-5)
-    smaller = resample_image(raw.image, shape)
-    assert np.corrcoef(case.image.ravel(), smaller.ravel())[0, 1] > 0.999
+    assert case.image.dtype == np.float32
+    expected = raw.image if shape == (20, 30) else resample_image(raw.image, shape)
+    np.testing.assert_allclose(case.image, expected, rtol=1e-6)
 
 
-def test_on_the_working_grid_the_field_of_view_still_counts_alone():
+def pixels_of(dtype, shape=(2, 20, 30)):
+    rng = np.random.default_rng(1)
+    return (1000 * rng.random(shape)).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        (np.uint8, np.uint8), (np.int16, np.int16), (">i2", np.int16), (">u2", np.uint16),
+        (np.float32, np.float32), (">f4", np.float32), (np.float64, np.float32),
+        (np.float16, np.float32), (np.int32, np.float32), (np.int8, np.float32),
+        (np.uint32, np.float32), (bool, np.float32),
+    ],
+)  # fmt: skip
+def test_without_resampling_a_case_keeps_its_type_and_every_value(given, stored):
+    image = pixels_of(given)
+    case = prepare_case(replace(raw_case(), image=image), DatasetSettings(name="toy"))
+    assert case.image.dtype == np.dtype(stored) and case.image.dtype.isnative
+    np.testing.assert_array_equal(case.image, image.astype(stored))
+    same_grid = DatasetSettings(name="toy", size=(20, 30))
+    assert prepare_case(replace(raw_case(), image=image), same_grid).image.dtype == stored
+    resampled = prepare_case(
+        replace(raw_case(), image=image), DatasetSettings(name="toy", size=(8, 8))
+    )
+    assert resampled.image.dtype == np.float32
+
+
+def test_an_intensity_beyond_float32_is_refused():
+    image = np.full((1, 20, 30), 1e39)
+    with pytest.raises(DataError, match=r"toy: case '1': intensities reach 1e\+39; float32"):
+        prepare_case(replace(raw_case(), image=image), DatasetSettings(name="toy"))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+@pytest.mark.parametrize("size", [None, (10, 15)])
+def test_outside_the_field_of_view_lies_the_mean_inside(dtype, size):
     fov = np.zeros((20, 30), bool)
     fov[:, 12:] = True
-    case = prepare_case(raw_case(fov=fov), DatasetSettings(name="toy", size=(10, 15)))
-    assert (case.image[..., :6] == 0).all()
-    assert case.image[..., 6:].mean() == pytest.approx(0, abs=1e-6)
-    assert case.image[..., 6:].std() == pytest.approx(1, abs=1e-6)
+    image = pixels_of(dtype)
+    raw = replace(raw_case(fov=fov), image=image)
+    case = prepare_case(raw, DatasetSettings(name="toy", size=size))
+    edge = 6 if size else 12
+    inside = case.image[..., edge:].astype(np.float64)
+    expected = resample_image(image, size) if size else image
+    np.testing.assert_allclose(inside, expected[..., edge:], rtol=1e-6)
+    for channel, outside in zip(inside, case.image[..., :edge], strict=True):
+        whole = case.image.dtype.kind != "f"
+        np.testing.assert_allclose(outside, channel.mean(), atol=0.5 if whole else 1e-3)
+        assert np.ptp(outside) == 0
+    found = case.statistics[:, :2]
+    axes = (1, 2)
+    np.testing.assert_allclose(found[:, 0], inside.mean(axes), rtol=1e-6)
+    np.testing.assert_allclose(found[:, 1], inside.std(axes), rtol=1e-6)
+
+
+def test_the_choices_of_channels_and_of_resampling_are_those_of_the_study():
+    image = pixels_of(np.uint8, (3, 20, 30))
+    chosen = DatasetSettings(name="toy", channels=[2, 0], size=(10, 15), interpolation="nearest")
+    case = prepare_case(replace(raw_case(), image=image), chosen)
+    np.testing.assert_array_equal(case.image, image[[2, 0], 1::2, 1::2])
+    assert case.statistics.shape == (2, 6)
 
 
 @pytest.fixture
@@ -169,7 +160,8 @@ def test_a_prepared_dataset_holds_every_case_in_both_grids(originals):
         mask = np.asarray(Image.open(raw / f"mask-{case}.png")) > 127
         np.testing.assert_array_equal(store.reference(i), mask)
         assert store.cases["voxels_1"][i] == mask.sum()
-        assert store.image(i).shape == (1, 8, 8)
+        picture = np.asarray(Image.open(raw / f"image-{case}.png"))
+        np.testing.assert_allclose(store.image(i), resample_image(picture[None], (8, 8)))
         assert store.spacing(i) == (mask.shape[0] / 8, mask.shape[1] / 8)
         assert (store.second_rater(i) is None) == (case != "02")
         assert store.fov(i).all()
@@ -182,6 +174,13 @@ def test_without_a_working_grid_the_stored_mask_is_the_reference(originals):
     assert not (folder / "references.npy").exists()
     assert [store.shape(i) for i in range(3)] == [(16, 20), (18, 14), (15, 15)]
     assert all(np.shares_memory(store.reference(i), store.masks) for i in range(3))
+    assert store.images.dtype == np.uint8
+    for i, case in enumerate(("01", "02", "03")):
+        picture = np.asarray(Image.open(raw / f"image-{case}.png"))
+        np.testing.assert_array_equal(store.image(i)[0], picture)
+        np.testing.assert_allclose(
+            store.statistics[i, 0, :2], (picture.mean(), picture.std()), rtol=1e-12
+        )
 
 
 def test_preparing_twice_gives_the_same_bytes(originals):

@@ -263,11 +263,11 @@ def poisoned(value):
         ({"mask_affine": shifted(0.75)}, "file labels/h.nii.gz: mask lies 1.00 voxels away"),
         (
             {"mask": PARTS + np.float32(0.5)},
-            r"file labels/h.nii.gz: mask holds \d.5; classes are whole numbers",
+            r"file labels/h.nii.gz: mask holds \d.5.*classes are whole numbers",
         ),
         (
             {"mask": PARTS.astype(np.int16) + 256},
-            r"file labels/h.nii.gz: mask holds 25\d; classes are whole numbers",
+            r"file labels/h.nii.gz: mask holds 25\d.*classes are whole numbers",
         ),
         ({"mask": PARTS * np.float32(np.nan)}, "file labels/h.nii.gz: mask holds nan"),
         (
@@ -321,7 +321,7 @@ def test_a_missing_file_is_named(tmp_path):
     ("files", "message"),
     [
         ({"mask": grey(BLOB[1:])}, r"file m.png: mask has shape \(11, 17\), its image \(12, 17\)"),
-        ({"image": BLOB.astype(np.uint16) * 900}, "file i.png: pixel mode 'I;16'"),
+        ({"image": BLOB.astype(np.uint16) * 900}, "file i.png: its numbers are uint16"),
         ({"channels": 2}, "file i.png: pictures have 1 or 3 channels"),
         ({"ndim": 3}, r"file i.png: image has shape \(1, 12, 17\).*3 axes"),
     ],

@@ -1,5 +1,8 @@
 """Resampling against closed formulas, Pillow, scipy.ndimage and torch."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +37,21 @@ def test_2d_equals_pillow(seed, shape, new):
     image = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     expected = Image.fromarray(image).resize(new[::-1], Image.Resampling.BILINEAR)
     np.testing.assert_allclose(resample_image(image[None], new)[0], np.asarray(expected), atol=2e-5)
+
+
+@given(seed=seeds, shape=st.tuples(sides, sides), new=st.tuples(sides, sides))
+@settings(max_examples=60, deadline=None)
+def test_cubic_equals_pillows(seed, shape, new):
+    image = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    expected = np.asarray(Image.fromarray(image).resize(new[::-1], Image.Resampling.BICUBIC))
+    np.testing.assert_allclose(resample_image(image[None], new, "cubic")[0], expected, atol=3e-5)
+
+
+@given(n=st.integers(1, 200), m=st.integers(1, 200))
+def test_nearest_takes_the_pixel_around_each_centre(n, m):
+    found = resample_image(np.arange(n)[None], (m,), "nearest")[0]
+    centres = [(Fraction(o) + Fraction(1, 2)) * n / m for o in range(m)]
+    assert found.tolist() == [math.floor(centre) for centre in centres]
 
 
 @pytest.mark.parametrize("factor", [2, 3])

@@ -101,7 +101,7 @@ def test_a_map_is_the_networks_where_one_window_holds_the_image(study):
     patch = study.patch(name, store.info.ndim)
     with trained_network(study, Run(name, "cbam", 0, 0)) as trained, torch.no_grad():
         for case in cases[0]:
-            image = torch.from_numpy(np.array(store.image(store.index(case))))
+            image = torch.from_numpy(trained.image(store, store.index(case)))
             before = [
                 (side - length) // 2 for side, length in zip(patch, image.shape[1:], strict=True)
             ]

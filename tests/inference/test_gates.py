@@ -55,7 +55,9 @@ def padded(array, window):
 def test_windows_are_the_fullest_of_the_cases(store):
     window = {2: (32, 40), 3: (16, 64, 16)}[store.info.ndim]  # one side longer than any case
     cases = store.columns["case"][::-1]
-    chosen = list(fullest_windows(store, cases, window))
+    indices = [store.index(case) for case in cases]
+    shown = [(store.image(index), store.mask(index)) for index in indices]
+    chosen = list(fullest_windows(shown, window))
     for case, found in zip(cases, chosen, strict=True):
         image = padded(store.image(store.index(case)), window)
         mask = padded(store.mask(store.index(case)) > 0, window)
@@ -88,7 +90,8 @@ def test_a_run_tells_gamma_and_change_of_its_trained_weights(study):
     with trained_network(study, Run(dataset, "spatial_se", 0, 0)) as trained:
         store, window = trained.inputs.store, trained.inputs.patch
         cases = sorted(trained.inputs.fold.test)[:4]
-        windows = torch.stack(list(fullest_windows(store, cases, window)))
+        shown = [(trained.image(store, i), store.mask(i)) for i in map(store.index, cases)]
+        windows = torch.stack(list(fullest_windows(shown, window)))
         caught = {}
         for key, chain in trained.network.slots.chains.items():
             chain[0].register_forward_hook(

@@ -184,7 +184,7 @@ def _info(dataset: str) -> DatasetInfo:
     )
     return DatasetInfo(
         **{key: getattr(entry, key) for key in (*same, "licence", "citation")},
-        normalisation="zscore", spacing=None, size=None, resampled=False, has_fov=False,
+        spacing=None, size=None, resampled=False, has_fov=False,
         has_second_rater=False,
     )  # fmt: skip
 

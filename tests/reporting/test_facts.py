@@ -11,13 +11,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from attnbench.catalog import catalog_names
+from attnbench.catalog import catalog_names, load_entry
 from attnbench.check import load_study
 from attnbench.errors import StudyError
 from attnbench.reporting.exports.methods import compose_methods
 from attnbench.reporting.results import Results
 from attnbench.reporting.splits import DRAWN
-from attnbench.reporting.tables.facts import tabulate_protocol
+from attnbench.reporting.tables.facts import tabulate_datasets, tabulate_protocol
 from attnbench.reporting.tables.models import tabulate_models
 from attnbench.study.settings import Study, parse_study
 from attnbench.study.split import SPLIT_KEYS, Split
@@ -28,7 +28,12 @@ CONTENT: dict[str, Any] = {
     "name": "every_key",
     "datasets": [
         {"name": "phantom2d", "patch": [64, 64], "size": [128, 128], "batch": 4, "steps": 40},
-        {"name": "retina_drive", "spacing": [1.5, 1.5]},
+        {
+            "name": "retina_drive",
+            "spacing": [1.5, 1.5],
+            "normalisation": "percentile",
+            "channels": [0, 2],
+        },
         "us_usgra",
         "hippocampus",
         "axon_sem",
@@ -60,6 +65,7 @@ STUDY = parse_study(CONTENT)
 # Keys that decide no result; `controls` adds models, and a model's control stands in its name.
 SILENT = {
     *(f"Study.{key}" for key in ("name", "output", "figures", "data", "controls", "catalog")),
+    "Study.accept_licences",
     *(f"ComputeSettings.{key}" for key in ("device", "threads", "runs_per_gpu", "memory_mb")),
     "ComputeSettings.minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),
@@ -247,6 +253,16 @@ def test_a_datasets_own_settings_stand_in_its_row_alone():
     rows = protocol_of(STUDY)
     assert "patch in pixels 64 × 64" in rows["Dataset: Phantom 2-D"]
     assert "Dataset: Ultrasound USGRA" not in rows
+    own = rows["Dataset: Retina DRIVE"]
+    assert "channels taken 0, 2" in own and "images resampled linearly" in own
+    assert "resampled" in rows["Dataset: Phantom 2-D"]
+
+
+def test_intensities_are_stated_once_for_the_datasets_that_agree():
+    text = protocol_of(STUDY)["Intensities"]
+    assert "DRIVE: clipped to 0.5 and 99.5 percentiles, then z-scored" in text
+    assert text.count("z-scored per image and channel") == 1
+    assert "intensities" not in protocol_of(STUDY)["Dataset: Retina DRIVE"]
 
 
 def test_the_page_shows_slots_and_backbone_of_a_model():
@@ -255,3 +271,17 @@ def test_the_page_shows_slots_and_backbone_of_a_model():
     assert own["U-Net"] == "–"
     assert "decoder: self attention (levels 1, 2; options heads: 4)" in own["Mine"]
     assert "own backbone (widths 8, 16, 32, 64" in own["Mine"]
+
+
+def test_a_licence_that_is_not_open_is_said_in_table_and_methods():
+    names = ["medseg_kvasir_128", "medseg_yeaz_128", "medseg_wbc_128"]
+    results = Results(parse_study({"name": "s", "datasets": names, "models": ["unet"]}))
+    table = tabulate_datasets(results)
+    terms = ["non_commercial", "unclear", "open"]
+    assert table.frame["licence_terms"].tolist() == terms
+    cells = [row[-1].text for block in table.blocks for row in block.rows]
+    assert cells[0].startswith("For non-commercial use only. ") and "forbidden" in cells[0]
+    assert cells[1].startswith("Unclear") and cells[2] == load_entry(names[2]).licence
+    methods = compose_methods(results, [])
+    assert "The licence of Kvasir-SEG 128 is for non-commercial use only." in methods
+    assert "The licence of YeaZ 128 is unclear" in methods and "licence of WBC" not in methods

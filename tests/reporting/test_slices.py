@@ -15,7 +15,7 @@ from attnbench.reporting.slices import image_plane, mask_plane, plane_of
 
 INFO = DatasetInfo(
     name="d", title="D", task="t", modality="m", ndim=2, channels=1, classes={1: "a"},
-    spacing_unit="mm", normalisation="none", spacing=None, size=None, resampled=True,
+    spacing_unit="mm", spacing=None, size=None, resampled=True,
     has_fov=False, has_second_rater=False, groups_inferred=False, licence="l", citation="c",
 )  # fmt: skip
 

@@ -76,7 +76,6 @@ def toy_info() -> Callable[..., DatasetInfo]:
             channels=1,
             classes={1: "large", 2: "small"},
             spacing_unit="um",
-            normalisation="none",
             spacing=None,
             size=(8, 8),
             resampled=True,

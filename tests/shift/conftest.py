@@ -25,7 +25,7 @@ CLASSES = {"left": {1: "box", 2: "bar"}, "right": {1: "bar", 2: "ring", 3: "box"
 OWN, WORKING = (32, 26), (20, 18)
 INFO = DatasetInfo(
     name="left", title="Made", task="boxes", modality="none", ndim=2, channels=2,
-    classes=CLASSES["left"], spacing_unit="mm", normalisation="none", spacing=None, size=WORKING,
+    classes=CLASSES["left"], spacing_unit="mm", spacing=None, size=WORKING,
     resampled=True, has_fov=True,
     has_second_rater=False, groups_inferred=False, licence="CC0", citation="none",
 )  # fmt: skip

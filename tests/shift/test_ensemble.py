@@ -47,7 +47,7 @@ def probabilities(study, run, store):
     """One map per case, of one member alone."""
     with trained_network(study, run) as trained:
         indices = range(len(store))
-        maps = trained.predict(store, indices, map(store.image, indices))
+        maps = trained.predict(store, indices)
         return [one.numpy().astype(np.float64) for one in maps]
 
 

@@ -2,14 +2,11 @@
 where the data are.
 """
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from attnbench.data.store import CaseStore
-from attnbench.errors import DataError
 from attnbench.inference.trained import trained_network
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS
@@ -65,9 +62,7 @@ def test_scores_are_those_of_each_class_alone(study, transferred):
     store = CaseStore.open(study.layout.prepared("right"))
     indices = range(len(store))
     with trained_network(study, RUN) as trained:
-        predicted = [
-            p.argmax(0).numpy() for p in trained.predict(store, indices, map(store.image, indices))
-        ]
+        predicted = [p.argmax(0).numpy() for p in trained.predict(store, indices)]
     for theirs, ours in ((3, 1), (1, 2)):
         for index, prediction in enumerate(predicted):
             masks = [(mask == number).astype(np.uint8) for mask, number in
@@ -90,13 +85,3 @@ def test_stated_classes_replace_those_of_equal_names(study):
     assert set(rows["status"]) <= {"reference_empty", "both_empty"}, (
         "no case of the other dataset has a ring"
     )
-
-
-def test_a_dataset_normalised_differently_is_refused(study):
-    path = study.layout.prepared("right") / "dataset.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalisation": "none at all"}))
-    with pytest.raises(
-        DataError, match=r"right: prepared with another normalisation than left: 'none at all'"
-    ):
-        score_transfer(study, RUN)
-    assert not (study.layout.run(RUN) / "transfer.csv").exists()

@@ -8,6 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch.nn import functional as F
 
+from attnbench.data.normalise import Normalisation
 from attnbench.study.groups import NnunetAugmentation
 from attnbench.training.nnunet import (
     Intensity,
@@ -139,7 +140,7 @@ def test_patches_of_this_set_are_turned_and_scaled_in_one_of_five_and_come_again
     unscaled = plan.matrix / size[:, None, None]
     turned = np.abs(np.abs(unscaled) - np.eye(ndim)).max(axis=(1, 2)) > 1e-6
     assert abs(turned.mean() - 0.2) < 5 * np.sqrt(0.16 / 4000)
-    pool = CasePool(store, range(len(store)), CPU)
+    pool = CasePool(store, range(len(store)), CPU, Normalisation("none"))
     first, again = (
         [images for images, _ in batches(pool, planner(), 6, 3, CPU, 0)] for _ in range(2)
     )

@@ -206,9 +206,9 @@ def test_mirroring_at_test_time_takes_the_axes_of_training_and_the_weights_as_th
     assert not plain.equals(pd.read_csv(folder / "calibration.csv"))
     assert (folder / "model.pt").read_bytes() == weights
     store = load_inputs(study, run).store
-    image = store.image(0)
     with trained_network(study, run) as trained:
-        seen = [image, np.flip(image, 1)]  # axis 0 of an image (C, *spatial)
+        image = trained.image(store, 0)
+        seen = [image, np.flip(image, 1).copy()]  # axis 0 of an image (C, *spatial)
         one, other = trained.predict(store, [0, 0], seen)
     with trained_network(mirrored, run) as trained:
         (mean,) = trained.predict(store, [0], [image])

@@ -7,11 +7,13 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
+from attnbench.data.normalise import Normalisation
 from attnbench.study.groups import AugmentationSettings
 from attnbench.training.plan import PatchPlan, Planner
 from attnbench.training.sampler import CasePool, batches, change_intensity
 
 CPU = torch.device("cpu")
+AS_STORED = Normalisation("none")
 STILL = AugmentationSettings(rotation=0, scaling=0, brightness=0, contrast=0, gamma=0, noise=0)
 
 
@@ -30,7 +32,7 @@ def unmoved(case, centre):
 
 
 def test_unmoved_patch_is_a_cut_of_the_case(store):
-    pool = CasePool(store, range(len(store)), CPU)
+    pool = CasePool(store, range(len(store)), CPU, AS_STORED)
     ndim = store.info.ndim
     for index in range(len(store)):
         centre = [side // 2 - 0.5 for side in store.shape(index)]
@@ -63,7 +65,7 @@ def test_equals_interpolation_of_the_whole_case(store, threads):
     plan = planner_of(store, augmentation, patch=patch, mirror=mirror).draw(12)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    images, masks = cut(CasePool(store, range(len(store)), CPU), plan, patch)
+    images, masks = cut(CasePool(store, range(len(store)), CPU, AS_STORED), plan, patch)
     torch.set_num_threads(before)
     axes = [np.arange(side) - (side - 1) / 2 for side in patch]
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
@@ -167,7 +169,7 @@ def test_patches_stay_inside(store):
 
 
 def test_same_seed_same_batches_another_seed_others(store):
-    pool = CasePool(store, range(len(store)), CPU)
+    pool = CasePool(store, range(len(store)), CPU, AS_STORED)
 
     def draw(seed):
         planner = planner_of(store, AugmentationSettings(), seed=seed)

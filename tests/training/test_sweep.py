@@ -84,9 +84,7 @@ def test_a_trial_scores_the_whole_cases_of_the_inner_validation(study):
     expected = {}
     with trained_network(fixed, run) as trained:
         indices = [store.index(case) for case in fold.validation]
-        for index, own in zip(
-            indices, trained.predict(store, indices, map(store.image, indices)), strict=True
-        ):
+        for index, own in zip(indices, trained.predict(store, indices), strict=True):
             mask, reference = own.argmax(0).numpy(), np.asarray(store.reference(index))
             dice = []
             for number in store.info.classes:

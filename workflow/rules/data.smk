@@ -18,7 +18,7 @@ rule fetch:
         runtime=240,
     params:
         study=layout.study,
-        decides=decides("fetch"),
+        decides=decides("fetch", "dataset"),
     message:
         "fetch {wildcards.dataset}"
     shell:
@@ -62,7 +62,8 @@ rule folds:
         cases=layout.prepared("{dataset}") / "cases.csv",
         given=lambda wildcards: files_of(study.dataset(wildcards.dataset)),
     output:
-        layout.folds("{dataset}"),
+        folds=layout.folds("{dataset}"),
+        statistics=layout.statistics("{dataset}"),
     log:
         layout.log("folds/{dataset}"),
     benchmark:

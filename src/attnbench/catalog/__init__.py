@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import yaml
-from pydantic import ValidationError
 
 from attnbench.catalog.entry import (
     ArchiveOrigin,
+    Blocks,
     EmbeddedOrigin,
     Entry,
     FileRow,
@@ -21,10 +21,12 @@ from attnbench.catalog.entry import (
     Reader,
     TarballOrigin,
 )
+from attnbench.catalog.sizes import LOADER, by_size, names_in
 from attnbench.errors import CatalogError, nearest
 
 __all__ = [
     "ArchiveOrigin",
+    "Blocks",
     "EmbeddedOrigin",
     "Entry",
     "FileRow",
@@ -33,15 +35,15 @@ __all__ = [
     "Reader",
     "TarballOrigin",
     "catalog_names",
-    "describe_catalog",
+    "entry_files",
     "load_entry",
+    "read_entries",
     "read_entry",
+    "share_images",
 ]
 
 Folders = tuple[Path, ...]
 ENTRIES = Path(__file__).parent / "entries"
-# libyaml's loader, where PyYAML has it, is several times as fast; every command reads entries.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def catalog_names(folders: Folders = ()) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ def catalog_names(folders: Folders = ()) -> tuple[str, ...]:
 
 
 def entry_files(folders: Folders = ()) -> dict[str, Path]:
-    """Return the file of every dataset's entry by name, without parsing any.
+    """Return the file of every dataset's entry by name; of a file at most `sizes` is parsed.
 
     In a user's folder, a YAML file is an entry if a list of files lies beside it, or if it says
     `origin:`; studies may lie there too.
@@ -70,20 +72,26 @@ def entry_files(folders: Folders = ()) -> dict[str, Path]:
                 "where the command is typed"
             )
         for path in sorted(folder.glob("*.yaml")):
-            if not _is_entry(path):
-                continue
-            if path.stem in files:
-                raise CatalogError(
-                    f"{path}: the name {path.stem!r} is taken by {files[path.stem]}; rename the "
-                    "file and the `name` in it"
-                )
-            files[path.stem] = path
+            for name in _names_in(path) if _is_entry(path) else ():
+                if name in files:
+                    raise CatalogError(
+                        f"{path}: the name {name!r} is taken by {files[name]}; rename the file and "
+                        "the `name` in it"
+                    )
+                files[name] = path
     return files
 
 
 @lru_cache
 def _shipped() -> dict[str, Path]:
-    return {path.stem: path for path in ENTRIES.glob("*.yaml")}
+    return {name: path for path in ENTRIES.glob("*.yaml") for name in _names_in(path)}
+
+
+def _names_in(path: Path) -> tuple[str, ...]:
+    try:
+        return names_in(path.stem, path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, yaml.YAMLError) as error:
+        raise CatalogError(f"{path}: not a catalog entry: {error}") from error
 
 
 def _is_entry(path: Path) -> bool:
@@ -103,39 +111,60 @@ def load_entry(name: str, folders: Folders = ()) -> Entry:
     if name not in files:
         searched = "".join(f" and {folder}" for folder in folders)
         raise CatalogError(f"the catalog{searched} has no dataset {name!r}; {nearest(name, files)}")
-    return _read_unchanged(files[name], files[name].stat().st_mtime_ns)
-
-
-@lru_cache
-def _read_unchanged(path: Path, changed: int) -> Entry:
-    return read_entry(path)
+    return next(entry for entry in read_entries(files[name]) if entry.name == name)
 
 
 def read_entry(path: Path) -> Entry:
-    """Return the entry in `<name>.yaml`.
+    """Return the one entry in `<name>.yaml`; raises as `read_entries`."""
+    return read_entries(path)[0]
+
+
+def read_entries(path: Path) -> tuple[Entry, ...]:
+    """Return the entry in `<name>.yaml`, or its entries, one per size.
 
     Beside it, `<name>.files.csv`, if any, lists its files, `<name>.cases.csv` labels of its cases.
 
     Raises:
         CatalogError: the file cannot be read, is no entry, or its entry has another name.
     """
-    listings = {
-        key: file if file.is_file() else None
-        for key, file in (
-            ("listing", path.with_suffix(".files.csv")),
-            ("case_listing", path.with_suffix(".cases.csv")),
-        )
-    }
+    listings = tuple(
+        file if file.is_file() else None
+        for file in (path.with_suffix(".files.csv"), path.with_suffix(".cases.csv"))
+    )
+    # Kept until one of the files changes or comes: a user may be editing them.
+    changed = tuple(file.stat().st_mtime_ns for file in (path, *listings) if file and file.exists())
+    return _read_unchanged(path, listings, changed)
+
+
+@lru_cache
+def _read_unchanged(
+    path: Path, listings: tuple[Path | None, ...], changed: tuple[int, ...]
+) -> tuple[Entry, ...]:
+    files = dict(zip(("listing", "case_listing"), listings, strict=True))
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-        entry = _at_home(Entry.model_validate({**content, **listings}), path.parent)
-    except (OSError, yaml.YAMLError, TypeError, ValidationError) as error:
-        raise CatalogError(f"{path}: not a catalog entry: {error}") from error
-    if entry.name != path.stem:
-        raise CatalogError(
-            f"{path}: the entry's name is {entry.name!r}; it is the file's name, {path.stem!r}"
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        entries = tuple(
+            _at_home(Entry.model_validate({**own, **files}), path.parent)
+            for own in by_size(content)
         )
-    return entry
+    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+        raise CatalogError(f"{path}: not a catalog entry: {error}") from error
+    name = entries[0].family or entries[0].name
+    if name != path.stem:
+        raise CatalogError(
+            f"{path}: the entry's name is {name!r}; it is the file's name, {path.stem!r}"
+        )
+    return entries
+
+
+def share_images(one: Entry, other: Entry) -> bool:
+    """Return whether two datasets are known to have images in common, as sizes of one do."""
+    names = [{entry.name, entry.family or entry.name} for entry in (one, other)]
+    return (
+        not names[0].isdisjoint(names[1])
+        or not names[0].isdisjoint(other.shares_images)
+        or not names[1].isdisjoint(one.shares_images)
+    )
 
 
 def _at_home(entry: Entry, folder: Path) -> Entry:
@@ -144,21 +173,3 @@ def _at_home(entry: Entry, folder: Path) -> Entry:
         return entry
     origin = entry.origin.model_copy(update={"folder": folder / entry.origin.folder})
     return entry.model_copy(update={"origin": origin})
-
-
-def describe_catalog() -> str:
-    """Return a table of every dataset: name, axes, cases, groups, classes and title."""
-    header = ("name", "ndim", "cases", "groups", "classes", "title")
-    rows = [header, *map(_facts, map(load_entry, catalog_names()))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
-    return "\n".join([*lines, "* groups were inferred, not stated by the authors"])
-
-
-def _facts(entry: Entry) -> tuple[str, ...]:
-    groups = f"{entry.groups}{'*' if entry.groups_inferred else ''}"
-    classes = ", ".join(entry.classes.values())
-    return entry.name, str(entry.ndim), str(entry.cases), groups, classes, entry.title

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 from urllib.parse import quote
 
 from pydantic import (
@@ -18,12 +18,15 @@ from pydantic import (
 )
 
 from attnbench.errors import CatalogError
+from attnbench.study.groups import Scheme
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
 COLUMNS = ("path", "bytes", "sha256", "role", "case", "group")
 UNKNOWN = "unknown"
+LicenceTerms = Literal["open", "non_commercial", "unclear"]
+LICENCE_TERMS: tuple[LicenceTerms, ...] = get_args(LicenceTerms)
 
 
 def _text_as(key: str, value: Any) -> Any:
@@ -107,11 +110,19 @@ Origin = Annotated[
 ]
 
 
+class Blocks(_Part):
+    """An image is cut along its longest axis; every block is a case and a group of its own."""
+
+    count: int = Field(ge=2)
+    gap: int = Field(ge=0, description="Pixels between two blocks that belong to neither.")
+
+
 class Reader(_Part):
-    """Name of the reader that turns the files into cases, and its settings."""
+    """Name of the reader that turns the files into cases, its settings, and how cases are cut."""
 
     name: Name
     settings: dict[str, Any] = Field(default_factory=dict)
+    blocks: Blocks | None = None
 
 
 class Mirror(_Part):
@@ -127,6 +138,9 @@ class Entry(_Part):
     """Everything that the catalog knows of a dataset."""
 
     name: Name
+    family: Name | None = Field(
+        None, description="Name of the file that says `sizes`, of which this is one; else None."
+    )
     short: Sentence = Field(description="What tables and figures call it.")
     title: Sentence
     task: Sentence
@@ -151,11 +165,11 @@ class Entry(_Part):
     groups_inferred: bool = Field(
         description="True: groups were inferred, not stated by the authors."
     )
-    normalisation: Literal["ct", "z_score", "percentile", "none"] = Field(
+    normalisation: Scheme = Field(
         "z_score", description="How intensities are normalised unless a study says otherwise."
     )
     licence: Sentence
-    licence_terms: Literal["open", "non_commercial", "unclear"] = Field(
+    licence_terms: LicenceTerms = Field(
         "open", description="What is not open has to be accepted by name before a download."
     )
     citation: Sentence
@@ -166,10 +180,15 @@ class Entry(_Part):
     ]
     traps: tuple[Sentence, ...] = ()
     shares_images: tuple[Name, ...] = Field(
-        (), description="Datasets of the catalog that have images in common with this one."
+        (), description="Datasets, or files of several sizes, that have images in common with this."
     )
     download_mb: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Size of the download in megabytes; None: not stated."
+    )
+    at_most_mb: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="What the download has at most, where its size is not stated: its arrays "
+        "without compression.",
     )
     fetched: bool = Field(
         False, description="True: this project has fetched and read it in full, file by file."

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.data.normalise import Floats, measure_image
+from attnbench.data.resample import resample_mask
 from attnbench.errors import DataError
 
 Spacing = tuple[float, ...]
@@ -41,15 +44,16 @@ class RawCase:
 class PreparedCase:
     """A case as the store keeps it.
 
-    image: (C, *shape) float32 and mask: (*shape) uint8 on the working grid with `spacing`;
-    reference, fov and second_rater: (*original_shape) on the case's own grid with
+    image: (C, *shape), one of `write.IMAGE_TYPES`, in the file's own intensities, and mask:
+    (*shape) uint8 on the working grid with `spacing`; outside a field of view the image holds its
+    mean inside. reference, fov and second_rater: (*original_shape) on the case's own grid with
     `original_spacing`. facts: further columns of `cases.csv`, known truths and measured
     difficulty. labels: text, which becomes the columns `label_<name>`.
     """
 
     case: str
     group: str
-    image: NDArray[np.float32]
+    image: NDArray[np.generic]
     mask: NDArray[np.uint8]
     reference: NDArray[np.uint8]
     spacing: Spacing
@@ -58,6 +62,16 @@ class PreparedCase:
     second_rater: NDArray[np.uint8] | None = None
     facts: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def statistics(self) -> Floats:
+        """What `measure_image` finds in the image, inside its field of view."""
+        return measure_image(self.image, inside_view(self.fov, self.mask.shape))
+
+
+def inside_view(fov: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Field of view (*shape) on the working grid; None without one."""
+    return None if fov is None else resample_mask(fov.astype(np.uint8), shape) > 0
 
 
 def case_error(dataset: str, case: str, problem: str, file: str | Path | None = None) -> DataError:

@@ -24,7 +24,6 @@ class DatasetInfo:
     channels: int
     classes: dict[int, str]
     spacing_unit: str
-    normalisation: str
     spacing: tuple[float, ...] | None
     size: tuple[int, ...] | None
     resampled: bool

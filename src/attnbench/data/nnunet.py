@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,34 @@ from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
 from attnbench.data.case import RawCase, Spacing, case_error
+from attnbench.data.channels import choose_channels
 from attnbench.data.folds import load_folds
+from attnbench.data.info import DatasetInfo
 from attnbench.data.read import read_cases
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError
 from attnbench.files import write_json
+from attnbench.study.groups import DatasetSettings
 
 ENDING = ".nii.gz"
 log = logging.getLogger("attnbench")
 
 
-def export_nnunet(entry: Entry, raw: Path, prepared: Path, folds: Path, folder: Path) -> None:
+def export_nnunet(
+    entry: Entry, settings: DatasetSettings, raw: Path, prepared: Path, folds: Path, folder: Path
+) -> None:
     """Write a dataset as nnU-Net's raw dataset to `folder`, whole or not at all.
 
-    Images are the originals on their own grids, not the study's normalised and resampled ones:
-    nnU-Net prepares them itself. Volumes have right-anterior-superior axes, pictures are NIfTI
-    images with two axes; spacings are kept. `splits_final.json` has fold k of the study at place
-    k: its training cases as `train`, its inner validation as `val`. The test cases of fold k
-    are linked in `imagesTs_fold<k>`, ready to be predicted.
+    Images are the originals on their own grids with the channels that the study takes, neither
+    resampled nor normalised: nnU-Net prepares them itself, with its own CT scheme where the study
+    has `ct`, without any where it has `none`, else by z-score. Volumes have right-anterior-superior
+    axes, pictures are NIfTI images with two axes; spacings are kept. `splits_final.json` has fold k
+    of the study at place k: its training cases as `train`, its inner validation as `val`. The test
+    cases of fold k are linked in `imagesTs_fold<k>`, ready to be predicted.
 
     Args:
         entry: the dataset's catalog entry.
+        settings: the study's, which the store was prepared by.
         raw: folder of the verified originals.
         prepared: the case store made from them.
         folds: the file of folds.
@@ -53,28 +60,29 @@ def export_nnunet(entry: Entry, raw: Path, prepared: Path, folds: Path, folder: 
             (made / name).mkdir(parents=True)
         for case in read_cases(entry, raw):
             _refuse_others(store, case)
-            _write_case(made, case, entry)
+            image = choose_channels(case.image, settings.channels)
+            _write_case(made, replace(case, image=image), entry)
         for k, fold in enumerate(split.folds):
-            _link(made, f"imagesTs_fold{k}", fold.test, entry.channels)
+            _link(made, f"imagesTs_fold{k}", fold.test, store.info.channels)
         splits = [
             {"train": fold["train"], "val": fold["validation"]} for fold in map(asdict, split.folds)
         ]
         write_json(made / "splits_final.json", splits)
-        write_json(made / "dataset.json", _description(entry, len(store)))
+        write_json(made / "dataset.json", _description(entry, settings, store.info))
         made.rename(folder)
     log.info(
         "%s: %d cases and %d folds for nnU-Net -> %s", entry.name, len(store), len(splits), folder
     )
 
 
-def _description(entry: Entry, cases: int) -> dict[str, Any]:
+def _description(entry: Entry, settings: DatasetSettings, info: DatasetInfo) -> dict[str, Any]:
     # nnU-Net normalises by the channel's name: CT by the whole dataset, others by the image.
-    kind = "CT" if entry.modality.split(",")[0] == "CT" else "image"
+    kind = {"ct": "CT", "none": "noNorm"}.get(settings.normalisation or "", "image")
     numbers = {name: number for number, name in sorted(entry.classes.items())}
     return {
-        "channel_names": {str(channel): kind for channel in range(entry.channels)},
+        "channel_names": {str(channel): kind for channel in range(info.channels)},
         "labels": {"background": 0, **numbers},
-        "numTraining": cases,
+        "numTraining": info.cases,
         "file_ending": ENDING,
         "overwrite_image_reader_writer": "SimpleITKIO",
         "name": entry.title,

@@ -1,4 +1,4 @@
-"""Preparation: originals are checked, resampled, normalised, measured and stored, case by case."""
+"""Preparation: originals are checked, resampled, measured and stored, case by case."""
 
 from __future__ import annotations
 
@@ -11,26 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
-from attnbench.data.case import PreparedCase, RawCase
+from attnbench.data.case import PreparedCase, RawCase, case_error, inside_view
+from attnbench.data.channels import choose_channels
 from attnbench.data.checks import with_every_class
 from attnbench.data.difficulty import measure_difficulty
 from attnbench.data.info import DatasetInfo
 from attnbench.data.many import prepared_cases
+from attnbench.data.normalise import Normalisation, moments, normalise
 from attnbench.data.resample import (
     resample_image,
     resample_mask,
     shape_at_spacing,
     spacing_of_shape,
 )
-from attnbench.data.write import write_store
+from attnbench.data.write import IMAGE_TYPES, write_store
 from attnbench.study.groups import DatasetSettings
-
-PERCENTILES = (0.5, 99.5)
-NORMALISATION = (
-    "per case and channel, on the working grid, inside the field of view where there is one: "
-    "clipped to the 0.5 and 99.5 percentiles widened on both sides by their distance, then "
-    "z-scored; zero outside"
-)
 
 
 def prepare_dataset(
@@ -45,7 +40,8 @@ def prepare_dataset(
 
     Args:
         entry: the dataset's catalog entry.
-        settings: the study's working grid (`spacing`, `size`, or neither: the cases' own grids).
+        settings: the study's working grid (`spacing`, `size`, or neither: the cases' own grids),
+            the channels that it takes and how it resamples them.
         raw: folder of the verified originals.
         folder: the store's; an older one is replaced.
         workers: the most processes that prepare cases at once.
@@ -77,10 +73,9 @@ def describe(entry: Entry, settings: DatasetSettings) -> DatasetInfo:
         task=entry.task,
         modality=entry.modality,
         ndim=entry.ndim,
-        channels=entry.channels,
+        channels=settings.count_channels(entry.channels),
         classes=dict(entry.classes),
         spacing_unit=entry.spacing_unit,
-        normalisation=NORMALISATION,
         spacing=settings.spacing,
         size=settings.size,
         resampled=bool(settings.spacing or settings.size),
@@ -94,53 +89,68 @@ def describe(entry: Entry, settings: DatasetSettings) -> DatasetInfo:
 
 
 def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
-    """Resample a case to the working grid, normalise its image and measure its difficulty."""
+    """Take a case to the working grid, with the study's channels, and measure its difficulty.
+
+    Intensities stay the file's own, those of the working grid float32. Outside a field of view
+    the image holds its mean inside, which integers round.
+
+    Raises:
+        DataError: an intensity is too large for float32.
+    """
     own = case.mask.shape
     shape = settings.size or (
         shape_at_spacing(own, case.spacing, settings.spacing) if settings.spacing else own
     )
-    fov = None if case.fov is None else resample_mask(case.fov.astype(np.uint8), shape) > 0
-    image = normalise(resample_image(case.image, shape), fov)
+    image = choose_channels(case.image, settings.channels)
+    if tuple(shape) != own:
+        image = resample_image(image, shape, settings.interpolation)
+    image = _storable(image, case, settings.name)
+    inside = inside_view(case.fov, shape)
     mask = resample_mask(case.mask, shape)
     spacing = spacing_of_shape(own, case.spacing, shape)
-    return PreparedCase(
+    facts = dict(case.facts)
+    prepared = PreparedCase(
         case=case.case,
         group=case.group,
-        image=image,
+        image=image if inside is None else _filled(image, inside),
         mask=mask,
         reference=case.mask,
         spacing=spacing,
         original_spacing=case.spacing,
         fov=case.fov,
         second_rater=case.second_rater,
-        facts={**case.facts, **measure_difficulty(image, mask, spacing, fov)},
+        facts=facts,
         labels=case.labels,
     )
+    numbers = Normalisation("z_score").numbers(prepared.statistics)
+    z_scores = normalise(prepared.image, numbers)
+    if inside is not None:
+        z_scores *= inside  # the mean, which integers round, is zero
+    facts |= measure_difficulty(z_scores, mask, spacing, inside)
+    return prepared
 
 
-def normalise(
-    image: NDArray[np.generic], fov: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
-    """`image` (C, *spatial) as float32, every channel freed of outliers, then z-scored.
+def _storable(image: NDArray[np.generic], case: RawCase, dataset: str) -> NDArray[np.generic]:
+    """The image in a type that a store holds: its own, or float32."""
+    native = image.dtype.newbyteorder("=")
+    if native in IMAGE_TYPES:
+        return image.astype(native, copy=False)
+    with np.errstate(over="ignore"):
+        single = image.astype(np.float32)
+    if not np.isfinite(single).all():
+        raise case_error(
+            dataset,
+            case.case,
+            f"intensities reach {np.abs(image).max():g}; float32, in which they are stored, ends "
+            f"at {np.finfo(np.float32).max:g}; divide them in the originals",
+        )
+    return single
 
-    Percentiles, mean and standard deviation are those inside `fov` (*spatial), everywhere
-    without one; what lies outside becomes zero, the mean. The clipping range is three times as
-    wide as the percentiles are apart, because an object may fill less than 0.5 % of an image
-    (some nuclei do) and must not be cut down to the noise around it. A constant channel becomes
-    zero.
-    """
-    return np.stack([_normalise_channel(channel, fov) for channel in image])
 
-
-def _normalise_channel(
-    channel: NDArray[np.generic], fov: NDArray[np.bool_] | None
-) -> NDArray[np.float32]:
-    inside = np.ones(channel.shape, dtype=bool) if fov is None else fov
-    values = channel[inside].astype(np.float64)  # sums of millions of voxels
-    low, high = np.percentile(values, PERCENTILES)
-    if high == low:
-        low, high = values.min(), values.max()
-    np.clip(values, 2 * low - high, 2 * high - low, out=values)
-    result = np.zeros(channel.shape, dtype=np.float32)
-    result[inside] = (values - values.mean()) / (values.std() if high > low else 1.0)
-    return result
+def _filled(image: NDArray[np.generic], inside: NDArray[np.bool_]) -> NDArray[np.generic]:
+    """The image with every channel's mean inside in the place of what lies outside."""
+    filled = image.copy()
+    for channel in filled:
+        mean, _ = moments(channel[inside])
+        channel[~inside] = mean if image.dtype.kind == "f" else round(mean)
+    return filled

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
+from attnbench.data.parts import parts_of
 from attnbench.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -42,32 +43,39 @@ def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
             check_case(entry, case)
             yield case
         return
-    from attnbench.data.readers import READERS, unpacked_cases
+    from attnbench.data.readers import READERS, archive_cases, unpacked_cases
 
     if entry.reader.name not in READERS:
         raise DataError(
             f"{entry.name}: no reader {entry.reader.name!r}; {nearest(entry.reader.name, READERS)}"
         )
     if isinstance(entry.origin, ArchiveOrigin):
-        for files in unpacked_cases(entry, raw / entry.origin.filename):
+        packed = raw / entry.origin.filename
+        if entry.reader.name == "medsegbench":
+            yield from archive_cases(entry, packed)
+            return
+        for files in unpacked_cases(entry, packed):
             yield from cases_of(files)
     else:
         yield from _listed_cases(entry, entry.files_in(raw))
 
 
 def cases_of(files: CaseFiles) -> list[RawCase]:
-    """Read the files of one case with their entry's reader, and check what comes of it.
+    """Read the files of one case, or of several cut from it, and check what comes of it.
 
     Raises:
         DataError: as `read_cases`.
     """
     from attnbench.data.readers import READERS
 
-    entry = files.entry
-    case = READERS[entry.reader.name](files)
-    case = replace(case, labels={**case.labels, **entry.labels().get(case.case, {})})
-    check_case(entry, case, {row.role: row.path for row in reversed(files.rows)})
-    return [case]
+    entry, labels, cases = files.entry, files.entry.labels(), []
+    paths = {row.role: row.path for row in reversed(files.rows)}
+    for case in parts_of(entry, READERS[entry.reader.name](files)):
+        own = labels.get(case.case, labels.get(files.case, {}))
+        case = replace(case, labels={**case.labels, **own})
+        check_case(entry, case, paths)
+        cases.append(case)
+    return cases
 
 
 def _listed_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles]:

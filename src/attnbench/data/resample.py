@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from attnbench.study.groups import Interpolation
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
@@ -42,45 +44,66 @@ def spacing_of_shape(
     )
 
 
+def _triangle(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(0.0, 1.0 - distance)
+
+
+def _keys(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cubic convolution with a = -1/2 (Keys, IEEE TASSP 29, 1981), that of Pillow's BICUBIC."""
+    near = 1 + distance**2 * (1.5 * distance - 2.5)
+    far = 2 - 4 * distance + 2.5 * distance**2 - 0.5 * distance**3
+    return np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+
+
+_FILTERS = {"linear": (_triangle, 1), "cubic": (_keys, 2)}  # with how far it reaches
+
+
 @lru_cache(maxsize=16)
-def _weights(n_in: int, n_out: int) -> csr_array:
-    """Triangle filter (n_out, n_in), widened to an output pixel when shrinking: no aliases."""
+def _weights(n_in: int, n_out: int, interpolation: Interpolation) -> csr_array:
+    """Filter (n_out, n_in), widened to an output pixel when shrinking: no aliases."""
     from scipy.sparse import csr_array
 
+    if interpolation == "nearest":
+        taps = (2 * np.arange(n_out) + 1) * n_in // (2 * n_out)  # in integers: ties are exact
+        return csr_array((np.ones(n_out), (np.arange(n_out), taps)), shape=(n_out, n_in))
+    filter_, support = _FILTERS[interpolation]
     scale = n_in / n_out
-    support = max(1.0, scale)
+    stretch = max(1.0, scale)
     centres = (np.arange(n_out) + 0.5) * scale - 0.5
-    reach = int(np.ceil(support))
+    reach = int(np.ceil(support * stretch))
     taps = np.floor(centres)[:, None].astype(np.int64) + np.arange(-reach, reach + 2)
-    weights = np.maximum(0.0, 1.0 - np.abs(taps - centres[:, None]) / support)
-    # A wide filter leaves out what lies beyond the border; a narrow one repeats the border.
-    if scale > 1:
-        weights[(taps < 0) | (taps >= n_in)] = 0.0
+    weights = filter_(np.abs(taps - centres[:, None]) / stretch)
+    weights[(taps < 0) | (taps >= n_in)] = 0.0  # what lies beyond the border is left out
     weights /= weights.sum(axis=1, keepdims=True)
     rows = np.broadcast_to(np.arange(n_out)[:, None], taps.shape)
     columns = np.clip(taps, 0, n_in - 1)
-    used = weights > 0
+    used = weights != 0
     return csr_array((weights[used], (rows[used], columns[used])), shape=(n_out, n_in))
 
 
-def resample_image(image: NDArray[np.generic], shape: Sequence[int]) -> NDArray[np.float32]:
-    """Resample `image` (C, *spatial) linearly to (C, *shape), float32.
+def resample_image(
+    image: NDArray[np.generic], shape: Sequence[int], interpolation: Interpolation = "linear"
+) -> NDArray[np.float32]:
+    """Resample `image` (C, *spatial) to (C, *shape), float32.
 
     Shrinking averages with a triangle as wide as an output pixel on either side, which keeps
     what is finer than the working grid from turning into false texture (the filter of Pillow's
-    BILINEAR).
+    BILINEAR); `cubic` with one twice as wide, which may overshoot (BICUBIC); `nearest` takes the
+    pixel around the centre and averages nothing.
     """
     out = np.asarray(image, dtype=np.float32)
     for axis, size in enumerate(shape, start=1):
-        out = _along(out, axis, size)
+        out = _along(out, axis, size, interpolation)
     return np.ascontiguousarray(out, dtype=np.float32)
 
 
-def _along(array: NDArray[np.float32], axis: int, size: int) -> NDArray[np.float32]:
+def _along(
+    array: NDArray[np.float32], axis: int, size: int, interpolation: Interpolation
+) -> NDArray[np.float32]:
     if array.shape[axis] == size:
         return array
     moved = np.moveaxis(array, axis, 0)
-    flat = _weights(array.shape[axis], size) @ np.ascontiguousarray(moved).reshape(
+    flat = _weights(array.shape[axis], size, interpolation) @ np.ascontiguousarray(moved).reshape(
         moved.shape[0], -1
     )
     return np.moveaxis(flat.astype(np.float32).reshape(size, *moved.shape[1:]), 0, axis)

@@ -1,7 +1,8 @@
 """The case store: flat memory-mapped arrays of cases of any shape, with their tables.
 
 `images.npy` holds every case's image flattened in C order from channel-last layout (*shape, C),
-one after the other; `masks.npy` the masks on the same working grid; `references.npy` (only if
+one after the other, in the file's own intensities and the narrowest type that holds them all;
+`masks.npy` the masks on the same working grid; `references.npy` (only if
 the study resamples), `fov.npy` and `second_rater.npy` (only where the dataset has them) are flat
 too, on each case's own grid. `cases.csv` says where a case begins: `offset` (working grid) and
 `original_offset` (own grid), in voxels; times C for images.
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.data.info import DatasetInfo
+from attnbench.data.normalise import STATISTICS, Floats, statistic_column
 from attnbench.errors import DataError
 from attnbench.files import read_json
 
@@ -37,14 +39,15 @@ TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing
 class CaseStore:
     """A prepared dataset, opened without reading its arrays, which are read-only views.
 
-    `columns` is `cases.csv` as text, `images` (flat float32) and `masks` (flat uint8) are the
-    memory maps, `offsets` (int64) the first voxel of every case on the working grid.
+    `columns` is `cases.csv` as text, `images` (flat; uint8, int16, uint16 or float32) and `masks`
+    (flat uint8) are the memory maps, `offsets` (int64) the first voxel of every case on the working
+    grid.
     """
 
     folder: Path
     info: DatasetInfo
     columns: dict[str, list[str]]
-    images: NDArray[np.float32]
+    images: NDArray[np.generic]
     masks: NDArray[np.uint8]
     offsets: NDArray[np.int64]
 
@@ -99,8 +102,18 @@ class CaseStore:
             )
         return self._positions[case]
 
-    def image(self, i: int) -> NDArray[np.float32]:
-        """Image (C, *shape), a view whose channels are adjacent in memory."""
+    @cached_property
+    def statistics(self) -> Floats:
+        """STATISTICS of every image (cases, C, 6), in the order of the store."""
+        columns = [
+            [statistic_column(channel, name) for name in STATISTICS]
+            for channel in range(self.info.channels)
+        ]
+        of_channels = [[self.columns[name] for name in names] for names in columns]
+        return np.moveaxis(np.array(of_channels, dtype=np.float64), -1, 0)
+
+    def image(self, i: int) -> NDArray[np.generic]:
+        """Image (C, *shape) in the file's own intensities; its channels are adjacent in memory."""
         shape, channels = self.shape(i), self.info.channels
         start = int(self.offsets[i]) * channels
         flat = self.images[start : start + math.prod(shape) * channels]
@@ -184,6 +197,8 @@ class CaseStore:
             )
         own = int(self._original_offsets[last]) + math.prod(self.original_shape(last))
         working = int(self.offsets[last]) + math.prod(self.shape(last))
+        if self.statistics.shape != (len(self), self.info.channels, len(STATISTICS)):
+            raise ValueError(f"cases.csv has statistics of the shape {self.statistics.shape}")
         expected = {"images": working * self.info.channels, "masks": working}
         expected |= dict.fromkeys(self.info.original_arrays, own)
         arrays: dict[str, NDArray[Any]] = {

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from attnbench.data.case import PreparedCase, case_error
 from attnbench.data.info import DatasetInfo
+from attnbench.data.normalise import STATISTICS, statistic_column
 from attnbench.data.store import LABEL
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
@@ -27,20 +28,26 @@ IDENTITY = (
     "channels",
     "classes",
     "spacing_unit",
-    "normalisation",
     "spacing",
     "size",
 )
 
+IMAGE_TYPES: tuple[np.dtype[Any], ...] = tuple(
+    map(np.dtype, (np.uint8, np.int16, np.uint16, np.float32))
+)
+"""Types of stored images; a store has the narrowest one that holds those of all its cases."""
+_CHUNK = 2**24  # bytes that are read at a time
+
 
 class _FlatArray:
-    """A growing one-dimensional `.npy` file.
+    """A growing one-dimensional `.npy` file, whose type can become wider.
 
     Numpy leaves room in the header for any length, so it can be written again at the end.
     """
 
     def __init__(self, path: Path, dtype: DTypeLike) -> None:
-        self.dtype, self.length, self.digest = np.dtype(dtype), 0, hashlib.sha256()
+        self.path, self.dtype, self.length = path, np.dtype(dtype), 0
+        self.digest = hashlib.sha256()
         self.stream: IO[bytes] = path.open("wb")
         self._header()
 
@@ -53,6 +60,26 @@ class _FlatArray:
         self.stream.write(data.data)
         self.digest.update(data.data)
         self.length += data.size
+
+    def hold(self, dtype: np.dtype[Any]) -> None:
+        """Take a type that holds `dtype`, too, and write again what is there."""
+        if np.can_cast(dtype, self.dtype):
+            return
+        both = np.result_type(self.dtype, dtype)
+        # 16-bit integers with and without a sign meet in float32, which holds each of them.
+        wide = both if both in IMAGE_TYPES else np.dtype(np.float32)
+        self.close()
+        old, narrow = self.path.with_suffix(".narrow"), self.dtype
+        self.path.rename(old)
+        self.dtype, self.length, self.digest = wide, 0, hashlib.sha256()
+        self.stream = self.path.open("wb")
+        self._header()
+        with old.open("rb") as stream:
+            np.lib.format.read_magic(stream)
+            np.lib.format.read_array_header_1_0(stream)
+            while piece := stream.read(_CHUNK):
+                self.append(np.frombuffer(piece, narrow))
+        old.unlink()
 
     def close(self) -> None:
         self.stream.seek(0)
@@ -86,10 +113,8 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
 def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> DatasetInfo:
     import pandas as pd
 
-    types = {"images": np.float32, "masks": np.uint8} | dict.fromkeys(
-        info.original_arrays, np.uint8
-    )
-    arrays = {name: _FlatArray(folder / f"{name}.npy", dtype) for name, dtype in types.items()}
+    names_of_arrays = ("images", "masks", *info.original_arrays)
+    arrays = {name: _FlatArray(folder / f"{name}.npy", np.uint8) for name in names_of_arrays}
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     try:
@@ -101,6 +126,7 @@ def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> Da
             flat = _flat(case, info)
             rows.append(_row(case, info, rows[-1] if rows else None))
             names.add(case.case)
+            arrays["images"].hold(case.image.dtype)  # cases of a dataset may differ
             for name, array in arrays.items():
                 array.append(flat[name])
     finally:
@@ -110,7 +136,9 @@ def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> Da
         raise DataError(f"{info.name}: no case was read; a dataset has at least one")
     table = pd.DataFrame(rows)
     write_csv(folder / "cases.csv", table)
-    digests = {name: array.digest.hexdigest() for name, array in arrays.items()}
+    digests = {
+        name: f"{array.dtype.name} {array.digest.hexdigest()}" for name, array in arrays.items()
+    }
     content_hash = _content_hash(info, digests, (folder / "cases.csv").read_bytes())
     groups = table["group"].nunique()
     complete = replace(info, cases=len(table), groups=groups, content_hash=content_hash)
@@ -128,6 +156,11 @@ def _flat(case: PreparedCase, info: DatasetInfo) -> dict[str, NDArray[Any]]:
             raise case_error(
                 info.name, case.case, f"{name} has shape {array.shape}; {shape} is needed"
             )
+    if case.image.dtype not in IMAGE_TYPES:
+        allowed = ", ".join(map(str, IMAGE_TYPES))
+        raise case_error(
+            info.name, case.case, f"image is {case.image.dtype}; a store holds {allowed}"
+        )
     if (case.fov is not None) != info.has_fov:
         has = "has a" if case.fov is not None else "has no"
         raise case_error(
@@ -166,6 +199,11 @@ def _row(case: PreparedCase, info: DatasetInfo, last: Mapping[str, Any] | None) 
         "has_second_rater": case.second_rater is not None,
         **{f"voxels_{value}": int(counts[value]) for value in sorted(info.classes)},
         **case.facts,
+        **{
+            statistic_column(channel, name): float(value)
+            for channel, row in enumerate(case.statistics)
+            for name, value in zip(STATISTICS, row, strict=True)
+        },
         **{f"{LABEL}{name}": text for name, text in case.labels.items()},
     }
 

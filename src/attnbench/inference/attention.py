@@ -112,7 +112,7 @@ def maps_of_cases(
 
     cases = list(cases)
     images = (
-        torch.from_numpy(np.array(store.image(store.index(case)))).to(trained.device)
+        torch.from_numpy(trained.image(store, store.index(case))).to(trained.device)
         for case in cases
     )
     for case, weights in zip(cases, slide(evaluate, images, trained.inputs.patch), strict=True):

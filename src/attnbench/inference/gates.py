@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from attnbench.data.store import CaseStore
 from attnbench.inference.sliding import Canvas
 from attnbench.inference.trained import Trained
 from attnbench.models.gate_readings import mechanisms_of, read_gates
@@ -26,21 +26,22 @@ def gates_of_run(trained: Trained) -> list[dict[str, Any]]:
     if not any(True for _ in mechanisms_of(trained.network)):
         return []
     cases = sorted(trained.inputs.fold.test)[:_WINDOWS]
-    windows = torch.stack(list(fullest_windows(trained.inputs.store, cases, trained.inputs.patch)))
+    store = trained.inputs.store
+    shown = ((trained.image(store, index), store.mask(index)) for index in map(store.index, cases))
+    windows = torch.stack(list(fullest_windows(shown, trained.inputs.patch)))
     return read_gates(trained.network, windows.to(trained.device))
 
 
 def fullest_windows(
-    store: CaseStore, cases: Iterable[str], window: Sequence[int]
+    cases: Iterable[tuple[NDArray[np.float32], NDArray[np.uint8]]], window: Sequence[int]
 ) -> Iterator[Tensor]:
-    """Yield of each case the inference window (C, *window) with most voxels of a class.
+    """Yield of each image (C, *spatial) the inference window with most voxels of its mask.
 
     Of several as full the first.
     """
-    for index in map(store.index, cases):
+    for case in cases:
         image, mask = (
-            Canvas(torch.from_numpy(np.array(array)), window)
-            for array in (store.image(index), store.mask(index)[None])
+            Canvas(torch.from_numpy(np.array(array)), window) for array in (case[0], case[1][None])
         )
         # `max` keeps the first of equals.
         fullest = max(

@@ -32,7 +32,7 @@ def predict_run(study: Study, run: Run) -> None:
     with trained_network(study, run) as trained, whole_file(folder / "predictions.npz") as path:
         store, cases = trained.inputs.store, trained.inputs.fold.test
         indices = [store.index(case) for case in cases]
-        predicted = trained.predict(store, indices, map(store.image, indices))
+        predicted = trained.predict(store, indices)
         with ZipFile(path, "w", ZIP_DEFLATED) as archive:
             for case, index, own in zip(cases, indices, predicted, strict=True):
                 _append(archive, case, as_mask(own))

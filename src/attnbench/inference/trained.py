@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attnbench.data.store import CaseStore
@@ -34,12 +35,23 @@ class Trained:
     autocast: torch.dtype | None
     mirror: tuple[int, ...] = ()
 
+    def image(self, store: CaseStore, index: int) -> NDArray[np.float32]:
+        """A case of any store (C, *shape) as the network takes it, normalised as in training."""
+        return self.inputs.normalisation.image(store, index)
+
     def predict(
-        self, store: CaseStore, indices: Iterable[int], images: Iterable[np.ndarray]
+        self,
+        store: CaseStore,
+        indices: Sequence[int],
+        images: Iterable[NDArray[np.float32]] | None = None,
     ) -> Iterator[Tensor]:
-        """Yield probabilities (K, *original_shape) of `images` (C, *shape), cases of `store`."""
-        # A copy each: memory maps are read-only, and torch wants to be able to write.
-        tensors = (torch.from_numpy(np.array(image)).to(self.device) for image in images)
+        """Yield probabilities (K, *original_shape) of cases of `store`.
+
+        With `images`, normalised (C, *shape), these in the place of the cases' own.
+        """
+        if images is None:
+            images = (self.image(store, index) for index in indices)
+        tensors = (torch.from_numpy(image).to(self.device) for image in images)
         predicted = predict_probabilities(
             self.network, tensors, self.inputs.patch, self.autocast, self.mirror
         )

@@ -76,7 +76,7 @@ def _validate(study: Study, trained: Trained) -> dict[str, float]:
     """Dice of every case of the inner validation, mean over classes."""
     store = trained.inputs.store
     indices = {case: store.index(case) for case in trained.inputs.fold.validation}
-    predicted = trained.predict(store, indices.values(), map(store.image, indices.values()))
+    predicted = trained.predict(store, list(indices.values()))
     scores: dict[str, float] = {}
     for (case, index), own in zip(indices.items(), predicted, strict=True):
         rows = case_scores(store, index, as_mask(own), study, None)

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.data.resample import resample_mask
-from attnbench.data.store import CaseStore
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, trained_network
 from attnbench.scoring.run import origin_of
@@ -47,7 +46,7 @@ def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, A
     cases = [store.index(case) for case in trained.inputs.fold.test]
     shown = list(itertools.product(cases, study.corruptions, LEVELS))
     # A generator: one corrupted image is in memory at a time.
-    images = (corrupted_image(store, index, kind, level) for index, kind, level in shown)
+    images = (corrupted_image(trained, index, kind, level) for index, kind, level in shown)
     indices = [index for index, _, _ in shown]
     predicted = trained.predict(store, indices, images)
     scored = score_images(predicted, store, indices, classes, study)
@@ -62,13 +61,13 @@ def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, A
     )
 
 
-def corrupted_image(store: CaseStore, index: int, kind: str, level: int) -> NDArray[np.float32]:
-    """Return a case's prepared image corrupted, zero outside its field of view as before.
+def corrupted_image(trained: Trained, index: int, kind: str, level: int) -> NDArray[np.float32]:
+    """Return a case's normalised image corrupted, as it was outside its field of view.
 
     The randomness is that of the case alone: every model, fold and level sees the same pattern.
 
     Args:
-        store: the prepared dataset.
+        trained: the run that is to predict it; it has store and normalisation.
         index: the case's position in the store; its image is (C, *shape).
         kind: a corruption of `SEVERITY`.
         level: 1 (slight) to 5.
@@ -76,15 +75,14 @@ def corrupted_image(store: CaseStore, index: int, kind: str, level: int) -> NDAr
     Raises:
         DataError: the kind or the level is unknown.
     """
+    store, image = trained.inputs.store, trained.image(trained.inputs.store, index)
     # Not `hash()`, which differs from one process to the next.
     digest = hashlib.sha256(
         f"{store.info.name} {store.cases['case'].iloc[index]}".encode()
     ).digest()
-    image = corrupt(store.image(index), kind, level, int.from_bytes(digest[:4]))
+    changed = corrupt(image, kind, level, int.from_bytes(digest[:4]))
     # The field of view lies on the original grid, the image on the prepared one.
     fov = store.fov(index)
-    return (
-        image
-        if fov is None
-        else image * (resample_mask(fov.view(np.uint8), store.shape(index)) > 0)
-    )
+    if fov is None:
+        return changed
+    return np.where(resample_mask(fov.view(np.uint8), store.shape(index)) > 0, changed, image)

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
+from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, load_trained
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
-from attnbench.shift.transfer import open_test_set
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
 from attnbench.training.device import claim_device
@@ -33,8 +33,7 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
     `members`, the number of trainings.
 
     Raises:
-        DataError: a test set has a case of `dataset`, of which members were trained on, or the two
-            are normalised differently.
+        DataError: a test set has a case of `dataset`, of which members were trained on.
         StudyError: the study asks for no ensemble of models of `dataset`.
         CheckpointError: a member is not trained, or by another recipe.
     """
@@ -46,7 +45,7 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
         )
     own = CaseStore.open(study.layout.prepared(dataset))
     # Before any member is loaded: a case that one of them has seen ends the job at once.
-    tests = [open_test_set(study, transfer.test, own) for transfer in transfers]
+    tests = [CaseStore.open(study.layout.prepared(transfer.test)) for transfer in transfers]
     for test in tests:
         refuse_seen_cases(own, test)
     runs = tuple(study.runs_of(dataset, model))
@@ -103,15 +102,16 @@ def mean_probabilities(
         indices: positions of the cases in `store`.
     """
     for index in indices:
-        maps = (next(member.predict(store, [index], [store.image(index)])) for member in members)
+        maps = (next(member.predict(store, [index])) for member in members)
         yield reduce(Tensor.add_, maps) / len(members)
 
 
 def refuse_seen_cases(own: CaseStore, test: CaseStore) -> None:
     """Refuse a test set with a case of the dataset that the members were trained on.
 
-    A case is known by its prepared image, whatever its name and its dataset's. Images of one value
-    are left out: they show nothing that could be known again.
+    A case is known by its prepared image, z-scored, whatever its name, its dataset's and the type
+    that its intensities are stored in. Images of one value are left out: they show nothing that
+    could be known again.
 
     Raises:
         DataError: the two are one dataset, or have an image in common.
@@ -139,7 +139,7 @@ def refuse_seen_cases(own: CaseStore, test: CaseStore) -> None:
 def _images(store: CaseStore, indices: Iterable[int]) -> Iterator[tuple[tuple[Any, ...], str]]:
     """Yield what identifies each prepared image, with the name of its case."""
     for index in indices:
-        image = store.image(index)
+        image = Normalisation("z_score").image(store, index)
         if image.min() < image.max():
             digest = hashlib.sha256(image.tobytes()).hexdigest()
             yield (store.shape(index), digest), store.columns["case"][index]

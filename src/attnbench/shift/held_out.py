@@ -37,7 +37,7 @@ def score_held_out(study: Study, run: Run) -> None:
             )
         indices = [store.index(case) for case in held_out]
         classes = {number: number for number in store.info.classes}
-        predicted = trained.predict(store, indices, map(store.image, indices))
+        predicted = trained.predict(store, indices)
         rows = (
             origin_of(run) | row
             for of_case in score_images(predicted, store, indices, classes, study)

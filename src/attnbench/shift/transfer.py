@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from attnbench.data.store import CaseStore
-from attnbench.errors import DataError
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, trained_network
 from attnbench.scoring.run import origin_of
@@ -24,10 +23,9 @@ def score_transfer(study: Study, run: Run) -> None:
     """Score a run on every case of the external test sets of its dataset; write `transfer.csv`.
 
     The columns are those of scores, `test` being the set scored on; cases, groups and classes are
-    those of `test`, on their own grid and inside their field of view.
+    those of `test`, on their own grid and inside their field of view. Images are
+    normalised as the run's own: by the same scheme, and the statistics of its fold if it has any.
 
-    Raises:
-        DataError: the two sets are normalised differently.
     """
     with trained_network(study, run) as trained:
         rows = (
@@ -42,27 +40,11 @@ def _transferred(
     study: Study, run: Run, trained: Trained, transfer: TransferSettings
 ) -> Iterator[dict[str, Any]]:
     own = trained.inputs.store
-    store = open_test_set(study, transfer.test, own)
+    store = CaseStore.open(study.layout.prepared(transfer.test))
     indices = range(len(store))
     classes = transfer.mapped(own.info.classes, store.info.classes)
     origin = origin_of(run) | {"test": transfer.test}
-    predicted = trained.predict(store, indices, map(store.image, indices))
+    predicted = trained.predict(store, indices)
     for rows in score_images(predicted, store, indices, classes, study):
         yield from (origin | row for row in rows)
     log.info("%s: scored on %d cases of %s", run, len(store), transfer.test)
-
-
-def open_test_set(study: Study, name: str, own: CaseStore) -> CaseStore:
-    """Open the dataset `name` as external test set of models that were trained on `own`.
-
-    Raises:
-        DataError: the two sets are normalised differently.
-    """
-    store = CaseStore.open(study.layout.prepared(name))
-    if own.info.normalisation != store.info.normalisation:
-        raise DataError(
-            f"{name}: prepared with another normalisation than {own.info.name}: "
-            f"{store.info.normalisation!r} instead "
-            f"of {own.info.normalisation!r}; prepare both again"
-        )
-    return store

@@ -29,6 +29,43 @@ def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(axes))
 
 
+Scheme = Literal["ct", "z_score", "percentile", "none"]
+SCHEMES: dict[Scheme, str] = {
+    "ct": "clipped to the 0.5 and 99.5 percentiles of the foreground of the fold's training cases, "
+    "then z-scored by its mean and standard deviation",
+    "z_score": "z-scored per image and channel",
+    "percentile": "clipped to 0.5 and 99.5 percentiles, then z-scored, per image and channel",
+    "none": "as in the files",
+}
+
+Interpolation = Literal["linear", "cubic", "nearest"]
+_INTERPOLATIONS: dict[Interpolation, str] = {
+    "linear": "linearly, averaged where they shrink",
+    "cubic": "cubically, averaged where they shrink",
+    "nearest": "by the nearest pixel",
+}
+
+
+def _in_order(channels: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(channels)) < len(channels):
+        raise ValueError("a channel stands there more than once")
+    return channels
+
+
+Channels = (
+    Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_in_order)
+    ]
+    | Literal["grey"]
+)
+
+
+def _channels_in_words(channels: Channels) -> str:
+    if channels == "grey":
+        return "luminance of red, green and blue (ITU-R BT.601)"
+    return ", ".join(map(str, channels))
+
+
 Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
 
 
@@ -48,6 +85,26 @@ class DatasetSettings(Settings):
         title="resampled to pixels",
         description="Resample every case to this many pixels per axis; not together with "
         "`spacing`.",
+    )
+    channels: Annotated[Channels | None, InWords(_channels_in_words)] = Field(
+        None,
+        title="channels taken",
+        description="Numbers of the image's channels to take, from 0, or `grey`: the luminance of "
+        "red, green and blue; default: all.",
+    )
+    interpolation: Annotated[Interpolation, InWords(_INTERPOLATIONS.__getitem__)] = Field(
+        "linear",
+        title="images resampled",
+        description="How images are resampled to `spacing` or `size`: linear, cubic or nearest; "
+        "masks are resampled by area.",
+    )
+    normalisation: Annotated[Scheme | None, InWords(SCHEMES.__getitem__)] = Field(
+        None,
+        title="intensities",
+        description="How intensities are normalised when images are read: ct (clipped and "
+        "z-scored by the foreground of the fold's training cases), z_score (per image and "
+        "channel), percentile (the same, clipped to the 0.5 and 99.5 percentiles) or none; "
+        "default: what the catalog says.",
     )
     patch: Annotated[tuple[Annotated[int, Field(gt=0)], ...] | None, PER_AXIS] = Field(
         None,
@@ -108,6 +165,11 @@ class DatasetSettings(Settings):
     def _one_way_to_resample(self) -> Self:
         if self.spacing and self.size:
             raise ValueError("`spacing` and `size` exclude each other; keep one")
+        if self.interpolation != "linear" and not (self.spacing or self.size):
+            raise ValueError(
+                "`interpolation` says how images are resampled, and these are not: give `spacing` "
+                "or `size`, or remove it"
+            )
         return self
 
     @model_validator(mode="after")
@@ -115,6 +177,12 @@ class DatasetSettings(Settings):
         if problems := list(contradictions(self)):
             raise ValueError("; ".join(problems))
         return self
+
+    def count_channels(self, of_image: int) -> int:
+        """Return how many channels are left of those `of_image`."""
+        if self.channels is None:
+            return of_image
+        return 1 if self.channels == "grey" else len(self.channels)
 
 
 class FoldsSettings(Settings):
@@ -567,6 +635,11 @@ class DataSettings(Settings):
 
     mirror: str | None = Field(
         None, description="URL or folder tried first; also ATTNBENCH_MIRROR."
+    )
+    mirrors: dict[Name, str] = Field(
+        default_factory=dict,
+        description="By dataset (or family of sizes): URL or folder that holds its files as its "
+        "origin names them, tried before `mirror`.",
     )
     offline: bool = Field(False, description="Never leave the mirror.")
     downloads: Path | None = Field(

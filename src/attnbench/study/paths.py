@@ -53,6 +53,10 @@ class Layout:
         """Outer and inner folds of a dataset."""
         return self.output / "data" / "folds" / f"{dataset}.json"
 
+    def statistics(self, dataset: str) -> Path:
+        """Intensities of the training cases of a dataset's folds."""
+        return self.output / "data" / "folds" / f"{dataset}.statistics.json"
+
     def second_rater(self, dataset: str) -> Path:
         """Scores of a dataset's second rater."""
         return self.output / "data" / "second_rater" / f"{dataset}.csv"

@@ -30,6 +30,7 @@ from attnbench.study.groups import (
     FiguresSettings,
     FoldsSettings,
     InferenceSettings,
+    Scheme,
     ScoringSettings,
     SweptKey,
     TrainingSettings,
@@ -82,6 +83,11 @@ class Study(Settings):
         ],
         ...,
     ] = Field(min_length=1, description="Datasets: a catalog name, or a mapping with settings.")
+    accept_licences: tuple[Name, ...] = Field(
+        (),
+        description="Datasets (or families of sizes) with a non-commercial or unclear licence that "
+        "you may use nevertheless; without it nothing of them is downloaded.",
+    )
     # Before `models`: its depth decides the levels that their mechanisms sit at.
     backbone: BackboneSettings = Field(
         default_factory=BackboneSettings,
@@ -152,7 +158,7 @@ class Study(Settings):
         models = [model.name for model in self.models]
         problems = [
             *self._repeated(),
-            *transfer_problems(self.transfer, datasets, facts),
+            *transfer_problems(self.transfer, datasets, self._as_taken(facts)),
             *self._swept_and_set(),
             *self._used_wrongly(),
         ]
@@ -179,6 +185,14 @@ class Study(Settings):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _as_taken(self, facts: Mapping[str, DatasetFacts]) -> dict[str, DatasetFacts]:
+        """The facts of the study's datasets, with the channels that it takes; empty if unknown."""
+        return {
+            dataset.name: replace(own, channels=dataset.count_channels(own.channels))
+            for dataset in self.datasets
+            if (own := facts.get(dataset.name))
+        }
 
     def _repeated(self) -> Iterator[str]:
         for key in ("datasets", "models", "seeds", "metrics", "corruptions", "data_efficiency"):
@@ -218,6 +232,7 @@ class Study(Settings):
                 yield (
                     f"datasets: {name}.{key} has {len(value)} values; the dataset has {ndim} axes"
                 )
+        yield from _unknown_channels(dataset, facts.channels)
         if wrong := [axis for axis in self.mirror_axes(name, ndim) if axis >= ndim]:
             key = "mirror_axes" if dataset.mirror_axes else "training.augmentation.flip"
             yield (
@@ -353,6 +368,10 @@ class Study(Settings):
             folds if self.folds.run is None else filter(folds.__contains__, self.folds.run)
         )
 
+    def normalisation(self, dataset: str) -> Scheme:
+        """Return how intensities of `dataset` are normalised; z_score where none is said."""
+        return self.dataset(dataset).normalisation or "z_score"
+
     def runs(self) -> Iterator[Run]:
         """Yield every run of the study, in a fixed order."""
         for dataset in self.trained_datasets:
@@ -411,6 +430,21 @@ class Study(Settings):
 def _is_given(dataset: DatasetSettings) -> bool:
     """True where the catalog or a file decides which folds a dataset has."""
     return dataset.split is not None or dataset.held_out is not None
+
+
+def _unknown_channels(dataset: DatasetSettings, channels: int) -> Iterator[str]:
+    chosen, has = dataset.channels, f"the dataset has {channels}"
+    if chosen == "grey":
+        if channels != 3:
+            yield (
+                f"datasets: {dataset.name}.channels: grey is made of red, green and blue; {has} "
+                f"channel{'' if channels == 1 else 's'}"
+            )
+    elif chosen and max(chosen) >= channels:
+        yield (
+            f"datasets: {dataset.name}.channels: there is no channel {max(chosen)}; {has}, 0 to "
+            f"{channels - 1}"
+        )
 
 
 def _named(settings: tuple[Any, ...], name: str, kind: str) -> Any:

@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from attnbench.data.folds import Fold, fewer_groups, load_folds
+from attnbench.data.intensities import load_normalisation
+from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.files import write_json, write_rows
 from attnbench.models.build import build_network
@@ -41,12 +43,14 @@ log = logging.getLogger("attnbench")
 class RunInputs:
     """Data, fold, patch and recipe that a run is made from, and the hashes that identify it.
 
-    `mirror` are the axes that images are mirrored along. `chosen` is the swept key with its value,
+    `normalisation` makes the network's input of any store's images. `mirror` are the axes that
+    images are mirrored along. `chosen` is the swept key with its value,
     empty where the study sweeps none; `training` has it.
     """
 
     store: CaseStore
     fold: Fold
+    normalisation: Normalisation
     patch: tuple[int, ...]
     mirror: tuple[int, ...]
     training: TrainingSettings
@@ -63,7 +67,8 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
     """Read the prepared data, the fold and, if the study sweeps a key, the chosen value of a run.
 
     The fold keeps the run's share of the training groups alone. Refuses folds that are not of the
-    data, and choices of another recipe or of other cases than the fold's inner validation.
+    data, statistics of other folds, and choices of another recipe or of other cases than the fold's
+    inner validation.
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
@@ -75,6 +80,12 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
         "data": store.info.content_hash,
         "folds": folds.hash,
     }
+    scheme = study.normalisation(run.dataset)
+    normalisation = load_normalisation(
+        study.layout.statistics(run.dataset), scheme, store, folds, run.fold, fold
+    )
+    if normalisation.of_fold is not None:
+        hashes["statistics"] = hash_of(normalisation.of_fold.tolist())
     training, chosen = study.training_of(run.dataset, run.model), {}
     if training.sweep:
         chosen = read_choice(study, run.dataset, run.model, run.fold, store, folds)
@@ -82,7 +93,7 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
         hashes["choice"] = hash_of(chosen)
     patch = study.patch(run.dataset, store.info.ndim)
     mirror = study.mirror_axes(run.dataset, store.info.ndim, run.model)
-    return RunInputs(store, fold, patch, mirror, training, chosen, hashes)
+    return RunInputs(store, fold, normalisation, patch, mirror, training, chosen, hashes)
 
 
 def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
@@ -180,7 +191,7 @@ def _data(run: Run, inputs: RunInputs, device: torch.device) -> tuple[Any, list[
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
         planner = Planner(store, indices, inputs.patch, training.foreground, rng, *changed)
-        pool = CasePool(store, indices, device)
+        pool = CasePool(store, indices, device, inputs.normalisation)
         sets.append(batches(pool, planner, length, training.batch, device, seed))
     # A list, so that every validation of the run sees the same patches.
     return sets[0], list(sets[1])

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.study.groups import NnunetAugmentation
 from attnbench.training.nnunet import Intensity
@@ -25,22 +26,23 @@ class Boxes(NamedTuple):
 
     `start` (N,) and `shape` (N, ndim) say where the case lies in the flat arrays, `low` (N,
     ndim) which voxel is the first of the box, which may reach out of the case and has `sides`
-    voxels per axis, the same for every patch. `shift` (N, 1, ndim) and `linear` (N, ndim, ndim)
-    map offsets from the patch's centre to coordinates of the box in [-1, 1], last axis first, as
-    `grid_sample` wants them.
+    voxels per axis, the same for every patch. `numbers` (N, 4, C) normalise the
+    case. `shift` (N, 1, ndim) and `linear` (N, ndim, ndim) map offsets from the patch's centre to
+    coordinates of the box in [-1, 1], last axis first, as `grid_sample` wants them.
     """
 
     start: Tensor
     shape: Tensor
     low: Tensor
+    numbers: Tensor
     shift: Tensor
     linear: Tensor
     sides: tuple[int, ...]
 
     def of(self, rows: slice) -> Boxes:
         """The boxes of some of the patches."""
-        start, shape, low, shift, linear = (values[rows] for values in self[:-1])
-        return Boxes(start, shape, low, shift, linear, self.sides)
+        start, shape, low, numbers, shift, linear = (values[rows] for values in self[:-1])
+        return Boxes(start, shape, low, numbers, shift, linear, self.sides)
 
     def voxels(self) -> tuple[Tensor, Tensor]:
         """Index into the flat arrays of every voxel, and its being inside its case: (N, *sides)."""
@@ -59,12 +61,18 @@ class Boxes(NamedTuple):
 class CasePool:
     """The images and masks of some cases of a store, flat and of different shapes, on one device.
 
-    On the CPU the arrays are the store's memory maps themselves; on a GPU they are copied once,
+    Images are kept in the file's own intensities and normalised when they are cut. On the CPU the
+    arrays are the store's memory maps themselves; on a GPU they are copied once,
     or kept in host memory when they would take more than `share` of its free memory.
     """
 
     def __init__(
-        self, store: CaseStore, indices: Sequence[int], device: torch.device, share: float = 0.6
+        self,
+        store: CaseStore,
+        indices: Sequence[int],
+        device: torch.device,
+        normalisation: Normalisation,
+        share: float = 0.6,
     ) -> None:
         images = _read_only(store.images).view(-1, store.info.channels)
         masks = _read_only(store.masks)
@@ -74,6 +82,9 @@ class CasePool:
         self.images, self.masks = images.to(self.device), masks.to(self.device)
         self.starts = np.asarray(store.offsets)[list(indices)]
         self.shapes = np.array([store.shape(i) for i in indices])
+        numbers = normalisation.numbers(store.statistics[list(indices)])
+        self.clips = bool(np.isfinite(numbers[..., :2]).any())
+        self.numbers = numbers.swapaxes(1, 2).astype(np.float32)  # (cases, 4, C)
 
     def locate(self, plan: PatchPlan, patch: Sequence[int]) -> Boxes:
         """Compute the boxes of all patches of a plan at once."""
@@ -93,25 +104,32 @@ class CasePool:
             send(self.starts[plan.case]),
             send(self.shapes[plan.case]),
             send(low),
+            send(self.numbers[plan.case]),
             send(shift.astype(np.float32)),
             send(linear.astype(np.float32)),
             tuple(sides.tolist()),
         )
 
     def cut(self, boxes: Boxes, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Cut images (N, C, *patch), linear, and masks (N, *patch), nearest; zero off the case."""
+        """Cut images (N, C, *patch), linear, and masks (N, *patch), nearest; zero off the case.
+
+        Images are normalised before they are interpolated: off the case lies their mean.
+        """
         index, inside = boxes.voxels()
-        # In place from here on: `index_select` has made a copy that belongs to nobody else.
-        images = (
-            self.images.index_select(0, index.view(-1))
-            .view(*index.shape, -1)
-            .mul_(inside.unsqueeze(-1))
-        )
+        images = self.images.index_select(0, index.view(-1)).view(*index.shape, -1).movedim(-1, 1)
+        # In place from here on: `index_select` has made a copy that belongs to nobody else, and
+        # channels apart let numbers that differ by channel be applied to long rows.
+        images = images.to(torch.float32, memory_format=torch.contiguous_format)
+        columns = boxes.numbers.view(*boxes.numbers.shape, *[1] * len(patch))
+        low, high, shift, scale = columns.unbind(1)
+        if self.clips:
+            images.clamp_(low, high)
+        images.sub_(shift).mul_(scale).mul_(inside.unsqueeze(1))
         masks = self.masks.index_select(0, index.view(-1)).view_as(index).float().mul_(inside)
         offsets = _patch_offsets(patch, self.device).expand(len(index), -1, -1)
         # (N, P, ndim) coordinates: one product turns, scales, mirrors and shifts every patch.
         grid = torch.baddbmm(boxes.shift, offsets, boxes.linear).view(-1, *patch, len(patch))
-        images = F.grid_sample(images.movedim(-1, 1), grid, "bilinear", align_corners=False)
+        images = F.grid_sample(images, grid, "bilinear", align_corners=False)
         masks = F.grid_sample(masks.unsqueeze(1), grid, "nearest", align_corners=False)
         return images, masks.squeeze(1).long()
 

@@ -291,6 +291,31 @@ def test_what_the_mirror_lacks_or_has_wrong_comes_from_the_origin(
     assert mirror.url in caplog.text
 
 
+@pytest.mark.parametrize("at", ["folder", "url"])
+def test_a_datasets_own_mirror_holds_its_paths_and_comes_before_all(
+    serve, tmp_path, files_entry, at
+):
+    """Of several sources each is asked for what those before it lack."""
+    held = {LONG: FILES[LONG], "LICENSE": b"evil"}
+    common, origin = serve(in_mirror({"images/b.png": FILES["images/b.png"]})), serve(FILES)
+    for path, data in held.items():
+        (tmp_path / "own" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "own" / path).write_bytes(data)
+    own = str(tmp_path / "own") if at == "folder" else serve(held).url
+    entry = files_entry(tmp_path, origin.url)
+    fetch_dataset(entry, tmp_path / "raw", common.url, mirrors={"tiny": own, "other": "nowhere"})
+    assert there(tmp_path / "raw") == FILES
+    assert LONG not in origin.count() and f"tiny/files/{LONG}" not in common.count()
+    assert {*origin.count()} == {"masks/b.png", "LICENSE"}
+
+
+def test_an_own_mirror_that_is_no_address_is_refused(tmp_path, files_entry):
+    with pytest.raises(FetchError, match=r"data\.mirrors: 'ftp://a' is neither"):
+        fetch_dataset(
+            files_entry(tmp_path, "http://127.0.0.1"), tmp_path / "raw", mirrors={"tiny": "ftp://a"}
+        )
+
+
 def test_dead_mirror_gives_way_to_the_origin(serve, tmp_path, files_entry):
     mirror = f"http://127.0.0.1:{dead_port()}"
     fetch_dataset(

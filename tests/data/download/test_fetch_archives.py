@@ -134,3 +134,12 @@ def test_packed_archive_is_verified_by_md5_and_kept_packed(serve, tmp_path, writ
     origin.content["d/set_128.npz"] = b"another" * 100
     with pytest.raises(FetchError, match=f"(?s)expected: md5 {md5}.*found: *md5 "):
         fetch_dataset(entry, tmp_path / "again", patience=HASTY)
+
+
+def test_a_datasets_own_mirror_holds_its_archive(serve, tmp_path, tarball_entry):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/archive.tar.gz").write_bytes(tarball(in_repository(FILES)))
+    origin = serve({})
+    entry = tarball_entry(tmp_path, origin.url)
+    fetch_dataset(entry, tmp_path / "raw", mirrors={"tiny": str(tmp_path / "own")})
+    assert there(tmp_path / "raw") == FILES and origin.asked == []

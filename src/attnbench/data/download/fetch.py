@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ def fetch_dataset(
     raw: Path,
     mirror: str | None = None,
     offline: bool = False,
+    mirrors: Mapping[str, str] | None = None,
     patience: Patience = _PATIENCE,
 ) -> None:
     """Bring a dataset's files to `raw`, each verified before it gets its name; the receipt last.
@@ -41,6 +42,7 @@ def fetch_dataset(
         mirror: URL or folder that is tried before the origin; else the environment's
             ATTNBENCH_MIRROR.
         offline: never go to the origin.
+        mirrors: URL or folder by dataset or family; this dataset's is tried before all others.
         patience: how often and how long to try.
 
     Raises:
@@ -63,7 +65,8 @@ def fetch_dataset(
         return
     came_from = {item.path: "kept from an earlier download" for item in wanted if _keep(raw, item)}
     if len(came_from) < len(wanted):
-        _download(entry.name, wanted, raw, sources(entry, mirror, offline), patience, came_from)
+        tried = sources(entry, mirror, offline, mirrors or {})
+        _download(entry.name, wanted, raw, tried, patience, came_from)
     rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
     write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": rows})
     shutil.rmtree(raw / STAGING, ignore_errors=True)

@@ -24,10 +24,11 @@ class Wanted:
 
 
 def wanted_files(entry: Entry) -> tuple[Wanted, ...]:
-    """List the files to download for a dataset; none for an embedded one."""
+    """List the files to download for a dataset, each once; none for an embedded one."""
     if isinstance(entry.origin, ArchiveOrigin):
         return (Wanted(entry.origin.filename, None, "md5", entry.origin.md5),)
-    return tuple(Wanted(row.path, row.bytes, "sha256", row.sha256) for row in entry.files())
+    rows = {row.path: row for row in entry.files()}  # an archive is named by each of its cases
+    return tuple(Wanted(row.path, row.bytes, "sha256", row.sha256) for row in rows.values())
 
 
 def has_size(file: Path, size: int | None) -> bool:

@@ -3,11 +3,14 @@
 from attnbench.data.readers import (
     binary_mask,
     class_masks,
+    dicom,
     index_mask,
     instance_masks,
-    nifti,
+    medsegbench,
     picture_sets,
+    volume,
 )
+from attnbench.data.readers.medsegbench import archive_cases
 from attnbench.data.readers.packed import unpacked_cases
 from attnbench.data.readers.registry import READERS, CaseFiles, Reader, reader
 
@@ -15,12 +18,15 @@ __all__ = [
     "READERS",
     "CaseFiles",
     "Reader",
+    "archive_cases",
     "binary_mask",
     "class_masks",
+    "dicom",
     "index_mask",
     "instance_masks",
-    "nifti",
+    "medsegbench",
     "picture_sets",
     "reader",
     "unpacked_cases",
+    "volume",
 ]

@@ -44,7 +44,7 @@ class Picture:
     """
 
     kind: str
-    pages: NDArray[np.generic]
+    pages: NDArray[Any]
     palette: NDArray[np.uint8] | None = None
     alpha: bool = False
     lossy: bool = False
@@ -53,14 +53,14 @@ class Picture:
     pixel_size: tuple[float, float] | None = None
 
     @property
-    def colours(self) -> NDArray[np.generic]:
+    def colours(self) -> NDArray[Any]:
         """(pages, H, W, C) as shown: palettes are looked up, opacity is left out."""
         if self.palette is not None:
             return self.palette[self.pages[..., 0]]
         return self.pages[..., :-1] if self.alpha else self.pages
 
     @property
-    def opacity(self) -> NDArray[np.generic] | None:
+    def opacity(self) -> NDArray[Any] | None:
         """(pages, H, W), None without an alpha channel."""
         return self.pages[..., -1] if self.alpha else None
 
@@ -76,7 +76,7 @@ def decode(path: Path) -> Picture:
         start = stream.read(48)
     if not start:
         raise OSError("the file is empty (0 bytes)")
-    if start.startswith(b"version https://git-lfs"):
+    if start.startswith(b"version ") and b"git-lfs" in start:
         raise OSError("it is a pointer of Git LFS, not the picture; run `git lfs pull` there")
     with _failures():
         if start[:4] in TIFF_STARTS:
@@ -119,16 +119,23 @@ def _by_pillow(path: Path) -> Picture:
         if frames > 1 and kind != "MPO":
             raise OSError(f"animated: {frames} frames in one {kind}; a case is one picture")
         picture.load()
+        pages, palette = _pixels(picture)
+        if kind == "GIF" and palette is not None:
+            # Writers of GIF number greys as they come, so that an index says nothing.
+            used = palette[np.unique(pages)]
+            if (used[:, 1:] == used[:, :1]).all():
+                pages, palette = palette[pages[..., 0]][..., :1], None
         return Picture(
             "JPEG" if kind == "MPO" else kind,
-            *_pixels(picture),
+            pages,
+            palette,
             alpha=picture.mode in ("LA", "RGBA", "PA"),
             lossy=kind in ("JPEG", "MPO"),
             orientation=int(picture.getexif().get(0x0112, UPRIGHT)),
         )
 
 
-def _pixels(picture: Image) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
+def _pixels(picture: Image) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """One page (1, H, W, C) of an opened picture and its palette."""
     if picture.mode == "1":
         array = np.asarray(picture).astype(np.uint8) * 255
@@ -167,7 +174,7 @@ def _deep_png(path: Path, colour_type: int) -> Picture:
     return Picture("PNG", _by_itk(path, (height, width, channels)), alpha=channels == 4)
 
 
-def _by_itk(path: Path, shape: tuple[int, ...]) -> NDArray[np.generic]:
+def _by_itk(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     """Pages (N, *shape) through SimpleITK, which keeps 16 bits of every channel."""
     import SimpleITK
 
@@ -185,7 +192,7 @@ def _tiff(path: Path) -> Picture:
 
     with tifffile.TiffFile(path) as file:
         first = file.pages.first
-        alike = {(page.shape, page.dtype, page.photometric) for page in file.pages}
+        alike = {(page.shape, page.dtype) for page in file.pages}
         if len(alike) > 1 or len(file.series) > 1:
             shapes = ", ".join(sorted({str(page.shape) for page in file.pages}))
             raise OSError(
@@ -209,7 +216,7 @@ def _tiff(path: Path) -> Picture:
 
 def _tiff_pages(
     path: Path, file: TiffFile, first: TiffPage
-) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
+) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """Pages (N, H, W, C) as brightness or indices, and the palette."""
     import tifffile
 
@@ -253,7 +260,7 @@ def _tiff_pages(
 
 def _tiff_without_codec(
     path: Path, file: TiffFile, first: TiffPage
-) -> tuple[NDArray[np.generic], NDArray[np.uint8] | None]:
+) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """The pages of a TIFF whose compression tifffile lacks, through libtiff."""
     deep = first.bitspersample > 8
     if deep and first.samplesperpixel > 1:
@@ -273,7 +280,7 @@ def _tiff_without_codec(
     return stack, palette
 
 
-def _inverted(pages: NDArray[np.generic]) -> NDArray[np.generic]:
+def _inverted(pages: NDArray[Any]) -> NDArray[Any]:
     """Brightness of numbers that store white as 0; there is no white among real numbers."""
     if not np.issubdtype(pages.dtype, np.unsignedinteger):
         raise OSError(f"white is stored as 0 in numbers of type {pages.dtype}: save it inverted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,13 @@ from attnbench.data.readers.decode import Picture
 
 TRANSPARENT = -1  # the code of a pixel in colours that cannot be seen
 SHOWN = 10
+NEARLY_GREY = 16  # of 255: DRIVE's black is (4, 2, 4) and its white (252, 254, 252)
+# Rec. 601 in the whole numbers that Pillow uses, so that eight bits give its very values.
+LUMINANCE = (19595, 38470, 7471)
+ALPHA = (
+    "mask's opacity (alpha) varies; declare its colours as values '#rrggbb' (what is "
+    "transparent is background), or save it without alpha"
+)
 
 
 @dataclass(frozen=True)
@@ -55,24 +63,28 @@ class Legend:
         """
         if self.threshold is not None:
             return (brightness(picture) > self.threshold).astype(np.uint8)
-        codes = colour_codes(picture) if self.coloured else numbers(picture)
+        indexed = self.coloured and picture.palette is not None
+        codes = colour_codes(picture) if self.coloured and not indexed else numbers(picture)
         values, counts = count_codes(codes)
+        shown = values.tolist()
+        if indexed and picture.palette is not None:
+            shown = (picture.palette[values].astype(int) @ (0x10000, 0x100, 1)).tolist()
         known = {TRANSPARENT: 0, **self.classes} if self.coloured else self.classes
-        stray = {
-            value: count
-            for value, count in zip(values.tolist(), counts.tolist(), strict=True)
-            if value not in known
-        }
+        stray: dict[int, int] = {}
+        for value, count in zip(shown, counts.tolist(), strict=True):
+            if value not in known:
+                stray[value] = stray.get(value, 0) + count
         if stray:
             raise ValueError(
                 f"mask holds values that are not declared: {self._named(stray)}; declared are "
                 f"{', '.join(f'{self._name(code)} = {value}' for code, value in known.items())}"
             )
-        found = np.array([known[value] for value in values.tolist()], np.uint8)
-        if np.issubdtype(codes.dtype, np.integer) and int(values[-1]) - int(values[0]) < 65536:
-            table = np.zeros(int(values[-1]) - int(values[0]) + 1, np.uint8)
-            table[(values - values[0]).astype(np.int64)] = found
-            return table[(codes - values[0]).astype(np.int64)]
+        found = np.array([known[value] for value in shown], np.uint8)
+        first, last = int(values[0]), int(values[-1])
+        if np.issubdtype(codes.dtype, np.integer) and last - first < 65536:
+            table = np.zeros(last - first + 1, np.uint8)
+            table[values.astype(np.int64) - first] = found
+            return table[codes.astype(np.int64) - first]
         return found[np.searchsorted(values, codes)]
 
     def _named(self, stray: Mapping[int, int]) -> str:
@@ -109,7 +121,7 @@ def _number(text: str) -> int:
         ) from None
 
 
-def numbers(picture: Picture) -> NDArray[np.generic]:
+def numbers(picture: Picture) -> NDArray[Any]:
     """A mask's numbers (pages, H, W): brightness, or palette indices.
 
     Raises:
@@ -120,24 +132,35 @@ def numbers(picture: Picture) -> NDArray[np.generic]:
     if is_coloured(picture):
         raise ValueError("mask is in colours; declare them as values: '#rrggbb'")
     if varying_opacity(picture):
-        raise ValueError(
-            "mask's opacity (alpha) varies; declare its colours as values '#rrggbb' (what is "
-            "transparent is background), or save it without alpha"
-        )
+        raise ValueError(ALPHA)
     return picture.colours[..., 0]
 
 
-def brightness(picture: Picture) -> NDArray[np.generic]:
-    """A mask's brightness as shown (pages, H, W); `ValueError` as for `numbers`."""
-    if picture.palette is None:
-        return numbers(picture)
-    if is_coloured(picture):
+def brightness(picture: Picture) -> NDArray[Any]:
+    """A mask's brightness as shown (pages, H, W), luminance where it is nearly grey.
+
+    Raises:
+        ValueError: as for `numbers`.
+    """
+    if is_coloured(picture, NEARLY_GREY):
         raise ValueError("mask is in colours; declare them as values: '#rrggbb'")
-    return picture.colours[..., 0]
+    if varying_opacity(picture):
+        raise ValueError(ALPHA)
+    colours = picture.colours
+    return (luminance(colours) if colours.shape[-1] == 3 else colours)[..., 0]
 
 
-def is_coloured(picture: Picture) -> bool:
-    """True where a pixel is shown in a colour that is no grey; several channels are no colours.
+def luminance(colours: NDArray[Any]) -> NDArray[Any]:
+    """Rec. 601 luminance (..., 1) of RGB (..., 3), in the same type."""
+    if np.issubdtype(colours.dtype, np.integer):
+        total = (colours.astype(np.int64) * LUMINANCE).sum(-1, keepdims=True)
+        return ((total + 0x8000) >> 16).astype(colours.dtype)
+    weights = np.asarray(LUMINANCE) / 65536
+    return (colours * weights).sum(-1, keepdims=True).astype(colours.dtype)
+
+
+def is_coloured(picture: Picture, tolerance: int = 0) -> bool:
+    """True where a pixel is shown in a colour, whose channels differ by more than `tolerance`.
 
     Raises:
         ValueError: a mask of 2 or of more than 3 channels.
@@ -148,7 +171,9 @@ def is_coloured(picture: Picture) -> bool:
         raise ValueError(f"mask has {channels} channels; a mask has one, or colours")
     if channels == 1:
         return False
-    return bool((colours[..., 1:] != colours[..., :1]).any())
+    if not tolerance:
+        return bool((colours[..., 1:] != colours[..., :1]).any())
+    return bool((np.ptp(colours, axis=-1) > tolerance).any())
 
 
 def varying_opacity(picture: Picture) -> bool:
@@ -184,7 +209,7 @@ def colour_codes(picture: Picture) -> NDArray[np.int64]:
     return codes
 
 
-def _eight_bits(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
     if array.dtype == np.uint16 and not (array % 257).any():
@@ -192,7 +217,7 @@ def _eight_bits(array: NDArray[np.generic]) -> NDArray[np.uint8]:
     raise ValueError(f"colours of a mask have 8 bits; these are {array.dtype}")
 
 
-def count_codes(codes: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+def count_codes(codes: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Distinct values, sorted, and how many pixels have each."""
     if codes.dtype == np.uint8:
         counts = np.bincount(codes.reshape(-1), minlength=256)

@@ -1,84 +1,114 @@
-"""Pairs of NIfTI volumes, image and mask (hippocampus; the Medical Segmentation Decathlon)."""
+"""NIfTI files through nibabel, with what their headers may get wrong in one place."""
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.case import RawCase, Spacing
-from attnbench.data.readers.registry import CaseFiles, reader
+from attnbench.data.readers.grid import Grid, Refused, Volume, checked
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Image
 
-TOLERANCE = 0.1  # largest disagreement of image and mask position, in voxels
+ENDINGS = (".nii.gz", ".nii")
+UNITS = {"unknown": None, "mm": "mm", "micron": "um", "meter": "m"}
 
 
-@reader("nifti")
-def read_nifti(files: CaseFiles) -> RawCase:
-    """Read image and mask, turned to the nearest right-anterior-superior axes, spacing in mm.
+def nifti_grid(path: Path) -> Grid:
+    """Read where the voxels of a file lie, without its voxels.
 
-    Both are turned by their own affine, so that a mask stored with other axes than its image
-    still falls on it; after that, the two have to lie at the same place. A fourth axis of the
-    image is its channels.
+    Raises:
+        Refused: its header contradicts itself, or the voxels are no real numbers.
+        OSError: the file cannot be read.
     """
-    image_path, mask_path = files.one("image"), files.one("mask")
-    image, spacing, affine = _load(files, image_path)
-    mask, _, mask_affine = _load(files, mask_path)
-    if mask.ndim == 4 and mask.shape[-1] == 1:
-        mask = mask[..., 0]
-    if image.shape[:3] == mask.shape:  # another shape is refused later, with the other checks
-        _same_place(files, mask_path, affine, mask_affine, image.shape[:3], spacing)
-    channels = np.moveaxis(image, -1, 0) if image.ndim == 4 else image[None]
-    return RawCase(files.case, files.group, channels, _as_classes(files, mask_path, mask), spacing)
+    return _grid(_open(path))
 
 
-def _load(files: CaseFiles, path: str) -> tuple[NDArray[np.generic], Spacing, NDArray[np.float64]]:
+def load_nifti(path: Path) -> Volume:
+    """Read a file in its own axes; a fourth axis is channels. Raises as `nifti_grid` does."""
+    volume = _open(path)
+    grid = _grid(volume)
+    array = np.asanyarray(volume.dataobj)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return Volume(grid, array.reshape(*grid.shape, *[grid.channels][: grid.channels > 1]))
+
+
+def _open(path: Path) -> Nifti1Image:
     import nibabel
     from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, ImageDataError
 
-    with files.reading(path) as file:
-        try:
-            volume: Nifti1Image = nibabel.as_closest_canonical(nibabel.load(file))
-            array = np.asanyarray(volume.dataobj)
-        except ImageFileError as error:
-            raise OSError(str(error)) from error
-    unit = volume.header.get_xyzt_units()[0]
-    if unit not in ("mm", "unknown"):
-        raise files.error(f"its header measures in {unit!r}; volumes are in mm", path)
-    if array.ndim not in (3, 4):
-        raise files.error(f"has {array.ndim} axes; a volume has 3, or 4 with channels last", path)
-    spacing = tuple(round(float(size), 6) for size in volume.header.get_zooms()[:3])
-    return array, spacing, np.asarray(volume.affine)
+    _check_ending(path)
+    try:
+        volume = nibabel.load(path)
+        if not isinstance(volume, nibabel.Nifti1Image):
+            raise OSError(f"its content is {type(volume).__name__}, not NIfTI")
+        _check_forms(volume)
+    except (ImageFileError, HeaderDataError, ImageDataError, gzip.BadGzipFile) as error:
+        raise OSError(str(error)) from error
+    return volume
 
 
-def _same_place(
-    files: CaseFiles,
-    path: str,
-    image: NDArray[np.float64],
-    mask: NDArray[np.float64],
-    shape: tuple[int, ...],
-    spacing: Spacing,
-) -> None:
-    """Compare where both affines put the corners of the grid, in voxels."""
-    corners = np.array(
-        [[x, y, z, 1] for x in (0, shape[0]) for y in (0, shape[1]) for z in (0, shape[2])]
-    ).T
-    apart = np.abs((image @ corners - mask @ corners)[:3]).max() / min(spacing)
-    if not apart <= TOLERANCE:
-        raise files.error(
-            f"mask lies {apart:.2f} voxels away from its image according to their affines", path
+def _check_ending(path: Path) -> None:
+    """Refuse a file that nibabel would take for damaged, because its name misleads."""
+    with path.open("rb") as stream:
+        start = stream.read(348)
+    packed, plain = start[:2] == b"\x1f\x8b", start[344:347] in (b"n+1", b"n+2")
+    if packed and not path.name.lower().endswith(".gz"):
+        raise Refused("its content is compressed; rename it to end in .nii.gz")
+    if plain and path.name.lower().endswith(".gz"):
+        raise Refused("its content is not compressed; rename it to end in .nii")
+
+
+def _check_forms(volume: Nifti1Image) -> None:
+    """Refuse a header whose two orientations turn the volume differently: sides would swap."""
+    from nibabel.orientations import aff2axcodes
+
+    header = volume.header
+    if header["sform_code"] > 0 and header["qform_code"] > 0:
+        forms = header.get_sform(), header.get_qform()
+        sform, qform = ("".join(map(str, aff2axcodes(form))) for form in forms)
+        if sform != qform:
+            raise Refused(
+                f"its header states two orientations, {sform} (sform) and {qform} (qform); write "
+                "the file again with the right one in both"
+            )
+
+
+def _grid(volume: Nifti1Image) -> Grid:
+    header, shape = volume.header, volume.shape
+    dtype = header.get_data_dtype()
+    if dtype.names or dtype.kind not in "biuf":
+        kind = "colours" if dtype.names else f"of type {dtype}"
+        raise Refused(f"its voxels are {kind}; a voxel is one real number")
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) == 5 and shape[3] == 1:  # vectors: the fourth axis is time
+        shape = (*shape[:3], shape[4])
+    if len(shape) not in (2, 3, 4) or 0 in shape:
+        raise Refused(f"has axes {shape}; a volume has 3, or 4 with channels last")
+    axes = min(len(shape), 3)
+    spacing = tuple(round(float(size), 6) for size in header.get_zooms()[:axes])
+    known = header["sform_code"] > 0 or header["qform_code"] > 0
+    return checked(
+        Grid(
+            shape=tuple(map(int, shape[:axes])),
+            affine=_affine(volume),
+            spacing=spacing,
+            channels=int(shape[3]) if len(shape) == 4 else 1,
+            stated=bool(known) or set(spacing) != {1.0},
+            unit=UNITS.get(header.get_xyzt_units()[0]),
+            dtype=str(dtype.newbyteorder("=")),
         )
+    )
 
 
-def _as_classes(files: CaseFiles, path: str, mask: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Classes, which may be stored in any number type, as uint8."""
-    classes = np.clip(np.nan_to_num(mask), 0, 255).astype(np.uint8)
-    wrong = mask[classes != mask]
-    if wrong.size:
-        raise files.error(
-            f"mask holds {wrong.flat[0]}; classes are whole numbers from 0 to 255", path
-        )
-    return classes
+def _affine(volume: Nifti1Image) -> NDArray[np.float64]:
+    affine = volume.affine
+    if affine is None:
+        raise Refused("its header places no voxel")
+    return np.asarray(affine, np.float64)

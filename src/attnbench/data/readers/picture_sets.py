@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from attnbench.data.case import RawCase, Spacing
 from attnbench.data.readers.decode import UPRIGHT, Picture, decode
-from attnbench.data.readers.legend import Legend, is_coloured
+from attnbench.data.readers.legend import NEARLY_GREY, Legend, brightness, is_coloured, luminance
 from attnbench.data.readers.registry import CaseFiles, reader
 from attnbench.errors import nearest
 
 PAGES = ("slices", "channels", "cases")
-# Rec. 601 in the whole numbers that Pillow uses, so that eight bits give its very values.
-LUMINANCE = (19595, 38470, 7471)
 # EXIF's orientations, as (transpose, flip rows, flip columns), the transposition first.
 TURNS = {
     1: (False, False, False),
@@ -40,8 +38,7 @@ class PictureSettings:
     union counts) per class; `values` and `threshold` then say what is marked. pages: what the
     pages of a TIFF are. grey: colours are read as their luminance. fill: marked are outlines,
     and what they enclose belongs to the class. orientation: what is done about an image that
-    says it is to be shown turned. spacing: each file's own pixel size counts. blocks: the image
-    is cut (see `attnbench.data.parts`).
+    says it is to be shown turned. spacing: each file's own pixel size counts.
     """
 
     values: Mapping[int | str, int] = field(default_factory=lambda: {255: 1})
@@ -52,7 +49,6 @@ class PictureSettings:
     fill: bool = False
     orientation: Literal["apply", "ignore"] | None = None
     spacing: Literal["file"] | None = None
-    blocks: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> PictureSettings:
@@ -144,7 +140,7 @@ def turned(picture: Picture) -> Picture:
 
 def _image(
     files: CaseFiles, paths: tuple[str, ...], pictures: list[Picture], settings: PictureSettings
-) -> NDArray[np.generic]:
+) -> NDArray[Any]:
     """(C, [pages,] H, W) of all images of a case, whose channels lie one after the other."""
     wanted = files.entry.channels
     parts = []
@@ -161,9 +157,7 @@ def _image(
     return np.concatenate(parts)
 
 
-def _with_channels(
-    colours: NDArray[np.generic], wanted: int | None, grey: bool
-) -> NDArray[np.generic]:
+def _with_channels(colours: NDArray[Any], wanted: int | None, grey: bool) -> NDArray[Any]:
     """Pages with as many channels as wanted; None: as many as there are, equal ones as one."""
     have = colours.shape[-1]
     alike = have == 3 and not (colours[..., 1:] != colours[..., :1]).any()
@@ -185,16 +179,7 @@ def _with_channels(
     raise ValueError(f"has {have} channel(s); the catalog says {wanted}")
 
 
-def luminance(colours: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Rec. 601 luminance (..., 1) of RGB (..., 3), in the same type."""
-    if np.issubdtype(colours.dtype, np.integer):
-        total = (colours.astype(np.int64) * LUMINANCE).sum(-1, keepdims=True)
-        return ((total + 0x8000) >> 16).astype(colours.dtype)
-    weights = np.asarray(LUMINANCE) / 65536
-    return (colours * weights).sum(-1, keepdims=True).astype(colours.dtype)
-
-
-def _arranged(pages: NDArray[np.generic], settings: PictureSettings) -> NDArray[np.generic]:
+def _arranged(pages: NDArray[Any], settings: PictureSettings) -> NDArray[Any]:
     """(C, [pages,] H, W) of pages (N, H, W, C), by what the study says the pages are."""
     if settings.pages in ("slices", "cases"):
         return np.moveaxis(pages, -1, 0)
@@ -261,26 +246,30 @@ def filled(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     pages = classes.reshape(-1, *classes.shape[-2:])
     result = np.zeros_like(pages)
     for page, own in zip(result, pages, strict=True):
-        for value in np.unique(own[own > 0]).tolist():
-            page[ndimage.binary_fill_holes(own == value)] = value
+        for value in np.flatnonzero(np.bincount(own.reshape(-1)))[1 if (own == 0).any() else 0 :]:
+            inside = own == value
+            # Filling by labels is ten times as fast as scipy's by dilation, and the same.
+            areas, _ = ndimage.label(~inside)
+            edge = np.concatenate([areas[0], areas[-1], areas[:, 0], areas[:, -1]])
+            page[~np.isin(areas, edge[edge > 0]) | inside] = value
     return result.reshape(classes.shape)
 
 
 def _inside(files: CaseFiles, path: str, settings: PictureSettings) -> NDArray[np.bool_]:
-    """A field of view: everything that is not its darkest of at most two values, 0 if one."""
+    """A field of view: the brighter of two values, outside of it is black."""
     with files.reading(path) as file:
         picture = decode(file)
-    if picture.lossy or is_coloured(picture):
+    if picture.lossy or is_coloured(picture, NEARLY_GREY):
         raise files.error("a field of view has two values, in a file without loss", path)
-    pages = _mask_upright(picture, settings).colours[..., 0]
+    pages = brightness(_mask_upright(picture, settings))
     values = np.unique(pages)
-    if len(values) > 2 or (len(values) == 2 and values[0] != 0):
+    if len(values) > 2 or (len(values) == 2 and values[0] > NEARLY_GREY):
         raise files.error(
-            f"a field of view has the values 0 (outside) and one other; found {len(values)}: "
+            f"a field of view has two values, black outside; found {len(values)}: "
             f"{', '.join(map(str, values[:5]))}",
             path,
         )
-    inside = pages > 0
+    inside = pages > min(values[0], NEARLY_GREY)
     return inside if settings.pages in ("slices", "cases") else inside[0]
 
 

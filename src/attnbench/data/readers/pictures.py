@@ -6,8 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.data.readers.decode import Picture, decode
-from attnbench.data.readers.legend import is_coloured, varying_opacity
-from attnbench.data.readers.picture_sets import luminance
+from attnbench.data.readers.legend import (
+    NEARLY_GREY,
+    is_coloured,
+    luminance,
+    varying_opacity,
+)
 from attnbench.data.readers.registry import CaseFiles
 
 
@@ -17,7 +21,8 @@ def read_colours(files: CaseFiles, path: str) -> NDArray[np.uint8]:
     wanted = files.entry.channels
     if wanted not in (1, 3) or colours.shape[-1] not in (1, 3):
         raise files.error(
-            f"has {colours.shape[-1]} channel(s), the catalog says {wanted}; pictures have 1 or 3",
+            f"pictures have 1 or 3 channels; this one has {colours.shape[-1]}, the catalog says "
+            f"{wanted}",
             path,
         )
     if wanted == 1 and colours.shape[-1] == 3:
@@ -36,7 +41,7 @@ def read_binary(files: CaseFiles, path: str, threshold: int = 127) -> NDArray[np
     """
     picture = _open(files, path)
     try:
-        coloured = is_coloured(picture)
+        coloured = is_coloured(picture, NEARLY_GREY)
     except ValueError as error:
         raise files.error(str(error), path) from error
     if coloured:
@@ -45,7 +50,8 @@ def read_binary(files: CaseFiles, path: str, threshold: int = 127) -> NDArray[np
             "takes values: {'#ff0000': 1}",
             path,
         )
-    bright = picture.colours[0, ..., 0]
+    colours = picture.colours[0]
+    bright = (luminance(colours) if colours.shape[-1] == 3 else colours)[..., 0]
     inside = bright > threshold
     if inside.any():
         return inside

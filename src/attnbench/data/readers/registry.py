@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from attnbench.catalog import Entry, FileRow
+from attnbench.catalog import Entry, FileRow, LocalOrigin
 from attnbench.data.case import RawCase, case_error
 from attnbench.errors import DataError
 
@@ -55,11 +55,14 @@ class CaseFiles:
         try:
             yield self.raw / path
         except UNREADABLE as error:
-            raise self.error(
-                f"cannot be read: {error}; remove it and fetch the dataset again "
-                f"(`attnbench fetch --dataset {self.entry.name}`)",
-                path,
-            ) from error
+            if isinstance(self.entry.origin, LocalOrigin):
+                todo = "repair it, or move it out of the folder and add the dataset again"
+            else:
+                todo = (
+                    "remove it and fetch the dataset again "
+                    f"(`attnbench fetch --dataset {self.entry.name}`)"
+                )
+            raise self.error(f"cannot be read: {error}; {todo}", path) from error
 
 
 Reader = Callable[[CaseFiles], RawCase]

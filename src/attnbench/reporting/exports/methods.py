@@ -10,6 +10,7 @@ from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.analysis.verdicts import GROUPS_CROSS, ONE_SPLIT
 from attnbench.catalog import load_entry
+from attnbench.catalog.suitable import RESTRICTED
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.results import absent_runs, records
@@ -67,11 +68,14 @@ def _data(
             if row["cases"]
             else "not prepared"
         )
+        label = results.dataset_label(row["dataset"])
         yield (
-            f"{results.dataset_label(row['dataset'])}{_cite(references, row['dataset'])}: "
+            f"{label}{_cite(references, row['dataset'])}: "
             f"{row['task']} ({row['modality']}, {row['ndim']}-D; classes: {row['classes']}; "
             f"{size})."
         )
+        if restricted := RESTRICTED.get(row["licence_terms"]):
+            yield f"The licence of {label} is {restricted}."
     yield from _splits(results, protocol)
 
 
@@ -190,6 +194,10 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         f"{protocol['Loss']}; augmentation: {protocol['Augmentation']}, and mirroring "
         f"with probability one half per axis ({protocol['Mirrored along']}); precision: "
         f"{protocol['Precision']}. The baseline was {protocol['Baseline']}."
+    )
+    yield (
+        f"Intensities were normalised when images were read ({protocol['Intensities']}), alike in "
+        "training and prediction, external test sets included."
     )
     yield from _sweep(results)
     yield from _rows_of(protocol, "Dataset: ")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.catalog import load_entry
+from attnbench.catalog.suitable import RESTRICTED
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
@@ -17,7 +18,7 @@ from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
-from attnbench.study.groups import DatasetSettings
+from attnbench.study.groups import SCHEMES
 from attnbench.study.models import ModelSettings
 from attnbench.study.split import SPLIT_KEYS
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 _DATASET_COLUMNS = (
     "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups",
-    "groups_inferred", "groups_unknown", "spacing", "size", "spacing_unit", "licence", "citation",
-    "content_hash",
+    "groups_inferred", "groups_unknown", "spacing", "size", "spacing_unit", "licence",
+    "licence_terms", "citation", "content_hash",
 )  # fmt: skip
 
 
@@ -64,12 +65,13 @@ def tabulate_datasets(results: Results) -> Table:
 def _facts(results: Results, dataset: str) -> dict[str, Any]:
     """Return facts of a dataset: from its prepared store, before that from its catalog entry."""
     path = results.layout.prepared(dataset) / "dataset.json"
+    entry = load_entry(dataset, results.study.catalog)
     if path.exists():
         known = read_json(path)
     else:
-        entry = load_entry(dataset, results.study.catalog)
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
         known["groups"], known["groups_unknown"] = entry.count_groups(), not entry.groups_known
+    known["licence_terms"] = entry.licence_terms
     facts = {key: known.get(key) for key in _DATASET_COLUMNS}
     for key in ("spacing", "size"):
         facts[key] = "x".join(f"{side:g}" for side in known.get(key) or ())
@@ -92,7 +94,7 @@ def _dataset_row(label: str, row: dict[str, Any]) -> Row:
             mark="*" if row["groups_inferred"] else "",
         ),
         grid,
-        row["licence"],
+        _licence(row),
     )
 
 
@@ -100,6 +102,11 @@ def _groups(row: dict[str, Any]) -> str:
     if row["groups_unknown"]:
         return "unknown"
     return count(row["groups"]) if row["groups"] else NOTHING
+
+
+def _licence(row: dict[str, Any]) -> str:
+    restricted = RESTRICTED.get(row["licence_terms"])
+    return f"{restricted.capitalize()}. {row['licence']}" if restricted else row["licence"]
 
 
 def tabulate_protocol(results: Results) -> Table:
@@ -128,10 +135,14 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
-        # The axes have a row of their own, by name.
-        label, plain = results.dataset_label(dataset.name), DatasetSettings(name=dataset.name)
-        said_elsewhere = {key: getattr(plain, key) for key in ("mirror_axes", *SPLIT_KEYS)}
-        if text := in_words(dataset.model_copy(update=said_elsewhere), plain):
+        # Axes, by name, intensities and splits have rows of their own; not resampled is not
+        # interpolated.
+        label = results.dataset_label(dataset.name)
+        elsewhere = ["mirror_axes", "normalisation", *SPLIT_KEYS]
+        if not (dataset.spacing or dataset.size):
+            elsewhere.append("interpolation")
+        said = dataset.model_copy(update=dict.fromkeys(elsewhere))
+        if text := in_words(said):
             yield f"Dataset: {label}", text
         if notes := " ".join(dataset_notes(results, dataset)):
             yield f"Split: {label}", notes
@@ -139,6 +150,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
+    yield "Intensities", "; ".join(_intensities(results))
     yield "Mirrored along", "; ".join(_mirror_axes(results))
     yield "Prediction", _prediction(results)
     yield "Loss", "Dice + cross-entropy, equal weights"
@@ -168,6 +180,15 @@ def _mirror_axes(results: Results) -> Iterator[str]:
         entry = load_entry(name, results.study.catalog)
         axes = (entry.axes[axis] for axis in results.study.mirror_axes(name, entry.ndim))
         yield f"{results.dataset_label(name)}: {', '.join(axes) or 'no axis'}"
+
+
+def _intensities(results: Results) -> Iterator[str]:
+    """Yield how the intensities of each dataset are normalised, once for those that agree."""
+    labels: dict[str, list[str]] = {}
+    for name in results.datasets:
+        text = SCHEMES[results.study.normalisation(name)]
+        labels.setdefault(text, []).append(results.dataset_label(name))
+    yield from (f"{', '.join(named)}: {text}" for text, named in labels.items())
 
 
 def _prediction(results: Results) -> str:

@@ -1,0 +1,410 @@
+"""Which file is an image, which a mask, and which masks belong to which image: by their names."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path, PurePosixPath
+
+from attnbench.intake.found import Problem
+
+_MASKS = """
+    mask masks label labels lbl labelstr labelsts seg segs segm segmentation segmentations gt gts
+    groundtruth truth annotation annotations annot annots anno reference references manual
+    contour contours outline outlines matte
+"""
+_IMAGES = """
+    image images img imgs imagestr imagests input inputs original originals orig photo photos
+    picture pictures scan scans frame frames
+"""
+MASK_WORDS, IMAGE_WORDS = frozenset(_MASKS.split()), frozenset(_IMAGES.split())
+PARTS = {
+    "train": "train", "training": "train", "tr": "train",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test", "ts": "test",
+}  # fmt: skip
+ROLES = {"fov": "fov", "second_rater": "mask_second_rater"}  # `--masks` that are no classes
+IGNORED = ("thumbs.db", "desktop.ini")
+MANY = 10  # tokens of a name whose subsets are still tried
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One case: `image` files and the masks of it, by what tells them from each other.
+
+    Under the empty text is the one mask of all classes; further keys are the words that only
+    these masks have (`axon`), or numbers of objects.
+    """
+
+    name: str
+    images: tuple[str, ...]
+    masks: Mapping[str, tuple[str, ...]]
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every case of a folder, in the order of their names, and what does not fit."""
+
+    pairs: tuple[Pair, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Files:
+    """What lies in a folder: files of one kind, other files, and symbolic links to nothing."""
+
+    wanted: tuple[str, ...]
+    others: tuple[str, ...]
+    broken: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Name:
+    """A file's name, taken apart.
+
+    places: folders above it without words for roles and parts. words: all tokens of its stem,
+    again without them. before and after: those on either side of the word for a mask. extra:
+    what is left of the folder that says `mask` (`axon` of `masks_axon`). below: folders in it.
+    """
+
+    path: str
+    is_mask: bool
+    places: tuple[str, ...]
+    words: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    extra: tuple[str, ...] = ()
+    below: tuple[str, ...] = ()
+    part: str = ""
+
+
+def list_files(folder: Path, endings: Sequence[str]) -> Files:
+    """List the files below a folder by POSIX path, sorted; hidden ones are left out.
+
+    Hidden are names with a leading dot (`._x.png` of macOS), `__MACOSX`, `Thumbs.db`.
+    """
+    wanted, others, broken = [], [], []
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith((".", "__MACOSX")) for part in relative.parts)
+        if hidden or path.name.lower() in IGNORED or path.is_dir():
+            continue
+        if not path.exists():
+            broken.append(relative.as_posix())
+        elif path.name.lower().endswith(tuple(endings)):
+            wanted.append(relative.as_posix())
+        else:
+            others.append(relative.as_posix())
+    return Files(tuple(wanted), tuple(others), tuple(broken))
+
+
+def pair_files(
+    paths: Sequence[str], images: str | None = None, masks: Mapping[str, str] | None = None
+) -> Pairs:
+    """Pair images and masks among `paths`.
+
+    Args:
+        paths: POSIX paths below the data, without files that are neither.
+        images: what is an image, a folder or a glob; None: what is no mask.
+        masks: the same of masks, by class, or by `fov` and `second_rater`; under the empty
+            name one mask for all classes. None or empty: told by words in names.
+
+    A mask belongs to the image whose name it shares, up to words for masks (`_seg`), to words
+    that all masks of its folder have, and to one that tells several masks of an image apart; or
+    to the only image in its folder.
+    """
+    if masks:
+        return _pair_said(paths, images, masks)
+    names = [_take_apart(path) for path in paths]
+    if images:
+        chosen = {path for path in paths if matches(path, images)}
+        names = [name for name in names if name.is_mask or name.path in chosen]
+        names = [_as(name, is_mask=False) if name.path in chosen else name for name in names]
+    return _pair_names(names)
+
+
+def matches(path: str, pattern: str) -> bool:
+    """Whether a path lies in the folder, or fits the glob, that `pattern` is."""
+    pattern = pattern.removeprefix("./").rstrip("/")
+    if path == pattern or path.startswith(f"{pattern}/"):
+        return True
+    if not any(sign in pattern for sign in "*?["):
+        return f"/{pattern}/" in f"/{PurePosixPath(path).parent}/"
+    name = PurePosixPath(path).name
+    return fnmatch.fnmatch(path, pattern) or ("/" not in pattern and fnmatch.fnmatch(name, pattern))
+
+
+def part_of(path: str) -> str:
+    """The part of an official split that a folder of a path names: train, validation or test."""
+    return _take_apart(path).part
+
+
+def places_of(path: str) -> tuple[str, ...]:
+    """The folders of a path that are no words for roles or parts: patients, sites."""
+    return _take_apart(path).places
+
+
+def _pair_said(paths: Sequence[str], images: str | None, masks: Mapping[str, str]) -> Pairs:
+    """Pair what the user said are masks; everything else, or what was said, are images."""
+    problems = []
+    by_class = {name: [p for p in paths if matches(p, glob)] for name, glob in masks.items()}
+    for name, own in by_class.items():
+        if not own:
+            said = f"{name}={masks[name]}" if name else masks[name]
+            problems.append(
+                Problem(f"no picture fits --masks {said!r}", flag="--masks FOLDER or GLOB")
+            )
+    taken = {path for own in by_class.values() for path in own}
+    twice = [path for path, count in Counter(p for o in by_class.values() for p in o).items()
+             if count > 1]  # fmt: skip
+    if twice:
+        problems.append(Problem("fit several of the --masks given", tuple(twice), "--masks"))
+    if images:
+        chosen = [path for path in paths if matches(path, images)]
+        if not chosen:
+            problems.append(Problem(f"no picture fits --images {images!r}", flag="--images"))
+    else:
+        # Masks that the user left out by naming others are no images.
+        chosen = [path for path in paths if path not in taken and not _take_apart(path).is_mask]
+        chosen = chosen or [path for path in paths if path not in taken]
+    if problems:
+        return Pairs(problems=tuple(problems))
+    names = [_as(_take_apart(path), is_mask=False) for path in chosen if path not in taken]
+    result: dict[str, Pair] = {}
+    notes: list[str] = []
+    for name, own in by_class.items():
+        these = [*names, *(_as(_take_apart(path), is_mask=True) for path in own)]
+        found = _pair_names(these, whole=name not in ROLES)
+        problems += found.problems
+        notes += found.notes
+        for pair in found.pairs:
+            known = result.get(pair.name, Pair(pair.name, pair.images, {}, pair.part))
+            joined = tuple(path for paths in pair.masks.values() for path in paths)
+            masks_of = {**known.masks, name: joined} if name or len(pair.masks) == 1 else pair.masks
+            result[pair.name] = Pair(pair.name, pair.images, masks_of, pair.part)
+    left = len(paths) - len(taken) - len(names)
+    if left:
+        notes.append(f"{left} picture(s) are neither the images nor the masks that were named")
+    unique = {(p.text, p.files): p for p in problems}
+    return Pairs(tuple(result.values()), tuple(unique.values()), tuple(dict.fromkeys(notes)))
+
+
+def _as(name: _Name, is_mask: bool) -> _Name:
+    """The name, as that of a mask or of an image whatever its words say."""
+    if name.is_mask == is_mask:
+        return name
+    return replace(name, is_mask=is_mask, before=name.before or name.words)
+
+
+def _tokens(text: str) -> list[str]:
+    plain = unicodedata.normalize("NFC", text).lower()
+    plain = re.sub(r"ground[^a-z]truth", "groundtruth", plain)
+    return [token for token in re.split(r"[^\w]+|_+", plain) if token]
+
+
+def _role(token: str) -> str:
+    """`mask`, `image` or nothing: what a word says of a file; `manual1` is `manual`."""
+    word = token.rstrip("0123456789")
+    if word in MASK_WORDS:
+        return "mask"
+    return "image" if word in IMAGE_WORDS else ""
+
+
+def _take_apart(path: str) -> _Name:
+    file = PurePosixPath(path)
+    stem = file.name[: -len(file.suffix)] if file.suffix else file.name
+    # A nested ending: `x.ome.tif`, `x_seg.nii.gz`.
+    stem = re.sub(r"\.(ome|nii)$", "", stem, flags=re.IGNORECASE)
+    folder_role, part = "", ""
+    extra: tuple[str, ...] = ()
+    places: list[str] = []
+    below: list[str] = []
+    for place in file.parts[:-1]:
+        tokens = _tokens(place)
+        roles = {_role(token) for token in tokens} - {""}
+        part = next((PARTS[token] for token in tokens if token in PARTS), part)
+        rest = tuple(t for t in tokens if not _role(t) and t not in PARTS)
+        if roles:
+            folder_role = "mask" if "mask" in roles else "image"
+            numbers = tuple(t for t in tokens if _role(t) and t[-1].isdigit())
+            extra, below = (*rest, *numbers), []
+        elif rest or not any(token in PARTS for token in tokens):
+            places.append("-".join(tokens))
+            below.append(places[-1])
+    tokens = _tokens(stem)
+    at = next((i for i, token in enumerate(tokens) if _role(token) == "mask"), None)
+    # `image` in a mask folder says nothing, nor does `mask` as the whole name of an image.
+    is_mask = folder_role == "mask" or (at is not None and (len(tokens) > 1 or bool(places)))
+    plain = [token for token in tokens if not _role(token) and token not in PARTS]
+    before = tokens[:at] if at is not None else tokens
+    after = tokens[at + 1 :] if at is not None else []
+    if not plain:
+        plain = [token for token in tokens if token not in PARTS and _role(token) != "mask"]
+    return _Name(
+        path, is_mask, tuple(places), tuple(plain), _plain(before), _plain(after), extra,
+        tuple(below), part,
+    )  # fmt: skip
+
+
+def _plain(tokens: Iterable[str]) -> tuple[str, ...]:
+    return tuple(token for token in tokens if not _role(token) and token not in PARTS)
+
+
+def _pair_names(names: Sequence[_Name], whole: bool = True) -> Pairs:
+    """Pair names; `whole`: every image needs a mask (a second rater need not mark all)."""
+    images = [name for name in names if not name.is_mask]
+    masks = [name for name in names if name.is_mask]
+    finder = _Finder(images)
+    shared = _shared_words(masks)
+    places = {name.path: name.places for name in images}
+    of: dict[str, dict[str, list[str]]] = {name.path: defaultdict(list) for name in images}
+    lost: list[str] = []
+    unclear: list[str] = []
+    for mask in masks:
+        found, rest = finder.find(mask, shared[mask.path])
+        if len(found) == 1:
+            near = places[found[0]]
+            inner = [place for place in mask.below if place not in near]
+            extra = (*(t for t in mask.extra if t not in rest), *inner, *rest)
+            of[found[0]]["_".join(extra)].append(mask.path)
+        else:
+            (unclear if found else lost).append(mask.path)
+    named, problems = _case_names(images)
+    bare = [name.path for name in images if not of[name.path]]
+    problems += _mismatches(images, masks, lost, unclear, bare if whole else [])
+    pairs = tuple(
+        Pair(
+            named[name.path],
+            (name.path,),
+            {key: tuple(own) for key, own in of[name.path].items()},
+            name.part,
+        )
+        for name in images
+        if of[name.path]
+    )
+    return Pairs(tuple(sorted(pairs, key=lambda pair: pair.name)), tuple(problems))
+
+
+def _mismatches(
+    images: Sequence[_Name],
+    masks: Sequence[_Name],
+    lost: Sequence[str],
+    unclear: Sequence[str],
+    bare: Sequence[str],
+) -> Iterator[Problem]:
+    if images and not masks:
+        yield Problem(
+            f"{len(images)} pictures and no mask among them: no folder or name says mask, label, "
+            "seg, gt, annotation or manual",
+            flag="--masks FOLDER or GLOB (and --images)",
+        )
+        return
+    if bare:
+        yield Problem("images without a mask", tuple(bare), "--images or --masks FOLDER or GLOB")
+    if lost:
+        yield Problem("masks without an image", tuple(lost), "--images or --masks FOLDER or GLOB")
+    if unclear:
+        yield Problem(
+            "masks that fit several images equally well", tuple(unclear), "--images FOLDER or GLOB"
+        )
+
+
+class _Finder:
+    """Images by their words, and by the folder in which they lie alone."""
+
+    def __init__(self, images: Sequence[_Name]) -> None:
+        self.by_words: dict[tuple[str, ...], list[_Name]] = defaultdict(list)
+        self.by_place: dict[tuple[tuple[str, ...], str], list[_Name]] = defaultdict(list)
+        for image in images:
+            self.by_words[tuple(sorted(image.words))].append(image)
+            self.by_place[image.places, image.part].append(image)
+        self.alone = len(self.by_place) > 1 and all(len(o) == 1 for o in self.by_place.values())
+
+    def find(self, mask: _Name, shared: frozenset[str]) -> tuple[list[str], tuple[str, ...]]:
+        """Paths of the images that fit a mask best, and the mask's words that they lack."""
+        words = tuple(token for token in mask.words if token not in shared)
+        for key in (mask.words, words, mask.before, mask.after):
+            if key and (hits := self._in_place(mask, self.by_words.get(tuple(sorted(key)), []))):
+                return hits, _without(words, key)
+        if self.alone and (own := self.by_place.get((mask.places, mask.part))):
+            return [own[0].path], words
+        if 1 < len(words) <= MANY:
+            for size in range(len(words) - 1, 0, -1):
+                for subset in dict.fromkeys(combinations(words, size)):
+                    hits = self._in_place(mask, self.by_words.get(tuple(sorted(subset)), []))
+                    if hits:
+                        return hits, _without(words, subset)
+        return [], words
+
+    @staticmethod
+    def _in_place(mask: _Name, candidates: Sequence[_Name]) -> list[str]:
+        """Of images with the same words, those that share most of the mask's folders."""
+        if len(candidates) < 2:
+            return [image.path for image in candidates]
+        scores = [
+            len(set(image.places) & set(mask.places)) - len(set(image.places) ^ set(mask.places))
+            + (image.part == mask.part)
+            for image in candidates
+        ]  # fmt: skip
+        best = max(scores)
+        return [i.path for i, score in zip(candidates, scores, strict=True) if score == best]
+
+
+def _without(words: Sequence[str], taken: Sequence[str]) -> tuple[str, ...]:
+    left = Counter(taken)
+    rest = []
+    for word in words:
+        if left[word] > 0:
+            left[word] -= 1
+        else:
+            rest.append(word)
+    return tuple(rest)
+
+
+def _shared_words(masks: Sequence[_Name]) -> dict[str, frozenset[str]]:
+    """By mask, the words that all names of its folder have (`1stHO` of CHASE)."""
+    folders: dict[str, list[_Name]] = defaultdict(list)
+    for mask in masks:
+        folders[str(PurePosixPath(mask.path).parent)].append(mask)
+    result = {}
+    for own in folders.values():
+        words = frozenset.intersection(*(frozenset(mask.words) for mask in own))
+        common = words if len(own) > 1 else frozenset()
+        result.update({mask.path: common for mask in own})
+    return result
+
+
+def _case_names(images: Sequence[_Name]) -> tuple[dict[str, str], list[Problem]]:
+    """A name for every image's case: its stem, with its folders where stems are the same."""
+    stems = {name.path: _stem(name.path) for name in images}
+    counts = Counter(stem.casefold() for stem in stems.values())
+    named = {}
+    for name in images:
+        stem = stems[name.path]
+        folders = [place for place in PurePosixPath(name.path).parts[:-1] if not _is_role(place)]
+        named[name.path] = stem if counts[stem.casefold()] == 1 else "-".join([*folders, stem])
+    again = Counter(name.casefold() for name in named.values())
+    twice = tuple(path for path, name in named.items() if again[name.casefold()] > 1)
+    problems = (
+        [Problem("several images have the name of one case", twice, "--images FOLDER or GLOB")]
+        if twice
+        else []
+    )
+    return named, problems
+
+
+def _stem(path: str) -> str:
+    file = PurePosixPath(path)
+    return unicodedata.normalize("NFC", file.name.removesuffix(file.suffix))
+
+
+def _is_role(place: str) -> bool:
+    tokens = _tokens(place)
+    return bool(tokens) and all(_role(token) for token in tokens)
