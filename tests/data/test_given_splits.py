@@ -30,7 +30,7 @@ DRAWN = FoldsSettings(outer=4, inner=3)
 def make_store(folder, groups, labels=None, unknown=False):
     info = DatasetInfo(
         name="toy", title="Toy", task="one thing", modality="none", ndim=2, channels=1,
-        classes={1: "thing"}, spacing_unit="px", normalisation="none", spacing=None, size=None,
+        classes={1: "thing"}, spacing_unit="px", spacing=None, size=None,
         resampled=False, has_fov=False, has_second_rater=False,
         groups_inferred=False, groups_unknown=unknown, licence="MIT", citation="nobody",
     )  # fmt: skip
@@ -488,7 +488,8 @@ def test_splits_of_nnunet_come_back_from_the_export(tmp_path):
     """What its file validates is tested, what it trains on is trained and validated on."""
     (tmp_path / "tiny.yaml").write_text(PHANTOM)
     entry = load_entry("tiny", (tmp_path,))
-    prepare_dataset(entry, DatasetSettings(name="tiny"), tmp_path, tmp_path / "store")
+    own = DatasetSettings(name="tiny", split=tmp_path / "splits_final.json")
+    prepare_dataset(entry, own, tmp_path, tmp_path / "store")
     store = CaseStore.open(tmp_path / "store")
     order = sorted(set(store.groups.values()))
     splits = [
@@ -498,13 +499,10 @@ def test_splits_of_nnunet_come_back_from_the_export(tmp_path):
         }
         for k in range(3)
     ]
-    file = tmp_path / "splits_final.json"
-    file.write_text(json.dumps(splits))
-    write_folds(
-        store.folder, DRAWN, tmp_path / "f.json", DatasetSettings(name="tiny", split=file), 3
-    )
+    own.split.write_text(json.dumps(splits))
+    write_folds(store.folder, DRAWN, tmp_path / "f.json", own, 3)
     out = tmp_path / "Dataset001_Tiny"
-    export_nnunet(entry, tmp_path, store.folder, tmp_path / "f.json", out)
+    export_nnunet(entry, own, tmp_path, store.folder, tmp_path / "f.json", out)
     for k, (back, given_) in enumerate(
         zip(json.loads((out / "splits_final.json").read_text()), splits, strict=True)
     ):
