@@ -158,7 +158,8 @@ def main() -> None:
             "name": "large", "catalog": ["catalog"], "models": ["unet"],
             "datasets": [{"name": "pictures", "patch": [128, 128], "batch": 8},
                          {"name": "volumes", "patch": [64, 64, 64], "batch": 2, "steps": 20}],
-            "backbone": {"widths": [8, 16, 32, 64]}, "folds": {"outer": min(3, given.volumes), "inner": 2},
+            "backbone": {"widths": [8, 16, 32, 64]},
+            "folds": {"outer": min(3, given.volumes), "inner": 2},
             "training": {"steps": 100, "validate_every": 50}, "compute": {"memory_mb": 4000},
         }  # fmt: skip
         (folder / "study.yaml").write_text(yaml.safe_dump(study))
