@@ -12,6 +12,7 @@ from attnbench.errors import StudyError
 from attnbench.files import write_text
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
+from attnbench.study.split import files_of
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
     FIGURE_FORMATS,

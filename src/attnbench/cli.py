@@ -99,8 +99,8 @@ def check(
         check_models(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
-    tries = len(study.datasets) * len(study.models) * len(study.folds_to_run())
-    tries *= len(study.training.trials())
+    folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)
+    tries = folds * len(study.models) * len(study.training.trials())
     swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
@@ -116,7 +116,8 @@ def check(
 def new(
     dataset: Annotated[str, typer.Option("--dataset", help="Of the catalog, or your own.")],
     catalog: Annotated[
-        Path | None, typer.Option("--catalog", help="Folder of your own datasets (default: my_sets).")
+        Path | None,
+        typer.Option("--catalog", help="Folder of your own datasets (default: my_sets)."),
     ] = None,
 ) -> None:
     """Print a first study of a dataset, sized to its cases, with a comment on every choice."""
@@ -300,14 +301,16 @@ def prepare(
 
 @app.command()
 def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Split a dataset by group into folds, and measure the intensities of their training cases."""
+    """Split a dataset into folds, and measure the intensities of their training cases."""
     loaded = _start(study, log)
     from attnbench.data.folds import write_folds
     from attnbench.data.intensities import write_statistics
 
     layout = loaded.layout
     prepared, split = layout.prepared(dataset), layout.folds(dataset)
-    write_folds(prepared, loaded.folds, split)
+    write_folds(
+        prepared, loaded.folds, split, loaded.dataset(dataset), loaded.split_of(dataset).count
+    )
     write_statistics(prepared, split, loaded.normalisation(dataset), layout.statistics(dataset))
 
 

@@ -182,7 +182,7 @@ def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(descri
         "data_efficiency": (50, 10),
     }
     study = described.model_copy(update=shift)
-    folds = len(study.folds_to_run())
+    folds = len(study.folds_to_run("retina_drive"))
     scores = read_scores(layout.scores)
     small = pd.concat([scores.assign(percent=percent, training_groups=2) for percent in (10, 50)])
     runs = compute_runs(layout, study.runs(), scores)

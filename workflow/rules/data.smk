@@ -97,6 +97,7 @@ rule folds:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
+        given=lambda wildcards: files_of(study.dataset(wildcards.dataset)),
     output:
         folds=layout.folds("{dataset}"),
         statistics=layout.statistics("{dataset}"),
@@ -113,6 +114,6 @@ rule folds:
         study=layout.study,
         decides=decides("folds", "dataset"),
     message:
-        "split {wildcards.dataset} into folds by group"
+        "split {wildcards.dataset} into folds"
     shell:
         "attnbench folds --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"

@@ -126,6 +126,9 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "baseline", "difference", "difference_low", "difference_high", "failures_differ",
         "members", "cases", "groups", "failures",
     ),
+    "held_out": (
+        "dataset", *_SHIFTED, "mean", *_INTERVAL, *DIFFERENCE, *_COUNTS, "failures",
+    ),
     "corruption_levels": (
         "dataset", "corruption", "level", *_SHIFTED, "mean", *_INTERVAL, *_COUNTS, "failures",
     ),

@@ -281,6 +281,10 @@ TABLES = (
         wanted=_asks_for("transfer"), absent="external test sets", key="transfer",
     ),
     TableSpec(
+        "held_out", "shift", "shift", ("held_out", "missing"), wanted=_asks_for("held_out"),
+        absent="a held-out test set", key="datasets: held_out",
+    ),
+    TableSpec(
         "ensembles", "shift", "shift", ("ensembles", "missing"), wanted=_has_ensembles,
     ),
     TableSpec(
@@ -296,7 +300,7 @@ TABLES = (
 def figures_of(study: Study) -> Iterator[Figure]:
     """Yield every figure that the study has, in the order of the page."""
     for spec in FIGURES:
-        for dataset in [each.name for each in study.datasets] if spec.per_dataset else [""]:
+        for dataset in [each.name for each in study.trained_datasets] if spec.per_dataset else [""]:
             if spec.wanted(study, dataset):
                 yield Figure(f"{spec.name}_{dataset}" if dataset else spec.name, spec, dataset)
 
