@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,8 @@ class Fold:
 class Folds:
     """All outer folds of a dataset, repeat by repeat: fold k belongs to repeat k // `outer`.
 
-    `hash` identifies the splits, `data_hash` their store.
+    `hash` identifies the splits, `data_hash` their store. `merged_groups`: the groups behind the
+    name of one that was merged because their images are copies.
     """
 
     dataset: str
@@ -49,6 +50,7 @@ class Folds:
     inner: int
     folds: tuple[Fold, ...]
     hash: str
+    merged_groups: Mapping[str, list[str]] = field(default_factory=dict)
 
     def fold(self, k: int) -> Fold:
         """Outer fold `k`, from 0; `DataError` if there is none."""
@@ -64,6 +66,7 @@ def write_folds(prepared: Path, settings: FoldsSettings, path: Path) -> None:
         DataError: the store has too few groups.
     """
     store = CaseStore.open(prepared)
+    merged = store.info.merged_groups
     content = {
         "dataset": store.info.name,
         "data_hash": store.info.content_hash,
@@ -71,6 +74,7 @@ def write_folds(prepared: Path, settings: FoldsSettings, path: Path) -> None:
         "outer": settings.outer,
         "repeats": settings.repeats,
         "inner": settings.inner,
+        **({"merged_groups": merged} if merged else {}),
         "folds": make_folds(store.cases, settings, store.info.name),
     }
     write_json(path, {**content, "hash": _hash(content)})

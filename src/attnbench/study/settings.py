@@ -358,7 +358,8 @@ class Study(Settings):
         own = None if self.model(model).training else {"training"}
         sweep = {"sweep": {"grid": self.training.sweep, "rule": SWEEP_RULE}}
         return {
-            "dataset": self.dataset(dataset).model_dump(mode="json"),
+            # What is done about copies shows in the groups of the data, which have a hash.
+            "dataset": self.dataset(dataset).model_dump(mode="json", exclude={"duplicates"}),
             "model": self.model(model).model_dump(mode="json", exclude=own),
             "backbone": self.backbone_of(model).model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude={"sweep"}),
