@@ -44,6 +44,9 @@ layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.shift(kind) for kind in requested_kinds(study)]
+inspected = [
+    data.name for data in study.datasets if not load_entry(data.name, study.catalog).generated
+]
 decides = partial(rerun.decides_by, cache(partial(rerun.decides, study)))
 
 

@@ -286,7 +286,7 @@ def _originals(study: Study, dataset: str, _model: str) -> str | None:
 _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "fetch": _originals,
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
-        mode="json", include={"spacing", "size", "channels", "interpolation"}
+        mode="json", include={"spacing", "size", "channels", "interpolation", "duplicates"}
     ),
     "folds": _folds,
     "describe": _network,

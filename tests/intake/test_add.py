@@ -1,6 +1,7 @@
 """`attnbench dataset add`: a folder becomes a dataset as it is, or leaves nothing behind."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -153,6 +154,22 @@ def test_all_files_that_cannot_be_used_are_named_at_once(add, cells, tmp_path):
     assert all(images[number].name in str(caught.value) for number in (0, 3, 5))
     assert images[1].name not in str(caught.value)
     assert not (tmp_path / "my_sets").exists()
+
+
+def test_names_that_are_no_text_are_told_and_not_written(add, cells, tmp_path):
+    folder, _ = cells
+    for kind in ("images", "masks"):
+        source = folder / kind / "patient00_0.png"
+        source.rename(source.with_name(os.fsdecode(b"patient00_\xe4.png")))
+    with pytest.raises(AttnBenchError, match=r"not UTF-8(?s:.*)patient00_"):
+        add(*NAMED)
+    assert not (tmp_path / "my_sets").exists()
+
+
+def test_a_catalog_that_cannot_be_written_is_told_before_all_is_read(add, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AttnBenchError, match=r"--to file/sets: .*file is no folder"):
+        add(*NAMED, "--to", "file/sets")
 
 
 def test_a_class_that_no_mask_holds_is_refused(add, tmp_path):

@@ -92,3 +92,18 @@ def test_a_dataset_of_the_catalog_needs_no_folder():
 def test_the_entry_that_tests_write_is_as_a_user_has_it(tmp_path):
     dataset(tmp_path, 2, None)
     assert read_entry(tmp_path / "wbc.yaml").count_groups() == 400
+
+
+@pytest.mark.parametrize(
+    ("parts", "offered"),
+    [(("train", "test"), True), (("train", ""), False), (("train", "train"), False)],
+)
+def test_the_split_of_the_authors_is_offered_where_every_case_has_its_part(
+    tmp_path, parts, offered
+):
+    dataset(tmp_path, 2, 4, cases=4)
+    labels = "".join(f"c{number},{parts[number % 2]}\n" for number in range(4))
+    (tmp_path / "wbc.cases.csv").write_text(f"case,part\n{labels}")
+    text = study_text(read_entry(tmp_path / "wbc.yaml"), [tmp_path], [])
+    assert ("split: official" in text) == offered
+    assert "split" not in yaml.safe_load(text)["datasets"][0]

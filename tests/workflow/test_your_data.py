@@ -25,13 +25,19 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
+def shown() -> str:
+    """What the page says that the first command prints."""
+    (block,) = re.findall(r"^```text\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    return block
+
+
 def write_folder(folder: Path) -> dict[str, np.ndarray]:
     """Blood cells as the page has them: 128 cytoplasm, 255 nucleus; returns masks by case."""
     rng = np.random.default_rng(0)
     masks = {}
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
-    for patient in range(4):
+    for patient in range(6):
         for number in range(2):
             name = f"patient{patient:02d}_{number}"
             mask = np.zeros((32, 40), np.uint8)
@@ -54,13 +60,19 @@ def test_the_page_leads_from_a_folder_to_a_figure(untouched, tmp_path):
         ["attnbench", "dataset", "add"],
         ["attnbench", "study", "new"],
     ]
+    printed = []
     for line in typed:
         less = SMALL if line.startswith("snakemake") else ""
         run = subprocess.run(
-            ["bash", "-ec", f"{line} {less}"], cwd=checkout.folder, env=checkout.environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
-        assert run.returncode == 0, f"{line}\n{run.stdout}"
+            ["bash", "-ec", f"{line} {less}"],
+            cwd=checkout.folder,
+            env=checkout.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, f"{line}\n{run.stdout}\n{run.stderr}"
+        printed.append(run.stdout)
+    assert printed[0] == shown()
     results = checkout.folder / "results" / "wbc"
     assert (results / "report.html").stat().st_size > 0
     assert (results / "figures" / "effects.png").stat().st_size > 0

@@ -13,6 +13,11 @@ rule analyse:
         scores=layout.scores,
         shift=shift_tables,
         cases=[layout.prepared(data.name) / "cases.csv" for data in study.trained_datasets],
+        inspected=[
+            layout.inspected(dataset) / name
+            for dataset in inspected
+            for name in ("pairs.csv", "findings.csv", "inspected.json")
+        ],
         second_raters=[
             layout.second_rater(data.name)
             for data in study.trained_datasets

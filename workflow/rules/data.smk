@@ -25,9 +25,46 @@ rule fetch:
         "attnbench fetch --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
+# Generated images are no copies of each other: nothing is read to find that out.
+rule inspect:
+    input:
+        receipt=rules.fetch.output,
+        catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
+    output:
+        multiext(
+            f"{layout.inspected('{dataset}')}/",
+            "pairs.csv",
+            "findings.csv",
+            "inspected.json",
+            "pairs.png",
+        ),
+    log:
+        layout.log("inspect/{dataset}"),
+    benchmark:
+        layout.benchmark("inspect/{dataset}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=study.compute.memory_mb,
+        runtime=240,
+    params:
+        study=layout.study,
+        decides=decides("inspect"),
+    message:
+        "look for copies and oddities in {wildcards.dataset}"
+    shell:
+        "attnbench inspect --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+
+
 rule prepare:
     input:
         receipt=rules.fetch.output,
+        inspected=lambda wildcards: [
+            layout.inspected(wildcards.dataset) / "pairs.csv"
+            for dataset in inspected
+            if dataset == wildcards.dataset
+        ],
         catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
     output:
         multiext(

@@ -22,6 +22,7 @@ from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.ensembles import compute_ensembles
 from attnbench.analysis.gates import compute_gates, compute_openness
 from attnbench.analysis.means import compute_means
+from attnbench.analysis.quality import compute_quality
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
@@ -121,6 +122,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         ),
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
         "gates": gates,
+        **compute_quality(study),
         "openness": compute_openness(gates),
         **compute_shift(study, scores, runs, shifted),
         "ensembles": compute_ensembles(study, shifted["transfer"], shifted["ensembles"]),

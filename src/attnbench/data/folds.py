@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,8 @@ class Folds:
 
     `hash` identifies the splits, `data_hash` their store. `split` is the kind of split (see
     `attnbench.study.split`), `held_out` are the cases that no fold has, `crossing` the groups
-    that the study allows on both sides.
+    that the study allows on both sides. `merged_groups`: the groups behind the name of one that
+    was merged because their images are copies.
     """
 
     dataset: str
@@ -63,6 +64,7 @@ class Folds:
     split: str = "cross_validation"
     held_out: tuple[str, ...] = ()
     crossing: tuple[str, ...] = ()
+    merged_groups: Mapping[str, list[str]] = field(default_factory=dict)
 
     @property
     def fixed(self) -> bool:
@@ -123,11 +125,13 @@ def write_folds(
         "held_out": list(given.held_out),
         "crossing": sorted(given.crossing),
     }
+    merged = store.info.merged_groups
     content = {
         "dataset": name,
         "data_hash": store.info.content_hash,
         "seed": settings.seed,
         **drawn,
+        **({"merged_groups": merged} if merged else {}),
         "folds": folds,
         **{key: value for key, value in apart.items() if value},
     }

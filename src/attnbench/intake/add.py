@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -54,8 +55,9 @@ def add_dataset(request: Request) -> str:
     """
     _check(request)
     found = recognise_folder(request.folder, request.options)
-    if found.problems:
-        raise DataError(refusal(request.folder, found.problems))
+    problems = [*found.problems, *_unwritable_names(found)]
+    if problems:
+        raise DataError(refusal(request.folder, problems))
     with tempfile.TemporaryDirectory(prefix="attnbench-") as staging:
         staged = _stage(request, found, Path(staging))
         survey = survey_cases(staged, request.folder)
@@ -112,6 +114,9 @@ def _check(request: Request) -> None:
             f"--to {catalog}: lies in the data's folder, where the contact sheet would be taken "
             "for an image; give a folder outside, as --to ../my_sets"
         )
+    home = next(path for path in (catalog, *catalog.absolute().parents) if path.exists())
+    if not (request.dry_run or (home.is_dir() and os.access(home, os.W_OK))):
+        raise CatalogError(f"--to {catalog}: {home} is no folder that can be written to")
     existing = catalog / f"{name}.yaml"
     if existing.exists() and not (request.replace or request.dry_run):
         raise CatalogError(
@@ -170,6 +175,15 @@ def _draw(request: Request, entry: Entry, survey: Survey) -> Path:
     title = f"{request.name}: {len(panels)} of {len(survey.cases)} cases, references outlined"
     draw_sheet(sheet, title, panels, entry.classes)
     return sheet
+
+
+def _unwritable_names(found: Found) -> Iterator[Problem]:
+    """Yield files that no list can name: file systems take bytes that are no text."""
+    names = dict.fromkeys(row.path for row in found.rows)
+    bad = [name for name in names if name.encode("utf-8", "replace").decode() != name]
+    if bad:
+        shown = tuple(name.encode("utf-8", "backslashreplace").decode() for name in bad)
+        yield Problem("names of files are not UTF-8; rename them", shown)
 
 
 def _unread(survey: Survey) -> Iterator[Problem]:

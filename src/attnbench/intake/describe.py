@@ -33,10 +33,8 @@ def describe_found(
     if guesses:
         width = max(len(guess.what) for guess in guesses)
         lines += ["guessed, with the flag that says otherwise:"]
-        # A flag may bring a sentence on its values, which a refusal needs and this list does not.
         lines += [
-            f"  {guess.what:<{width}}  {guess.value}   [{guess.flag.split()[0]}]"
-            for guess in guesses
+            f"  {guess.what:<{width}}  {guess.value}   [{_short(guess.flag)}]" for guess in guesses
         ]
     notes = [*found.notes, *_warnings(entry, found, cases)]
     lines += [f"note: {note}" for note in notes]
@@ -143,6 +141,11 @@ def _warnings(entry: Entry, found: Found, cases: Sequence[CaseFacts]) -> Iterato
             f"{entry.count_groups()} {what}: below {FEW_GROUPS} no interval is given, and no "
             "study can tell whether attention helps"
         )
+
+
+def _short(flag: str) -> str:
+    """A flag without the sentence on its values, which a refusal needs and a list does not."""
+    return flag.split()[0] if flag.startswith("--") else flag
 
 
 def _some(names: Sequence[str]) -> str:

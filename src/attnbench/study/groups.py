@@ -69,6 +69,14 @@ def _channels_in_words(channels: Channels) -> str:
 Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
 
 
+COPIES = {
+    "stop": "the study stops",
+    "merge": "the groups become one",
+    "keep": "the groups stay apart",
+}
+"""What is done where an image of one group is a copy of another group's, in words."""
+
+
 class DatasetSettings(Settings):
     """One dataset of the study, and the sampling of its cases."""
 
@@ -111,6 +119,12 @@ class DatasetSettings(Settings):
         title="patch in pixels",
         description="Pixels per axis of a training patch; default: `training.patch_2d` or "
         "`patch_3d`.",
+    )
+    duplicates: Annotated[Literal["stop", "merge", "keep"], InWords(COPIES.__getitem__)] = Field(
+        "stop",
+        title="where an image of another group is a copy",
+        description="Where images of different groups are copies of each other: `stop` before "
+        "folds are made, `merge` the groups, or `keep` them apart.",
     )
     mirror_axes: Annotated[
         Axes | None,

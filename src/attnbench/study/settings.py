@@ -413,8 +413,11 @@ class Study(Settings):
         own = None if self.model(model).training else {"training"}
         sweep = {"sweep": {"grid": self.training.sweep, "rule": SWEEP_RULE}}
         return {
-            # What decides the folds is in the hash of their file.
-            "dataset": self.dataset(dataset).model_dump(mode="json", exclude={*SPLIT_KEYS}),
+            # What decides the folds is in the hash of their file, what is done about copies in that
+            # of the data.
+            "dataset": self.dataset(dataset).model_dump(
+                mode="json", exclude={"duplicates", *SPLIT_KEYS}
+            ),
             "model": self.model(model).model_dump(mode="json", exclude=own),
             "backbone": self.backbone_of(model).model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude={"sweep"}),

@@ -76,6 +76,7 @@ def _data(
         )
         if restricted := RESTRICTED.get(row["licence_terms"]):
             yield f"The licence of {label} is {restricted}."
+    yield from _copies(results, protocol)
     yield from _splits(results, protocol)
 
 
@@ -106,6 +107,28 @@ def _splits(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
 
 def _labels(results: Results, names: Iterable[str]) -> str:
     return _joined([results.dataset_label(name) for name in names])
+
+
+def _copies(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    """Yield how copies of images were looked for, what was found, and what was done about it."""
+    yield (
+        "Images were searched for copies by perceptual hash, then by correlation after "
+        "registration: the same image but for coding, small shifts and scales, mirroring and "
+        "rotation by 90 degrees. Where a copy lies in another group: "
+        f"{protocol['Copies of an image in another group']}."
+    )
+    for row in records(results.frame("inspected")):
+        across = int(row["exact_across"] + row["near_across"])
+        merged = (
+            f"; {_number(int(row['merged']), 'group')} became {row['merged_into']:.0f}"
+            if row["merged"]
+            else ""
+        )
+        yield (
+            f"{results.dataset_label(row['dataset'])}: {_number(across, 'pair')} of copies in "
+            f"different groups, {row['exact_within'] + row['near_within']:.0f} within a "
+            f"group{merged}."
+        )
 
 
 def _models(

@@ -18,7 +18,7 @@ from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
-from attnbench.study.groups import SCHEMES
+from attnbench.study.groups import COPIES, SCHEMES
 from attnbench.study.models import ModelSettings
 from attnbench.study.split import SPLIT_KEYS
 
@@ -135,10 +135,10 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
-        # Axes, by name, intensities and splits have rows of their own; not resampled is not
-        # interpolated.
+        # Axes, by name, intensities, copies and splits have rows of their own; not resampled is
+        # not interpolated.
         label = results.dataset_label(dataset.name)
-        elsewhere = ["mirror_axes", "normalisation", *SPLIT_KEYS]
+        elsewhere = ["mirror_axes", "normalisation", "duplicates", *SPLIT_KEYS]
         if not (dataset.spacing or dataset.size):
             elsewhere.append("interpolation")
         said = dataset.model_copy(update=dict.fromkeys(elsewhere))
@@ -146,6 +146,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
             yield f"Dataset: {label}", text
         if notes := " ".join(dataset_notes(results, dataset)):
             yield f"Split: {label}", notes
+    yield "Copies of an image in another group", "; ".join(_copies(results))
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
@@ -172,6 +173,14 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
         "groups, corrected resampled t test over folds, Holm's correction",
     )
+
+
+def _copies(results: Results) -> Iterator[str]:
+    """Yield what is done about copies of images in other groups, dataset by dataset."""
+    for dataset in results.study.datasets:
+        generated = load_entry(dataset.name, results.study.catalog).generated
+        none = " (its images are generated: there are none)" if generated else ""
+        yield f"{results.dataset_label(dataset.name)}: {COPIES[dataset.duplicates]}{none}"
 
 
 def _mirror_axes(results: Results) -> Iterator[str]:
