@@ -240,3 +240,15 @@ def test_a_split_that_cannot_be_is_refused_before_any_download(datasets, keys, s
     with pytest.raises(StudyError) as refusal:
         split_study(datasets, **keys)
     assert [words for words in said if words not in str(refusal.value)] == []
+
+
+def test_packed_sets_without_groups_have_their_official_split_and_no_groups_to_leave_out():
+    """Which part a case is of shows when the archive is read: nothing is refused before."""
+    name = "medseg_abdomenus_128"
+    licence = {"accept_licences": [load_entry(name).family or name]}
+    official = split_study([{"name": name, "split": "official"}], **licence)
+    assert [run.fold for run in official.runs()] == [0]
+    beside = split_study([{"name": name, "held_out": "official"}], **licence)
+    assert [run.fold for run in beside.runs()] == [0, 1, 2, 3, 4]
+    with pytest.raises(StudyError, match="groups are unknown; leave_one_group_out"):
+        split_study([{"name": name, "split": "leave_one_group_out"}], **licence)

@@ -109,7 +109,9 @@ def _with_splits(study: Study, source: str) -> Study:
         entry = load_entry(dataset.name, study.catalog)
         cases, found = _cases(entry), list[str]()
         if dataset.split is not None or dataset.held_out is not None:
-            split, found = count_split(dataset, study.folds, cases, entry.count_groups())
+            split, found = count_split(
+                dataset, study.folds, cases, entry.count_groups(), entry.groups_known
+            )
             if cases is None and isinstance(entry.origin, EmbeddedOrigin):
                 found += _official_of_nothing(dataset)
             given[dataset.name] = split

@@ -245,9 +245,15 @@ def test_where_groups_are_unknown_images_are_split_and_none_crosses(tmp_path):
     store = make_store(tmp_path / "toy", alone, labels, unknown=True)
     assert len(split_store(tmp_path, store, split="official").fold(0).test) == 6
     _, problems = count_split(
-        toy(split="leave_one_group_out"), DRAWN, Cases("toy", alone, {}, groups_known=False), 16
+        toy(split="leave_one_group_out"),
+        DRAWN,
+        Cases("toy", alone, {}, groups_known=False),
+        16,
+        groups_known=False,
     )
     assert "groups are unknown" in problems[0]
+    with pytest.raises(DataError, match="groups are unknown"):
+        split_store(tmp_path, store, split="leave_one_group_out")
 
 
 def test_a_study_planned_with_other_folds_is_refused(tmp_path):

@@ -29,6 +29,8 @@ _ENDINGS = (
     ".gif", ".npz", ".npy", ".dcm",
 )  # fmt: skip
 
+_UNKNOWN = "split: groups are unknown; leave_one_group_out leaves out groups"
+
 Rows = tuple[tuple[str, str], ...]
 """Names of cases or groups, as a file has them, each with its part."""
 
@@ -108,7 +110,11 @@ def refusals(dataset: DatasetSettings, given: Given) -> list[str]:
 
 
 def count_split(
-    dataset: DatasetSettings, folds: FoldsSettings, cases: Cases | None, groups: int
+    dataset: DatasetSettings,
+    folds: FoldsSettings,
+    cases: Cases | None,
+    groups: int,
+    groups_known: bool = True,
 ) -> tuple[Split, list[str]]:
     """Count the folds of a dataset whose split is given, and say what is wrong with it.
 
@@ -116,18 +122,18 @@ def count_split(
         dataset: the settings.
         folds: how folds are drawn where they are.
         cases: the dataset's cases as the catalog lists them; None: known once they are prepared.
-        groups: number of its groups.
+        groups: number of its groups, or of its cases where groups are unknown.
+        groups_known: they are.
     """
     kind, accepted = kind_of(dataset), dataset.accept_crossing_groups
-    known = cases or Cases(dataset.name, {})
-    if dataset.split == "leave_one_group_out" and not known.groups_known:
-        return Split(kind, 1), ["split: groups are unknown; leave_one_group_out leaves out groups"]
-    given = given_split(dataset, known) if cases else Given()
+    if dataset.split == "leave_one_group_out" and not groups_known:
+        return Split(kind, 1), [_UNKNOWN]
+    given = given_split(dataset, cases) if cases else Given()
     if cases and not isinstance(dataset.held_out, float):
         problems = refusals(dataset, given)
         left = len({group for case, group in cases.groups.items() if case not in given.held_out})
     else:
-        problems, left = _unprepared(dataset, groups)
+        problems, left = _unprepared(dataset, groups, groups_known)
     if dataset.split is None:
         if not problems:
             problems = list(fold_problems(folds, dataset.name, left, folds.outer))
@@ -159,7 +165,7 @@ def share_of(share: float, groups: int) -> int:
     return max(1, round(share * groups))
 
 
-def _unprepared(dataset: DatasetSettings, groups: int) -> tuple[list[str], int]:
+def _unprepared(dataset: DatasetSettings, groups: int, groups_known: bool) -> tuple[list[str], int]:
     """Problems of a split that are seen without its cases, and the groups left for folds."""
     problems = []
     left = groups
@@ -173,7 +179,9 @@ def _unprepared(dataset: DatasetSettings, groups: int) -> tuple[list[str], int]:
                     f"held_out: {dataset.held_out}: groups have to be counted before the cases are "
                     "there; give the column group instead of case"
                 )
-            left -= len({name for name, _ in named.folds[0]})
+            # How many groups some cases are of shows later; without groups each case is one.
+            if named.by == "group" or not groups_known:
+                left -= len({name for name, _ in named.folds[0]})
         if dataset.held_out == "official" and dataset.split == "leave_one_group_out":
             problems.append(
                 "held_out: official: groups have to be counted before the cases are there; list "
@@ -216,6 +224,8 @@ def _folds(
     """Parts by case of every fold; `cases` are those that are not held out of `every`."""
     if dataset.split is None:
         return [], []
+    if dataset.split == "leave_one_group_out" and not cases.groups_known:
+        return [], [_UNKNOWN]
     if dataset.split == "leave_one_group_out":
         return [
             {case: "test" if group == left_out else "train" for case, group in cases.groups.items()}
