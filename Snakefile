@@ -12,6 +12,7 @@ from attnbench.errors import StudyError
 from attnbench.files import write_text
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
+from attnbench.study.split import files_of
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
     FIGURE_FORMATS,
@@ -43,6 +44,9 @@ layout = study.layout
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.shift(kind) for kind in requested_kinds(study)]
+inspected = [
+    data.name for data in study.datasets if not load_entry(data.name, study.catalog).generated
+]
 decides = partial(rerun.decides_by, cache(partial(rerun.decides, study)))
 
 

@@ -1,6 +1,7 @@
 """What a study does not say comes from the catalog, is written down, and may be said otherwise."""
 
 import pytest
+import yaml
 
 from attnbench.catalog import load_entry
 from attnbench.check import check_study, warnings_of
@@ -102,3 +103,152 @@ def test_mirroring_at_test_time_without_an_axis_is_warned_of():
     content |= {"inference": {"mirroring": True}, "training": {"augmentation": {"flip": False}}}
     (warning,) = warnings_of(check_study(content))
     assert warning.startswith("phantom2d: `inference.mirroring`")
+
+
+def split_study(datasets, **keys):
+    content = {"name": "s", "models": ["unet"], "folds": {"outer": 5}}
+    return check_study(content | {"datasets": datasets} | keys)
+
+
+def test_every_dataset_has_as_many_runs_as_its_own_split_has_folds(tmp_path):
+    rows = "".join(f"{row.case},{int(row.group) % 3}\n" for row in images_of("retina_chase"))
+    (tmp_path / "own.csv").write_text(f"case,fold\n{rows}")
+    study = split_study(
+        [
+            {"name": "retina_drive", "split": "official"},
+            {"name": "retina_chase", "split": str(tmp_path / "own.csv")},
+            {"name": "axon_sem", "split": "leave_one_group_out"},
+            "phantom2d",
+        ]
+    )
+    runs = [run.dataset for run in study.runs()]
+    assert {name: runs.count(name) for name in runs} == {
+        "retina_drive": 1, "retina_chase": 3, "axon_sem": 8, "phantom2d": 5,
+    }  # fmt: skip
+    # The study that a run folder keeps is resolved as it was.
+    again = check_study(yaml.safe_load(study.to_yaml()))
+    assert [str(run) for run in again.runs()] == [str(run) for run in study.runs()]
+
+
+def images_of(dataset):
+    return [row for row in load_entry(dataset).files() if row.role == "image"]
+
+
+def test_folds_to_run_are_those_that_a_dataset_has():
+    datasets = [
+        {"name": "retina_drive", "split": "official"},
+        {"name": "axon_sem", "split": "leave_one_group_out"},
+        "phantom2d",
+    ]
+    study = split_study(datasets, folds={"outer": 5, "run": [0, 4, 7]})
+    ran = {name: study.folds_to_run(name) for name in ("retina_drive", "axon_sem", "phantom2d")}
+    assert ran == {"retina_drive": (0,), "axon_sem": (0, 4, 7), "phantom2d": (0, 4)}
+    with pytest.raises(StudyError) as refusal:
+        split_study(datasets, folds={"outer": 5, "run": [1, 9]})
+    for said in ("no dataset has a fold 9", "leaves retina_drive without a fold", "fold 0 alone"):
+        assert said in str(refusal.value)
+
+
+def test_a_set_that_is_only_tested_trains_nothing():
+    study = split_study(
+        ["phantom2d", {"name": "phantom2d_faint", "test_only": True}],
+        transfer=[{"train": "phantom2d", "test": "phantom2d_faint"}],
+    )
+    assert {run.dataset for run in study.runs()} == {"phantom2d"}
+    assert [run.dataset for run in study.runs()] == ["phantom2d"] * 5
+
+
+def test_the_split_of_usgra_crosses_groups_and_a_held_out_share_does_not():
+    with pytest.raises(StudyError, match=r"us_usgra: \d+ group\(s\) cross the split"):
+        split_study([{"name": "us_usgra", "split": "official"}])
+    accepted = split_study(
+        [{"name": "us_usgra", "split": "official", "accept_crossing_groups": True}]
+    )
+    assert accepted.split_of("us_usgra").crossing
+    assert not split_study([{"name": "us_usgra", "held_out": 0.2}]).split_of("us_usgra").crossing
+
+
+def test_the_split_decides_folds_and_is_no_part_of_a_recipe():
+    plain = split_study(["retina_drive"]).recipe("retina_drive", "unet")
+    official = split_study([{"name": "retina_drive", "split": "official"}])
+    assert official.recipe("retina_drive", "unet") == plain
+
+
+@pytest.mark.parametrize(
+    ("datasets", "keys", "said"),
+    [
+        (
+            [{"name": "hippocampus", "split": "official"}, {"name": "axon_sem", "split": "x.csv"}],
+            {},
+            ["hippocampus: ", "no official split of hippocampus", "axon_sem: x.csv: cannot be"],
+        ),
+        ([{"name": "phantom2d", "split": "official"}], {}, ["generated cases have no official"]),
+        ([{"name": "retina_drive", "split": "oficial"}], {}, ["did you mean 'official'"]),
+        ([{"name": "retina_drive", "split": "splits.txt"}], {}, [".json", ".csv"]),
+        ([{"name": "retina_drive", "held_out": 1.5}], {}, ["datasets[0].held_out"]),
+        ([{"name": "retina_drive", "held_out": 0}], {}, ["datasets[0].held_out"]),
+        (
+            [{"name": "retina_drive", "split": "official", "held_out": 0.2}],
+            {},
+            ["own test part"],
+        ),
+        (
+            [{"name": "retina_drive", "split": "official", "stratify": "part"}],
+            {},
+            ["`stratify` balances folds that are drawn"],
+        ),
+        ([{"name": "retina_drive", "stratify": "site"}], {}, ["no case", "'site'", "part"]),
+        (
+            [{"name": "retina_drive", "split": "a.csv", "held_out": 0.2}],
+            {},
+            ["as a share is drawn"],
+        ),
+        (
+            [{"name": "retina_drive", "accept_crossing_groups": True}],
+            {},
+            ["folds drawn here never cross"],
+        ),
+        (
+            [{"name": "retina_drive", "split": "official", "accept_crossing_groups": True}],
+            {},
+            ["no group crosses"],
+        ),
+        ([{"name": "axon_sem", "held_out": 0.6}], {}, ["folds.outer: 5 folds need", "has 3"]),
+        (
+            ["retina_chase", {"name": "retina_drive", "test_only": True}],
+            {},
+            ["no transfer tests on it"],
+        ),
+        (
+            ["retina_chase", {"name": "retina_drive", "test_only": True}],
+            {"transfer": [{"train": "retina_drive", "test": "retina_chase"}]},
+            ["no model is trained on it"],
+        ),
+        (
+            [{"name": "retina_drive", "test_only": True}],
+            {},
+            ["every one is `test_only`"],
+        ),
+        (
+            ["retina_chase", {"name": "retina_drive", "test_only": True, "held_out": 0.2}],
+            {"transfer": [{"train": "retina_chase", "test": "retina_drive"}]},
+            ["leaves nothing to split"],
+        ),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused_before_any_download(datasets, keys, said):
+    with pytest.raises(StudyError) as refusal:
+        split_study(datasets, **keys)
+    assert [words for words in said if words not in str(refusal.value)] == []
+
+
+def test_packed_sets_without_groups_have_their_official_split_and_no_groups_to_leave_out():
+    """Which part a case is of shows when the archive is read: nothing is refused before."""
+    name = "medseg_abdomenus_128"
+    licence = {"accept_licences": [load_entry(name).family or name]}
+    official = split_study([{"name": name, "split": "official"}], **licence)
+    assert [run.fold for run in official.runs()] == [0]
+    beside = split_study([{"name": name, "held_out": "official"}], **licence)
+    assert [run.fold for run in beside.runs()] == [0, 1, 2, 3, 4]
+    with pytest.raises(StudyError, match="groups are unknown; leave_one_group_out"):
+        split_study([{"name": name, "split": "leave_one_group_out"}], **licence)

@@ -263,6 +263,7 @@ def test_catalog_files_of_a_dataset_are_there():
     assert [path.name for path in rerun.catalog_files(study(), "retina_drive")] == [
         "retina_drive.yaml",
         "retina_drive.files.csv",
+        "retina_drive.cases.csv",
     ]
     assert all(path.is_file() for path in rerun.catalog_files(study(), "retina_drive"))
 

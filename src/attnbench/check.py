@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from attnbench.catalog import catalog_names, load_entry
+from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
+from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, StudyError
 from attnbench.models.names import known_models
 from attnbench.scoring.definitions import METRICS
+from attnbench.study.groups import DatasetSettings
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
+from attnbench.study.split import Split, run_problems
 
 LEAST_RATE_STEPS = 1.5
 """Learning rate times steps of AdamW below which every set was left far behind."""
@@ -29,7 +32,7 @@ def check_study(content: Any, source: str = "study") -> Study:
         raise StudyError(f"{source}: {error}") from error
     study = parse_study(content, known, source)
     refuse_unsuitable(study, source)
-    return _with_catalog(study)
+    return _with_catalog(_with_splits(study, source))
 
 
 def load_study(path: Path) -> Study:
@@ -48,7 +51,7 @@ def warnings_of(study: Study) -> list[str]:
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:
-    for entry in (load_entry(dataset.name, study.catalog) for dataset in study.datasets):
+    for entry in (load_entry(one.name, study.catalog) for one in study.trained_datasets):
         of_models = (
             study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
         )
@@ -64,7 +67,7 @@ def _against_the_catalog(study: Study) -> Iterator[str]:
 def _too_short(study: Study) -> Iterator[str]:
     """Yield budgets of AdamW by whose rate no set was learned in the experiment."""
     found: dict[tuple[str, tuple[float, ...], int], list[str]] = {}
-    for dataset, model in itertools.product(study.datasets, study.models):
+    for dataset, model in itertools.product(study.trained_datasets, study.models):
         training = study.training_of(dataset.name, model.name)
         rates = (training.sweep or {}).get("learning_rate", (training.learning_rate,))
         small = tuple(rate for rate in rates if rate * training.steps < LEAST_RATE_STEPS)
@@ -83,7 +86,7 @@ def _too_short(study: Study) -> Iterator[str]:
 
 def _mirrored_by_nothing(study: Study) -> Iterator[str]:
     """Yield datasets that are to be mirrored at test time and have no axis for it."""
-    for dataset in study.datasets if study.inference.mirroring else ():
+    for dataset in study.trained_datasets if study.inference.mirroring else ():
         if not any(
             study.mirror_axes(dataset.name, _ndim(study, dataset.name), model.name)
             for model in study.models
@@ -92,6 +95,52 @@ def _mirrored_by_nothing(study: Study) -> Iterator[str]:
                 f"{dataset.name}: `inference.mirroring` averages over the axes that patches are "
                 "mirrored along in training, and there is none"
             )
+
+
+def _with_splits(study: Study, source: str) -> Study:
+    """Count the folds of every dataset with a split of its own: so its runs can be planned.
+
+    Raises:
+        StudyError: everything that is wrong with them, as far as it shows before any data is there.
+    """
+    given: dict[str, Split] = {}
+    problems: list[str] = []
+    for dataset in study.trained_datasets:
+        entry = load_entry(dataset.name, study.catalog)
+        cases, found = _cases(entry), list[str]()
+        if dataset.split is not None or dataset.held_out is not None:
+            split, found = count_split(
+                dataset, study.folds, cases, entry.count_groups(), entry.groups_known
+            )
+            if cases is None and isinstance(entry.origin, EmbeddedOrigin):
+                found += _official_of_nothing(dataset)
+            given[dataset.name] = split
+        if dataset.stratify and cases:
+            found += label_problems(dataset, cases)
+        problems += [f"datasets: {dataset.name}: {text}" for text in found]
+    study = study.with_splits(given)
+    if given and not problems:
+        problems += run_problems(study.folds.run, study.splits)
+    if problems:
+        raise StudyError(
+            f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems)
+        )
+    return study
+
+
+def _cases(entry: Entry) -> Cases | None:
+    """The cases that the catalog lists; None where only the prepared data tell."""
+    labels = entry.labels()
+    groups = {row.case: row.group for row in entry.files() if row.case}
+    if not entry.groups_known:
+        # Each case is a unit of its own.
+        groups = {case: case for case in groups or labels}
+    return Cases(entry.name, groups, labels, entry.groups_known) if groups else None
+
+
+def _official_of_nothing(dataset: DatasetSettings) -> Iterator[str]:
+    if "official" in (dataset.split, dataset.held_out):
+        yield "generated cases have no official split; let folds be drawn, or give a file"
 
 
 def _with_catalog(study: Study) -> Study:

@@ -35,6 +35,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
 Percent = Annotated[
     int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")
 ]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")]
 Log = Annotated[
     Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")
 ]
@@ -98,8 +99,8 @@ def check(
         check_models(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
-    tries = len(study.datasets) * len(study.models) * len(study.folds_to_run())
-    tries *= len(study.training.trials())
+    folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)
+    tries = folds * len(study.models) * len(study.training.trials())
     swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
@@ -115,7 +116,8 @@ def check(
 def new(
     dataset: Annotated[str, typer.Option("--dataset", help="Of the catalog, or your own.")],
     catalog: Annotated[
-        Path | None, typer.Option("--catalog", help="Folder of your own datasets (default: my_sets).")
+        Path | None,
+        typer.Option("--catalog", help="Folder of your own datasets (default: my_sets)."),
     ] = None,
 ) -> None:
     """Print a first study of a dataset, sized to its cases, with a comment on every choice."""
@@ -249,9 +251,28 @@ def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
 
 
 @app.command()
+def inspect(
+    dataset: Dataset, workers: Workers = 1, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Look for copies among the originals of a dataset, and for what else is odd about them."""
+    loaded = _start(study, log)
+    from attnbench.catalog import load_entry
+    from attnbench.data.scan.inspect import inspect_dataset
+
+    layout = loaded.layout
+    inspect_dataset(
+        load_entry(dataset, loaded.catalog),
+        layout.raw(dataset),
+        layout.inspected(dataset),
+        workers,
+        loaded.compute.memory_mb,
+    )
+
+
+@app.command()
 def prepare(
     dataset: Dataset,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")] = 1,
+    workers: Workers = 1,
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
@@ -259,28 +280,37 @@ def prepare(
     loaded = _start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
+    from attnbench.data.scan.merge import merged_groups
 
-    layout = loaded.layout
-    prepare_dataset(
+    layout, entry, settings = (
+        loaded.layout,
         load_entry(dataset, loaded.catalog),
         loaded.dataset(dataset),
+    )
+    inspected = None if entry.generated else layout.inspected(dataset)
+    prepare_dataset(
+        entry,
+        settings,
         layout.raw(dataset),
         layout.prepared(dataset),
         workers,
         loaded.compute.memory_mb,
+        merged=merged_groups(dataset, settings.duplicates, inspected),
     )
 
 
 @app.command()
 def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
-    """Split a dataset by group into folds, and measure the intensities of their training cases."""
+    """Split a dataset into folds, and measure the intensities of their training cases."""
     loaded = _start(study, log)
     from attnbench.data.folds import write_folds
     from attnbench.data.intensities import write_statistics
 
     layout = loaded.layout
     prepared, split = layout.prepared(dataset), layout.folds(dataset)
-    write_folds(prepared, loaded.folds, split)
+    write_folds(
+        prepared, loaded.folds, split, loaded.dataset(dataset), loaded.split_of(dataset).count
+    )
     write_statistics(prepared, split, loaded.normalisation(dataset), layout.statistics(dataset))
 
 

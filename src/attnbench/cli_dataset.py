@@ -89,7 +89,7 @@ def add(
             metavar="VALUE=NAME",
         ),
     ] = None,
-    threshold: Annotated[int | None, _found("Masks are cut above this value.", min=0)] = None,
+    threshold: Annotated[float | None, _found("Masks are cut above this value.", min=0)] = None,
     groups: Annotated[
         str | None,
         _found("A regular expression with one group, a CSV (case, group), `case` or `unknown`."),
@@ -135,7 +135,7 @@ def add(
         images=images,
         masks=_masks(masks or [], problems),
         classes=_classes(classes or [], problems),
-        threshold=threshold,
+        threshold=_whole(threshold),
         groups=groups,
         spacing=_numbers("--spacing", spacing, float, problems),
         spacing_unit=unit.value if unit else None,
@@ -169,6 +169,51 @@ def add(
         typed=shlex.join(["attnbench", *sys.argv[1:]]),
     )
     typer.echo(add_dataset(request))
+
+
+@dataset_app.command("check")
+def check(
+    name: Annotated[str, typer.Argument(help="The dataset's name in the catalog.")],
+    catalog: Annotated[
+        list[Path] | None,
+        typer.Option("--catalog", help="Folder of your own datasets [my_sets, if it is there]."),
+    ] = None,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="One that has fetched it; its catalog is taken.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder that is written [NAME-check].")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")] = 1,
+) -> None:
+    """Look for copies of images and for what else is odd; status 1 if copies cross groups.
+
+    Writes tables and a picture of the pairs.
+    """
+    from attnbench.catalog import LocalOrigin, load_entry
+    from attnbench.check import load_study
+    from attnbench.data.scan.inspect import inspect_dataset
+    from attnbench.data.scan.words import in_words
+    from attnbench.intake.add import DEFAULT_CATALOG
+
+    loaded = load_study(study) if study else None
+    folders = loaded.catalog if loaded else (DEFAULT_CATALOG,) * DEFAULT_CATALOG.is_dir()
+    entry = load_entry(name, tuple(catalog) if catalog else folders)
+    if entry.generated:
+        raise DataError(f"{name}: its images are generated; none can be a copy of another")
+    if not loaded and not isinstance(entry.origin, LocalOrigin):
+        raise DataError(
+            f"{name}: its images are downloaded by a study; name one that has it and has fetched "
+            "it: --study FILE (`attnbench fetch --study FILE --dataset NAME`)"
+        )
+    folder = to or Path(f"{name}-check")
+    raw = loaded.layout.raw(name) if loaded else folder
+    inspection = inspect_dataset(entry, raw, folder, workers)
+    for line in in_words(inspection):
+        typer.echo(line)
+    typer.echo(f"tables and a picture of the pairs: {folder}")
+    if inspection.leaks:
+        raise typer.Exit(1)
 
 
 def _masks(given: list[str], problems: list[str]) -> dict[str, str]:
@@ -220,6 +265,11 @@ def _numbers(
     if any(not (number >= 0 if kind is int else 0 < number < float("inf")) for number in numbers):
         problems.append(f"{flag} {text}: a number is out of range")
     return numbers
+
+
+def _whole(number: float | None) -> float | None:
+    """A whole number as one, so that the entry says 127 and not 127.0."""
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _outlines(fill: bool, as_is: bool, problems: list[str]) -> Any:

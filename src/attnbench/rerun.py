@@ -17,6 +17,7 @@ from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
 from attnbench.study.models import ModelSettings
 from attnbench.study.settings import Study
+from attnbench.study.split import SPLIT_KEYS
 
 PACKAGE = Path(__file__).parent
 # What a job takes from these reaches it through `decides` or through its files: a new key or path
@@ -248,8 +249,22 @@ def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     return (
         study.model_dump(mode="json", include={"baseline", "metrics", "analysis"})
         | names
-        | {"seed": study.seeds[0], "outer": study.folds.outer}
+        | {"seed": study.seeds[0], "splits": _splits(study)}
     )
+
+
+def _splits(study: Study) -> dict[str, list[Any]]:
+    """What the statistics know of every dataset's folds."""
+    return {name: [one.outer, one.fixed, one.crossing] for name, one in study.splits.items()}
+
+
+def _folds(study: Study, dataset: str, _model: str) -> dict[str, Any]:
+    own = study.dataset(dataset).model_dump(
+        mode="json", include={*SPLIT_KEYS}, exclude_defaults=True
+    )
+    drawn = study.folds.model_dump(mode="json", exclude={"run"})
+    drawn["normalisation"] = study.normalisation(dataset)
+    return drawn | own | ({"counted": study.split_of(dataset).count} if own else {})
 
 
 def _drawn(study: Study, dataset: str, model: str) -> dict[str, Any]:
@@ -271,12 +286,9 @@ def _originals(study: Study, dataset: str, _model: str) -> str | None:
 _SETTINGS: dict[str, Callable[[Study, str, str], Any]] = {
     "fetch": _originals,
     "prepare": lambda study, dataset, _: study.dataset(dataset).model_dump(
-        mode="json", include={"spacing", "size", "channels", "interpolation"}
+        mode="json", include={"spacing", "size", "channels", "interpolation", "duplicates"}
     ),
-    "folds": lambda study, dataset, _: (
-        study.folds.model_dump(mode="json", exclude={"run"})
-        | {"normalisation": study.normalisation(dataset)}
-    ),
+    "folds": _folds,
     "describe": _network,
     "measure": _network,
     "choose": _recipe,

@@ -9,6 +9,7 @@ from attnbench.analysis.blocks import arrange
 from attnbench.analysis.mixed import fit_mixed
 from attnbench.analysis.tables import FRAMES
 from attnbench.study.groups import AnalysisSettings
+from attnbench.study.split import Split
 
 PART = AnalysisSettings(bootstrap=200)
 RANDOM = np.random.default_rng(41)
@@ -123,7 +124,9 @@ def test_the_row_of_a_dataset_is_the_model_of_its_groups_in_every_run(score_tabl
         score_table(values[..., 2 * r : 2 * r + 2], group, fold[group])
         for r, fold in enumerate(splits)
     ]
-    blocks = arrange(pd.concat(tables), ["sim"], ["unet", "m1"], ["dice"], outer=5)
+    blocks = arrange(
+        pd.concat(tables), ["sim"], ["unet", "m1"], ["dice"], {"sim": Split("cross_validation", 5)}
+    )
     row = compute_across(blocks, "unet", PART, "dice").iloc[0]
     rows = [
         {

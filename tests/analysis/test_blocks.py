@@ -5,6 +5,12 @@ import pytest
 from attnbench.analysis.blocks import arrange, read_scores
 from attnbench.errors import DataError
 from attnbench.files import write_csv
+from attnbench.study.split import Split
+
+
+def split_into(folds):
+    return {"sim": Split("cross_validation", folds)}
+
 
 VALUES = np.arange(2 * 3 * 2 * 2, dtype=float).reshape(2, 3, 2, 2)
 
@@ -22,7 +28,7 @@ def test_repeated_splits_follow_each_other_and_each_has_its_seeds(score_table):
     values = np.arange(2 * 3 * 4.0).reshape(2, 3, 4)
     second = score_table(values[..., 2:], "abc", folds=[3, 2, 3])
     table = pd.concat([second, score_table(values[..., :2], "abc", folds=[0, 1, 1])])
-    (block,) = arrange(table, ["sim"], ["unet", "m1"], ["dice"], outer=2)
+    (block,) = arrange(table, ["sim"], ["unet", "m1"], ["dice"], split_into(2))
     np.testing.assert_array_equal(block.values[0, 0], values)
     assert block.case_fold.tolist() == [[0, 3], [1, 2], [1, 3]] and block.repeats == 2
     np.testing.assert_array_equal(block.group_fold, block.case_fold)
@@ -32,11 +38,11 @@ def test_where_every_fold_tests_every_case_a_fold_is_a_repeat(score_table):
     values = np.arange(2 * 3 * 6.0).reshape(2, 3, 6)
     tables = [score_table(values[..., 2 * f : 2 * f + 2], "abc", folds=[f] * 3) for f in range(3)]
     args = (pd.concat(tables), ["sim"], ["unet", "m1"], ["dice"])
-    (block,) = arrange(*args, outer=3, external=True)
+    (block,) = arrange(*args, splits=split_into(3), external=True)
     np.testing.assert_array_equal(block.values[0, 0], values)
     assert block.case_fold.tolist() == [[0, 1, 2]] * 3
     with pytest.raises(DataError, match="more than one"):
-        arrange(*args, outer=3)
+        arrange(*args, splits=split_into(3))
 
 
 def test_a_missing_row_is_neither_scored_nor_defined(score_table):

@@ -11,6 +11,7 @@ from attnbench.analysis.blocks import arrange
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.retraining import Retrained, retrained
 from attnbench.study.groups import AnalysisSettings
+from attnbench.study.split import Split
 
 RANDOM = np.random.default_rng(51)
 PART = AnalysisSettings(bootstrap=200)
@@ -28,7 +29,8 @@ def trained(score_table):
         seeds = values.shape[2] // folds.shape[1]
         any_value = np.zeros((1, values.shape[1], seeds))
         tables = [score_table(any_value, groups, fold) for fold in folds.T]
-        (block,) = arrange(pd.concat(tables), ["sim"], ["unet"], ["dice"], outer, external)
+        splits = {"sim": Split("cross_validation", outer)} if outer else None
+        (block,) = arrange(pd.concat(tables), ["sim"], ["unet"], ["dice"], splits, external)
         return retrained(block, values)
 
     return build

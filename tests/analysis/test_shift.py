@@ -259,7 +259,7 @@ def test_small_data_rises_to_the_ordinary_runs(score_table, random):
     )
 
 
-def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(
+def test_a_study_that_asks_for_no_shift_has_the_five_tables_without_rows(
     tmp_path, score_table, random
 ):
     study, scores = study_of(tmp_path), score_table(random.uniform(size=(3, 16, 2)), GROUP, FOLD)
@@ -268,6 +268,7 @@ def test_a_study_that_asks_for_no_shift_has_the_four_tables_without_rows(
     )
     assert {name: list(frame.columns) for name, frame in tables.items()} == {
         "transfer": list(FRAMES["transfer"]),
+        "held_out": list(FRAMES["held_out"]),
         "corruption_levels": list(FRAMES["corruption_levels"]),
         "corruption_slopes": list(FRAMES["corruption_slopes"]),
         "data_efficiency": list(FRAMES["data_efficiency"]),
@@ -307,7 +308,7 @@ def test_the_tables_are_read_from_the_studys_files(tmp_path, score_table, random
     )
     assert {name: len(frame) for name, frame in tables.items()} == {
         "transfer": 3 * 2 * 3, "corruption_levels": 6 * 2 * 3, "corruption_slopes": 2 * 3,
-        "data_efficiency": 2 * 2 * 3,
+        "data_efficiency": 2 * 2 * 3, "held_out": 0,
     }  # fmt: skip
     assert tables["transfer"][["train", "test"]].drop_duplicates().to_numpy().tolist() == [
         ["sim", "sim"], ["other", "other"], ["sim", "other"],

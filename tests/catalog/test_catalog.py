@@ -6,6 +6,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from urllib.parse import unquote
 
 import pytest
@@ -226,3 +227,21 @@ def test_the_catalog_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "tested", "parts"),
+    [
+        ("retina_drive", "DRIVE/test/", {"train": 20, "test": 20}),
+        ("us_usgra", "dataset/test/", {"train": 204, "test": 40}),
+    ],
+)
+def test_the_part_of_a_case_is_the_folder_that_its_authors_put_it_in(dataset, tested, parts):
+    entry = load_entry(dataset)
+    expected = {
+        row.case: "test" if row.path.startswith(tested) else "train"
+        for row in entry.files()
+        if row.case
+    }
+    assert {case: own["part"] for case, own in entry.labels().items()} == expected
+    assert Counter(expected.values()) == parts

@@ -81,6 +81,9 @@ def test_sources_of_medsegbench(row):
         found = source.lower().removeprefix("https://doi.org/").replace("arxiv.1", "arxiv:1")
         assert found.removeprefix("10.48550/") in citation or found in citation
     assert "10.1038/s41597-024-04159-2" in citation, "the paper of MedSegBench itself"
+    bibtex = entry_of(row).bibtex
+    assert "@article{kus2024medsegbench," in bibtex and "@misc{medseg_" in bibtex
+    assert bibtex.count("{") == bibtex.count("}") and not re.search(r"(?<!\\)[&%#]", bibtex)
 
 
 @pytest.mark.parametrize("row", MEDSEG[::3], ids=lambda row: row["name"])

@@ -209,6 +209,8 @@ def noise(path, **how):
         ("a.tif", {}, lambda path: path.write_bytes(b"II*\0" + b"\xff" * 90), "."),
         ("a.png", {}, lambda path: path.unlink(), "No such file"),
         ("a.webp", {}, lambda path: None, "none of PNG"),
+        ("a.ppm", {}, lambda path: path.write_text("P3 # x\n2 1 65535 1 2 3 4 5 60000"), "8 bits"),
+        ("a.tif", {}, lambda path: Image.open(path).convert("LAB").save(path), "'LAB' is not read"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_an_error_with_a_reason(tmp_path, name, how, damage, message):

@@ -54,7 +54,7 @@ def by_simpleitk(folder):
     return array, image.GetSpacing(), image.GetOrigin()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
 @given(
     turn=st.sampled_from(TURNS),
     angle=st.floats(-0.3, 0.3),
@@ -303,6 +303,27 @@ def test_compressed_slices_are_those_that_went_in(tmp_path, write_series, syntax
             pytest.skip(f"no encoder here: {error}")
         data.save_as(file)
     np.testing.assert_array_equal(load_series(files).volume.array, array)
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(1, 0), (1, -1024), (0.5, 3)])
+def test_lossless_jpeg_is_decoded_by_simpleitk(tmp_path, write_series, slope, intercept):
+    array = np.random.default_rng(1).integers(0, 4000, (32, 32, 3)).astype(np.int16)
+    files = write_series(tmp_path / "s", array, AFFINE, slope=slope, intercept=intercept)
+    writer = SimpleITK.ImageFileWriter()
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.SetFileName(str(tmp_path / "packed.dcm"))
+    for number, file in enumerate(files):
+        writer.Execute(SimpleITK.GetImageFromArray(array[:, :, number].T[None]))
+        packed, data = pydicom.dcmread(tmp_path / "packed.dcm"), pydicom.dcmread(file)
+        data.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+        data.PixelData = packed.PixelData
+        data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+        data.save_as(file)
+    assert packed.file_meta.TransferSyntaxUID == pydicom.uid.JPEGLosslessSV1
+    volume = load_series(files).volume
+    np.testing.assert_allclose(volume.array, array * float(slope) + intercept)
+    assert volume.array.dtype == (np.float32 if slope == 0.5 else np.int16)
 
 
 def enhanced(path, array, affine, **changes):
@@ -558,3 +579,33 @@ def test_what_is_no_dicom_is_named(tmp_path, write_series):
     case = Case(tmp_path).series(files).add("mask", files[0])
     with pytest.raises(DataError, match=r"cannot be read: .*no whole DICOM file"):
         case.read()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(data=st.data(), kind=st.sampled_from(["slice", "seg", "rt"]))
+def test_damaged_bytes_are_read_or_refused_by_name(damageable, data, kind):
+    """No damage ends in another error."""
+    folder, files, masks = damageable
+    source = files[0] if kind == "slice" else masks[kind]
+    content = bytearray(source.read_bytes())
+    for place in data.draw(st.lists(st.integers(132, len(content) - 1), max_size=6)):
+        content[place] = data.draw(st.integers(0, 255))
+    damaged = folder / "damaged.dcm"
+    damaged.write_bytes(content[: data.draw(st.integers(200, len(content)))])
+    case = Case(folder, segments={"Organ": 1, "Lesion": 2})
+    case.series([damaged, *files[1:]] if kind == "slice" else files)
+    case.add("mask", masks["seg"] if kind == "slice" else damaged)
+    try:
+        assert case.read().image.shape == (1, *VOLUME.shape)
+    except DataError as error:
+        assert "toy: " in str(error)
+
+
+@pytest.fixture(scope="module")
+def damageable(tmp_path_factory, write_series):
+    folder = tmp_path_factory.mktemp("damageable")
+    files = write_series(folder / "s", VOLUME, SQUARE)
+    masks = {"Organ": PARTS == 1, "Lesion": PARTS == 2}
+    seg = write_seg(folder / "seg.dcm", files, masks)
+    rt_structures(folder / "s", masks, folder / "rt.dcm")
+    return folder, files, {"seg": seg, "rt": folder / "rt.dcm"}

@@ -45,6 +45,7 @@ def drawn(seed=0, counts=(3, 2, 4), shape=(5, 7), colours=(), classes=1):
         size = (count, *shape)
         arrays[f"{word}_images"] = rng.integers(0, 256, (*size, *colours)).astype(np.uint8)
         arrays[f"{word}_label"] = rng.integers(0, classes + 1, size).astype(np.uint8)
+    arrays["train_label"][0, 0, 0] = 1  # a class that occurs nowhere is refused
     return arrays
 
 

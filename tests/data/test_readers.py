@@ -6,6 +6,7 @@ import json
 import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from attnbench.catalog import Entry
@@ -117,6 +118,39 @@ def test_palette_masks_are_read_by_index_and_images_as_one_channel(tmp_path):
     np.testing.assert_array_equal(first.mask, indices)
     np.testing.assert_array_equal(first.image, level[None])
     np.testing.assert_array_equal(second.image, level[None])
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (
+            BLOB.astype(np.uint8),
+            r"nothing in it is brighter than 127.*values are 0, 1; use the rea",
+        ),
+        (np.where(BLOB, 100, 3).astype(np.uint8), "nothing in it is brighter than 127"),
+        (np.dstack([grey(BLOB), grey(BLOB) * 0, grey(BLOB) * 0]), "mask is in colours"),
+        (palette(BLOB, (0, 0, 0), (255, 0, 0)), "mask is in colours"),
+        (np.dstack([grey(BLOB) * 0] * 3 + [grey(BLOB)]), "empty but for its alpha channel"),
+        (np.dstack([grey(BLOB) * 0, grey(BLOB)]), "empty but for its alpha channel"),
+    ],
+)
+@pytest.mark.parametrize("reader", ["binary_mask", "instance_masks", "class_masks"])
+def test_a_mask_in_which_something_is_drawn_never_reads_as_empty(tmp_path, mask, message, reader):
+    how = {"name": reader, "settings": {"masks": {"mask": 1}, "threshold": 127}}
+    files = Originals(tmp_path, how if reader == "class_masks" else reader)
+    files.add("image", "i.png", grey(BLOB))
+    files.add("mask_instance" if reader == "instance_masks" else "mask", "m.png", mask)
+    with pytest.raises(DataError, match=f"file m.png: .*{message}"):
+        files.cases()
+
+
+def test_sixteen_bits_are_not_cut_for_a_layout_of_eight(tmp_path):
+    deep = np.full((12, 17, 3), 40000, np.uint16)
+    files = Originals(tmp_path, "binary_mask", channels=3).add("mask", "m.png", grey(BLOB))
+    tifffile.imwrite(files.raw / "i.tif", deep, photometric="rgb")
+    files.rows.append(("i.tif", 1, "0" * 64, "image", "1", "a"))
+    with pytest.raises(DataError, match=r"file i.tif: its numbers are uint16"):
+        files.cases()
 
 
 def test_a_grey_picture_is_no_palette_mask(tmp_path):

@@ -132,6 +132,14 @@ RED, GREEN, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 0)
         ("p{}/image.png", "p{}/mask.png"),
         ("images/{}.png", "segmentation/{}_manual1.gif"),
         ("images/c{}.v1.png", "masks/c{}.v1.png"),
+        (
+            "ISIC-2017_Training_Data/ISIC_{}.jpg",
+            "ISIC-2017_Training_Part1_GroundTruth/ISIC_{}_segmentation.png",
+        ),
+        ("train/{}.jpg", "train_masks/{}_mask.gif"),
+        ("im{}.ppm", "labels-ah/im{}.ah.ppm"),
+        ("images/p{0}/a.png", "masks/p{0}/a.png"),
+        ("train_{}.bmp", "train_{}_anno.bmp"),
     ],
 )
 def test_images_and_masks_are_paired_by_their_names(tmp_path, image, mask):

@@ -326,9 +326,15 @@ def test_a_threshold_cuts_soft_masks(tmp_path):
     for name in NAMES:
         save(folder / f"images/{name}.nii.gz", volume(name))
         save(folder / f"labels/{name}.nii.gz", (parts(name) > 0) * np.float32(0.999))
-    found = volumes.recognise(folder, Options(groups="case", threshold=0))
+    found = volumes.recognise(folder, Options(groups="case", threshold=0.5))
     for name, case in read_all(found, folder).items():
         np.testing.assert_array_equal(case.mask, parts(name) > 0)
+
+
+def test_a_threshold_gives_one_class(tmp_path):
+    options = Options(groups="case", threshold=0.5, classes={"1": "a", "2": "b"})
+    text = said(volumes.recognise(good(tmp_path / "data"), options))
+    assert "--threshold gives one class, --class names 2" in text
 
 
 def test_groups_are_asked_for_where_names_do_not_tell(tmp_path):

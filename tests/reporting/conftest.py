@@ -114,7 +114,7 @@ def _analyse(study: Study) -> None:
     layout = study.layout
     scores = read_scores(layout.scores)
     datasets, models = [part.name for part in study.datasets], [part.name for part in study.models]
-    blocks = arrange(scores, datasets, models, study.metrics, study.folds.outer)
+    blocks = arrange(scores, datasets, models, study.metrics, study.splits)
     names = {
         name: {str(key): word for key, word in load_entry(name).classes.items()}
         for name in datasets

@@ -17,7 +17,7 @@ from attnbench.models.registry import get_mechanism
 from attnbench.reporting.exports import write_exports
 from attnbench.reporting.exports.challenger import rank_input
 from attnbench.reporting.exports.claims_reloaded import claim_inputs
-from attnbench.reporting.exports.references import collect_references
+from attnbench.reporting.exports.references import bibliography, collect_references
 from attnbench.reporting.results import Results
 from attnbench.study.groups import PrimarySettings
 from attnbench.study.settings import parse_study
@@ -127,6 +127,17 @@ def test_references_are_those_of_the_datasets_and_the_mechanisms_used(described)
     assert f"author = {{{authors}}}" in text
 
 
+def test_what_datasets_share_is_in_the_bibliography_once():
+    names = ["medseg_wbc_128", "medseg_wbc_256", "medseg_idrib_128", "msd_heart", "hippocampus"]
+    study = parse_study({"name": "s", "datasets": names, "models": ["unet"]})
+    references = collect_references(study)
+    text = bibliography(references)
+    keys = KEY.findall(text)
+    assert len(keys) == len({*keys})
+    assert {*keys} == {key for reference in references for key in reference.keys}
+    assert {"kus2024medsegbench", "medseg_wbc", "medseg_idrib", "antonelli2022decathlon"} <= {*keys}
+
+
 def test_external_networks_are_cited_by_their_paths_and_unknown_ones_are_named(described):
     """Attention U-Net is the paper of a mechanism too: one entry for both."""
     content = described.model_dump(mode="json")
@@ -171,7 +182,7 @@ def test_methods_say_what_was_done_about_shift_and_how_many_tests_that_is(descri
         "data_efficiency": (50, 10),
     }
     study = described.model_copy(update=shift)
-    folds = len(study.folds_to_run())
+    folds = len(study.folds_to_run("retina_drive"))
     scores = read_scores(layout.scores)
     small = pd.concat([scores.assign(percent=percent, training_groups=2) for percent in (10, 50)])
     runs = compute_runs(layout, study.runs(), scores)

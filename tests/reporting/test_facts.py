@@ -16,9 +16,11 @@ from attnbench.check import load_study
 from attnbench.errors import StudyError
 from attnbench.reporting.exports.methods import compose_methods
 from attnbench.reporting.results import Results
+from attnbench.reporting.splits import DRAWN
 from attnbench.reporting.tables.facts import tabulate_datasets, tabulate_protocol
 from attnbench.reporting.tables.models import tabulate_models
 from attnbench.study.settings import Study, parse_study
+from attnbench.study.split import SPLIT_KEYS, Split
 
 STUDIES = Path(__file__).parents[2] / "studies"
 PLACEMENT = {"name": "self_attention", "levels": [1, 2], "options": {"heads": 4}}
@@ -67,6 +69,8 @@ SILENT = {
     *(f"ComputeSettings.{key}" for key in ("device", "threads", "runs_per_gpu", "memory_mb")),
     "ComputeSettings.minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),
+    # Tested below: they need the catalog's count of folds.
+    *(f"DatasetSettings.{key}" for key in SPLIT_KEYS),
 }
 NAMES = ("mine", "us_usgra", "phantom2d_faint", "cbam", "monai.networks.nets.UNETR", "hd95")
 
@@ -168,6 +172,41 @@ def test_every_key_of_a_recipe_is_walked():
     } <= set(KEYS)  # fmt: skip
     recipe = STUDY.recipe("phantom2d", "mine")
     assert set(recipe) == {"dataset", "model", "backbone", "training", "precision", "sweep"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "split", "said"),
+    [
+        ({"split": "official"}, Split("official", 1), ["official split", "one training set"]),
+        ({"split": "a/own.csv"}, Split("file", 3), ["3 folds as given in own.csv"]),
+        ({"split": "a/own.csv"}, Split("file", 1), ["one fixed split as given in own.csv"]),
+        (
+            {"split": "leave_one_group_out"},
+            Split("leave_one_group_out", 6),
+            ["leave-one-group-out, 6 folds"],
+        ),
+        ({"held_out": 0.25}, Split("cross_validation", 3), ["25 % of the groups are held out"]),
+        ({"held_out": "official"}, Split("cross_validation", 3), ["official test part is held"]),
+        ({"held_out": "b/x.csv"}, Split("cross_validation", 3), ["the cases of x.csv are held"]),
+        (
+            {"split": "official", "accept_crossing_groups": True},
+            Split("official", 1, crossing=True),
+            ["groups cross the split, which the study accepts", "no verdict is given"],
+        ),
+        ({"stratify": "site"}, None, ["balanced by the label site"]),
+        ({"test_only": True}, None, ["external test set only"]),
+    ],
+)
+def test_every_way_to_split_is_stated(keys, split, said):
+    content = deepcopy(CONTENT)
+    name = content["datasets"][1]["name"]
+    content["datasets"][1] |= keys
+    content["folds"] = {"outer": 3, "inner": 2}
+    study = parse_study(content).with_splits({name: split} if split else {})
+    protocol, methods = stated(study)
+    assert [words for words in said if words not in protocol or words not in methods] == []
+    # The others have folds drawn by group, and it is said which.
+    assert DRAWN in methods
 
 
 def protocol_of(study: Study) -> dict[str, str]:

@@ -71,7 +71,8 @@ def finish(study: Study, seeds: int = SEEDS) -> None:
     ]
     layout = study.layout
     write_csv(layout.scores, pd.DataFrame(rows))
-    blocks = arrange(read_scores(layout.scores), ["phantom2d"], list(differences), ["dice"], FOLDS)
+    scores = read_scores(layout.scores)
+    blocks = arrange(scores, ["phantom2d"], list(differences), ["dice"], study.splits)
     effects = compute_effects(blocks, "unet", study.analysis, {})
     asked = [Asked(name, {}) for name in differences if name != "unet"]
     answer = compute_answer(effects, blocks, "unet", asked, study.analysis, study.primary)

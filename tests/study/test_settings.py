@@ -151,7 +151,7 @@ REFUSED = {
     ),
     "a fold beyond the last repeat": (
         {"folds": {"outer": 2, "repeats": 3, "run": [5, 6]}},
-        ["folds", "fold 6", "outer: 2", "repeats: 3", "0 to 5"],
+        ["folds.run", "fold 6", "plane: 0 to 5"],
     ),
     "no repeat": ({"folds": {"repeats": 0}}, ["folds.repeats", "greater than or equal to 1"]),
     "patch that cannot be halved": (
@@ -429,11 +429,11 @@ def test_a_tolerance_replaces_that_of_its_unit_alone_and_is_a_length():
 def test_every_fold_of_every_repeat_is_run_on_every_share_of_the_groups():
     folds = {**BASE["folds"], "repeats": 3}
     study = parse_study({**BASE, "folds": folds, "data_efficiency": [50]}, KNOWN)
-    assert study.folds_to_run() == (0, 1, 2, 3, 4, 5)
+    assert study.folds_to_run("plane") == (0, 1, 2, 3, 4, 5)
     for runs in (study.runs(), study.data_efficiency_runs()):
         assert [run.fold for run in runs] == [0, 1, 2, 3, 4, 5] * 2
     second = parse_study({**BASE, "folds": {**folds, "run": [2, 3]}}, KNOWN)
-    assert second.folds_to_run() == (2, 3)
+    assert second.folds_to_run("plane") == (2, 3)
 
 
 def test_data_efficiency_runs_are_the_ordinary_runs_on_a_share_of_the_groups():

@@ -60,6 +60,8 @@ def make_store(folder, ndim=2, dtype=np.uint8, cases=6, name="toy", offset=0):
         image = rng.normal(60 + 8 * number, 10, (2, *shape)) + 70 * mask + offset
         image = image.clip(0, 255).astype(dtype)
         case = f"{name}{number}"
+        if dtype == np.uint16:
+            image = (image.astype(np.int64) * 257).astype(dtype)  # up to 65535
         made.append(PreparedCase(case, case, image, mask, mask, (1.0,) * ndim, (1.0,) * ndim))
     write_store(folder, made, info)
     return CaseStore.open(folder)

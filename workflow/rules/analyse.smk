@@ -12,20 +12,25 @@ rule analyse:
     input:
         scores=layout.scores,
         shift=shift_tables,
-        cases=[layout.prepared(data.name) / "cases.csv" for data in study.datasets],
+        cases=[layout.prepared(data.name) / "cases.csv" for data in study.trained_datasets],
+        inspected=[
+            layout.inspected(dataset) / name
+            for dataset in inspected
+            for name in ("pairs.csv", "findings.csv", "inspected.json")
+        ],
         second_raters=[
             layout.second_rater(data.name)
-            for data in study.datasets
+            for data in study.trained_datasets
             if load_entry(data.name, study.catalog).has_second_rater
         ],
         descriptions=[
             layout.model(data.name, model.name)
-            for data in study.datasets
+            for data in study.trained_datasets
             for model in study.models
         ],
         measured=[
             layout.measured(data.name, model.name)
-            for data in study.datasets
+            for data in study.trained_datasets
             for model in study.models
         ],
     output:
@@ -53,7 +58,7 @@ rule attend:
         cases=layout.analysis / "cases.csv",
         models=lambda wildcards: [
             layout.run(Run(wildcards.dataset, wildcards.model, fold, study.seeds[0])) / "model.pt"
-            for fold in study.folds_to_run()
+            for fold in study.folds_to_run(wildcards.dataset)
         ],
     output:
         maps=layout.attention("{dataset}", "{model}"),

@@ -25,9 +25,46 @@ rule fetch:
         "attnbench fetch --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
+# Generated images are no copies of each other: nothing is read to find that out.
+rule inspect:
+    input:
+        receipt=rules.fetch.output,
+        catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
+    output:
+        multiext(
+            f"{layout.inspected('{dataset}')}/",
+            "pairs.csv",
+            "findings.csv",
+            "inspected.json",
+            "pairs.png",
+        ),
+    log:
+        layout.log("inspect/{dataset}"),
+    benchmark:
+        layout.benchmark("inspect/{dataset}")
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 4
+    resources:
+        mem_mb=study.compute.memory_mb,
+        runtime=240,
+    params:
+        study=layout.study,
+        decides=decides("inspect"),
+    message:
+        "look for copies and oddities in {wildcards.dataset}"
+    shell:
+        "attnbench inspect --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+
+
 rule prepare:
     input:
         receipt=rules.fetch.output,
+        inspected=lambda wildcards: [
+            layout.inspected(wildcards.dataset) / "pairs.csv"
+            for dataset in inspected
+            if dataset == wildcards.dataset
+        ],
         catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
     output:
         multiext(
@@ -60,6 +97,7 @@ rule folds:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",
         cases=layout.prepared("{dataset}") / "cases.csv",
+        given=lambda wildcards: files_of(study.dataset(wildcards.dataset)),
     output:
         folds=layout.folds("{dataset}"),
         statistics=layout.statistics("{dataset}"),
@@ -76,6 +114,6 @@ rule folds:
         study=layout.study,
         decides=decides("folds", "dataset"),
     message:
-        "split {wildcards.dataset} into folds by group"
+        "split {wildcards.dataset} into folds"
     shell:
         "attnbench folds --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"

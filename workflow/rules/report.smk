@@ -80,7 +80,7 @@ rule export:
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
         descriptions=[
             layout.model(data.name, model.name)
-            for data in study.datasets
+            for data in study.trained_datasets
             for model in study.models
         ],
     output:
@@ -98,7 +98,7 @@ rule export:
                 category="Tables",
                 labels={"table": f"claims_reloaded_{data.name}"},
             )
-            for data in study.datasets
+            for data in study.trained_datasets
         ],
         layout.methods,
         layout.references,

@@ -17,6 +17,8 @@ from attnbench.analysis.retraining import MIN_TRAININGS, standard_effects
 from attnbench.analysis.significance import holm
 from attnbench.analysis.verdicts import (
     FAILURES_DIFFER,
+    GROUPS_CROSS,
+    ONE_SPLIT,
     TOO_FEW_TRAININGS,
     is_significant,
     judge,
@@ -46,14 +48,31 @@ class Asked:
 def never_helps(study: Study) -> list[str]:
     """Reasons why no variant of a study could be said to help, whatever its scores."""
     reasons = []
-    folds = len(study.folds_to_run())
-    if folds < MIN_TRAININGS:
-        reasons.append(f"{folds} folds (times repeats) are run, {MIN_TRAININGS} are needed")
+    unable = dict(_cannot_tell(study))
+    if len(unable) == len(study.trained_datasets):
+        reasons += [
+            f"{', '.join(name for name in unable if unable[name] == reason)}: {reason}"
+            if len(unable) > 1
+            else reason
+            for reason in dict.fromkeys(unable.values())
+        ]
     variants = asked(study)
     lacking = sorted({kind for one in variants for kind in one.lacking})
     if variants and all(one.lacking for one in variants):
         reasons.append(f"every variant lacks controls ({', '.join(lacking)})")
     return reasons
+
+
+def _cannot_tell(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield datasets on which no variant can be said to help, each with the reason."""
+    for dataset, split in study.splits.items():
+        folds = len(study.folds_to_run(dataset))
+        if split.crossing:
+            yield dataset, "groups cross the split"
+        elif split.fixed:
+            yield dataset, "one fixed split says nothing about models trained on other cases"
+        elif folds < MIN_TRAININGS:
+            yield dataset, f"{folds} folds (times repeats) are run, {MIN_TRAININGS} are needed"
 
 
 def asked(study: Study) -> list[Asked]:
@@ -111,7 +130,10 @@ def compute_answer(
     ]
     if not rows:
         return of_rows("answer", [])
-    return _judged(_corrected(pd.DataFrame(rows), settings), 1 - settings.confidence)
+    fixed = {block.dataset for block in scores if block.fixed}
+    frame = pd.DataFrame(rows)
+    frame = frame.assign(fixed=frame["dataset"].isin(fixed))
+    return _judged(_corrected(frame, settings), 1 - settings.confidence)
 
 
 def _row(
@@ -191,7 +213,9 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
 
     # Of this family's tests: that groups are too few for all comparisons of the effects is no
     # reason here.
-    withheld = frame["verdict"].where(frame["verdict"].isin(["undefined", FAILURES_DIFFER]), "")
+    withheld = frame["verdict"].where(
+        frame["verdict"].isin(["undefined", FAILURES_DIFFER, GROUPS_CROSS]), ""
+    )
     few_groups = withheld_reasons(
         frame["p"].to_numpy(np.float64),
         frame["groups"].to_numpy(),
@@ -208,6 +232,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         BIGGER: baseline & (frame["benefit"] > 0),
         "worse": baseline & (frame["benefit"] < 0),
         "equivalent": told & passed("p_equivalence"),
+        ONE_SPLIT: (withheld == "") & ~told & frame["fixed"],
         TOO_FEW_TRAININGS: (withheld == "") & ~told,
         "undecided": told,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,7 @@ from attnbench.scoring.definitions import SCORE_COLUMNS
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
+    from attnbench.study.split import Split
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -38,7 +39,9 @@ class DatasetScores:
     that test a case are its repeats (one fold of each split) times the seeds, repeats outermost. A
     value is NaN where the metric is undefined or the row is missing; `status` is an index into
     `STATUSES`, or -1 where there is no row. Where `external`, every fold's training tests every
-    case, so that each fold counts as a repeat. `outer`: number of folds in a split.
+    case, so that each fold counts as a repeat. `outer`: number of folds in a split. `fixed`: one
+    split into training and test, so that nothing is known of other training sets; `crossing`:
+    groups lie on both sides of it.
     """
 
     dataset: str
@@ -55,6 +58,8 @@ class DatasetScores:
     status: NDArray[np.int8]
     outer: int
     external: bool = False
+    fixed: bool = False
+    crossing: bool = False
 
     @property
     def repeats(self) -> int:
@@ -117,7 +122,7 @@ def arrange(
     datasets: Sequence[str],
     models: Sequence[str],
     metrics: Sequence[str],
-    outer: int | None = None,
+    splits: Mapping[str, Split] | None = None,
     external: bool = False,
 ) -> list[DatasetScores]:
     """One `DatasetScores` per dataset that has scores, its names in the order given.
@@ -127,7 +132,7 @@ def arrange(
         datasets: names of the datasets wanted.
         models: names of the models wanted; those without scores are left out.
         metrics: names of the metrics wanted; those without scores are left out.
-        outer: folds of a split; by default all that there are belong to one.
+        splits: how datasets are split; by default all folds that there are belong to one split.
         external: every fold's training tested every case.
 
     Raises:
@@ -146,7 +151,7 @@ def arrange(
     bounds = np.searchsorted(code[order], np.arange(len(datasets) + 1))
     blocks = [frame.iloc[order[start:stop]] for start, stop in pairwise(bounds)]
     arranged = (
-        _block(name, block, models, metrics, outer, external)
+        _block(name, block, models, metrics, (splits or {}).get(name), external)
         for name, block in zip(datasets, blocks, strict=True)
         if len(block)
     )
@@ -157,10 +162,9 @@ def gathered_blocks(study: Study, metrics: Sequence[str]) -> list[DatasetScores]
     """The scores that a study has gathered so far, in the named metrics; none without a table."""
     if not study.layout.scores.exists():
         return []
-    datasets = [dataset.name for dataset in study.datasets]
     models = [model.name for model in study.models]
     scores = read_scores(study.layout.scores)
-    return arrange(scores, datasets, models, metrics, study.folds.outer)
+    return arrange(scores, list(study.splits), models, metrics, study.splits)
 
 
 def _positions(column: pd.Series, names: Sequence[str]) -> Integers:
@@ -181,7 +185,7 @@ def _block(
     rows: pd.DataFrame,
     models: Sequence[str],
     metrics: Sequence[str],
-    outer: int | None,
+    split: Split | None,
     external: bool,
 ) -> DatasetScores:
     present_models, present_metrics = _present(rows["model"]), _present(rows["metric"])
@@ -195,7 +199,7 @@ def _block(
     classes, class_ = np.unique(rows["class"].to_numpy(), return_inverse=True)
     seeds, seed = np.unique(rows["seed"].to_numpy(), return_inverse=True)
     fold = rows["fold"].to_numpy(np.int64)
-    outer = outer or int(fold.max(initial=0)) + 1
+    outer = split.outer if split else int(fold.max(initial=0)) + 1
     repeats, repeat = np.unique(fold if external else fold // outer, return_inverse=True)
     shape = (len(metrics), len(classes), len(models), len(cases), len(repeats) * len(seeds))
     training = repeat * len(seeds) + seed
@@ -225,6 +229,8 @@ def _block(
         status=status,
         outer=outer,
         external=external,
+        fixed=split is not None and split.fixed,
+        crossing=split is not None and split.crossing,
     )
 
 

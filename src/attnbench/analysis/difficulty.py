@@ -19,7 +19,7 @@ from attnbench.analysis.frames import joined
 from attnbench.analysis.resample import student_interval
 from attnbench.analysis.retraining import MIN_TRAININGS, of_groups
 from attnbench.analysis.significance import holm_by_family, sign_flip_p
-from attnbench.analysis.verdicts import TOO_FEW_TRAININGS, directions, judge
+from attnbench.analysis.verdicts import ONE_SPLIT, TOO_FEW_TRAININGS, directions, judge
 from attnbench.data.difficulty import MEASURES
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.groups import AnalysisSettings
@@ -239,6 +239,7 @@ def _rows(one: _Measured, settings: AnalysisSettings) -> pd.DataFrame:
     groups = group_means(used, one.block.case_group, len(one.block.groups))
     return one.labels.assign(
         **columns,
+        fixed=one.block.fixed,
         measure_mean=mean,
         measure_sd=sd,
         groups=(~np.isnan(groups)).sum(axis=1),
@@ -378,7 +379,7 @@ def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame
         frame["slope"],
         frame[["p_holm", "p_retrained_holm"]].max(axis=1, skipna=False),
         level,
-        withheld=np.where(few, TOO_FEW_TRAININGS, withheld),
+        withheld=np.where(few, np.where(frame["fixed"], ONE_SPLIT, TOO_FEW_TRAININGS), withheld),
     )
     return frame.assign(**trained, **retrained[["significant", "verdict"]].add_suffix("_retrained"))
 

@@ -31,6 +31,8 @@ from attnbench.analysis.significance import (
 )
 from attnbench.analysis.verdicts import (
     FAILURES_DIFFER,
+    GROUPS_CROSS,
+    ONE_SPLIT,
     SAME_NETWORK,
     TOO_FEW_GROUPS,
     TOO_FEW_TRAININGS,
@@ -178,6 +180,8 @@ def _effects_of(
     labels = labels.assign(
         **{name: values.reshape(-1) for name, values in counts.items()},
         same=labels["model"].isin(same) | labels["baseline"].isin(same),
+        fixed=block.fixed,
+        crossing=block.crossing,
     )[kept]
     differences, present = (
         values.reshape(len(kept), len(block.cases), -1)[kept]
@@ -217,7 +221,7 @@ def _statistics(
     retrained_low, retrained_high = again.interval(settings.confidence)
     better, equal, worse = again.probabilities(sign, np.where(unitless, settings.margin, 0.0))
     difference = mean_defined(groups, 1)
-    told = again.trainings >= MIN_TRAININGS
+    told = (again.trainings >= MIN_TRAININGS) & (not block.crossing)
     return {
         "difference": difference,
         "low": low,
@@ -292,10 +296,14 @@ def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame
         frame["groups"].to_numpy(),
         code,
         level,
-        {SAME_NETWORK: frame["same"].to_numpy(), FAILURES_DIFFER: frame["uneven"].to_numpy() > 0},
+        {
+            GROUPS_CROSS: frame["crossing"].to_numpy(),
+            SAME_NETWORK: frame["same"].to_numpy(),
+            FAILURES_DIFFER: frame["uneven"].to_numpy() > 0,
+        },
     )
     # A p of models that failed on different cases is no p; one of few groups is, and cannot pass.
-    valid = ~np.isin(withheld, [SAME_NETWORK, FAILURES_DIFFER])
+    valid = ~np.isin(withheld, [GROUPS_CROSS, SAME_NETWORK, FAILURES_DIFFER])
     columns = ("p", "p_wilcoxon", "p_retrained", "p_equivalence")
     frame = frame.assign(**{name: frame[name].where(valid) for name in columns})
     corrected = {
@@ -360,7 +368,11 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         frame[["p_holm", "p_retrained_holm"]].max(axis=1, skipna=False),
         level,
         equivalent,
-        np.where(few & frame["p"].notna(), TOO_FEW_TRAININGS, withheld),
+        np.where(
+            few & frame["p"].notna(),
+            np.where(frame["fixed"], ONE_SPLIT, TOO_FEW_TRAININGS),
+            withheld,
+        ),
     )
     error = frame["retrained_error"].to_numpy()
     return frame.assign(

@@ -57,7 +57,7 @@ def compare_external(
     repeated = [elsewhere.assign(seed=seed) for seed in (study.seeds if runs else (0,))]
     scores = pd.concat([*runs, *repeated], ignore_index=True)
     order = [name] if model is None else [model, name]
-    blocks = arrange(scores, [dataset], order, study.metrics, study.folds.outer)
+    blocks = arrange(scores, [dataset], order, study.metrics, study.splits)
     names = {dataset: read_object(study.layout.prepared(dataset) / "dataset.json")["classes"]}
     means = compute_means(blocks, study.analysis, names)
     table = means[means["model"] == name][[*KEYS, "mean", "cases", "groups"]]

@@ -18,7 +18,7 @@ from attnbench.analysis.power import Design, detectable_effect, groups_needed
 from attnbench.analysis.runs import read_object
 from attnbench.analysis.spread import ASSUMED, Spread, estimate_spread
 from attnbench.analysis.tables import FRAMES, TEXTS
-from attnbench.analysis.verdicts import FAILURES_DIFFER
+from attnbench.analysis.verdicts import FAILURES_DIFFER, GROUPS_CROSS, ONE_SPLIT
 from attnbench.catalog import load_entry
 from attnbench.errors import StudyError
 from attnbench.scoring.definitions import METRICS
@@ -157,7 +157,8 @@ def plan_study(study: Study, question: Question) -> list[Plan]:
     """Plan every dataset of a study, from its scores where there are any, else from assumptions.
 
     Raises:
-        StudyError: the study has no variant, or the question cannot be answered as it is put.
+        StudyError: the study has no variant or no dataset that can be planned, or the question
+            cannot be answered as it is put.
     """
     variants = [
         model.name for model in study.models if not model.control and model.name != study.baseline
@@ -167,6 +168,10 @@ def plan_study(study: Study, question: Question) -> list[Plan]:
             f"nothing to plan: {study.name} has no model beside its baseline {study.baseline} and "
             "controls; add a variant to `models`"
         )
+    unplanned = dict(never_planned(study))
+    if len(unplanned) == len(study.splits):
+        said = "; ".join(f"{name}: {reason}" for name, reason in unplanned.items())
+        raise StudyError(f"nothing to plan: {said}")
     blocks = {block.dataset: block for block in gathered_blocks(study, [study.primary[0]])}
     answer = _answer(study)
     return [
@@ -178,8 +183,16 @@ def plan_study(study: Study, question: Question) -> list[Plan]:
             blocks.get(dataset.name),
             answer[answer["dataset"] == dataset.name],
         )
-        for dataset in study.datasets
+        for dataset in study.trained_datasets
+        if dataset.name not in unplanned
     ]
+
+
+def never_planned(study: Study) -> Iterator[tuple[str, str]]:
+    """Yield datasets on which more folds, seeds or groups would decide nothing, with the reason."""
+    for name, split in study.splits.items():
+        if split.fixed or split.crossing:
+            yield name, GROUPS_CROSS if split.crossing else ONE_SPLIT
 
 
 def _answer(study: Study) -> pd.DataFrame:
@@ -203,13 +216,18 @@ def _plan(
     pairs = [(name, study.baseline) for name in variants]
     estimated = _estimates(block, study.primary, pairs)
     spread, source = _spread(dataset, study.primary[0], estimated, dict(question.spread))
-    own = len(block.groups) if block else load_entry(dataset, study.catalog).count_groups()
-    has = Design(own, study.folds.outer, len(study.seeds), study.folds.repeats)
+    split = study.split_of(dataset)
+    counted = split.groups or load_entry(dataset, study.catalog).count_groups()
+    own = len(block.groups) if block else counted
+    has = Design(own, split.outer, len(study.seeds), split.repeats)
+    if split.kind != "cross_validation":
+        # Folds that are given cannot be more or fewer.
+        question = replace(question, folds=(split.outer,), repeats=(1,))
     design = replace(has, groups=question.groups or own)
     # With one seed, what a run and the rest add is hidden in the other two.
     one_seed = bool(estimated) and block is not None and len(block.seeds) == 1
     told = not one_seed or {"run", "rest"} <= dict(question.spread).keys()
-    comparisons = len(variants) * len(study.datasets)
+    comparisons = len(variants) * len(study.trained_datasets)
     level = (1 - study.analysis.confidence) / comparisons
     seconds = _seconds(study, dataset) if question.seconds is None else question.seconds
     trials = len(study.training.trials())

@@ -22,6 +22,7 @@ from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.ensembles import compute_ensembles
 from attnbench.analysis.gates import compute_gates, compute_openness
 from attnbench.analysis.means import compute_means
+from attnbench.analysis.quality import compute_quality
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
 from attnbench.analysis.ranks import compute_ranks, rankings
 from attnbench.analysis.reliability import compute_reliability
@@ -65,9 +66,9 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
             len(missing),
             len(runs),
         )
-    datasets = [dataset.name for dataset in study.datasets]
+    datasets = list(study.splits)
     models = [model.name for model in study.models]
-    blocks = arrange(scores, datasets, models, study.metrics, study.folds.outer)
+    blocks = arrange(scores, datasets, models, study.metrics, study.splits)
     names = {
         name: read_object(layout.prepared(name) / "dataset.json").get("classes", {})
         for name in datasets
@@ -77,7 +78,10 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         for d in datasets
         for m in models
     }
+    # Where groups cross, nothing is tested: effects say so row by row, other tests have no rows.
+    telling = [block for block in blocks if not block.crossing]
     ranked, level = rankings(blocks), 1 - study.analysis.confidence
+    tested = ranked if len(telling) == len(blocks) else rankings(telling)
     averages = compute_means(blocks, study.analysis, names)
     effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
     hard, sizes = read_difficulty(layout, datasets), same_size(study)
@@ -88,8 +92,8 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "answer": compute_answer(
             effects, blocks, study.baseline, asked(study), study.analysis, study.primary
         ),
-        "best": compute_best(blocks, averages, study.analysis),
-        "pairs": compute_pairs(blocks, study.analysis),
+        "best": compute_best(telling, averages, study.analysis),
+        "pairs": compute_pairs(telling, study.analysis),
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(descriptions, runs, sweep, study.baseline),
         "learning": learning,
@@ -97,11 +101,11 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "sweep": sweep,
         "missing": pd.concat([missing, *compute_missing_shift(study, shifted)], ignore_index=True),
         "ranks": compute_ranks(blocks, ranked, study.analysis),
-        "rank_tests": compute_rank_tests(ranked, level),
-        "rank_pairs": compute_rank_pairs(ranked, level),
+        "rank_tests": compute_rank_tests(tested, level),
+        "rank_pairs": compute_rank_pairs(tested, level),
         "agreement": compute_agreement(averages),
         "across": compute_across(
-            blocks, study.baseline, study.analysis, study.primary[0], study.control_pairs
+            telling, study.baseline, study.analysis, study.primary[0], study.control_pairs
         ),
         "second_rater": compute_second_rater(
             scores,
@@ -110,14 +114,15 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
             study.metrics,
             study.analysis,
             names,
-            study.folds.outer,
+            study.splits,
         ),
-        "difficulty": compute_difficulty(blocks, study.baseline, study.analysis, hard, sizes),
+        "difficulty": compute_difficulty(telling, study.baseline, study.analysis, hard, sizes),
         "difficulty_strata": compute_difficulty_strata(
             blocks, study.baseline, study.analysis, hard, sizes
         ),
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
         "gates": gates,
+        **compute_quality(study),
         "openness": compute_openness(gates),
         **compute_shift(study, scores, runs, shifted),
         "ensembles": compute_ensembles(study, shifted["transfer"], shifted["ensembles"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -11,6 +11,7 @@ from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames, compute_means
 from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import Layout
+from attnbench.study.split import Split
 
 SECOND_RATER = "second rater"
 """Stands where tables have a model; no model of a study can have this name."""
@@ -34,7 +35,7 @@ def compute_second_rater(
     metrics: Sequence[str],
     settings: AnalysisSettings,
     names: ClassNames,
-    outer: int | None = None,
+    splits: Mapping[str, Split] | None = None,
 ) -> pd.DataFrame:
     """Rows of `means` on the cases that a second rater annotated, as one more model.
 
@@ -48,7 +49,7 @@ def compute_second_rater(
         metrics: names of the metrics, in the order of the rows.
         settings: confidence, resamples and seed.
         names: name of each class by dataset and class.
-        outer: folds of a split.
+        splits: how the datasets are split.
     """
     if observed.empty:
         return joined("second_rater", [])
@@ -70,6 +71,6 @@ def compute_second_rater(
         datasets,
         [*models, SECOND_RATER],
         metrics,
-        outer,
+        splits,
     )
     return compute_means(blocks, settings, names)

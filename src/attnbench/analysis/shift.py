@@ -43,6 +43,7 @@ def compute_shift(
     """
     return {
         "transfer": compute_transfer(study, scores, shifted["transfer"]),
+        "held_out": compute_held_out(study, shifted["held_out"]),
         "corruption_levels": compute_corruption_levels(study, scores, shifted["corrupted"]),
         "corruption_slopes": compute_corruption_slopes(study, scores, shifted["corrupted"]),
         "data_efficiency": compute_data_efficiency(study, scores, shifted["data_efficiency"], runs),
@@ -98,6 +99,17 @@ def compute_transfer(study: Study, scores: pd.DataFrame, elsewhere: pd.DataFrame
         rows = elsewhere[(elsewhere["dataset"] == pair.train) & (elsewhere["test"] == pair.test)]
         cells += [(cell, block) for block in study_blocks(study, rows, external=True)]
     return compare_cells(cells, study).reindex(columns=list(FRAMES["transfer"]))
+
+
+def compute_held_out(study: Study, apart: pd.DataFrame) -> pd.DataFrame:
+    """One row per dataset, class, metric and model on the test set beside the folds.
+
+    As on an external test set, every case is scored by the models of all folds.
+    """
+    cells: list[Cell] = [
+        ({"dataset": block.dataset}, block) for block in study_blocks(study, apart, external=True)
+    ]
+    return compare_cells(cells, study).reindex(columns=list(FRAMES["held_out"]))
 
 
 def compute_corruption_levels(
@@ -200,9 +212,9 @@ def study_blocks(
     """Arranged scores of the study's models and metrics, on its datasets or those named."""
     if rows.empty:
         return []
-    names = [one.name for one in study.datasets if datasets is None or one.name in datasets]
+    names = [one.name for one in study.trained_datasets if datasets is None or one.name in datasets]
     models = [model.name for model in study.models]
-    return arrange(rows, names, models, study.metrics, study.folds.outer, external)
+    return arrange(rows, names, models, study.metrics, study.splits, external)
 
 
 def _averages(cells: Sequence[Cell], study: Study) -> pd.DataFrame:

@@ -23,9 +23,9 @@ def compute_sweep(study: Study) -> pd.DataFrame:
 
 
 def _rows(study: Study) -> Iterator[dict[str, Any]]:
-    for dataset in study.datasets if study.training.sweep else ():
+    for dataset in study.trained_datasets if study.training.sweep else ():
         for model in study.models:
-            for fold in study.folds_to_run():
+            for fold in study.folds_to_run(dataset.name):
                 place = {"dataset": dataset.name, "model": model.name, "fold": fold}
                 choice = read_object(study.layout.choice(dataset.name, model.name, fold))
                 yield from ({**place, **row} for row in _tried(choice))

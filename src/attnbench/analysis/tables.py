@@ -126,6 +126,9 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "baseline", "difference", "difference_low", "difference_high", "failures_differ",
         "members", "cases", "groups", "failures",
     ),
+    "held_out": (
+        "dataset", *_SHIFTED, "mean", *_INTERVAL, *DIFFERENCE, *_COUNTS, "failures",
+    ),
     "corruption_levels": (
         "dataset", "corruption", "level", *_SHIFTED, "mean", *_INTERVAL, *_COUNTS, "failures",
     ),
@@ -145,6 +148,17 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "folds_hash", "device", "precision", "steps", "train_seconds", "images_per_second",
         "peak_memory_bytes", "energy_j", "parameters", "training_groups", "rise", "still_rising",
     ),
+    "inspected": (
+        "dataset", "cases", "groups", "exact_across", "near_across", "exact_within",
+        "near_within", "duplicates", "merged", "merged_into", "empty_masks", "equal_masks",
+        "constant_images", "rare_classes", "absent_classes", "outliers", "mixed", "views", "reach",
+        "complete", "least",
+    ),
+    "duplicates": (
+        "dataset", "case_a", "group_a", "case_b", "group_b", "across_groups", "kind",
+        "correlation", "distance", "turn", "scale", "shift",
+    ),
+    "findings": ("dataset", "kind", "case", "group", "measure", "value", "text"),
     "missing": (*_RUN, "percent", "table", "next_step"),
 }  # fmt: skip
 
@@ -152,6 +166,7 @@ TEXTS = frozenset(
     {
         "dataset", "train", "test", "model", "model_a", "model_b", "class", "class_name", "metric",
         "metric_a", "metric_b", "unit", "baseline", "measure", "corruption", "case", "group",
+        "case_a", "group_a", "case_b", "group_b",
         "of_model", "best", "rivals", "same_as_baseline", "lacking", "weakest",
     }
 )  # fmt: skip

@@ -260,6 +260,11 @@ class Entry(_Part):
         return any(row.role == "mask_second_rater" for row in self.files())
 
     @property
+    def generated(self) -> bool:
+        """True where images are drawn from a seed, so that none can be a copy of another."""
+        return self.reader.name == "phantom"
+
+    @property
     def groups_known(self) -> bool:
         """False where nothing is known about which cases belong together."""
         return self.groups != UNKNOWN

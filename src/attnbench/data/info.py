@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -13,7 +13,8 @@ class DatasetInfo:
 
     classes: name by number. spacing and size: the study's working grid (None: every case's own);
     resampled: whether there is one. content_hash: SHA-256 of arrays, `cases.csv` and what
-    identifies the preparation.
+    identifies the preparation. merged_groups: the groups that became one, by its name, because an
+    image of one is a copy of another's.
     """
 
     name: str
@@ -33,6 +34,7 @@ class DatasetInfo:
     licence: str
     citation: str
     groups_unknown: bool = False
+    merged_groups: Mapping[str, list[str]] = field(default_factory=dict)
     cases: int = 0
     groups: int = 0
     content_hash: str = ""

@@ -62,7 +62,7 @@ def prepared_cases(
     work = partial(_prepared, prepare)
     results = _results(unread_cases(entry, raw), work, entry, workers, memory_mb, worth_s)
     last = time.perf_counter()
-    for count, case in enumerate(_or_problems(results), start=1):
+    for count, case in enumerate(or_problems(results), start=1):
         yield case
         if time.perf_counter() - last > LINE_EVERY_S:
             last = time.perf_counter()
@@ -126,9 +126,7 @@ def _prepared(prepare: Prepare, files: CaseFiles | RawCase) -> list[PreparedCase
         return error
 
 
-def _or_problems(
-    results: Iterable[list[PreparedCase] | DataError],
-) -> Iterator[PreparedCase]:
+def or_problems(results: Iterable[list[Result] | DataError]) -> Iterator[Result]:
     """Yield cases until the first problem; then collect more of these, and raise them together."""
     problems: list[str] = []
     for result in results:
@@ -143,4 +141,4 @@ def _or_problems(
     if problems:
         more = " (there may be more)" if len(problems) == MOST_PROBLEMS else ""
         listed = "\n  ".join(problems)
-        raise DataError(f"{len(problems)} cases cannot be prepared{more}:\n  {listed}")
+        raise DataError(f"{len(problems)} cases cannot be read or prepared{more}:\n  {listed}")

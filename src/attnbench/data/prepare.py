@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +27,7 @@ from attnbench.data.resample import (
     shape_at_spacing,
     spacing_of_shape,
 )
+from attnbench.data.scan.merge import members, regrouped
 from attnbench.data.write import IMAGE_TYPES, write_store
 from attnbench.study.groups import DatasetSettings
 
@@ -35,6 +39,8 @@ def prepare_dataset(
     folder: Path,
     workers: int = 1,
     memory_mb: int = 4000,
+    *,
+    merged: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the case store of a dataset to `folder`, case by case, whole or not at all.
 
@@ -46,14 +52,16 @@ def prepare_dataset(
         folder: the store's; an older one is replaced.
         workers: the most processes that prepare cases at once.
         memory_mb: the most memory that they take together.
+        merged: new name of every group that is merged with another (`merged_groups`).
 
     Raises:
         DataError: a case breaks its contract.
     """
     start = time.perf_counter()
     prepare = partial(prepare_case, settings=settings)
-    cases = prepared_cases(entry, raw, prepare, workers, memory_mb)
-    info = write_store(folder, with_every_class(entry, cases), describe(entry, settings))
+    cases = regrouped(prepared_cases(entry, raw, prepare, workers, memory_mb), merged)
+    described = replace(describe(entry, settings), merged_groups=members(merged))
+    info = write_store(folder, with_every_class(entry, cases), described)
     logging.getLogger("attnbench").info(
         "%s: %d cases of %d groups prepared in %.1f s -> %s",
         info.name,

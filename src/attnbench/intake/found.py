@@ -28,7 +28,7 @@ class Options:
     images: str | None = None
     masks: Mapping[str, str] = field(default_factory=dict)
     classes: Mapping[str, str] = field(default_factory=dict)
-    threshold: int | None = None
+    threshold: float | None = None
     groups: str | None = None
     spacing: tuple[float, ...] | None = None
     spacing_unit: Unit | None = None

@@ -36,6 +36,9 @@ def check_pages(
             yield Problem(f"images do not all have {most} pages (channels)", odd)
 
 
+SAY_SPACING = "--spacing HEIGHT,WIDTH --unit mm|um"
+
+
 @dataclass(frozen=True)
 class Answer:
     """A value with how it was found."""
@@ -159,13 +162,13 @@ def find_spacing(images: Sequence[Look], options: Options) -> Answer:
     ]
     if None in sizes:
         text = "some images say the size of a pixel, others do not"
-        return Answer(problems=(Problem(text, tuple(shown), "--spacing HEIGHT WIDTH --unit"),))
+        return Answer(problems=(Problem(text, tuple(shown), SAY_SPACING),))
     if len(sizes) > 1:
         text = "images differ in the size of a pixel, each file's own is read"
         value = f"{text}; resample them in the study (spacing: of the dataset)"
         low, high = min(s[0] for s in sizes if s), max(s[0] for s in sizes if s)
         value += f": {low * factor:g} to {high * factor:g} {unit}"
-        return Answer(None, unit, (Guess("spacing", value, "--spacing HEIGHT WIDTH"),))
+        return Answer(None, unit, (Guess("spacing", value, SAY_SPACING),))
     ((height, width),) = (size for size in sizes if size)
     spacing = (round(height * factor, 9), round(width * factor, 9))
     guess = Guess("spacing", f"{spacing[0]:g} x {spacing[1]:g} {unit}, from the files", "--spacing")

@@ -72,6 +72,7 @@ class _Name:
     places: folders above it without words for roles and parts. words: all tokens of its stem,
     again without them. before and after: those on either side of the word for a mask. extra:
     what is left of the folder that says `mask` (`axon` of `masks_axon`). below: folders in it.
+    folder: the role that a folder says.
     """
 
     path: str
@@ -82,6 +83,7 @@ class _Name:
     after: tuple[str, ...]
     extra: tuple[str, ...] = ()
     below: tuple[str, ...] = ()
+    folder: str = ""
     part: str = ""
 
 
@@ -123,6 +125,9 @@ def pair_files(
     if masks:
         return _pair_said(paths, images, masks)
     names = [_take_apart(path) for path in paths]
+    if any(name.folder == "mask" for name in names):
+        # Where masks have folders of their own, those of images hold images, whatever the names.
+        names = [_as(n, is_mask=False) if n.folder == "image" else n for n in names]
     if images:
         chosen = {path for path in paths if matches(path, images)}
         names = [name for name in names if name.is_mask or name.path in chosen]
@@ -249,7 +254,8 @@ def _take_apart(path: str) -> _Name:
         plain = [token for token in tokens if token not in PARTS and _role(token) != "mask"]
     return _Name(
         path, is_mask, tuple(places), tuple(plain), _plain(before), _plain(after), extra,
-        tuple(below), part,
+        tuple(below),
+        folder_role, part,
     )  # fmt: skip
 
 

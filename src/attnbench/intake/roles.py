@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from attnbench.errors import listed
 from attnbench.intake.found import Guess, Options, Problem
@@ -49,6 +50,8 @@ def find_roles(pairs: Pairs, options: Options) -> Roles:
     if options.masks:
         keys = Counter({key: count for key, count in keys.items() if key not in ROLES})
     distinct = {key for key in keys if key}
+    if len(distinct) == len(keys) == 1:
+        distinct = set()  # one word for all masks tells nothing apart
     if distinct and not _are_objects(pairs.pairs, keys):
         words = sorted(distinct)
         classes = (
@@ -61,7 +64,7 @@ def find_roles(pairs: Pairs, options: Options) -> Roles:
             return _class_roles(pairs.pairs, words, said=False)
         example = next(pair for pair in pairs.pairs if len(pair.masks) > 1 or not classes)
         several = tuple(path for paths in example.masks.values() for path in paths)
-        kinds = listed([f"{key or 'no word'} ({count} images)" for key, count in keys.items()], 8)
+        kinds = listed([f"{_kind(pairs.pairs, key)} ({n} images)" for key, n in keys.items()], 8)
         text = f"two masks or more for one image, told apart by {kinds}; such as"
         return Roles(of, problems=(Problem(text, (*example.images, *several), TWO_MASKS),))
     guesses: tuple[Guess, ...] = ()
@@ -82,6 +85,12 @@ def find_roles(pairs: Pairs, options: Options) -> Roles:
     twice += _twice(pairs.pairs)
     problems = (Problem("two masks for one image", tuple(twice), TWO_MASKS),) if twice else ()
     return Roles(result, guesses=guesses, problems=problems)
+
+
+def _kind(pairs: Sequence[Pair], key: str) -> str:
+    """The folder in which all masks of a kind lie, or the word that their names have."""
+    folders = {PurePosixPath(p).parent.name for pair in pairs for p in pair.masks.get(key, ())}
+    return f"folder {folders.pop()}" if len(folders) == 1 else f"word {key!r}" if key else "no word"
 
 
 def _kept_roles(pair: Pair) -> dict[str, tuple[str, ...]]:

@@ -25,7 +25,7 @@ class Meaning:
 
     values: Mapping[int | str, int] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
-    threshold: int | None = None
+    threshold: float | None = None
     guesses: tuple[Guess, ...] = ()
     problems: tuple[Problem, ...] = ()
 

@@ -168,10 +168,13 @@ def _count_values(path: Path) -> dict[float, int] | None:
     array = load_volume(path).array
     if not np.isfinite(array).all():
         return None
-    values, counts = np.unique(array, return_counts=True)
-    # A soft mask may hold a million values; its extremes say as much.
-    kept = range(len(values)) if len(values) <= 4 * MANY_VALUES else (0, 1, len(values) - 1)
-    return {float(values[k]): int(counts[k]) for k in kept}
+    counts: Counter[float] = Counter()
+    for number in range(array.shape[-1]):  # slice by slice: a whole CT would be sorted for long
+        values, own = np.unique(array[..., number], return_counts=True)
+        # A soft mask may hold a million values; some of them say as much.
+        kept = range(len(values)) if len(values) <= 4 * MANY_VALUES else (0, 1, len(values) - 1)
+        counts.update({float(values[k]): int(own[k]) for k in kept})
+    return dict(counts)
 
 
 def _each(
@@ -332,6 +335,14 @@ def choose_classes(
         return _single_classes(single, cases, told)
     if options.threshold is not None:
         names = [class_name(name) for name in options.classes.values()] or ["foreground"]
+        if len(set(names)) > 1:
+            told.problem(
+                f"--threshold gives one class, --class names {len(set(names))}",
+                (),
+                "--threshold or --class",
+            )
+        if not options.classes:
+            told.guesses.append(Guess("class", "above the threshold: foreground", "--class 1=NAME"))
         return Classes({1: names[0]}, {"threshold": options.threshold})
     if options.classes:
         declared = _typed(options.classes, told)
@@ -403,7 +414,7 @@ def _refuse_stray(
         else "which classes are they?"
     )
     told.problem(
-        f"masks hold {shown}{more}{classes}; {kind}", files, "--class VALUE=NAME or --threshold N"
+        f"masks hold {shown}{more}{classes}; {kind}", files, "--class VALUE=NAME or --threshold 0.5"
     )
 
 

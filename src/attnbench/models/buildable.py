@@ -27,7 +27,7 @@ def check_models(study: Study, source: str) -> None:
 
 
 def _problems(study: Study) -> Iterator[str]:
-    for dataset in study.datasets:
+    for dataset in study.trained_datasets:
         entry = load_entry(dataset.name, study.catalog)
         spec = NetworkSpec.of(entry, study.patch(dataset.name, entry.ndim))
         for model in study.models:

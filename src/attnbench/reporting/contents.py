@@ -49,6 +49,10 @@ def _is_volume(study: Study, dataset: str) -> bool:
     return load_entry(dataset, study.catalog).ndim == 3
 
 
+def _is_inspected(study: Study, _dataset: str) -> bool:
+    return any(not load_entry(data.name, study.catalog).generated for data in study.datasets)
+
+
 def _has_ensembles(study: Study, _dataset: str) -> bool:
     return any(transfer.ensemble for transfer in study.transfer)
 
@@ -137,6 +141,11 @@ FIGURES = (
         "trained; not adjusted for their number; filled: significant after Holm's correction; "
         "tinted: better; dotted: margin of equivalence",
         ("effects",),
+    ),
+    FigureSpec(
+        "duplicates", "duplicates", "datasets",
+        "Images that are copies of each other, side by side, those in different groups first",
+        ("duplicates",), wanted=_is_inspected,
     ),
     FigureSpec(
         "scores", "scores", "effects",
@@ -244,6 +253,9 @@ FIGURES = (
 TABLES = (
     TableSpec("answer", "answer", "answer", ("answer", "cost")),
     TableSpec("datasets", "facts", "datasets", ()),
+    TableSpec(
+        "quality", "quality", "datasets", ("inspected", "findings"), wanted=_is_inspected,
+    ),
     TableSpec("models", "models", "models", ("cost",), page_only=True),
     TableSpec("gates", "gates", "models", ("openness", "gates", "cost"), wanted=_has_mechanism),
     TableSpec(
@@ -269,6 +281,10 @@ TABLES = (
         wanted=_asks_for("transfer"), absent="external test sets", key="transfer",
     ),
     TableSpec(
+        "held_out", "shift", "shift", ("held_out", "missing"), wanted=_asks_for("held_out"),
+        absent="a held-out test set", key="datasets: held_out",
+    ),
+    TableSpec(
         "ensembles", "shift", "shift", ("ensembles", "missing"), wanted=_has_ensembles,
     ),
     TableSpec(
@@ -284,7 +300,7 @@ TABLES = (
 def figures_of(study: Study) -> Iterator[Figure]:
     """Yield every figure that the study has, in the order of the page."""
     for spec in FIGURES:
-        for dataset in [each.name for each in study.datasets] if spec.per_dataset else [""]:
+        for dataset in [each.name for each in study.trained_datasets] if spec.per_dataset else [""]:
             if spec.wanted(study, dataset):
                 yield Figure(f"{spec.name}_{dataset}" if dataset else spec.name, spec, dataset)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from attnbench.analysis.planning import MOST_MORE, plan_study
+from attnbench.analysis.planning import MOST_MORE, never_planned, plan_study
 from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.reporting.format import decimals, duration, number
 from attnbench.reporting.terminal import WIDTH
@@ -42,6 +42,9 @@ def show_plan(study: Study, question: Question) -> None:
         for decision in plan.decisions:
             console.print(f"{decision.model}: {sentence(decision, plan)}", markup=False)
         console.print()
+    for name, reason in never_planned(study):
+        label = dataset_label(name, study.catalog)
+        console.print(f"{label}: {reason}; no more folds, seeds or groups would decide anything")
     console.print(Text(_NOTE, style="dim"))
 
 

@@ -38,13 +38,15 @@ _OF_DATASETS, _OF_MODELS = ("dataset", "train", "test"), ("model", "model_a", "m
 class Results:
     """A study and everything that its analysis has written so far; each file is read once.
 
+    `datasets` are those that models are trained on, `every_dataset` also has those only tested on;
     `metrics` are those shown first, `metric` the first of them, that of the primary comparison;
     `level` is that of every test, 1 - confidence. Draw and tabulate functions take one of these.
     """
 
     def __init__(self, study: Study) -> None:
         self.study, self.layout = study, study.layout
-        self.datasets = tuple(dataset.name for dataset in study.datasets)
+        self.datasets = tuple(dataset.name for dataset in study.trained_datasets)
+        self.every_dataset = tuple(dataset.name for dataset in study.datasets)
         self.models = tuple(model.name for model in study.models)
         self.baseline = study.baseline
         self.compared = tuple(name for name in self.models if name != self.baseline)
@@ -172,7 +174,10 @@ class Results:
                 f"{', '.join(frame.columns)}; write it again with `attnbench analyse`"
             )
         kept = pd.Series(True, index=frame.index)
-        names = [(_OF_DATASETS, [*self.datasets, ALL]), (_OF_MODELS, [*self.models, SECOND_RATER])]
+        names = [
+            (_OF_DATASETS, [*self.every_dataset, ALL]),
+            (_OF_MODELS, [*self.models, SECOND_RATER]),
+        ]
         for columns, allowed in names:
             for column in (column for column in columns if column in frame):
                 kept &= frame[column].isin(allowed)

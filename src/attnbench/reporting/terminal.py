@@ -98,7 +98,9 @@ def _exports(study: Study) -> Iterator[tuple[str, Path]]:
     yield "methods", layout.methods
     yield "bibtex", layout.references
     yield "ranking", layout.challenger
-    yield from (("claims", layout.claims_reloaded(dataset.name)) for dataset in study.datasets)
+    yield from (
+        ("claims", layout.claims_reloaded(dataset.name)) for dataset in study.trained_datasets
+    )
     yield "parquet", layout.parquet
     yield "provenance", layout.provenance
     yield "report", layout.report

@@ -115,6 +115,14 @@ KINDS: dict[str, ShiftKind] = {
             ensembled=True,
         ),
         ShiftKind(
+            "held_out",
+            key="held_out",
+            runs=lambda study: (run for run in study.runs() if run.dataset in study.held_out),
+            absent_note="runs not scored on the held-out test set",
+            module="held_out",
+            reads=lambda _study, dataset: [dataset],
+        ),
+        ShiftKind(
             "corrupted",
             key="corruptions",
             runs=lambda study: study.runs(),

@@ -20,6 +20,7 @@ from pydantic import (
 from attnbench.errors import nearest
 from attnbench.study.base import Name, Settings, one_of
 from attnbench.study.describe import PER_AXIS, InWords
+from attnbench.study.split import HeldOut, SplitSource, contradictions
 
 
 def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -68,6 +69,14 @@ def _channels_in_words(channels: Channels) -> str:
 Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
 
 
+COPIES = {
+    "stop": "the study stops",
+    "merge": "the groups become one",
+    "keep": "the groups stay apart",
+}
+"""What is done where an image of one group is a copy of another group's, in words."""
+
+
 class DatasetSettings(Settings):
     """One dataset of the study, and the sampling of its cases."""
 
@@ -111,6 +120,12 @@ class DatasetSettings(Settings):
         description="Pixels per axis of a training patch; default: `training.patch_2d` or "
         "`patch_3d`.",
     )
+    duplicates: Annotated[Literal["stop", "merge", "keep"], InWords(COPIES.__getitem__)] = Field(
+        "stop",
+        title="where an image of another group is a copy",
+        description="Where images of different groups are copies of each other: `stop` before "
+        "folds are made, `merge` the groups, or `keep` them apart.",
+    )
     mirror_axes: Annotated[
         Axes | None,
         InWords(lambda axes: ", ".join(map(str, axes)) or "none"),
@@ -132,6 +147,33 @@ class DatasetSettings(Settings):
         title="optimiser steps",
         description="Optimiser steps, instead of `training.steps`.",
     )
+    split: SplitSource | None = Field(
+        None,
+        description="`official` (the part that the catalog gives every case), "
+        "`leave_one_group_out`, or a file: nnU-Net's `splits_final.json`, or a CSV with `case` or "
+        "`group` and either `part` (train, validation, test) or `fold` (0, 1, ...); default: "
+        "folds drawn by group as `folds` says.",
+    )
+    stratify: Name | None = Field(
+        None,
+        description="Label of the cases that drawn folds are balanced by; default: classes and "
+        "amount of foreground.",
+    )
+    held_out: HeldOut | None = Field(
+        None,
+        description="A test set beside the folds, which every trained model is scored on: "
+        "`official` (the official test part), a CSV of its `case`s or `group`s, or a share of the "
+        "groups, drawn by the seed of the folds. Its groups are in no fold.",
+    )
+    test_only: bool = Field(
+        False,
+        description="No model is trained on this dataset; it is only the `test` of a `transfer`.",
+    )
+    accept_crossing_groups: bool = Field(
+        False,
+        description="Accept a given split that puts cases of one group on both sides. Every table "
+        "says so, and no verdict is given.",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_resample(self) -> Self:
@@ -142,6 +184,12 @@ class DatasetSettings(Settings):
                 "`interpolation` says how images are resampled, and these are not: give `spacing` "
                 "or `size`, or remove it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_to_split(self) -> Self:
+        if problems := list(contradictions(self)):
+            raise ValueError("; ".join(problems))
         return self
 
     def count_channels(self, of_image: int) -> int:
@@ -182,18 +230,9 @@ class FoldsSettings(Settings):
     run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None,
         title="folds run",
-        description="Outer folds to run, counted through all repeats; default: all.",
+        description="Outer folds to run, counted through all repeats; of a dataset with fewer "
+        "folds those that it has; default: all.",
     )
-
-    @model_validator(mode="after")
-    def _run_exists(self) -> Self:
-        wrong = [fold for fold in self.run or () if fold >= self.count]
-        if wrong:
-            raise ValueError(
-                f"`run` names fold {wrong[0]}; with outer: {self.outer} and repeats: "
-                f"{self.repeats}, folds are 0 to {self.count - 1}"
-            )
-        return self
 
     @property
     def count(self) -> int:

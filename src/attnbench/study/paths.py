@@ -45,6 +45,10 @@ class Layout:
         """Verified originals of a dataset and their `receipt.json`."""
         return self.downloads / dataset
 
+    def inspected(self, dataset: str) -> Path:
+        """Copies among the originals of a dataset, and what else is odd about them."""
+        return self.output / "data" / "inspected" / dataset
+
     def prepared(self, dataset: str) -> Path:
         """The case store: arrays, `cases.csv` and `dataset.json`."""
         return self.output / "data" / "prepared" / dataset

@@ -12,6 +12,7 @@ import yaml
 from pydantic import (
     BeforeValidator,
     Field,
+    PrivateAttr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -52,6 +53,7 @@ from attnbench.study.shift import (
     data_efficiency_problems,
     transfer_problems,
 )
+from attnbench.study.split import SPLIT_KEYS, Split, fold_problems, run_problems
 
 _DEFAULT_METRICS = (
     "dice",
@@ -136,6 +138,7 @@ class Study(Settings):
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
     data: DataSettings = Field(default_factory=DataSettings)
     output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")
+    _given_splits: dict[str, Split] = PrivateAttr(default_factory=dict)
 
     @field_validator("models", mode="after")
     @classmethod
@@ -157,7 +160,10 @@ class Study(Settings):
             *self._repeated(),
             *transfer_problems(self.transfer, datasets, self._as_taken(facts)),
             *self._swept_and_set(),
+            *self._used_wrongly(),
         ]
+        if not any(map(_is_given, self.trained_datasets)):
+            problems += run_problems(self.folds.run, self.splits)
         if self.primary[0] not in self.metrics:
             problems.append(
                 f"analysis.primary.metric: {self.primary[0]!r} is not among the metrics; "
@@ -203,9 +209,23 @@ class Study(Settings):
                     "for every model; remove one of them"
                 )
 
+    def _used_wrongly(self) -> Iterator[str]:
+        """Yield datasets that are only tested and would be trained on, or would not be tested."""
+        if not self.trained_datasets:
+            yield "datasets: every one is `test_only`; models are trained on one at least"
+        for dataset in self.datasets:
+            name = dataset.name
+            if dataset.test_only and not any(one.test == name for one in self.transfer):
+                yield (
+                    f"datasets: {name} is `test_only`, and no transfer tests on it; add "
+                    f"`transfer: [{{train: ..., test: {name}}}]`"
+                )
+            if dataset.test_only and any(one.train == name for one in self.transfer):
+                yield f"transfer: {name} is `test_only`; no model is trained on it"
+
     def _impossible(self, dataset: DatasetSettings, facts: DatasetFacts) -> Iterator[str]:
         """Yield problems of a dataset's settings, and of its folds, that its facts rule out."""
-        name, ndim, groups = dataset.name, facts.ndim, facts.groups
+        name, ndim = dataset.name, facts.ndim
         for key in ("spacing", "size", "patch"):
             value = getattr(dataset, key)
             if value and len(value) != ndim:
@@ -228,20 +248,18 @@ class Study(Settings):
                 f"datasets: {name} has patch {list(patch)}; with {depth} levels every side is a "
                 f"multiple of {divisor}, nearest: {near}"
             )
-        # The largest test fold leaves the fewest groups, and so does the largest validation.
-        left = groups - math.ceil(groups / self.folds.outer)
-        if groups < self.folds.outer:
-            yield (
-                f"folds.outer: {self.folds.outer} folds need as many groups; {name} has {groups}"
-            )
-        elif left < self.folds.inner:
-            yield (
-                f"folds.inner: {self.folds.inner} parts need as many training groups; "
-                f"{name} keeps {left} of {groups} in a fold"
-            )
-        else:
-            training = left - math.ceil(left / self.folds.inner)
-            yield from data_efficiency_problems(self.data_efficiency, name, training)
+        if not (dataset.test_only or _is_given(dataset)):
+            yield from self.drawn_fold_problems(name, facts.groups, self.folds.outer)
+
+    def drawn_fold_problems(self, dataset: str, groups: int, outer: int) -> Iterator[str]:
+        """Yield problems of drawing `outer` folds from the groups of a dataset."""
+        problems = list(fold_problems(self.folds, dataset, groups, outer))
+        yield from problems
+        if not problems:
+            # The largest test fold leaves the fewest groups, and so does the largest validation.
+            left = groups - math.ceil(groups / outer)
+            training = left - math.ceil(left / min(self.folds.inner, left))
+            yield from data_efficiency_problems(self.data_efficiency, dataset, training)
 
     def dataset(self, name: str) -> DatasetSettings:
         """Return the settings of one dataset; `StudyError` names the others."""
@@ -309,23 +327,60 @@ class Study(Settings):
             return () if flip is False else tuple(range(ndim))
         return flip
 
+    @property
+    def trained_datasets(self) -> tuple[DatasetSettings, ...]:
+        """Datasets that models are trained on: all but those that are only tested on."""
+        return tuple(dataset for dataset in self.datasets if not dataset.test_only)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The split of every dataset that models are trained on."""
+        return {dataset.name: self.split_of(dataset.name) for dataset in self.trained_datasets}
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Datasets with a test set beside their folds."""
+        return tuple(one.name for one in self.trained_datasets if one.held_out is not None)
+
+    def split_of(self, dataset: str) -> Split:
+        """Return how a dataset is split; `StudyError` where its own split was not counted yet."""
+        if not _is_given(self.dataset(dataset)):
+            return Split("cross_validation", self.folds.outer, self.folds.repeats)
+        if dataset not in self._given_splits:
+            raise StudyError(
+                f"{dataset}: its own split is counted when the study is checked with the catalog"
+            )
+        return self._given_splits[dataset]
+
+    def with_splits(self, splits: Mapping[str, Split]) -> Study:
+        """Return the study with the counted splits of the datasets that have one of their own."""
+        study = self.model_copy()
+        study._given_splits = {**self._given_splits, **splits}
+        return study
+
+    def folds_to_run(self, dataset: str) -> tuple[int, ...]:
+        """Return the outer folds of a dataset that this study trains, of all repeats.
+
+        `folds.run` names them by number; of a dataset with fewer folds those that it has.
+        """
+        folds = range(self.split_of(dataset).count)
+        return tuple(
+            folds if self.folds.run is None else filter(folds.__contains__, self.folds.run)
+        )
+
     def normalisation(self, dataset: str) -> Scheme:
         """Return how intensities of `dataset` are normalised; z_score where none is said."""
         return self.dataset(dataset).normalisation or "z_score"
 
-    def folds_to_run(self) -> tuple[int, ...]:
-        """Return the outer folds this study trains, of all repeats."""
-        return self.folds.run if self.folds.run is not None else tuple(range(self.folds.count))
-
     def runs(self) -> Iterator[Run]:
         """Yield every run of the study, in a fixed order."""
-        for dataset in self.datasets:
+        for dataset in self.trained_datasets:
             for model in self.models:
                 yield from self.runs_of(dataset.name, model.name)
 
     def runs_of(self, dataset: str, model: str) -> Iterator[Run]:
         """Yield every run of one model on one dataset, in a fixed order."""
-        for fold in self.folds_to_run():
+        for fold in self.folds_to_run(dataset):
             for seed in self.seeds:
                 yield Run(dataset, model, fold, seed)
 
@@ -358,7 +413,11 @@ class Study(Settings):
         own = None if self.model(model).training else {"training"}
         sweep = {"sweep": {"grid": self.training.sweep, "rule": SWEEP_RULE}}
         return {
-            "dataset": self.dataset(dataset).model_dump(mode="json"),
+            # What decides the folds is in the hash of their file, what is done about copies in that
+            # of the data.
+            "dataset": self.dataset(dataset).model_dump(
+                mode="json", exclude={"duplicates", *SPLIT_KEYS}
+            ),
             "model": self.model(model).model_dump(mode="json", exclude=own),
             "backbone": self.backbone_of(model).model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude={"sweep"}),
@@ -369,6 +428,11 @@ class Study(Settings):
     def to_yaml(self) -> str:
         """Return the study as YAML with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def _is_given(dataset: DatasetSettings) -> bool:
+    """True where the catalog or a file decides which folds a dataset has."""
+    return dataset.split is not None or dataset.held_out is not None
 
 
 def _unknown_channels(dataset: DatasetSettings, channels: int) -> Iterator[str]:

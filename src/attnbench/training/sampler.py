@@ -75,6 +75,9 @@ class CasePool:
         share: float = 0.6,
     ) -> None:
         images = _read_only(store.images).view(-1, store.info.channels)
+        # torch hardly knows unsigned 16-bit integers: their bits travel as signed ones.
+        self.unsigned = images.dtype == torch.uint16
+        images = images.view(torch.int16) if self.unsigned else images
         masks = _read_only(store.masks)
         self.device = (
             device if _fits(images.nbytes + masks.nbytes, device, share) else torch.device("cpu")
@@ -120,6 +123,8 @@ class CasePool:
         # In place from here on: `index_select` has made a copy that belongs to nobody else, and
         # channels apart let numbers that differ by channel be applied to long rows.
         images = images.to(torch.float32, memory_format=torch.contiguous_format)
+        if self.unsigned:
+            images.remainder_(2**16)
         columns = boxes.numbers.view(*boxes.numbers.shape, *[1] * len(patch))
         low, high, shift, scale = columns.unbind(1)
         if self.clips:

@@ -6,6 +6,7 @@ file is given to the library that reads it exactly, or refused.
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 KEPT = ("L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "F")
 SHOWN_AS = {"CMYK": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
 MILLIMETRES = {"mm": 1.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3, "nm": 1e-6, "cm": 10.0}
+HIGHEST_RATIO = 20_000  # of compression; white paper as fax reaches thousands
 UPRIGHT = 1  # EXIF's number for a picture that is stored as it is shown
 
 
@@ -118,6 +120,8 @@ def _by_pillow(path: Path) -> Picture:
         frames = getattr(picture, "n_frames", 1)
         if frames > 1 and kind != "MPO":
             raise OSError(f"animated: {frames} frames in one {kind}; a case is one picture")
+        if kind == "PPM" and picture.mode == "RGB" and _ppm_maximum(path) > 255:
+            raise OSError("colours of more than 8 bits in PPM are not read; save it as PNG or TIFF")
         picture.load()
         pages, palette = _pixels(picture)
         if kind == "GIF" and palette is not None:
@@ -133,6 +137,13 @@ def _by_pillow(path: Path) -> Picture:
             lossy=kind in ("JPEG", "MPO"),
             orientation=int(picture.getexif().get(0x0112, UPRIGHT)),
         )
+
+
+def _ppm_maximum(path: Path) -> int:
+    """The number that a PPM's header says is white."""
+    with path.open("rb") as stream:
+        head = re.sub(rb"#[^\n]*", b"", stream.read(1000))
+    return int(head.split()[3])
 
 
 def _pixels(picture: Image) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
@@ -192,19 +203,25 @@ def _tiff(path: Path) -> Picture:
 
     with tifffile.TiffFile(path) as file:
         first = file.pages.first
-        alike = {(page.shape, page.dtype) for page in file.pages}
+        # Iterating over the pages of a damaged file may never end.
+        pages = [file.pages[number] for number in range(len(file.pages))]
+        if _claims_too_much(file, first):
+            raise OSError("the file is damaged: it is too short for the size that it claims")
+        alike = {(page.shape, page.dtype) for page in pages}
         if len(alike) > 1 or len(file.series) > 1:
-            shapes = ", ".join(sorted({str(page.shape) for page in file.pages}))
+            shapes = ", ".join(sorted({str(page.shape) for page in pages}))
             raise OSError(
-                f"its {len(file.pages)} pages are not of one kind ({shapes}); it looks like a "
+                f"its {len(pages)} pages are not of one kind ({shapes}); it looks like a "
                 "pyramid or a picture with a preview: save one page for each file"
             )
-        pages, palette = _tiff_pages(path, file, first)
-        alpha = bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2)
+        stack, palette = _tiff_pages(path, file, first)
+        # Some writers (OpenCV) do not say that the fourth channel of RGB is opacity.
+        rgba = first.photometric == tifffile.PHOTOMETRIC.RGB and first.samplesperpixel == 4
+        alpha = rgba or (bool(first.extrasamples) and int(first.extrasamples[-1]) in (1, 2))
         inverted = first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
         return Picture(
             "TIFF",
-            pages,
+            stack,
             palette,
             alpha=alpha,
             lossy=first.compression in (6, 7, 34892, 33003, 33004, 33005, 34712),
@@ -212,6 +229,12 @@ def _tiff(path: Path) -> Picture:
             orientation=int(first.tags.valueof(274, UPRIGHT)),
             pixel_size=_pixel_size(file, first),
         )
+
+
+def _claims_too_much(file: TiffFile, first: TiffPage) -> bool:
+    """Whether a TIFF is much too short for its first page: decoding it might never end."""
+    claimed = int(np.prod(first.shape, dtype=object)) * first.bitspersample // 8
+    return claimed > file.filehandle.size * (1 if first.compression == 1 else HIGHEST_RATIO)
 
 
 def _tiff_pages(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,25 +34,35 @@ def load_nifti(path: Path) -> Volume:
     """Read a file in its own axes; a fourth axis is channels. Raises as `nifti_grid` does."""
     volume = _open(path)
     grid = _grid(volume)
-    array = np.asanyarray(volume.dataobj)
+    with _damage_told():
+        array = np.asanyarray(volume.dataobj)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     return Volume(grid, array.reshape(*grid.shape, *[grid.channels][: grid.channels > 1]))
 
 
 def _open(path: Path) -> Nifti1Image:
     import nibabel
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError, ImageDataError
 
     _check_ending(path)
-    try:
+    with _damage_told():
         volume = nibabel.load(path)
         if not isinstance(volume, nibabel.Nifti1Image):
             raise OSError(f"its content is {type(volume).__name__}, not NIfTI")
         _check_forms(volume)
-    except (ImageFileError, HeaderDataError, ImageDataError, gzip.BadGzipFile) as error:
-        raise OSError(str(error)) from error
     return volume
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Turn what nibabel raises over damaged files, which is many things, into `OSError`."""
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, ImageDataError
+
+    own = (ImageFileError, HeaderDataError, ImageDataError)
+    try:
+        yield
+    except (*own, gzip.BadGzipFile, KeyError, OverflowError, TypeError) as error:
+        raise OSError(f"its header or content is damaged: {error}") from error
 
 
 def _check_ending(path: Path) -> None:
@@ -81,7 +93,8 @@ def _check_forms(volume: Nifti1Image) -> None:
 
 def _grid(volume: Nifti1Image) -> Grid:
     header, shape = volume.header, volume.shape
-    dtype = header.get_data_dtype()
+    with _damage_told():
+        dtype, unit = header.get_data_dtype(), header.get_xyzt_units()[0]
     if dtype.names or dtype.kind not in "biuf":
         kind = "colours" if dtype.names else f"of type {dtype}"
         raise Refused(f"its voxels are {kind}; a voxel is one real number")
@@ -101,7 +114,7 @@ def _grid(volume: Nifti1Image) -> Grid:
             spacing=spacing,
             channels=int(shape[3]) if len(shape) == 4 else 1,
             stated=bool(known) or set(spacing) != {1.0},
-            unit=UNITS.get(header.get_xyzt_units()[0]),
+            unit=UNITS.get(unit),
             dtype=str(dtype.newbyteorder("=")),
         )
     )

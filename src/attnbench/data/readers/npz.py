@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import threading
+import tokenize
 import zipfile
 import zlib
 from bisect import bisect_right
@@ -123,7 +124,13 @@ def open_npz(archive: Path) -> dict[str, NpzArray]:
                 info.filename.removesuffix(".npy"): _open(_member(archive, info))
                 for info in members
             }
-    except (zipfile.BadZipFile, struct.error, zlib.error) as error:
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,  # a version of the archive's format that does not exist
+        struct.error,
+        tokenize.TokenError,  # the header of an array is Python's text of a dictionary
+        zlib.error,
+    ) as error:
         raise ValueError(f"it is no whole archive: {error}") from error
 
 

@@ -162,6 +162,8 @@ def as_classes(
         if not np.isfinite(mask).all():
             raise files.error("mask holds NaN or infinite voxels", path)
         return np.greater(mask, threshold).astype(np.uint8)
+    if values is None and mask.dtype.kind in "bu" and mask.max(initial=0) <= 255:
+        return mask.astype(np.uint8)
     if values is None:
         classes = np.clip(np.nan_to_num(mask), 0, 255).astype(np.uint8)
         wrong = mask[classes != mask]

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from attnbench.catalog import Reader
 from attnbench.data.readers.dicom.headers import (
     LABEL_MAP,
     SEGMENTATION,
     STRUCTURES,
+    class_of,
+    damage_told,
     is_dicom,
     open_dicom,
     require_packages,
@@ -39,6 +42,9 @@ from attnbench.intake.volume_cases import (
     group_cases,
     look_at_masks,
 )
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 MASKS = (SEGMENTATION, LABEL_MAP, STRUCTURES)
 
@@ -110,24 +116,28 @@ def recognise(folder: Path, options: Options) -> Found | None:
 def _headers(folder: Path, paths: Sequence[str], told: Told) -> list[_Header]:
     def read(path: str) -> _Header | str:
         try:
-            data = open_dicom(folder / path, pixels=False)
+            with damage_told():
+                return _header(path, open_dicom(folder / path, pixels=False))
         except UNREADABLE as error:
             return f"{path}: {error}"
-        return _Header(
-            path,
-            str(data.get("SOPClassUID", "")),
-            str(data.get("SeriesInstanceUID", "")),
-            str(data.get("PatientID", "")).strip(),
-            str(data.get("Modality", "")),
-            str(data.get("SeriesNumber", "") or ""),
-            "Rows" in data,
-        )
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(read, paths))
     if broken := [text for text in found if isinstance(text, str)]:
         told.problem("DICOM files that cannot be read; repair them, or move them out", broken)
     return [header for header in found if isinstance(header, _Header)]
+
+
+def _header(path: str, data: Dataset) -> _Header:
+    return _Header(
+        path,
+        str(data.get("SOPClassUID", "")),
+        str(data.get("SeriesInstanceUID", "")),
+        str(data.get("PatientID", "")).strip(),
+        str(data.get("Modality", "")),
+        str(data.get("SeriesNumber", "") or ""),
+        "Rows" in data,
+    )
 
 
 def _cases(
@@ -180,6 +190,8 @@ def _masks_of(
     unclear: list[str] = []
     for path in masks:
         uids = _referenced(folder / path, told, path) if path in drawn else set()
+        if uids is None:
+            continue
         found = sorted(uids & series.keys())
         if not found and not uids:
             found = _nearest(path, series)
@@ -201,13 +213,14 @@ def _masks_of(
     return {uid: own[0] for uid, own in candidates.items()}
 
 
-def _referenced(file: Path, told: Told, path: str) -> set[str]:
+def _referenced(file: Path, told: Told, path: str) -> set[str] | None:
+    """Series that a mask says it was drawn on; None for a mask that cannot be read."""
     try:
-        kind = str(open_dicom(file, pixels=False).get("SOPClassUID", ""))
+        kind = class_of(file)
         return structures_series(file) if kind == STRUCTURES else referenced_series(file)
-    except (AttributeError, *UNREADABLE) as error:
+    except UNREADABLE as error:
         told.problem(f"the mask cannot be read: {error}", [path])
-        return set()
+        return None
 
 
 def _nearest(path: str, series: Mapping[str, Sequence[_Header]]) -> list[str]:
@@ -269,7 +282,7 @@ def _classes(folder: Path, cases: Sequence[_Case], options: Options, told: Told)
     if not drawn:
         stored = [VolumeCase(case.name, (case.slices[0],), {"": case.mask}) for case in cases]
         return choose_classes(look_at_masks(folder, stored, told), stored, options, told)
-    there = {case.mask: _labels(folder / case.mask) for case in drawn}
+    there = {case.mask: _labels(folder, case.mask, told) for case in drawn}
     if options.classes:
         names = {label: class_name(name) for label, name in options.classes.items()}
     else:
@@ -294,9 +307,14 @@ def _classes(folder: Path, cases: Sequence[_Case], options: Options, told: Told)
     return Classes({number: name for name, number in numbers.items()}, {"segments": segments})
 
 
-def _labels(mask: Path) -> list[str]:
-    kind = str(open_dicom(mask, pixels=False).get("SOPClassUID", ""))
-    return list((structure_names if kind == STRUCTURES else segment_names)(mask).values())
+def _labels(folder: Path, mask: str, told: Told) -> list[str]:
+    try:
+        kind = class_of(folder / mask)
+        names = (structure_names if kind == STRUCTURES else segment_names)(folder / mask)
+    except UNREADABLE as error:
+        told.problem(f"the mask cannot be read: {error}", [mask])
+        return []
+    return list(names.values())
 
 
 def _groups(cases: Sequence[_Case], options: Options, told: Told) -> Groups:

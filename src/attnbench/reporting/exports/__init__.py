@@ -9,7 +9,7 @@ from attnbench.files import whole_file, write_csv, write_text
 from attnbench.reporting.exports.challenger import rank_input
 from attnbench.reporting.exports.claims_reloaded import claim_inputs
 from attnbench.reporting.exports.methods import compose_methods
-from attnbench.reporting.exports.references import collect_references
+from attnbench.reporting.exports.references import bibliography, collect_references
 from attnbench.reporting.results import Results
 
 if TYPE_CHECKING:
@@ -30,5 +30,4 @@ def write_exports(study: Study) -> None:
         write_csv(layout.claims_reloaded(dataset), frame)
     references = collect_references(study)
     write_text(layout.methods, compose_methods(results, references))
-    bibtex = dict.fromkeys(reference.bibtex for reference in references)
-    write_text(layout.references, "\n\n".join(bibtex) + "\n")
+    write_text(layout.references, bibliography(references))

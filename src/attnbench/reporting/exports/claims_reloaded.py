@@ -28,7 +28,7 @@ def claim_inputs(study: Study) -> dict[str, pd.DataFrame]:
         dataset.name: _wide(
             values[values["dataset"] == dataset.name], [model.name for model in study.models]
         )
-        for dataset in study.datasets
+        for dataset in study.trained_datasets
     }
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.retraining import MIN_TRAININGS
+from attnbench.analysis.verdicts import GROUPS_CROSS, ONE_SPLIT
 from attnbench.catalog import load_entry
 from attnbench.catalog.suitable import RESTRICTED
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.results import absent_runs, records
+from attnbench.reporting.splits import split_notes
 from attnbench.reporting.tables.facts import (
     control_notes,
     described,
@@ -62,7 +64,7 @@ def _data(
     for row in rows:
         inferred = ", inferred from the images" if row["groups_inferred"] else ""
         size = (
-            f"{row['cases']:.0f} cases of {row['groups']:.0f} groups{inferred}"
+            f"{row['cases']:.0f} cases of {_groups(row)}{inferred}"
             if row["cases"]
             else "not prepared"
         )
@@ -74,12 +76,59 @@ def _data(
         )
         if restricted := RESTRICTED.get(row["licence_terms"]):
             yield f"The licence of {label} is {restricted}."
-    runs = len(results.study.folds_to_run())
+    yield from _copies(results, protocol)
+    yield from _splits(results, protocol)
+
+
+def _groups(row: Mapping[str, Any]) -> str:
+    return "unknown groups" if row["groups_unknown"] else f"{row['groups']:.0f} groups"
+
+
+def _splits(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    """Yield how each dataset was split, and how many folds were run."""
+    study = results.study
+    counts = {name: len(study.folds_to_run(name)) for name in results.datasets}
+    drawn = [name for name, split in study.splits.items() if split.kind == "cross_validation"]
+    if drawn:
+        runs = counts[drawn[0]]
+        which = "" if len(drawn) == len(counts) else f" of {_labels(results, drawn)}"
+        yield (
+            f"Groups{which} (patients, animals or slides) were split into folds, never across them "
+            f"({protocol['Folds']}); {_number(runs, 'fold')} were run."
+        )
+    for name in counts:
+        if name not in drawn:
+            were = "was" if counts[name] == 1 else "were"
+            number = _number(counts[name], "fold")
+            yield f"Of {results.dataset_label(name)}, {number} {were} run."
+    yield from split_notes(results)
+    yield "No outer fold was used to choose anything."
+
+
+def _labels(results: Results, names: Iterable[str]) -> str:
+    return _joined([results.dataset_label(name) for name in names])
+
+
+def _copies(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
+    """Yield how copies of images were looked for, what was found, and what was done about it."""
     yield (
-        "Groups (patients, animals or slides) were split into folds, never across them "
-        f"({protocol['Folds']}); {_number(runs, 'fold')} were run. No outer fold was used to "
-        "choose anything."
+        "Images were searched for copies by perceptual hash, then by correlation after "
+        "registration: the same image but for coding, small shifts and scales, mirroring and "
+        "rotation by 90 degrees. Where a copy lies in another group: "
+        f"{protocol['Copies of an image in another group']}."
     )
+    for row in records(results.frame("inspected")):
+        across = int(row["exact_across"] + row["near_across"])
+        merged = (
+            f"; {_number(int(row['merged']), 'group')} became {row['merged_into']:.0f}"
+            if row["merged"]
+            else ""
+        )
+        yield (
+            f"{results.dataset_label(row['dataset'])}: {_number(across, 'pair')} of copies in "
+            f"different groups, {row['exact_within'] + row['near_within']:.0f} within a "
+            f"group{merged}."
+        )
 
 
 def _models(
@@ -97,7 +146,7 @@ def _models(
     external = [
         (results.label(model.name), model.network) for model in study.models if model.network
     ]
-    names = {UNET, *results.datasets, *(path for _, path in external)}
+    names = {UNET, *results.every_dataset, *(path for _, path in external)}
     sources = [
         f"{mechanism_label(item.name)}{_cite(references, item.name)}"
         for item in references
@@ -186,19 +235,24 @@ def _sweep(results: Results) -> Iterator[str]:
     """Yield what was tried, by which rule, how often, and what it did not see."""
     study = results.study
     for key, values in (study.training.sweep or {}).items():
-        folds, grid = len(study.folds_to_run()), _joined([f"{value:.12g}" for value in values])
+        grid = _joined([f"{value:.12g}" for value in values])
+        counts = {name: len(study.folds_to_run(name)) for name in results.datasets}
+        tries, of_folds = (
+            " or ".join(dict.fromkeys(_number(count * times, noun) for count in counts.values()))
+            for times, noun in ((len(values), "trial"), (1, "fold"))
+        )
         yield (
             f"The {key.replace('_', ' ')} was chosen among {grid} for every model, controls "
             f"included, separately for each dataset and fold: {SWEEP_RULE}. Every model had the "
-            f"same {_number(len(values) * folds, 'trial')} per dataset ({len(values)} values in "
-            f"{_number(folds, 'fold')}), each a training at full budget with the first seed; test "
+            f"same {tries} per dataset ({len(values)} values in "
+            f"{of_folds}), each a training at full budget with the first seed; test "
             "folds were not read for the choice."
         )
         edges = results.frame("sweep")["at_edge"].eq(True)
         if edges.any():
             yield (
                 f"The chosen value lay at the edge of the grid in {int(edges.sum())} of "
-                f"{_number(len(study.datasets) * len(study.models) * folds, 'choice')}."
+                f"{_number(len(study.models) * sum(counts.values()), 'choice')}."
             )
 
 
@@ -255,7 +309,10 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     )
     answer = results.frame("answer")
     if len(answer) and (answer["trainings"] < MIN_TRAININGS).all():
-        yield "With so few folds the tests for models trained again were not made here."
+        few = "one fixed split" if answer["verdict"].eq(ONE_SPLIT).all() else "so few folds"
+        yield f"With {few} the tests for models trained again were not made here."
+    if answer["verdict"].eq(GROUPS_CROSS).any():
+        yield "Where groups cross the split, nothing was tested."
     if len(answer) and answer["lacking"].eq("parameters + flops").all():
         yield (
             "No control of equal size was trained, so that no gain could be told from that of a "
@@ -311,6 +368,12 @@ def _shift(results: Results) -> Iterator[str]:
                 "of a model was scored, too; with one such ensemble per model, its differences are "
                 "of these networks and not of models trained again, and exploratory."
             )
+    for name in study.held_out:
+        yield (
+            f"Models of {results.dataset_label(name)} were also scored on every case of its "
+            "held-out test set, a case's scores averaged over the trainings of all folds"
+            f"{_tested(results, 'held_out')}."
+        )
     if study.corruptions:
         kinds = _joined([kind.replace("_", " ") for kind in study.corruptions])
         yield (

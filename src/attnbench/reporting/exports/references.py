@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +108,16 @@ def collect_references(study: Study) -> list[Reference]:
         *mechanisms.values(),
         *_networks(study),
     ]
+
+
+def bibliography(references: Sequence[Reference]) -> str:
+    """Return the text of `references.bib`: what several references share stands there once."""
+    entries = (
+        entry.strip()
+        for reference in references
+        for entry in re.split(r"^(?=@)", reference.bibtex, flags=re.MULTILINE)
+    )
+    return "\n\n".join(dict.fromkeys(filter(None, entries))) + "\n"
 
 
 def uncited_networks(study: Study) -> list[str]:

@@ -39,7 +39,7 @@ def draw_transfer(results: Results) -> Drawn:
         message = "No model has been scored on an external test set yet."
         return draw_message(page, message, frame)
     used = {*frame["train"], *frame["test"]}
-    names = [name for name in results.datasets if name in used]
+    names = [name for name in results.every_dataset if name in used]
     labels = list(map(results.dataset_label, names))
     figure, panels = make_grid(page, len(styles), 8 * len(names) + 9, extra_mm=16)
     benefit = frame["benefit"].astype(float)

@@ -10,10 +10,16 @@ import pandas as pd
 
 from attnbench.analysis.answer import BIGGER, HELPS
 from attnbench.analysis.retraining import MIN_TRAININGS
-from attnbench.analysis.verdicts import TOO_FEW_GROUPS, TOO_FEW_TRAININGS
+from attnbench.analysis.verdicts import (
+    GROUPS_CROSS,
+    ONE_SPLIT,
+    TOO_FEW_GROUPS,
+    TOO_FEW_TRAININGS,
+)
 from attnbench.reporting.format import decimals, interval, number
 from attnbench.reporting.recipes import recipe_notes, undertrained_in_short
 from attnbench.reporting.results import absent_runs, records
+from attnbench.reporting.splits import split_notes
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
@@ -44,7 +50,7 @@ def answer_study(results: Results) -> Answer:
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
         return Answer("No answer yet", _nothing(results), needed, "", tuple(absent))
-    recipes = (*recipe_notes(results), *undertrained_in_short(results))
+    recipes = (*split_notes(results), *recipe_notes(results), *undertrained_in_short(results))
     return Answer(
         _verdict(rows),
         _trained(results, rows),
@@ -69,7 +75,11 @@ def _verdict(rows: pd.DataFrame) -> str:
         return (
             f"No difference that matters in {said['equivalent']} of {comparisons}; better in none"
         )
-    if set(said.index) <= {TOO_FEW_TRAININGS, TOO_FEW_GROUPS}:
+    if set(said.index) <= {GROUPS_CROSS, ONE_SPLIT, TOO_FEW_TRAININGS, TOO_FEW_GROUPS}:
+        if GROUPS_CROSS in said:
+            return f"Cannot be told: {GROUPS_CROSS}"
+        if ONE_SPLIT in said:
+            return f"Cannot be told with {ONE_SPLIT}"
         few = (
             _trainings(rows) if TOO_FEW_TRAININGS in said else _several_of(rows["groups"], "group")
         )
@@ -160,7 +170,18 @@ def _where(results: Results, row: dict[str, Any]) -> str:
 
 
 def _retrained(results: Results, rows: pd.DataFrame) -> str:
-    few = rows["verdict"] == TOO_FEW_TRAININGS
+    if rows["verdict"].eq(GROUPS_CROSS).all():
+        return (
+            "Groups cross the split, so that models are tested on what they were trained on: "
+            "nothing is claimed, of these models or of others."
+        )
+    if rows["verdict"].isin([ONE_SPLIT, GROUPS_CROSS]).all():
+        return (
+            "With one fixed split there is one training set, and nothing is claimed of models "
+            "trained on others, however often these are trained; cross-validation is needed. No "
+            "claim about a mechanism follows."
+        )
+    few = rows["verdict"].isin([TOO_FEW_TRAININGS, ONE_SPLIT, GROUPS_CROSS])
     if few.all():
         return (
             f"With {_trainings(rows)} per model nothing is claimed about models trained again, "
@@ -249,7 +270,8 @@ def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
         for dataset in results.datasets
         for model in results.models
     )
-    trainings = _several(len(study.folds_to_run()) * len(study.seeds), "training")
+    counts = [len(study.folds_to_run(name)) * len(study.seeds) for name in results.datasets]
+    trainings = f"{_range(counts)} training{'' if set(counts) == {1} else 's'}"
     return (
         "Other data, other backbones, larger budgets: results hold for these datasets, this U-Net "
         f"and {steps} optimiser steps.",

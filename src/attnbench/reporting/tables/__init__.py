@@ -10,6 +10,7 @@ from attnbench.files import write_csv, write_text
 from attnbench.reporting.contents import tables_of
 from attnbench.reporting.recipes import recipe_notes
 from attnbench.reporting.results import Results
+from attnbench.reporting.splits import split_notes
 from attnbench.reporting.tables.render import Table, render_md, render_tex
 
 if TYPE_CHECKING:
@@ -18,10 +19,14 @@ if TYPE_CHECKING:
 
 
 def tabulate(results: Results, spec: TableSpec) -> Table:
-    """Build the table of one row of the contents; each says how recipes differ, if they do."""
+    """Build the table of one row of the contents.
+
+    Each says how recipes differ, if they do, and how datasets are split, if not by drawn folds.
+    """
     module = import_module(f"attnbench.reporting.tables.{spec.module}")
     table: Table = getattr(module, f"tabulate_{spec.name}")(results)
-    return replace(table, notes=(*table.notes, *recipe_notes(results)))
+    notes = (*table.notes, *recipe_notes(results), *split_notes(results))
+    return replace(table, notes=notes)
 
 
 def write_tables(study: Study) -> None:

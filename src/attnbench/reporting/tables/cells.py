@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.resample import MIN_GROUPS
-from attnbench.analysis.verdicts import FAILURES_DIFFER, SAME_NETWORK, TOO_FEW_GROUPS
+from attnbench.analysis.verdicts import (
+    FAILURES_DIFFER,
+    GROUPS_CROSS,
+    SAME_NETWORK,
+    TOO_FEW_GROUPS,
+)
 from attnbench.reporting.format import NOTHING, decimals, interval, number, p_value
 from attnbench.reporting.tables.render import Cell, Column
 from attnbench.reporting.words import display_unit
@@ -21,7 +26,7 @@ if TYPE_CHECKING:
 DASH = Cell(NOTHING)
 AS_GOOD = "†"
 _MARKS = {"better": "⁺", "worse": "⁻"}
-_WITHHELD = (FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK)
+_WITHHELD = (GROUPS_CROSS, FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK)
 
 
 def against_baseline(results: Results, frame: pd.DataFrame) -> pd.Series:
@@ -96,6 +101,8 @@ def difference_cells(row: dict[str, Any]) -> tuple[Cell, Cell]:
     # In the terminal the column of p is left out: the difference takes over its mark.
     text = interval(row["difference"], *limits, decimals(row["unit"]), sign=True)
     mark = verdict_mark(row["against_baseline"], row.get("verdict_retrained"))
+    if row["against_baseline"] == GROUPS_CROSS:
+        return Cell(text), Cell(GROUPS_CROSS)
     return Cell(text, narrow=Cell(text, mark)), Cell(p_value(row["p_holm"]), mark)
 
 

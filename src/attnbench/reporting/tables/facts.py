@@ -12,13 +12,15 @@ from attnbench.catalog.suitable import RESTRICTED
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
+from attnbench.reporting.splits import dataset_notes
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
-from attnbench.study.groups import SCHEMES
+from attnbench.study.groups import COPIES, SCHEMES
 from attnbench.study.models import ModelSettings
+from attnbench.study.split import SPLIT_KEYS
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -26,15 +28,15 @@ if TYPE_CHECKING:
 
 _DATASET_COLUMNS = (
     "dataset", "title", "task", "modality", "ndim", "channels", "classes", "cases", "groups",
-    "groups_inferred", "spacing", "size", "spacing_unit", "licence", "licence_terms",
-    "citation", "content_hash",
+    "groups_inferred", "groups_unknown", "spacing", "size", "spacing_unit", "licence",
+    "licence_terms", "citation", "content_hash",
 )  # fmt: skip
 
 
 def tabulate_datasets(results: Results) -> Table:
     """Show every dataset with classes, cases, groups, grid and licence; citations in the notes."""
-    rows = [_facts(results, name) for name in results.datasets]
-    labels = [results.dataset_label(name) for name in results.datasets]
+    rows = [_facts(results, name) for name in results.every_dataset]
+    labels = [results.dataset_label(name) for name in results.every_dataset]
     labelled = list(zip(labels, rows, strict=True))
     return Table(
         name="datasets",
@@ -68,7 +70,7 @@ def _facts(results: Results, dataset: str) -> dict[str, Any]:
         known = read_json(path)
     else:
         known = {key: getattr(entry, key, None) for key in _DATASET_COLUMNS}
-        known["groups"] = entry.count_groups()
+        known["groups"], known["groups_unknown"] = entry.count_groups(), not entry.groups_known
     known["licence_terms"] = entry.licence_terms
     facts = {key: known.get(key) for key in _DATASET_COLUMNS}
     for key in ("spacing", "size"):
@@ -88,12 +90,18 @@ def _dataset_row(label: str, row: dict[str, Any]) -> Row:
         row["classes"],
         count(row["cases"]) if row["cases"] else NOTHING,
         Cell(
-            count(row["groups"]) if row["groups"] else NOTHING,
+            _groups(row),
             mark="*" if row["groups_inferred"] else "",
         ),
         grid,
         _licence(row),
     )
+
+
+def _groups(row: dict[str, Any]) -> str:
+    if row["groups_unknown"]:
+        return "unknown"
+    return count(row["groups"]) if row["groups"] else NOTHING
 
 
 def _licence(row: dict[str, Any]) -> str:
@@ -122,17 +130,23 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
     training = dict(describe(study.training))
     del training["augmentation"]  # has a row of its own
-    yield "Datasets", ", ".join(map(results.dataset_label, results.datasets))
+    yield "Datasets", ", ".join(map(results.dataset_label, results.every_dataset))
     yield "Models", ", ".join(map(results.label, results.models))
     yield "Baseline", results.baseline_label
     yield "Backbone", in_words(study.backbone)
     for dataset in study.datasets:
-        # Axes, by name, and intensities have rows of their own; not resampled is not interpolated.
-        elsewhere = {"mirror_axes": None, "normalisation": None}
+        # Axes, by name, intensities, copies and splits have rows of their own; not resampled is
+        # not interpolated.
+        label = results.dataset_label(dataset.name)
+        elsewhere = ["mirror_axes", "normalisation", "duplicates", *SPLIT_KEYS]
         if not (dataset.spacing or dataset.size):
-            elsewhere["interpolation"] = None
-        if text := in_words(dataset.model_copy(update=elsewhere)):
-            yield f"Dataset: {results.dataset_label(dataset.name)}", text
+            elsewhere.append("interpolation")
+        said = dataset.model_copy(update=dict.fromkeys(elsewhere))
+        if text := in_words(said):
+            yield f"Dataset: {label}", text
+        if notes := " ".join(dataset_notes(results, dataset)):
+            yield f"Split: {label}", notes
+    yield "Copies of an image in another group", "; ".join(_copies(results))
     yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
@@ -146,7 +160,9 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     # Kinds may share a key, whose row has what is asked of each.
     for key in dict.fromkeys(kind.key for kind in requested_kinds(study).values()):
         label = key.replace("_", " ")
-        yield label.capitalize(), asked[label]
+        # What is a key of a dataset is said there.
+        if label in asked:
+            yield label.capitalize(), asked[label]
     units = (load_entry(dataset.name, study.catalog).spacing_unit for dataset in study.datasets)
     printed: dict[str, str] = {unit: display_unit(unit) for unit in units}
     for metric in study.metrics:
@@ -157,6 +173,14 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
         "groups, corrected resampled t test over folds, Holm's correction",
     )
+
+
+def _copies(results: Results) -> Iterator[str]:
+    """Yield what is done about copies of images in other groups, dataset by dataset."""
+    for dataset in results.study.datasets:
+        generated = load_entry(dataset.name, results.study.catalog).generated
+        none = " (its images are generated: there are none)" if generated else ""
+        yield f"{results.dataset_label(dataset.name)}: {COPIES[dataset.duplicates]}{none}"
 
 
 def _mirror_axes(results: Results) -> Iterator[str]:

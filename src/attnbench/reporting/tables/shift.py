@@ -90,6 +90,41 @@ def _transfer_cells(_results: Results, row: dict[str, Any]) -> list[Cell]:
     return [Cell(mean_interval(row)), *difference_cells(row)]
 
 
+def tabulate_held_out(results: Results) -> Table:
+    """Show scores on the test sets beside the folds with the difference from the baseline."""
+    frame = _judged(results, "held_out")
+    shown = frame[frame["class"] == ALL]
+    return Table(
+        name="held_out",
+        caption="Models scored on the held-out test set of their dataset, whose groups are in no "
+        "fold, mean over classes",
+        columns=score_columns(results),
+        blocks=tuple(
+            _held_out_block(results, shown[shown["dataset"] == dataset], dataset)
+            for dataset in results.study.held_out
+        ),
+        notes=(
+            "Every held-out case, averaged over the trainings of all folds and seeds.",
+            _legend(results, "Δ: paired difference from the baseline. "),
+            *_gaps(results, "held_out", shown),
+        ),
+        frame=frame,
+    )
+
+
+def _held_out_block(results: Results, rows: pd.DataFrame, dataset: str) -> Block:
+    unit = distances_in({display_unit(unit) for unit in rows["unit"]})
+    return Block(
+        f"{results.dataset_label(dataset)}, held out{unit}",
+        tuple(
+            _transfer_row(
+                results, model, keyed(rows[rows["model"] == model], "metric"), _transfer_cells
+            )
+            for model in results.models
+        ),
+    )
+
+
 def tabulate_ensembles(results: Results) -> Table:
     """Show the ensembles' scores on external test sets, their gain and what separates them."""
     frame = results.frame("ensembles")

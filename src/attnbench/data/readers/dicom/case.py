@@ -13,8 +13,8 @@ from attnbench.data.readers.dicom.headers import (
     LABEL_MAP,
     SEGMENTATION,
     STRUCTURES,
+    class_of,
     is_dicom,
-    open_dicom,
     require_packages,
 )
 from attnbench.data.readers.dicom.segmentation import load_segments
@@ -65,7 +65,7 @@ def _drawn(
 ) -> NDArray[np.uint8]:
     try:
         with files.reading(path) as file:
-            kind = str(open_dicom(file, pixels=False).get("SOPClassUID", ""))
+            kind = class_of(file)
             if kind in (SEGMENTATION, LABEL_MAP):
                 return load_segments(file, series.volume.grid, names)
             if kind == STRUCTURES:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +35,29 @@ def is_dicom(path: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Turn what damaged DICOM makes its libraries raise, which is nearly anything, into `OSError`.
+
+    They decode an attribute when it is first asked for: whatever asks stands inside.
+    """
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    try:
+        yield
+    except (
+        AttributeError,
+        BytesLengthException,
+        InvalidDicomError,
+        LookupError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        struct.error,
+    ) as error:
+        raise OSError(f"no whole DICOM file: {error}") from error
+
+
 def open_dicom(path: Path, pixels: bool = True) -> Dataset:
     """Read one file.
 
@@ -39,15 +65,18 @@ def open_dicom(path: Path, pixels: bool = True) -> Dataset:
         OSError: it is no DICOM file, or damaged.
     """
     import pydicom
-    from pydicom.errors import InvalidDicomError
 
-    try:
+    with damage_told():
         data = pydicom.dcmread(path, stop_before_pixels=not pixels)
-    except (InvalidDicomError, NotImplementedError, KeyError, AttributeError) as error:
-        raise OSError(f"no whole DICOM file: {error}") from error
     if "SOPClassUID" not in data:  # pydicom reads half a header without a word
         raise OSError("no whole DICOM file: it does not say what it holds (SOPClassUID)")
     return data
+
+
+@damage_told()
+def class_of(path: Path) -> str:
+    """What kind of object a file holds, as DICOM numbers them; `OSError` as `open_dicom`."""
+    return str(open_dicom(path, pixels=False).SOPClassUID)
 
 
 def needed(dataset: Dataset, keyword: str) -> object:

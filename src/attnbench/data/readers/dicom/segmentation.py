@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.readers.dicom.headers import open_dicom
+from attnbench.data.readers.dicom.headers import damage_told, open_dicom
 from attnbench.data.readers.dicom.series import RAS
 from attnbench.data.readers.grid import TOLERANCE, Grid, Refused
 from attnbench.errors import listed
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from highdicom.seg import Segmentation
 
 
+@damage_told()
 def segment_names(path: Path) -> dict[int, str]:
     """Label of every segment by its number."""
     data = open_dicom(path, pixels=False)
     return {int(item.SegmentNumber): str(item.SegmentLabel) for item in data.SegmentSequence}
 
 
+@damage_told()
 def referenced_series(path: Path) -> set[str]:
     """Identifiers of the series that a segmentation says it was drawn on."""
     data = open_dicom(path, pixels=False)
     return {str(item.SeriesInstanceUID) for item in data.get("ReferencedSeriesSequence") or []}
 
 
+@damage_told()
 def load_segments(path: Path, grid: Grid, names: Mapping[str, int]) -> NDArray[np.uint8]:
     """Draw segments on a series' grid (columns, rows, slices) as classes.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.readers.dicom.headers import needed, open_dicom
+from attnbench.data.readers.dicom.headers import damage_told, needed, open_dicom
 from attnbench.data.readers.grid import Grid, Refused, Volume, checked
 from attnbench.errors import listed
 
@@ -61,6 +61,7 @@ class Series:
     modality: str
 
 
+@damage_told()
 def load_series(paths: Sequence[Path], pixels: bool = True) -> Series:
     """Read the files of one series.
 
@@ -77,9 +78,9 @@ def load_series(paths: Sequence[Path], pixels: bool = True) -> Series:
             sheared against each other (gantry tilt), colours, no position, no decoder.
         OSError: a file that is no DICOM file.
     """
-    datasets = [(path.name, open_dicom(path, pixels)) for path in paths]
+    datasets = [(path, open_dicom(path, pixels)) for path in paths]
     _one_series(datasets)
-    slices = [plane for name, data in datasets for plane in _planes(name, data, pixels)]
+    slices = [plane for path, data in datasets for plane in _planes(path, data, pixels)]
     ordered = _sorted(slices)
     first = datasets[0][1]
     return Series(
@@ -91,7 +92,7 @@ def load_series(paths: Sequence[Path], pixels: bool = True) -> Series:
     )
 
 
-def _one_series(datasets: Sequence[tuple[str, Dataset]]) -> None:
+def _one_series(datasets: Sequence[tuple[Path, Dataset]]) -> None:
     if not datasets:
         raise Refused("the series has no file")
     counts = Counter(str(data.get("SeriesInstanceUID", "")) for _, data in datasets)
@@ -100,7 +101,7 @@ def _one_series(datasets: Sequence[tuple[str, Dataset]]) -> None:
         raise Refused(f"its files are of {len(counts)} series, {found}; a case is one series")
 
 
-def _planes(name: str, data: Dataset, pixels: bool) -> Iterator[Slice]:
+def _planes(path: Path, data: Dataset, pixels: bool) -> Iterator[Slice]:
     try:
         frames = int(data.get("NumberOfFrames", 1) or 1)
         _grey(data)
@@ -110,13 +111,15 @@ def _planes(name: str, data: Dataset, pixels: bool) -> Iterator[Slice]:
                 f"it has {frames} frames and no position of each (a film, not a volume); give "
                 "single slices or enhanced DICOM"
             )
-        stack = _decoded(data) if pixels else None
+        stack, rescaled = _decoded(path, data, frames) if pixels else (None, False)
         for number in range(frames):
             own = _Frame(data, number if groups is not None else None)
             plane = stack if stack is None or stack.ndim == 2 else stack[number]
-            yield _plane(name, data, own, number + 1 if groups is not None else 0, plane)
+            yield _plane(
+                path.name, data, own, number + 1 if groups is not None else 0, plane, rescaled
+            )
     except Refused as error:
-        raise Refused(f"{name}: {error}") from None
+        raise Refused(f"{path.name}: {error}") from None
 
 
 def _grey(data: Dataset) -> None:
@@ -150,7 +153,14 @@ class _Frame:
         return needed(self.data, keyword) if value is None else value
 
 
-def _plane(name: str, data: Dataset, own: _Frame, frame: int, stored: NDArray[Any] | None) -> Slice:
+def _plane(
+    name: str,
+    data: Dataset,
+    own: _Frame,
+    frame: int,
+    stored: NDArray[Any] | None,
+    rescaled: bool,
+) -> Slice:
     spacing = own.needed("PixelMeasuresSequence", "PixelSpacing")
     gap = own.find("PixelMeasuresSequence", "SpacingBetweenSlices") or own.find(
         "PixelMeasuresSequence", "SliceThickness"
@@ -166,28 +176,44 @@ def _plane(name: str, data: Dataset, own: _Frame, frame: int, stored: NDArray[An
         spacing=(float(spacing[0]), float(spacing[1])),
         thickness=abs(float(gap)) if gap else None,  # type: ignore[arg-type]
         shape=(int(data.Rows), int(data.Columns)),
-        pixels=None if stored is None else _intensities(data, own, stored),
+        pixels=None if stored is None else _intensities(data, own, stored, rescaled),
     )
 
 
-def _decoded(data: Dataset) -> NDArray[Any]:
-    """Stored numbers (rows, columns) or (frames, rows, columns)."""
+def _decoded(path: Path, data: Dataset, frames: int) -> tuple[NDArray[Any], bool]:
+    """Numbers (rows, columns) or (frames, rows, columns), and whether they are rescaled already.
+
+    What pydicom has no decoder for, lossless JPEG above all, SimpleITK's may know; it rescales.
+    """
     syntax = data.file_meta.get("TransferSyntaxUID") if hasattr(data, "file_meta") else None
     try:
-        return data.pixel_array
+        return data.pixel_array, False
     except (RuntimeError, NotImplementedError, AttributeError, ValueError) as error:
+        compressed = syntax is not None and syntax.is_compressed
+        by_itk = _by_simpleitk(path) if compressed and frames == 1 else None
+        if by_itk is not None:
+            return by_itk, True
         said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         kind = getattr(syntax, "name", "unknown")
         advice = (
             "; decompress the files (gdcmconv --raw), or install a decoder: pip install "
             "pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg"
-            if syntax is not None and syntax.is_compressed
+            if compressed
             else ""
         )
         raise Refused(f"its pixels ({kind}) cannot be decoded: {said}{advice}") from error
 
 
-def _intensities(data: Dataset, own: _Frame, stored: NDArray[Any]) -> NDArray[Any]:
+def _by_simpleitk(path: Path) -> NDArray[Any] | None:
+    import SimpleITK
+
+    try:
+        return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO"))[0]
+    except RuntimeError:
+        return None  # the reason that pydicom gave is told instead
+
+
+def _intensities(data: Dataset, own: _Frame, stored: NDArray[Any], rescaled: bool) -> NDArray[Any]:
     slope = float(own.find("PixelValueTransformationSequence", "RescaleSlope") or 1)  # type: ignore[arg-type]
     intercept = float(own.find("PixelValueTransformationSequence", "RescaleIntercept") or 0)  # type: ignore[arg-type]
     kind = own.find("PixelValueTransformationSequence", "RescaleType")
@@ -198,12 +224,13 @@ def _intensities(data: Dataset, own: _Frame, stored: NDArray[Any]) -> NDArray[An
         stored = -1 - stored.astype(np.int32) if signed else (1 << bits) - 1 - stored
     if slope == 1 and intercept == 0:
         return stored
-    if slope.is_integer() and intercept.is_integer():
-        wide = stored.astype(np.int64) * int(slope) + int(intercept)
-        small = np.iinfo(np.int16)
-        fits = small.min <= wide.min() and wide.max() <= small.max
-        return wide.astype(np.int16 if fits else np.int32)
-    return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
+    if not (slope.is_integer() and intercept.is_integer()):
+        values = stored if rescaled else stored.astype(np.float64) * slope + intercept
+        return values.astype(np.float32)
+    wide = stored if rescaled else stored.astype(np.int64) * int(slope) + int(intercept)
+    small = np.iinfo(np.int16)
+    fits = small.min <= wide.min() and wide.max() <= small.max
+    return wide.astype(np.int16 if fits else np.int32)
 
 
 def _sorted(slices: Sequence[Slice]) -> tuple[Slice, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.readers.dicom.headers import open_dicom
+from attnbench.data.readers.dicom.headers import damage_told, open_dicom
 from attnbench.data.readers.dicom.polygons import fill_polygons
 from attnbench.data.readers.dicom.segmentation import by_class
 from attnbench.data.readers.dicom.series import RAS
@@ -23,12 +23,14 @@ OUTSIDE = 1.0  # how far a contour may leave the image, in voxels
 BETWEEN = 0.1  # largest distance of a contour to its slice, as a share of the slices' distance
 
 
+@damage_told()
 def structure_names(path: Path) -> dict[int, str]:
     """Name of every structure by its number."""
     data = open_dicom(path)
     return {int(item.ROINumber): str(item.ROIName) for item in data.StructureSetROISequence}
 
 
+@damage_told()
 def structures_series(path: Path) -> set[str]:
     """Identifiers of the series that structures say they were drawn on."""
     data = open_dicom(path)
@@ -40,6 +42,7 @@ def structures_series(path: Path) -> set[str]:
     }
 
 
+@damage_told()
 def load_structures(
     path: Path, grid: Grid, names: Mapping[str, int], frame_of_reference: str
 ) -> NDArray[np.uint8]:

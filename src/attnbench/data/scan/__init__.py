@@ -1,0 +1,1 @@
+"""Copies among the images of a dataset, and what else is odd about it."""
