@@ -76,7 +76,7 @@ def test_the_page_leads_from_a_folder_to_a_figure(untouched, tmp_path):
     results = checkout.folder / "results" / "wbc"
     assert (results / "report.html").stat().st_size > 0
     assert (results / "figures" / "effects.png").stat().st_size > 0
-    store = CaseStore(results / "data" / "prepared" / "wbc")
+    store = CaseStore.open(results / "data" / "prepared" / "wbc")
     classes = {0: 0, 1: 128, 2: 255}
     assert dict(store.info.classes) == {1: "cytoplasm", 2: "nucleus"}
     for index, case in enumerate(store.columns["case"]):
