@@ -1,5 +1,7 @@
 """Settings of all tests, and a small prepared dataset of cases of different shapes and spacings."""
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -72,7 +74,7 @@ def write_series():
         folder.mkdir(parents=True, exist_ok=True)
         lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
         sides = np.linalg.norm(lps[:3, :3], axis=0)
-        series = attributes.get("SeriesInstanceUID", f"1.2.3.{abs(hash(str(folder))) % 10**8}")
+        series = attributes.get("SeriesInstanceUID", f"1.2.3.{zlib.crc32(str(folder).encode())}")
         facts = {
             "Modality": "CT", "PatientID": "P1", "PatientName": "", "SeriesInstanceUID": series,
             "SeriesNumber": 1, "StudyInstanceUID": f"{series}.1",

@@ -91,7 +91,7 @@ def recognise(folder: Path, options: Options) -> Found | None:
         axes=("page", "top-bottom", "left-right")[3 - ndim :],
         spacing=spacing.value,
         spacing_unit=spacing.unit,
-        groups="blocks of the images" if blocks else groups.how,
+        groups=_how(groups, options),
         groups_inferred=groups.inferred,
         labels=_labels(pairs.pairs, groups),
         guesses=(
@@ -162,6 +162,14 @@ def _groups(pairs: Sequence[Pair], options: Options) -> Groups:
     if options.blocks or (len(cases) == 1 and options.groups is None):
         return find_groups(cases, "case")
     return find_groups(cases, options.groups)
+
+
+def _how(groups: Groups, options: Options) -> str:
+    if options.blocks:
+        return "blocks of the images"
+    if options.pages == "cases" and options.groups == "case":
+        return "the pages of a file are one group, as said"
+    return groups.how
 
 
 def _specimen(pairs: Sequence[Pair], groups: Groups, options: Options) -> Iterator[Problem]:
