@@ -156,9 +156,11 @@ def main() -> None:
         make_volumes(folder / "catalog", given.volumes)
         study = {
             "name": "large", "catalog": ["catalog"], "models": ["unet"],
-            "datasets": [{"name": "pictures", "patch": [128, 128], "batch": 8, "duplicates": "keep"},
-                         {"name": "volumes", "patch": [64, 64, 64], "batch": 2, "steps": 20,
-                          "duplicates": "keep"}],
+            "datasets": [
+                {"name": "pictures", "patch": [128, 128], "batch": 8, "duplicates": "keep"},
+                {"name": "volumes", "patch": [64, 64, 64], "batch": 2, "steps": 20,
+                 "duplicates": "keep"},
+            ],
             "backbone": {"widths": [8, 16, 32, 64]},
             "folds": {"outer": min(3, given.volumes), "inner": 2},
             "training": {"steps": 100, "validate_every": 50}, "compute": {"memory_mb": 4000},
