@@ -252,3 +252,9 @@ def test_packed_sets_without_groups_have_their_official_split_and_no_groups_to_l
     assert [run.fold for run in beside.runs()] == [0, 1, 2, 3, 4]
     with pytest.raises(StudyError, match="groups are unknown; leave_one_group_out"):
         split_study([{"name": name, "split": "leave_one_group_out"}], **licence)
+
+
+def test_groups_that_are_merged_later_may_cross_only_then():
+    own = {"name": "retina_drive", "split": "official", "accept_crossing_groups": True}
+    study = split_study([own | {"duplicates": "merge"}])
+    assert study.split_of("retina_drive").crossing

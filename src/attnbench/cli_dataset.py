@@ -176,13 +176,13 @@ def check(
     name: Annotated[str, typer.Argument(help="The dataset's name in the catalog.")],
     catalog: Annotated[
         list[Path] | None,
-        typer.Option("--catalog", help="Folder of your own datasets [my_sets, if it is there]."),
+        typer.Option("--catalog", help="Folder of your own datasets (default: my_sets)."),
     ] = None,
     study: Annotated[
         Path | None, typer.Option("--study", help="One that has fetched it; its catalog is taken.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option("--to", help="Folder that is written [NAME-check].")
+        Path | None, typer.Option("--to", help="Folder that is written (default: NAME-check).")
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")] = 1,
 ) -> None:

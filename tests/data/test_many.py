@@ -78,7 +78,7 @@ def test_every_broken_file_is_named_at_once(pictures, workers):
     for case in (2, 3, 7):
         (raw / f"mask{case}.png").write_bytes(b"not a picture")
     work = partial(prepare_case, settings=DatasetSettings(name="toy"))
-    with pytest.raises(DataError, match="3 cases cannot be prepared") as caught:
+    with pytest.raises(DataError, match="3 cases cannot be read or prepared") as caught:
         list(prepared_cases(entry, raw, work, workers, 4000, worth_s=0))
     assert [f"mask{case}.png" in str(caught.value) for case in range(8)] == [
         case in (2, 3, 7) for case in range(8)

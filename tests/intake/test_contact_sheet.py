@@ -84,11 +84,13 @@ def test_an_empty_reference_is_said():
     assert make_panel(RawCase("a", "a", mask[None], mask, (1.0, 1.0))).title == "a (empty)"
 
 
-def test_crowded_large_images_show_a_part_as_large_as_lines_need():
-    mask = (np.indices((1200, 1200)).sum(0) // 4 % 2).astype(np.uint8)
+@pytest.mark.parametrize("width", [1200, 100])
+def test_crowded_large_images_show_a_part_as_large_as_lines_need(width):
+    mask = (np.indices((1200, width)).sum(0) // 4 % 2).astype(np.uint8)
     panel = make_panel(RawCase("a", "a", mask[None], mask, (1.0, 1.0)))
     assert panel.title == "a (part)"
-    np.testing.assert_array_equal(panel.mask, mask[420:780, 420:780])
+    middle = slice(420, 780) if width > 360 else slice(None)
+    np.testing.assert_array_equal(panel.mask, mask[420:780, middle])
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
@@ -103,3 +105,16 @@ def test_the_sheet_has_every_class_in_its_colour(tmp_path, dtype):
     for number in CLASSES:
         wanted = np.round(np.array(to_rgb(colour_of(number))) * 255)
         assert (np.abs(pixels - wanted).max(axis=1) <= 1).sum() > 7 * 50
+
+
+def test_a_large_image_is_shown_in_its_colours():
+    """Thinned before it is scaled: what is smooth stays as it is."""
+    rows, columns = np.indices((3000, 4000))
+    image = np.stack([rows // 16, columns // 16, 0 * rows]).astype(np.uint8)
+    mask = np.zeros((3000, 4000), np.uint8)
+    panel = make_panel(RawCase("a", "a", image, mask, (1.0, 1.0)))
+    height, width = panel.mask.shape
+    assert (height, width) == (270, 360)
+    down, right = np.linspace(0, 187, height)[:, None], np.linspace(0, 249, width)[None]
+    expected = np.stack(np.broadcast_arrays(down, right), axis=-1)
+    np.testing.assert_allclose(panel.image[..., :2] * 255, expected, atol=3)

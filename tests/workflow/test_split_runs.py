@@ -99,7 +99,11 @@ def test_each_dataset_has_its_own_folds_and_the_last_has_none(finished_splits):
         *(f"fixed/{model}/fold0-seed0" for model in models),
         *(f"folded/{model}/fold{fold}-seed0" for model in models for fold in (0, 1)),
     }
-    folds = {path.stem: json.loads(path.read_text()) for path in results.glob("data/folds/*")}
+    folds = {
+        path.stem: json.loads(path.read_text())
+        for path in results.glob("data/folds/*")
+        if not path.stem.endswith(".statistics")
+    }
     assert set(folds) == {"fixed", "folded"}
     names = [f"c{i:02d}" for i in range(16)]
     assert folds["fixed"]["folds"][0]["test"] == names[10:]

@@ -117,8 +117,9 @@ def write_folds(
         drawn = {key: getattr(settings, key) for key in ("outer", "repeats", "inner")}
     if counted is not None and len(folds) != counted:
         raise DataError(
-            f"{name}: the split has {len(folds)} folds, the study was planned with {counted}: the "
-            "prepared data have other groups than the catalog, or a file was changed; plan again"
+            f"{name}: the split has {len(folds)} folds, the study was planned with {counted}. If a "
+            "file was changed, plan again; if copies were merged (`duplicates: merge`), give the "
+            "folds as a CSV with `case` and `fold`"
         )
     apart = {
         "split": kind_of(own) if given.folds else "",

@@ -92,8 +92,11 @@ def given_split(dataset: DatasetSettings, cases: Cases, drawn: Sequence[str] = (
     return Given(tuple(folds), held_out, (*problems, *found), crossing)
 
 
-def refusals(dataset: DatasetSettings, given: Given) -> list[str]:
-    """Everything that is wrong with a given split, groups that cross among it unless accepted."""
+def refusals(dataset: DatasetSettings, given: Given, merged_later: bool = False) -> list[str]:
+    """Everything that is wrong with a given split, groups that cross among it unless accepted.
+
+    Groups that are `merged_later`, because their images are copies, may cross only then.
+    """
     problems = list(given.problems)
     crossing = [f"{group!r} ({sides})" for group, sides in given.crossing.items()]
     if crossing and not dataset.accept_crossing_groups:
@@ -102,7 +105,7 @@ def refusals(dataset: DatasetSettings, given: Given) -> list[str]:
             f"trained on: {_first(crossing)}; correct the split, or say "
             "`accept_crossing_groups: true` beside it: then no verdict is given"
         )
-    if dataset.accept_crossing_groups and not crossing and not problems:
+    if dataset.accept_crossing_groups and not (crossing or problems or merged_later):
         problems.append(
             "`accept_crossing_groups` is said, and no group crosses the split; remove it"
         )
@@ -130,7 +133,7 @@ def count_split(
         return Split(kind, 1), [_UNKNOWN]
     given = given_split(dataset, cases) if cases else Given()
     if cases and not isinstance(dataset.held_out, float):
-        problems = refusals(dataset, given)
+        problems = refusals(dataset, given, dataset.duplicates == "merge")
         left = len({group for case, group in cases.groups.items() if case not in given.held_out})
     else:
         problems, left = _unprepared(dataset, groups, groups_known)

@@ -72,22 +72,23 @@ def make_panel(case: RawCase) -> Panel:
     image, mask, spacing = case.image, case.mask, case.spacing
     if mask.ndim == 3:
         image, mask, spacing = _slice(image, mask, spacing)
-    colours = _display(image)
     title = shorten(case.case) + ("" if case.mask.any() else " (empty)")
-    panel = _panel(title, colours, mask, spacing)
+    panel = _panel(title, image, mask, spacing)
     if _outlined(panel) > CROWDED and max(mask.shape) > 2 * SIDE:
-        part = tuple(slice((size - SIDE) // 2, (size + SIDE) // 2) for size in mask.shape)
-        panel = _panel(f"{title} (part)", colours[part], mask[part], spacing)
+        part = tuple(slice(max(0, (size - SIDE) // 2), (size + SIDE) // 2) for size in mask.shape)
+        panel = _panel(f"{title} (part)", image[:, *part], mask[part], spacing)
     return panel
 
 
 def _panel(
-    title: str, picture: NDArray[np.float32], mask: NDArray[np.uint8], spacing: Sequence[float]
+    title: str, image: NDArray[np.generic], mask: NDArray[np.uint8], spacing: Sequence[float]
 ) -> Panel:
     rows, columns = (size * length for size, length in zip(mask.shape, spacing, strict=True))
     scale = SIDE / max(rows, columns)
     shape = max(1, round(rows * scale)), max(1, round(columns * scale))
-    return Panel(title, _scaled(picture, shape), _nearest(mask, shape))
+    # A whole slide as floats would fill the memory, and a panel shows a few of its pixels.
+    steps = tuple(slice(None, None, max(1, size // (4 * SIDE))) for size in mask.shape)
+    return Panel(title, _scaled(_display(image[:, *steps]), shape), _nearest(mask, shape))
 
 
 def _outlined(panel: Panel) -> float:

@@ -80,6 +80,7 @@ def test_from_server_to_store(place, tmp_path, name, most, parts):
     server, made, _ = place(name, most, accept_licences=["mine"])
     call("fetch", tmp_path)
     assert server.count() == {"made_16.npz": 1}, "one size, not the other"
+    call("inspect", tmp_path)
     call("prepare", tmp_path)
     store = CaseStore.open(tmp_path / "out/data/prepared/mine_16")
     held = pd.read_csv(tmp_path / "out/data/prepared/mine_16/cases.csv", dtype={"case": str})

@@ -14,6 +14,7 @@ _SCALES = (0.75, 1.34)
 _SIGMA = 5.0
 _FLOOR = 6.0
 _COMMON = 5
+_ENOUGH = 12
 _STEPS = 12
 _TILES = 5
 _PLAIN = 0.3
@@ -53,13 +54,14 @@ def details(thumbnail: NDArray[np.uint8]) -> Floats:
 def common_details(thumbnails: NDArray[np.uint8]) -> Floats:
     """Return what thumbnails (n, S, H, W) share, such as the edge of a field of view: (S, H, W).
 
-    Their mean, drawn towards zero as if five more had none: of two images it is next to nothing,
-    and what copies share is never all taken away.
+    Their mean; of fewer than twelve drawn towards zero as if five more had none: of two images it
+    is next to nothing, and what copies share is not all taken away.
     """
     total = np.zeros(thumbnails.shape[1:], np.float64)
     for thumbnail in thumbnails:
         total += details(thumbnail)
-    return (total / (len(thumbnails) + _COMMON)).astype(np.float32)
+    few = _COMMON if len(thumbnails) < _ENOUGH else 0
+    return (total / (len(thumbnails) + few)).astype(np.float32)
 
 
 def own_details(thumbnail: NDArray[np.uint8], common: Floats) -> Floats:
