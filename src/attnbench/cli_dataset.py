@@ -8,14 +8,12 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from attnbench.errors import DataError
 
-if TYPE_CHECKING:
-    pass
 
 dataset_app = typer.Typer(help="Add and check data of your own.", no_args_is_help=True)
 
