@@ -18,6 +18,7 @@ from attnbench.analysis.significance import holm
 from attnbench.analysis.verdicts import (
     FAILURES_DIFFER,
     GROUPS_CROSS,
+    NEAR_ZERO,
     ONE_SPLIT,
     TOO_FEW_TRAININGS,
     is_significant,
@@ -171,7 +172,7 @@ def _row(
             "difference_present", "benefit", "p", "retrained_low", "retrained_high",
             "p_retrained", "p_equivalence", "group_sd", "retrained_error", "free", "cases",
             "groups", "folds", "seeds", "trainings", "margin", "probability_better",
-            "probability_equal", "probability_worse", "verdict",
+            "probability_equal", "probability_worse", "near_zero", "verdict",
         )},
     }  # fmt: skip
 
@@ -231,6 +232,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         HELPS: baseline & passed("p_all", "p_all_retrained") & (frame["lacking"] == ""),
         BIGGER: baseline & (frame["benefit"] > 0),
         "worse": baseline & (frame["benefit"] < 0),
+        NEAR_ZERO: told & passed("p_equivalence") & frame["near_zero"].eq(True),
         "equivalent": told & passed("p_equivalence"),
         ONE_SPLIT: (withheld == "") & ~told & frame["fixed"],
         TOO_FEW_TRAININGS: (withheld == "") & ~told,

@@ -41,7 +41,7 @@ class DatasetScores:
     `STATUSES`, or -1 where there is no row. Where `external`, every fold's training tests every
     case, so that each fold counts as a repeat. `outer`: number of folds in a split. `fixed`: one
     split into training and test, so that nothing is known of other training sets; `crossing`:
-    groups lie on both sides of it.
+    groups lie on both sides of it. `changes`: values are changes of a score, not scores.
     """
 
     dataset: str
@@ -60,6 +60,7 @@ class DatasetScores:
     external: bool = False
     fixed: bool = False
     crossing: bool = False
+    changes: bool = False
 
     @property
     def repeats(self) -> int:

@@ -31,7 +31,9 @@ from attnbench.analysis.significance import (
 )
 from attnbench.analysis.verdicts import (
     FAILURES_DIFFER,
+    FLOOR,
     GROUPS_CROSS,
+    NEAR_ZERO,
     ONE_SPLIT,
     SAME_NETWORK,
     TOO_FEW_GROUPS,
@@ -153,6 +155,22 @@ def same_networks(block: DatasetScores, baseline: str, controls: Sequence[Pair])
     }
 
 
+def _near_zero(block: DatasetScores) -> NDArray[np.bool_]:
+    """Where a model's mean is below `FLOOR`, (metrics, classes + 1, models).
+
+    Over the cases whose reference has the class, since a model that finds nothing is right on all
+    others; of metrics between 0 and 1, 1 being best. Never where values are changes of a score.
+    """
+    of_class = with_all_classes(np.where(block.reference_absent, np.nan, block.values))
+    per_case = mean_defined(of_class, 4)
+    rows = per_case.reshape(-1, len(block.cases))
+    means = mean_over_groups(rows, block.case_group, len(block.groups)).reshape(per_case.shape[:3])
+    known = [METRICS[name] for name in block.metrics]
+    applies = np.array([metric.bounded and metric.higher_is_better for metric in known])
+    low: NDArray[np.bool_] = (means < FLOOR) & applies[:, None, None] & (not block.changes)
+    return low
+
+
 def _effects_of(
     block: DatasetScores,
     pairs: Sequence[Pair],
@@ -177,8 +195,13 @@ def _effects_of(
         "uneven": pair.uneven,
     }
     same = same_networks(block, baseline, [one for one in pairs if one[1] != baseline])
+    low = _near_zero(block)
+    near_zero = np.logical_and(
+        *(low[:, :, [block.models.index(pair[side]) for pair in pairs]] for side in (0, 1))
+    )
     labels = labels.assign(
         **{name: values.reshape(-1) for name, values in counts.items()},
+        near_zero=near_zero.reshape(-1),
         same=labels["model"].isin(same) | labels["baseline"].isin(same),
         fixed=block.fixed,
         crossing=block.crossing,
@@ -360,7 +383,9 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     strict = level / size  # Bonferroni's level: the strictest step of Holm's correction.
     withheld = frame["withheld"].to_numpy()
     as_trained = judge(frame["benefit"], frame["p_holm"], level, withheld=withheld)
-    equivalent = frame["p_equivalence_holm"] <= level
+    within = frame["p_equivalence_holm"] <= level
+    near_zero = frame["near_zero"].astype(bool)
+    equivalent = within & ~near_zero
     few = (withheld == "") & (frame["trainings"] < MIN_TRAININGS)
     again = judge(
         frame["benefit"],
@@ -374,6 +399,8 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
             withheld,
         ),
     )
+    said = again["verdict"].mask(again["verdict"].eq("undecided") & within & near_zero, NEAR_ZERO)
+    again = again.assign(verdict=said)
     error = frame["retrained_error"].to_numpy()
     return frame.assign(
         equivalent=equivalent,

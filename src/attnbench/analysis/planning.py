@@ -18,7 +18,7 @@ from attnbench.analysis.power import Design, detectable_effect, groups_needed
 from attnbench.analysis.runs import read_object
 from attnbench.analysis.spread import ASSUMED, Spread, estimate_spread
 from attnbench.analysis.tables import FRAMES, TEXTS
-from attnbench.analysis.verdicts import FAILURES_DIFFER, GROUPS_CROSS, ONE_SPLIT
+from attnbench.analysis.verdicts import FAILURES_DIFFER, GROUPS_CROSS, NEAR_ZERO, ONE_SPLIT
 from attnbench.catalog import load_entry
 from attnbench.errors import StudyError
 from attnbench.scoring.definitions import METRICS
@@ -339,8 +339,10 @@ def _decision(
     sign = 1 if METRICS[primary[0]].higher_is_better else -1
     decision = Decision(str(row["model"]), rival, sign * benefit, verdict, decided, lacking)
     spreads = _estimates(block, primary, [(decision.model, rival)])
-    # Models that failed on different cases are not told apart by more of the same.
-    if decided or not spreads or isnan(benefit) or verdict == FAILURES_DIFFER:
+    # Models that failed on different cases, or hardly learned, are not told apart by more of the
+    # same.
+    hopeless = verdict in (FAILURES_DIFFER, NEAR_ZERO)
+    if decided or not spreads or isnan(benefit) or hopeless:
         return decision
     return decide(decision, spreads[0], design, level / int(row["family_size"]), told)
 

@@ -142,7 +142,7 @@ def compute_corruption_slopes(
     for kind in study.corruptions:
         slopes = case_slopes(scores, corrupted[corrupted["corruption"] == kind])
         cells += [
-            ({"dataset": block.dataset, "corruption": kind}, block)
+            ({"dataset": block.dataset, "corruption": kind}, replace(block, changes=True))
             for block in study_blocks(study, slopes)
         ]
     table = compare_cells(cells, study).rename(columns={"mean": "slope"})

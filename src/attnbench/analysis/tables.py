@@ -38,8 +38,8 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "weakest", "weakest_benefit", "p_all", "p_all_holm", "p_all_retrained",
         "p_all_retrained_holm", "margin", "p_equivalence", "p_equivalence_holm",
         "probability_better", "probability_equal", "probability_worse",
-        "minimum_effect_retrained", "family_size", *_COUNTS, "trainings", "verdict_trained",
-        "verdict",
+        "minimum_effect_retrained", "family_size", *_COUNTS, "trainings", "near_zero",
+        "verdict_trained", "verdict",
     ),
     "effects": (
         *_CELL, "baseline", "difference", *_INTERVAL, "higher_is_better", "benefit",
@@ -51,7 +51,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "trainings", "p_retrained", "p_retrained_holm",
         "probability_better", "probability_equal", "probability_worse",
         "dz", "superiority", "margin", "p_equivalence", "p_equivalence_holm", "equivalent",
-        "minimum_effect", "minimum_effect_holm", "minimum_effect_retrained",
+        "near_zero", "minimum_effect", "minimum_effect_holm", "minimum_effect_retrained",
         "significant", "verdict", "significant_retrained", "verdict_retrained",
     ),
     "best": (

@@ -22,6 +22,10 @@ GROUPS_CROSS = "groups cross"
 """Cases of one group lie in training and test: no score speaks about new patients."""
 SAME_NETWORK = "same network"
 """A control that came out as the baseline itself, with equal scores: one test, not two."""
+NEAR_ZERO = "both near zero"
+"""Neither model segments anything to speak of: that they do so alike shows nothing."""
+FLOOR = 0.1
+"""Mean score, of 1 where a metric's best is 1, below which a model segments next to nothing."""
 
 
 def directions(metrics: Iterable[str]) -> Floats:
