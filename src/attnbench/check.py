@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
@@ -64,8 +64,22 @@ def _against_the_catalog(study: Study) -> Iterator[str]:
             )
 
 
-def _too_short(study: Study) -> Iterator[str]:
-    """Yield budgets of AdamW by whose rate no set was learned in the experiment."""
+class ShortBudget(NamedTuple):
+    """Steps of some `models` on a dataset that are too few for their learning rates."""
+
+    dataset: str
+    rates: tuple[float, ...]
+    steps: int
+    models: list[str]
+
+    @property
+    def enough(self) -> int:
+        """Steps that the largest of the rates takes."""
+        return math.ceil(LEAST_RATE_STEPS / max(self.rates))
+
+
+def short_budgets(study: Study) -> list[ShortBudget]:
+    """Return budgets of AdamW by whose rate no set was learned in the experiment."""
     found: dict[tuple[str, tuple[float, ...], int], list[str]] = {}
     for dataset, model in itertools.product(study.trained_datasets, study.models):
         training = study.training_of(dataset.name, model.name)
@@ -73,13 +87,18 @@ def _too_short(study: Study) -> Iterator[str]:
         small = tuple(rate for rate in rates if rate * training.steps < LEAST_RATE_STEPS)
         if training.optimiser == "adamw" and small:
             found.setdefault((dataset.name, small, training.steps), []).append(model.name)
-    for (dataset_name, small, steps), models in found.items():
-        of = "" if len(models) == len(study.models) else f" of {', '.join(models)}"
-        named = " and ".join(f"{rate:g}" for rate in small)
-        enough = math.ceil(LEAST_RATE_STEPS / max(small))
+    return [ShortBudget(*key, models) for key, models in found.items()]
+
+
+def _too_short(study: Study) -> Iterator[str]:
+    for budget in short_budgets(study):
+        every = len(budget.models) == len(study.models)
+        of = "" if every else f" of {', '.join(budget.models)}"
+        named = " and ".join(f"{rate:g}" for rate in budget.rates)
         yield (
-            f"{dataset_name}: {steps} steps{of} are few for a learning rate of {named}: models "
-            f"will hardly be trained by it; {max(small):g} takes {enough} steps or more "
+            f"{budget.dataset}: {budget.steps} steps{of} are few for a learning rate of {named}: "
+            "models will hardly be trained by it; "
+            f"{max(budget.rates):g} takes {budget.enough} steps or more "
             "(docs/decisions/default-recipe.md)"
         )
 

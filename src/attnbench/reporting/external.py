@@ -11,6 +11,7 @@ from rich.table import Table as Grid
 from attnbench.analysis.external import compare_external
 from attnbench.reporting.format import decimals, interval, number
 from attnbench.reporting.terminal import WIDTH
+from attnbench.reporting.units import groups_in_words
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def show_external(study: Study, dataset: str, name: str, fold: int, model: str |
     )
     console.print(grid)
     cases, groups = int(table["cases"].max()), int(table["groups"].max())
+    behind = groups_in_words(study, dataset, groups)
     console.print(
-        f"* predictions made elsewhere; {dataset}, fold {fold}: {cases} cases of {groups} groups, "
-        "which weigh equally; one training of it, whose luck is in no interval",
+        f"* predictions made elsewhere; {dataset}, fold {fold}: {cases} cases, {behind}, each "
+        "with equal weight; one training of it, whose luck is in no interval",
         markup=False,
     )

@@ -15,6 +15,7 @@ from attnbench.analysis.planning import MOST_MORE, never_planned, plan_study
 from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.reporting.format import decimals, duration, number
 from attnbench.reporting.terminal import WIDTH
+from attnbench.reporting.units import unit_of_evidence
 from attnbench.reporting.words import dataset_label
 from attnbench.scoring.definitions import METRICS
 
@@ -34,7 +35,9 @@ def show_plan(study: Study, question: Question) -> None:
         highlight=False, width=min(WIDTH, console.width) if console.is_terminal else WIDTH
     )
     for plan in plan_study(study, question):
-        for line in heading(plan, dataset_label(plan.dataset, study.catalog), len(study.models)):
+        label = dataset_label(plan.dataset, study.catalog)
+        unit = unit_of_evidence(study, [plan.dataset])
+        for line in heading(plan, label, len(study.models), unit):
             console.print(line, markup=False)
         console.print(caption(plan), markup=False)
         console.print(_grid(plan))
@@ -53,11 +56,11 @@ _NOTE = (
 )
 
 
-def heading(plan: Plan, dataset: str, models: int) -> Iterator[str]:
-    """Yield what the plan rests on, line by line."""
+def heading(plan: Plan, dataset: str, models: int, unit: str) -> Iterator[str]:
+    """Yield what the plan rests on, line by line; `unit`: group, or case where none is known."""
     digits, design = decimals(METRICS[plan.metric].unit), plan.design
     yield (
-        f"{dataset}: {_count(design.groups, 'group')}, "
+        f"{dataset}: {_count(design.groups, unit)}, "
         f"{_count(models, 'model')}; the study has {_design(design)}"
     )
     parts = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from attnbench.check import short_budgets
 from attnbench.reporting.results import records
 from attnbench.study.describe import given_in_words
 
@@ -68,7 +69,7 @@ def undertrained_notes(results: Results) -> list[str]:
 
 
 def undertrained_in_short(results: Results) -> list[str]:
-    """Return one sentence on how many runs of each dataset still improved at the end, or none."""
+    """Return sentences on runs that still improved at the end, and on budgets that are short."""
     counts: dict[str, tuple[int, int]] = {}
     for row in records(results.frame("cost")):
         rising, told = counts.get(row["dataset"], (0, 0))
@@ -78,4 +79,18 @@ def undertrained_in_short(results: Results) -> list[str]:
         for dataset, (rising, told) in counts.items()
         if rising
     ]
-    return [f"Longer training: {', '.join(said)} still improved at the end (costs)."] * bool(said)
+    improved = [f"Longer training: {', '.join(said)} still improved at the end (costs)."]
+    return [*improved * bool(said), *_short_budgets(results)]
+
+
+def _short_budgets(results: Results) -> Iterator[str]:
+    """Yield what `study check` warns of: budgets that are too short for their learning rate."""
+    labels: dict[tuple[int, float, int], list[str]] = {}
+    for budget in short_budgets(results.study):
+        key = (budget.steps, max(budget.rates), budget.enough)
+        labels.setdefault(key, []).append(results.dataset_label(budget.dataset))
+    for (steps, rate, enough), named in labels.items():
+        yield (
+            f"Enough training: {steps} steps are few for a learning rate of {rate:g}, which takes "
+            f"{enough} or more ({', '.join(dict.fromkeys(named))})."
+        )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnbench.catalog import load_entry
+from attnbench.reporting.units import groups_known
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attnbench.study.split import Split
 
 DRAWN = "cross-validation, folds drawn by group"
+DRAWN_BY_CASE = "cross-validation, folds drawn by case"
 
 
 def split_notes(results: Results) -> list[str]:
@@ -37,8 +38,8 @@ def split_notes(results: Results) -> list[str]:
     return notes
 
 
-def split_in_words(dataset: DatasetSettings, split: Split) -> str:
-    """Return how a dataset is split, in a few words."""
+def split_in_words(dataset: DatasetSettings, split: Split, known: bool) -> str:
+    """Return how a dataset is split, in a few words; `known`: its groups are."""
     if split.kind == "official":
         words = "official split of its authors, one fixed split"
     elif split.kind == "leave_one_group_out":
@@ -47,7 +48,7 @@ def split_in_words(dataset: DatasetSettings, split: Split) -> str:
         folds = "one fixed split" if split.fixed else f"{split.outer} folds"
         words = f"{folds} as given in {dataset.split.name}"
     else:
-        words = DRAWN
+        words = DRAWN if known else DRAWN_BY_CASE
     if dataset.stratify:
         words += f", balanced by the label {dataset.stratify}"
     return words
@@ -59,24 +60,26 @@ def dataset_notes(results: Results, dataset: DatasetSettings) -> Iterator[str]:
         yield "external test set only; no model was trained on it."
     else:
         yield from _of_split(results, dataset)
-    if not load_entry(dataset.name, results.study.catalog).groups_known:
+    if not groups_known(results.study, dataset.name):
         yield (
-            "groups are unknown, so that each image counts as a unit; whether images are "
-            "independent of each other was not checked."
+            "groups are unknown: each case stands for a group of its own, and cases that belong "
+            "together may lie in training and test."
         )
 
 
 def _of_split(results: Results, dataset: DatasetSettings) -> Iterator[str]:
     split = results.study.split_of(dataset.name)
+    known = groups_known(results.study, dataset.name)
     if split.fixed:
         yield (
-            f"{split_in_words(dataset, split)}. That is one training set, so nothing is claimed of "
-            "models trained on others."
+            f"{split_in_words(dataset, split, known)}. That is one training set, so nothing is "
+            "claimed of models trained on others."
         )
     elif split.kind != "cross_validation" or dataset.stratify:
-        yield f"{split_in_words(dataset, split)}."
+        yield f"{split_in_words(dataset, split, known)}."
     if dataset.held_out is not None:
-        yield f"beside its folds {_held_out(dataset)}, whose groups are in no fold."
+        whose = "whose groups" if known else "which"
+        yield f"beside its folds {_held_out(dataset, known)}, {whose} are in no fold."
     if split.crossing:
         yield (
             "groups cross the split, which the study accepts: cases of one group are trained on "
@@ -84,9 +87,11 @@ def _of_split(results: Results, dataset: DatasetSettings) -> Iterator[str]:
         )
 
 
-def _held_out(dataset: DatasetSettings) -> str:
+def _held_out(dataset: DatasetSettings, known: bool) -> str:
     if isinstance(dataset.held_out, float):
-        return f"{100 * dataset.held_out:.12g} % of the groups are held out"
+        return (
+            f"{100 * dataset.held_out:.12g} % of the {'groups' if known else 'cases'} are held out"
+        )
     if dataset.held_out == "official":
-        return "the official test part is held out"
+        return "the cases of the official test part are held out"
     return f"the cases of {Path(str(dataset.held_out)).name} are held out"

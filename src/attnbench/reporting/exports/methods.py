@@ -18,8 +18,14 @@ from attnbench.reporting.splits import split_notes
 from attnbench.reporting.tables.facts import (
     control_notes,
     described,
+    stated,
     tabulate_datasets,
     tabulate_protocol,
+)
+from attnbench.reporting.units import (
+    groups_known,
+    origin_of_groups,
+    unit_of_evidence,
 )
 from attnbench.reporting.words import mechanism_label
 from attnbench.scoring.definitions import METRICS
@@ -27,6 +33,8 @@ from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from attnbench.reporting.results import Results
     from attnbench.study.models import ModelSettings
 
@@ -62,26 +70,27 @@ def _data(
     rows = records(tabulate_datasets(results).frame)
     yield f"The study compares models on {_number(len(rows), 'dataset')}."
     for row in rows:
-        inferred = ", inferred from the images" if row["groups_inferred"] else ""
-        size = (
-            f"{row['cases']:.0f} cases of {_groups(row)}{inferred}"
-            if row["cases"]
-            else "not prepared"
-        )
         label = results.dataset_label(row["dataset"])
-        yield (
-            f"{label}{_cite(references, row['dataset'])}: "
-            f"{row['task']} ({row['modality']}, {row['ndim']}-D; classes: {row['classes']}; "
-            f"{size})."
-        )
+        what = stated(row["task"]) or ([] if row["title"] == label else stated(row["title"]))
+        facts = ", ".join([*stated(row["modality"]), f"{row['ndim']}-D"])
+        said = f"{facts}; classes: {row['classes']}; {_size(results, row)}"
+        cited = f"{label}{_cite(references, row['dataset'])}"
+        yield f"{cited}: {what[0]} ({said})." if what else f"{cited}: {said}."
         if restricted := RESTRICTED.get(row["licence_terms"]):
             yield f"The licence of {label} is {restricted}."
     yield from _copies(results, protocol)
     yield from _splits(results, protocol)
 
 
-def _groups(row: Mapping[str, Any]) -> str:
-    return "unknown groups" if row["groups_unknown"] else f"{row['groups']:.0f} groups"
+def _size(results: Results, row: Mapping[str, Any]) -> str:
+    """Return how many cases and groups a dataset has, and how these became known."""
+    if not row["cases"]:
+        return "not prepared"
+    cases = f"{row['cases']:.0f} cases"
+    if row["groups_unknown"]:
+        return f"{cases}, groups unknown"
+    origin = origin_of_groups(results.study, row["dataset"])
+    return f"{cases} of {row['groups']:.0f} groups{f', {origin}' if origin else ''}"
 
 
 def _splits(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
@@ -92,8 +101,11 @@ def _splits(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     if drawn:
         runs = counts[drawn[0]]
         which = "" if len(drawn) == len(counts) else f" of {_labels(results, drawn)}"
+        unit = unit_of_evidence(study, drawn)
+        units = "Groups" if unit == "group" else "Cases"
+        such = " (patients, animals or slides)" if unit == "group" else ""
         yield (
-            f"Groups{which} (patients, animals or slides) were split into folds, never across them "
+            f"{units}{which}{such} were split into folds, never across them "
             f"({protocol['Folds']}); {_number(runs, 'fold')} were run."
         )
     for name in counts:
@@ -102,7 +114,9 @@ def _splits(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
             number = _number(counts[name], "fold")
             yield f"Of {results.dataset_label(name)}, {number} {were} run."
     yield from split_notes(results)
-    yield "No outer fold was used to choose anything."
+    crossing = any(split.crossing for split in study.splits.values())
+    but = "; where groups cross, cases of their groups were" if crossing else ""
+    yield f"No tested case was used to choose weights or settings{but}."
 
 
 def _labels(results: Results, names: Iterable[str]) -> str:
@@ -124,11 +138,13 @@ def _copies(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
             if row["merged"]
             else ""
         )
-        yield (
-            f"{results.dataset_label(row['dataset'])}: {_number(across, 'pair')} of copies in "
-            f"different groups, {row['exact_within'] + row['near_within']:.0f} within a "
-            f"group{merged}."
+        where = (
+            f" in different groups, {row['exact_within'] + row['near_within']:.0f} within a group"
+            if groups_known(results.study, row["dataset"])
+            else ""
         )
+        label = results.dataset_label(row["dataset"])
+        yield f"{label}: {_number(across, 'pair')} of copies{where}{merged}."
 
 
 def _models(
@@ -142,7 +158,11 @@ def _models(
     ]
     unet = f"U-Net{_cite(references, UNET)} ({protocol['Backbone']})"
     yield f"{_number(len(shared), 'model')} shared one {unet}: {_joined(named)}."
-    yield from _rows_of(protocol, "Model: ")
+    yield from (
+        f"{setting.removeprefix('Model: ')} differs: {text}."
+        for setting, text in protocol.items()
+        if setting.startswith("Model: ")
+    )
     external = [
         (results.label(model.name), model.network) for model in study.models if model.network
     ]
@@ -223,7 +243,11 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         "training and prediction, external test sets included."
     )
     yield from _sweep(results)
-    yield from _rows_of(protocol, "Dataset: ")
+    yield from (
+        f"For {setting.removeprefix('Dataset: ')}: {text}."
+        for setting, text in protocol.items()
+        if setting.startswith("Dataset: ")
+    )
     yield (
         f"Every model was trained once per fold with "
         f"{_number(len(results.study.seeds), 'seed')} ({protocol['Seeds']}); dataset, fold and "
@@ -254,15 +278,6 @@ def _sweep(results: Results) -> Iterator[str]:
                 f"The chosen value lay at the edge of the grid in {int(edges.sum())} of "
                 f"{_number(len(study.models) * sum(counts.values()), 'choice')}."
             )
-
-
-def _rows_of(protocol: Mapping[str, str], kind: str) -> Iterator[str]:
-    """Yield a sentence for each row of the protocol about one model or dataset."""
-    yield from (
-        f"{setting.removeprefix(kind)} differs: {text}."
-        for setting, text in protocol.items()
-        if setting.startswith(kind)
-    )
 
 
 def _evaluation(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
@@ -330,10 +345,16 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
     means = results.frame("means")
     for dataset, rows in means[means["class"] == "all"].groupby("dataset", sort=False):
         yield (
-            f"Means on {results.dataset_label(str(dataset))} rest on {_span(rows['cases'])} cases "
-            f"of {_span(rows['groups'])} groups, {_span(rows['folds'])} folds and "
+            f"Means on {results.dataset_label(str(dataset))} rest on {_span(rows['cases'])} cases"
+            f"{_behind(results, str(dataset), rows)}, {_span(rows['folds'])} folds and "
             f"{_span(rows['seeds'])} seeds."
         )
+
+
+def _behind(results: Results, dataset: str, rows: pd.DataFrame) -> str:
+    """Return the groups behind means of a dataset, where they are known."""
+    known = groups_known(results.study, dataset)
+    return f" of {_span(rows['groups'])} groups" if known else ""
 
 
 def _families(results: Results, name: str) -> list[str]:

@@ -19,6 +19,7 @@ from attnbench.reporting.figures.drawing import (
 )
 from attnbench.reporting.results import keyed
 from attnbench.reporting.style import NEUTRAL, QUIET
+from attnbench.reporting.units import groups_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,9 @@ def draw_scores(results: Results) -> Drawn:
         _panel(axes, rows, keyed(own, "model"), styles, results.baseline)
         axes.locator_params(axis="x", nbins=5)
         label = score_label(metric, own["unit"].iloc[0] if len(own) else "")
-        counts = f"{rows['case'].nunique()} cases, {rows['group'].nunique()} groups"
+        dataset, groups = str(rows["dataset"].iloc[0]), rows["group"].nunique()
+        behind = groups_in_words(results.study, dataset, groups)
+        counts = f"{rows['case'].nunique()} cases, {behind}"
         axes.set_xlabel(f"{label} of each case; {counts}")
     return Drawn(figure, _frame(values, means, metric))
 

@@ -17,6 +17,8 @@ from attnbench.reporting.page.pictures import Picture, embed_figure
 from attnbench.reporting.page.sortable import join_blocks
 from attnbench.reporting.results import Results
 from attnbench.reporting.tables import tabulate
+from attnbench.reporting.tables.facts import data_in_short
+from attnbench.reporting.units import new_units, unit_of_evidence
 
 if TYPE_CHECKING:
     from attnbench.reporting.contents import TableSpec
@@ -61,6 +63,9 @@ def write_report(study: Study) -> None:
         study=study,
         contents=contents,
         answer=answer_study(results),
+        data=data_in_short(results),
+        new=new_units(study, results.datasets),
+        unit=unit_of_evidence(study, results.datasets),
         cases=browse_cases(results, max(0, _ROOM - drawn)),
         style=Markup(_source(loader, environment, "report.css")),
         script=Markup(_source(loader, environment, "report.js")),

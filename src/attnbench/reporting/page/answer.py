@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from attnbench.reporting.format import decimals, interval, number
 from attnbench.reporting.recipes import recipe_notes, undertrained_in_short
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
+from attnbench.reporting.units import new_units, unit_of_evidence
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
@@ -50,17 +51,26 @@ def answer_study(results: Results) -> Answer:
     if rows.empty:
         needed = "A claim needs a baseline, a model beside it, and cases that both were scored on."
         return Answer("No answer yet", _nothing(results), needed, "", tuple(absent))
+    said, again = _verdict(results, rows), _retrained(results, rows)
+    hardly = rows[rows["near_zero"].eq(True)]
+    told = rows["verdict"].isin([HELPS, BIGGER, "worse", GROUPS_CROSS])
+    if len(hardly) == len(rows) and not told.any():
+        said = f"Cannot be told: the models have learned next to nothing ({_scores(results, rows)})"
+        again = (
+            "Networks that segment nothing are alike whatever they are made of: no claim follows, "
+            "not even that they are equal. More steps or another learning rate come first."
+        )
     recipes = (*split_notes(results), *recipe_notes(results), *undertrained_in_short(results))
     return Answer(
-        _verdict(rows),
+        said,
         _trained(results, rows),
-        _retrained(results, rows),
+        again,
         _size(results, rows),
-        (*_limits(results, rows), *recipes, *absent),
+        (*_limits(results, rows), *_hardly_trained(results, hardly), *recipes, *absent),
     )
 
 
-def _verdict(rows: pd.DataFrame) -> str:
+def _verdict(results: Results, rows: pd.DataFrame) -> str:
     """Return the answer in a few words, each of which the analysis decided."""
     said = rows["verdict"].value_counts()
     comparisons = _several(len(rows), "comparison")
@@ -80,12 +90,37 @@ def _verdict(rows: pd.DataFrame) -> str:
             return f"Cannot be told: {GROUPS_CROSS}"
         if ONE_SPLIT in said:
             return f"Cannot be told with {ONE_SPLIT}"
-        few = (
-            _trainings(rows) if TOO_FEW_TRAININGS in said else _several_of(rows["groups"], "group")
-        )
+        unit = unit_of_evidence(results.study, rows["dataset"].unique())
+        few = _trainings(rows) if TOO_FEW_TRAININGS in said else _several_of(rows["groups"], unit)
         return f"Cannot be told with {few}"
     which = "the one comparison" if len(rows) == 1 else f"any of {len(rows)} comparisons"
     return f"Not shown in {which}"
+
+
+def _scores(results: Results, rows: pd.DataFrame) -> str:
+    """Return the means behind some rows, and after how many steps: `Dice 0.004 to 0.01`."""
+    metric, class_ = results.study.primary
+    means = results.frame("means")
+    means = means[(means["metric"] == metric) & (means["class"] == class_)]
+    models = {*rows["model"], results.baseline}
+    own = means[means["dataset"].isin(rows["dataset"]) & means["model"].isin(models)]
+    ends = [number(value, 3) for value in (own["mean"].min(), own["mean"].max())]
+    steps = _range(
+        results.study.training_of(dataset, model).steps
+        for dataset in rows["dataset"]
+        for model in models
+    )
+    return f"{METRICS[metric].label} {' to '.join(dict.fromkeys(ends))} after {steps} steps"
+
+
+def _hardly_trained(results: Results, rows: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence on the rows whose networks segment next to nothing, if there are any."""
+    if len(rows):
+        named = ", ".join(_where(results, row) for row in records(rows))
+        yield (
+            f"Trained models: next to nothing is segmented by {results.baseline_label} and "
+            f"{named} ({_scores(results, rows)})."
+        )
 
 
 def _nothing(results: Results) -> str:
@@ -103,9 +138,11 @@ def _trained(results: Results, rows: pd.DataFrame) -> str:
     stated = ", ".join(f"{counts.get(name, 0)} {name}" for name in order)
     models, datasets = (_several(rows[key].nunique(), key) for key in ("model", "dataset"))
     metric, class_ = results.study.primary
+    whose = rows["dataset"].unique()
     of_class = "" if class_ == "all" else f" of class {class_}"
     return (
-        f"By {METRICS[metric].label}{of_class}, on new patients and with the models as trained, "
+        f"By {METRICS[metric].label}{of_class}, on new {new_units(results.study, whose)} and with "
+        "the models as trained, "
         f"{_several(len(rows), 'comparison')} with {results.baseline_label} ({models} on "
         f"{datasets}) came out {stated}; {_extremes(results, rows)}."
     )
@@ -264,7 +301,8 @@ def _size(results: Results, rows: pd.DataFrame) -> str:
 
 def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
     study = results.study
-    groups = _range(rows["groups"].astype(int))
+    unit = unit_of_evidence(study, rows["dataset"].unique())
+    groups = _several_of(rows["groups"], unit)
     steps = _range(
         study.training_of(dataset, model).steps
         for dataset in results.datasets
@@ -278,8 +316,7 @@ def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
         "Equality: a difference that is not distinguishable from zero is not shown to be zero; "
         f"only “equivalent” says so (within {study.analysis.margin:g}, for metrics without a "
         "unit).",
-        f"Small effects: {groups} groups and {trainings} per model and dataset stand behind a "
-        "difference.",
+        f"Small effects: {groups} and {trainings} per model and dataset stand behind a difference.",
         "Anything else on this page: only the primary comparison (table below) answers; "
         "other metrics, classes, cases and conditions are exploratory, each family of tests "
         "corrected for itself alone.",

@@ -9,6 +9,7 @@ from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import records
 from attnbench.reporting.tables.cells import shares
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
+from attnbench.reporting.units import groups_cell
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _row(results: Results, row: dict[str, Any]) -> Row:
         p_value(row["p_all_retrained_holm"]),
         shares(row),
         f"{least} ({results.label(row['weakest'])})",
-        count(row["groups"]),
+        groups_cell(results.study, row["dataset"], row["groups"]),
         count(row["folds"] * row["seeds"]),
     )
 

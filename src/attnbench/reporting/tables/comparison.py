@@ -26,6 +26,7 @@ from attnbench.reporting.tables.cells import (
     unit_of,
 )
 from attnbench.reporting.tables.render import Block, Cell, Row, Table, plain_row
+from attnbench.reporting.units import groups_cell, groups_known
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -110,10 +111,9 @@ def _block(results: Results, frame: pd.DataFrame, dataset: str) -> Block:
         _row(results, model, keyed(of_dataset[of_dataset["model"] == model], "metric"))
         for model in (*results.models, *([SECOND_RATER] if rated else []))
     ]
-    behind = ", ".join(
-        _span([str(row[column]) for row in rows], unit)
-        for column, unit in ((-2, "cases"), (-1, "groups"))
-    )
+    cases, groups = ([str(row[column]) for row in rows] for column in (-2, -1))
+    known = groups_known(results.study, dataset)
+    behind = f"{_span(cases, 'cases')}, {_span(groups, 'groups') if known else 'groups unknown'}"
     return Block(_title(results, frame, dataset), tuple(rows), behind)
 
 
@@ -129,7 +129,10 @@ def _row(results: Results, model: str, by_metric: Mapping[str, dict[str, Any]]) 
     for metric in results.metrics:
         cells += _cells(by_metric.get(metric), brief=metric != results.metric)
     most = max(by_metric.values(), key=lambda row: row["cases"], default=None)
-    behind = (count(most["cases"]), count(most["groups"])) if most else (NOTHING, NOTHING)
+    behind = (NOTHING, NOTHING)
+    if most:
+        groups = groups_cell(results.study, most["dataset"], most["groups"])
+        behind = (count(most["cases"]), groups)
     return plain_row(results.label(model), *cells, *behind)
 
 

@@ -12,6 +12,7 @@ from attnbench.reporting.results import ALL, records
 from attnbench.reporting.tables.cells import block_title, exploratory, few_groups, p_cell
 from attnbench.reporting.tables.facts import control_notes
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
+from attnbench.reporting.units import groups_cell
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -76,5 +77,5 @@ def _rows(results: Results, compared: pd.DataFrame, dataset: str, metric: str) -
             p_cell(row["p_holm"], row["verdict"]),
             p_cell(row["p_retrained_holm"], row["verdict_retrained"]),
             count(row["cases"]),
-            count(row["groups"]),
+            groups_cell(results.study, row["dataset"], row["groups"]),
         )

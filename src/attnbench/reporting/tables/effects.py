@@ -18,6 +18,7 @@ from attnbench.reporting.tables.cells import (
     p_cell,
 )
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
+from attnbench.reporting.units import groups_cell
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -71,11 +72,12 @@ def _block(results: Results, frame: pd.DataFrame, dataset: str, metric: str) -> 
     whole = frame["class"] == ALL
     shown = frame[whole & (frame["dataset"] == dataset) & (frame["metric"] == metric)]
     effects = keyed(shown, "model")
-    rows = (_row(results.label(model), effects.get(model)) for model in results.compared)
+    rows = (_row(results, model, effects.get(model)) for model in results.compared)
     return Block(title, tuple(rows))
 
 
-def _row(label: str, effect: dict[str, Any] | None) -> Row:
+def _row(results: Results, model: str, effect: dict[str, Any] | None) -> Row:
+    label = results.label(model)
     if effect is None:
         return plain_row(label, *[DASH] * (len(_COLUMNS) - 1))
     limits = effect["low"], effect["high"]
@@ -93,7 +95,7 @@ def _row(label: str, effect: dict[str, Any] | None) -> Row:
         ),
         count(effect["lost_rows"]),
         count(effect["cases"]),
-        count(effect["groups"]),
+        groups_cell(results.study, effect["dataset"], effect["groups"]),
     )
 
 

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.catalog import load_entry
+from attnbench.catalog import LocalOrigin, load_entry
 from attnbench.catalog.suitable import RESTRICTED
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
 from attnbench.reporting.splits import dataset_notes
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
+from attnbench.reporting.units import (
+    UNKNOWN,
+    groups_in_words,
+    groups_known,
+    origin_of_groups,
+    unit_of_evidence,
+)
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
@@ -31,6 +38,7 @@ _DATASET_COLUMNS = (
     "groups_inferred", "groups_unknown", "spacing", "size", "spacing_unit", "licence",
     "licence_terms", "citation", "content_hash",
 )  # fmt: skip
+_IN_FULL = 3
 
 
 def tabulate_datasets(results: Results) -> Table:
@@ -49,9 +57,8 @@ def tabulate_datasets(results: Results) -> Table:
         ),
         blocks=(Block("", tuple(_dataset_row(label, row) for label, row in labelled)),),
         notes=(
-            "Groups (patients, animals, slides) are never split across folds; * inferred from the "
-            "images, not stated by the authors.",
-            *(f"{label}: {row['citation']}" for label, row in labelled),
+            *_group_notes(results, labels),
+            *(f"{label}: {text}" for label, row in labelled if (text := _source(label, row))),
             *(
                 f"{label}: not prepared yet, cases are not counted"
                 for label, row in labelled
@@ -86,12 +93,12 @@ def _dataset_row(label: str, row: dict[str, Any]) -> Row:
         grid = f"{row['size'].replace('x', ' × ')} pixels"
     return plain_row(
         label,
-        f"{row['modality']}, {row['ndim']}-D",
+        ", ".join([*stated(row["modality"]), f"{row['ndim']}-D"]),
         row["classes"],
         count(row["cases"]) if row["cases"] else NOTHING,
         Cell(
             _groups(row),
-            mark="*" if row["groups_inferred"] else "",
+            mark="*" if row["groups_inferred"] and not row["groups_unknown"] else "",
         ),
         grid,
         _licence(row),
@@ -100,8 +107,60 @@ def _dataset_row(label: str, row: dict[str, Any]) -> Row:
 
 def _groups(row: dict[str, Any]) -> str:
     if row["groups_unknown"]:
-        return "unknown"
+        return UNKNOWN
     return count(row["groups"]) if row["groups"] else NOTHING
+
+
+def data_in_short(results: Results) -> str:
+    """Return in a line what the data are: cases, groups and classes; above three sets a count."""
+    named = [(name, _facts(results, name)) for name in results.every_dataset]
+    if len(named) > _IN_FULL:
+        cases = sum(row["cases"] or 0 for _, row in named)
+        return f"Data: {len(named)} datasets, {count(cases)} cases (datasets, below)."
+    return f"Data: {'; '.join(_in_short(results, *one) for one in named)}."
+
+
+def _in_short(results: Results, name: str, row: dict[str, Any]) -> str:
+    label, classes = results.dataset_label(name), row["classes"].split(", ")
+    title = [] if row["title"] == label or not _is_local(results, name) else stated(row["title"])
+    shown = ", ".join(classes) if len(classes) <= _IN_FULL else f"{len(classes)} classes"
+    size = (
+        f"{count(row['cases'])} cases, {groups_in_words(results.study, name, row['groups'])}"
+        if row["cases"]
+        else "not prepared yet"
+    )
+    return f"{label}{f' ({title[0]})' if title else ''}, {size}: {shown}"
+
+
+def _is_local(results: Results, name: str) -> bool:
+    return isinstance(load_entry(name, results.study.catalog).origin, LocalOrigin)
+
+
+def _group_notes(results: Results, labels: list[str]) -> Iterator[str]:
+    """Yield what groups are, how those with a mark became known, and where there are none."""
+    study = results.study
+    named = list(zip(results.every_dataset, labels, strict=True))
+    if any(groups_known(study, name) for name, _ in named):
+        yield "Groups (patients, animals, slides) are never split across folds."
+    guessed: dict[str, list[str]] = {}
+    for name, label in named:
+        if load_entry(name, study.catalog).groups_inferred and (
+            origin := origin_of_groups(study, name)
+        ):
+            guessed.setdefault(origin, []).append(label)
+    for origin, of in guessed.items():
+        yield f"* {', '.join(of)}: {origin}, not stated by the authors."
+
+
+def _source(label: str, row: dict[str, Any]) -> str:
+    """Return title and citation of a dataset, as far as they are stated and say more than it."""
+    title = [] if row["title"] == label else stated(row["title"])
+    return ". ".join(text.rstrip(".") for text in (*title, *stated(row["citation"])))
+
+
+def stated(text: str | None) -> list[str]:
+    """Return a text of the catalog in a list, empty where nobody stated any."""
+    return [text] if text and text != "not stated" else []
 
 
 def _licence(row: dict[str, Any]) -> str:
@@ -128,7 +187,7 @@ def tabulate_protocol(results: Results) -> Table:
 
 def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
-    training = dict(describe(study.training))
+    training = dict(describe(study.training.model_copy(update=_unused_patches(results))))
     del training["augmentation"]  # has a row of its own
     yield "Datasets", ", ".join(map(results.dataset_label, results.every_dataset))
     yield "Models", ", ".join(map(results.label, results.models))
@@ -147,7 +206,8 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         if notes := " ".join(dataset_notes(results, dataset)):
             yield f"Split: {label}", notes
     yield "Copies of an image in another group", "; ".join(_copies(results))
-    yield "Folds", f"{in_words(study.folds)}; split by group, never across folds"
+    unit = unit_of_evidence(study, results.every_dataset)
+    yield "Folds", f"{in_words(study.folds)}; split by {unit}, never across folds"
     yield "Seeds", ", ".join(map(str, study.seeds))
     yield "Training", "; ".join(f"{label} {text}" for label, text in training.items())
     yield "Augmentation", in_words(study.training.augmentation)
@@ -173,6 +233,17 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
         f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
         "groups, corrected resampled t test over folds, Holm's correction",
     )
+
+
+def _unused_patches(results: Results) -> dict[str, None]:
+    """Return the patches of the shared recipe that no dataset is trained by, with None."""
+    study = results.study
+    used = {
+        load_entry(dataset.name, study.catalog).ndim
+        for dataset in study.datasets
+        if dataset.patch is None
+    }
+    return {f"patch_{ndim}d": None for ndim in (2, 3) if ndim not in used}
 
 
 def _copies(results: Results) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from attnbench.reporting.format import count
 from attnbench.reporting.results import records
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
+from attnbench.reporting.units import groups_cell
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -53,7 +54,7 @@ def _row(results: Results, row: dict[str, Any]) -> Row:
     return plain_row(
         results.dataset_label(row["dataset"]),
         count(row["cases"]),
-        count(row["groups"]),
+        groups_cell(results.study, row["dataset"], row["groups"]),
         *(
             f"{count(row[f'exact_{where}'] + row[f'near_{where}'])} "
             f"({count(row[f'exact_{where}'])})"

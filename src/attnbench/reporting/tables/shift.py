@@ -24,6 +24,7 @@ from attnbench.reporting.tables.cells import (
     verdict_mark,
 )
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
+from attnbench.reporting.units import groups_cell
 from attnbench.reporting.words import display_name, display_unit
 from attnbench.scoring.definitions import METRICS
 
@@ -82,7 +83,11 @@ def _transfer_row(
         row = by_metric.get(metric)
         of_metrics += [DASH] * 3 if row is None else cells(results, row)
     first = next(iter(by_metric.values()), None)
-    behind = (count(first["cases"]), count(first["groups"])) if first else (NOTHING, NOTHING)
+    behind = (NOTHING, NOTHING)
+    if first:
+        dataset = first["test"] if "test" in first else first["dataset"]
+        groups = groups_cell(results.study, dataset, first["groups"])
+        behind = (count(first["cases"]), groups)
     return plain_row(results.label(model), *of_metrics, *behind)
 
 
