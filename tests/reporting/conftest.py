@@ -185,12 +185,12 @@ def _info(dataset: str) -> DatasetInfo:
     return DatasetInfo(
         **{key: getattr(entry, key) for key in (*same, "licence", "citation")},
         spacing=None, size=None, resampled=False, has_fov=False,
-        has_second_rater=False,
+        has_second_rater=False, groups_unknown=not entry.groups_known,
     )  # fmt: skip
 
 
 def _cases(dataset: str, number: int) -> Iterator[PreparedCase]:
-    """Blobs of every class on a noisy image; two cases per group."""
+    """Blobs of every class on a noisy image; two cases per group, where groups are known."""
     entry = load_entry(dataset)
     shape = SHAPES[entry.ndim]
     for k in range(number):
@@ -211,7 +211,8 @@ def _cases(dataset: str, number: int) -> Iterator[PreparedCase]:
             "difficulty_contrast_to_noise": 4 - k / number,
         }
         yield PreparedCase(
-            f"case_{k:02d}", f"group_{k // 2:02d}", image, mask, mask, spacing, spacing,
+            f"case_{k:02d}",
+            f"group_{k // 2:02d}" if entry.groups_known else f"case_{k:02d}", image, mask, mask, spacing, spacing,
             facts={**measured, **(truths if dataset.startswith("phantom") else {})},
         )  # fmt: skip
 

@@ -78,8 +78,8 @@ def _of_split(results: Results, dataset: DatasetSettings) -> Iterator[str]:
     elif split.kind != "cross_validation" or dataset.stratify:
         yield f"{split_in_words(dataset, split, known)}."
     if dataset.held_out is not None:
-        whose = "whose groups" if known else "which"
-        yield f"beside its folds {_held_out(dataset, known)}, {whose} are in no fold."
+        apart = ", whose groups are in no fold" if known else ""
+        yield f"beside its folds {_held_out(dataset, known)}{apart}."
     if split.crossing:
         yield (
             "groups cross the split, which the study accepts: cases of one group are trained on "
@@ -93,5 +93,5 @@ def _held_out(dataset: DatasetSettings, known: bool) -> str:
             f"{100 * dataset.held_out:.12g} % of the {'groups' if known else 'cases'} are held out"
         )
     if dataset.held_out == "official":
-        return "the cases of the official test part are held out"
+        return "the official test part is held out"
     return f"the cases of {Path(str(dataset.held_out)).name} are held out"

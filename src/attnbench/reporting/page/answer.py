@@ -55,6 +55,8 @@ def answer_study(results: Results) -> Answer:
     hardly = rows[rows["near_zero"].eq(True)]
     told = rows["verdict"].isin([HELPS, BIGGER, "worse", GROUPS_CROSS])
     if len(hardly) == len(rows) and not told.any():
+        # The headline says it of all.
+        hardly = hardly.iloc[:0]
         said = f"Cannot be told: the models have learned next to nothing ({_scores(results, rows)})"
         again = (
             "Networks that segment nothing are alike whatever they are made of: no claim follows, "
@@ -139,10 +141,12 @@ def _trained(results: Results, rows: pd.DataFrame) -> str:
     models, datasets = (_several(rows[key].nunique(), key) for key in ("model", "dataset"))
     metric, class_ = results.study.primary
     whose = rows["dataset"].unique()
+    # Where groups cross, the tested ones are not new to the models.
+    crossing = rows["verdict"].eq(GROUPS_CROSS).all()
+    on = "on these cases" if crossing else f"on new {new_units(results.study, whose)}"
     of_class = "" if class_ == "all" else f" of class {class_}"
     return (
-        f"By {METRICS[metric].label}{of_class}, on new {new_units(results.study, whose)} and with "
-        "the models as trained, "
+        f"By {METRICS[metric].label}{of_class}, {on} and with the models as trained, "
         f"{_several(len(rows), 'comparison')} with {results.baseline_label} ({models} on "
         f"{datasets}) came out {stated}; {_extremes(results, rows)}."
     )

@@ -123,13 +123,13 @@ def data_in_short(results: Results) -> str:
 def _in_short(results: Results, name: str, row: dict[str, Any]) -> str:
     label, classes = results.dataset_label(name), row["classes"].split(", ")
     title = [] if row["title"] == label or not _is_local(results, name) else stated(row["title"])
-    shown = ", ".join(classes) if len(classes) <= _IN_FULL else f"{len(classes)} classes"
+    shown = ", ".join(classes) if len(classes) <= _IN_FULL else f"1 to {len(classes)}"
     size = (
         f"{count(row['cases'])} cases, {groups_in_words(results.study, name, row['groups'])}"
         if row["cases"]
         else "not prepared yet"
     )
-    return f"{label}{f' ({title[0]})' if title else ''}, {size}: {shown}"
+    return f"{label}{f' ({title[0]})' if title else ''}, {size}; classes {shown}"
 
 
 def _is_local(results: Results, name: str) -> bool:
@@ -141,7 +141,7 @@ def _group_notes(results: Results, labels: list[str]) -> Iterator[str]:
     study = results.study
     named = list(zip(results.every_dataset, labels, strict=True))
     if any(groups_known(study, name) for name, _ in named):
-        yield "Groups (patients, animals, slides) are never split across folds."
+        yield "Groups (patients, animals, slides) are never split across drawn folds."
     guessed: dict[str, list[str]] = {}
     for name, label in named:
         if load_entry(name, study.catalog).groups_inferred and (
@@ -149,7 +149,7 @@ def _group_notes(results: Results, labels: list[str]) -> Iterator[str]:
         ):
             guessed.setdefault(origin, []).append(label)
     for origin, of in guessed.items():
-        yield f"* {', '.join(of)}: {origin}, not stated by the authors."
+        yield f"* {', '.join(of)}: {origin}, not stated by its authors."
 
 
 def _source(label: str, row: dict[str, Any]) -> str:
