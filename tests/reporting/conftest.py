@@ -210,9 +210,9 @@ def _cases(dataset: str, number: int) -> Iterator[PreparedCase]:
             "difficulty_clutter": (k * 7 % number) / number,
             "difficulty_contrast_to_noise": 4 - k / number,
         }
+        group = f"group_{k // 2:02d}" if entry.groups_known else f"case_{k:02d}"
         yield PreparedCase(
-            f"case_{k:02d}",
-            f"group_{k // 2:02d}" if entry.groups_known else f"case_{k:02d}", image, mask, mask, spacing, spacing,
+            f"case_{k:02d}", group, image, mask, mask, spacing, spacing,
             facts={**measured, **(truths if dataset.startswith("phantom") else {})},
         )  # fmt: skip
 

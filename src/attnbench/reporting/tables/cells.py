@@ -15,6 +15,7 @@ from attnbench.analysis.verdicts import (
 )
 from attnbench.reporting.format import NOTHING, decimals, interval, number, p_value
 from attnbench.reporting.tables.render import Cell, Column
+from attnbench.reporting.units import new_units
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
 
@@ -139,11 +140,12 @@ def legend(results: Results) -> tuple[str, ...]:
     )
     if len(results.models) == 1:
         return arrows, brackets
+    new = new_units(results.study, results.datasets)
     return (
         f"{arrows} Δ: paired difference from the baseline {results.baseline_label}.",
         f"{brackets} p: sign-flip permutation test of the same mean over groups, corrected by "
         "Holm.",
-        "⁺ better, ⁻ worse than the baseline on new patients with the models as trained "
+        f"⁺ better, ⁻ worse than the baseline on new {new} with the models as trained "
         f"(p ≤ {results.level:.2g}); without a mark not distinguishable from the baseline.",
         "⁺⁺, ⁻⁻: also when the models are trained again (corrected resampled t test). Only that is "
         "evidence about a mechanism; a single mark may be the luck of these trainings.",
