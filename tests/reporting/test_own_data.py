@@ -120,7 +120,7 @@ def everything_said(study, capsys):
     page = study.layout.report.read_text(encoding="utf-8")
     page = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
     tables = [
-        " ".join(
+        " | ".join(
             [*table.notes, *(f"{block.title} {block.behind}" for block in table.blocks),
              *(str(cell) for block in table.blocks for row in block.rows for cell in row)]
         )
@@ -130,7 +130,7 @@ def everything_said(study, capsys):
     shown = " ".join(capsys.readouterr().out.split())
     return {
         "methods": compose_methods(results, []), "tables": " ".join(tables),
-        "page": " ".join(re.sub(r"<[^>]+>", " ", page).split()), "terminal": shown,
+        "page": " ".join(re.sub(r"<[^>]+>", " | ", page).split()), "terminal": shown,
     }  # fmt: skip
 
 
