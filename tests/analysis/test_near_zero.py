@@ -1,5 +1,7 @@
 """Networks that segment nothing are never told equivalent; all others are as before."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,6 +72,19 @@ def test_a_score_that_is_best_at_zero_is_not_near_zero(score_table, metric):
     assert not effect["near_zero"] and "both near zero" not in (
         effect["verdict_retrained"], answer["verdict"],
     )  # fmt: skip
+
+
+def test_changes_of_a_score_are_near_zero_for_good_reason(score_table):
+    """Slopes over levels of corruption are about -0.02 of models that segment well."""
+    table = score_table(scores(-0.02), range(NUMBER), FOLDS)
+    blocks = arrange(table, ["sim"], ["unet", "m1"], ["dice"])
+    words = [
+        compute_effects([replace(blocks[0], changes=changes)], "unet", PART, {})[
+            "verdict_retrained"
+        ]
+        for changes in (False, True)
+    ]
+    assert [set(word) for word in words] == [{"both near zero"}, {"equivalent"}]
 
 
 def test_nothing_but_the_word_changes(score_table):
