@@ -82,7 +82,7 @@ def test_changes_of_a_score_are_near_zero_for_good_reason(score_table):
         compute_effects([replace(blocks[0], changes=changes)], "unet", PART, {})[
             "verdict_retrained"
         ]
-        for changes in (False, True)
+        for one in (False, True)
     ]
     assert [set(word) for word in words] == [{"both near zero"}, {"equivalent"}]
 

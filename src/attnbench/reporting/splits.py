@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attnbench.catalog import load_entry
 from attnbench.reporting.units import groups_known
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ def splits_of(study: Study) -> Iterator[str]:
             words = "external test set only"
         else:
             split = study.split_of(dataset.name)
-            words = split_in_words(dataset, split)
+            words = split_in_words(dataset, split, entry.groups_known)
             if split.kind == "cross_validation":
                 repeats = f" x {split.repeats} repeats" if split.repeats > 1 else ""
                 words += f": {split.outer} folds{repeats}"
         if dataset.held_out is not None:
-            words += f"; beside them {_held_out(dataset)}"
+            words += f"; beside them {_held_out(dataset, entry.groups_known)}"
         yield f"  {dataset.name}: {entry.cases} cases, {units}; {words}"
 
 
