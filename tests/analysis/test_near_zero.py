@@ -79,9 +79,7 @@ def test_changes_of_a_score_are_near_zero_for_good_reason(score_table):
     table = score_table(scores(-0.02), range(NUMBER), FOLDS)
     blocks = arrange(table, ["sim"], ["unet", "m1"], ["dice"])
     words = [
-        compute_effects([replace(blocks[0], changes=changes)], "unet", PART, {})[
-            "verdict_retrained"
-        ]
+        compute_effects([replace(blocks[0], changes=one)], "unet", PART, {})["verdict_retrained"]
         for one in (False, True)
     ]
     assert [set(word) for word in words] == [{"both near zero"}, {"equivalent"}]
