@@ -24,6 +24,7 @@ _IMAGES = """
     image images img imgs imagestr imagests input inputs original originals orig photo photos
     picture pictures scan scans frame frames
 """
+ONE_IMAGE = ("image", "img", "scan", "frame", "photo", "picture")
 MASK_WORDS, IMAGE_WORDS = frozenset(_MASKS.split()), frozenset(_IMAGES.split())
 PARTS = {
     "train": "train", "training": "train", "tr": "train",
@@ -174,7 +175,7 @@ def _pair_said(paths: Sequence[str], images: str | None, masks: Mapping[str, str
         if not own:
             said = f"{name}={masks[name]}" if name else masks[name]
             problems.append(
-                Problem(f"no picture fits --masks {said!r}", flag="--masks FOLDER or GLOB")
+                Problem(f"no picture fits --masks '{said}'", flag="--masks FOLDER or GLOB")
             )
     taken = {path for own in by_class.values() for path in own}
     twice = [path for path, count in Counter(p for o in by_class.values() for p in o).items()
@@ -184,7 +185,7 @@ def _pair_said(paths: Sequence[str], images: str | None, masks: Mapping[str, str
     if images:
         chosen = [path for path in paths if matches(path, images)]
         if not chosen:
-            problems.append(Problem(f"no picture fits --images {images!r}", flag="--images"))
+            problems.append(Problem(f"no picture fits --images '{images}'", flag="--images"))
     else:
         # Masks that the user left out by naming others are no images.
         chosen = [path for path in paths if path not in taken and not _take_apart(path).is_mask]
@@ -245,14 +246,14 @@ def _take_apart(path: str) -> _Name:
         roles = {_role(token) for token in tokens} - {""}
         part = next((PARTS[token] for token in tokens if token in PARTS), part)
         rest = tuple(t for t in tokens if not _role(t) and t not in PARTS)
+        scan = roles == {"image"} and not any(t in PARTS for t in tokens) and _is_one(tokens)
         if roles:
             folder_role = "mask" if "mask" in roles else "image"
+        if roles and not scan:
             numbers = tuple(t for t in tokens if _role(t) and t[-1].isdigit())
             extra, below = (*rest, *numbers), []
-            if roles == {"image"} and any(letter.isdigit() for letter in place):
-                # `patient1_scan2` is where the files of one scan lie, images and masks.
-                places.append("-".join(tokens))
-        elif rest or not any(token in PARTS for token in tokens):
+        elif scan or rest or not any(token in PARTS for token in tokens):
+            # `patient1_scan2` may be where the files of one scan lie, images and masks.
             places.append("-".join(tokens))
             below.append(places[-1])
     tokens = _tokens(stem)
@@ -268,6 +269,12 @@ def _take_apart(path: str) -> _Name:
         path, is_mask, stem, _bare(stem), tuple(tokens), tuple(places), tuple(plain),
         _plain(before), _plain(after), extra, tuple(below), folder_role, part,
     )  # fmt: skip
+
+
+def _is_one(tokens: Sequence[str]) -> bool:
+    """Whether a folder's words number one image: `scan 2`, `patient1_frame3`."""
+    counted = any(token[-1].isdigit() for token in tokens)
+    return counted and any(token.rstrip("0123456789") in ONE_IMAGE for token in tokens)
 
 
 def _bare(stem: str) -> str:
@@ -351,7 +358,7 @@ def _mismatches(
 def _per_class(images: Sequence[_Name]) -> str:
     """The flags that name masks of classes: with the folders that say no image, or as examples."""
     folders = {str(PurePosixPath(n.path).parent) for n in images if n.folder != "image"} - {"."}
-    if not 0 < len(folders) < min(9, len({PurePosixPath(n.path).parent for n in images})):
+    if not 1 < len(folders) < min(9, len({PurePosixPath(n.path).parent for n in images})):
         folders = {"axon", "myelin"}
     names = {folder: "_".join(_tokens(PurePosixPath(folder).name)) for folder in sorted(folders)}
     ending = Counter(PurePosixPath(n.path).suffix for n in images).most_common(1)[0][0]
