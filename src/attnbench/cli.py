@@ -91,6 +91,7 @@ def check(
     """
     from attnbench.analysis.answer import never_helps
     from attnbench.check import load_study, warnings_of
+    from attnbench.reporting.splits import splits_of
 
     study = load_study(file)
     if not light:
@@ -106,6 +107,8 @@ def check(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
         f"runs{shift}{swept}"
     )
+    for line in splits_of(study):
+        typer.echo(line)
     for warning in warnings_of(study):
         typer.echo(f"warning: {warning}")
     if reasons := never_helps(study):
@@ -196,7 +199,8 @@ def datasets(
     ] = None,
     name: Annotated[str | None, typer.Option(help="A part of the name.")] = None,
     catalog: Annotated[
-        list[Path] | None, typer.Option(help="A folder with own datasets; may be repeated.")
+        list[Path] | None,
+        typer.Option(help="A folder with own datasets; may be repeated (default: my_sets)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     as_page: Annotated[bool, typer.Option("--markdown", help="The page docs/datasets.md.")] = False,
@@ -204,10 +208,12 @@ def datasets(
     """List the datasets of the catalog, or say everything about one."""
     from attnbench.catalog import listing
 
-    folders = tuple(catalog or ())
     if as_page:
         typer.echo(listing.as_markdown(), nl=False)
         return
+    from attnbench.intake.add import DEFAULT_CATALOG
+
+    folders = tuple(catalog or (DEFAULT_CATALOG,) * DEFAULT_CATALOG.is_dir())
     if dataset is not None:
         typer.echo(listing.describe_dataset(dataset, folders, as_json))
         return

@@ -14,7 +14,6 @@ import typer
 
 from attnbench.errors import DataError
 
-
 dataset_app = typer.Typer(help="Add and check data of your own.", no_args_is_help=True)
 
 FOUND = "What is found out"

@@ -11,6 +11,7 @@ from attnbench.catalog import load_entry
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
     from attnbench.study.groups import DatasetSettings
+    from attnbench.study.settings import Study
     from attnbench.study.split import Split
 
 DRAWN = "cross-validation, folds drawn by group"
@@ -51,6 +52,24 @@ def split_in_words(dataset: DatasetSettings, split: Split) -> str:
     if dataset.stratify:
         words += f", balanced by the label {dataset.stratify}"
     return words
+
+
+def splits_of(study: Study) -> Iterator[str]:
+    """Yield a line per dataset: what it has, and how it is split, before anything is run."""
+    for dataset in study.datasets:
+        entry = load_entry(dataset.name, study.catalog)
+        units = f"{entry.groups} groups" if entry.groups_known else "groups unknown, each a unit"
+        if dataset.test_only:
+            words = "external test set only"
+        else:
+            split = study.split_of(dataset.name)
+            words = split_in_words(dataset, split)
+            if split.kind == "cross_validation":
+                repeats = f" x {split.repeats} repeats" if split.repeats > 1 else ""
+                words += f": {split.outer} folds{repeats}"
+        if dataset.held_out is not None:
+            words += f"; beside them {_held_out(dataset)}"
+        yield f"  {dataset.name}: {entry.cases} cases, {units}; {words}"
 
 
 def dataset_notes(results: Results, dataset: DatasetSettings) -> Iterator[str]:

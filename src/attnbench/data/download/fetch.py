@@ -89,8 +89,8 @@ def _verify_local(name: str, folder: Path, wanted: Sequence[Wanted]) -> None:
         raise FetchError(
             f"{name}: {len(problems)} of {len(wanted)} files in {folder} are not as they were when "
             f"the dataset was added:\n  {lines}\n"
-            "if that is meant, add the dataset again (`attnbench dataset add ... --replace`); files "
-            "that came with the package come back when it is installed again"
+            "if that is meant, add the dataset again (`attnbench dataset add ... --replace`); "
+            "files that came with the package come back when it is installed again"
         )
 
 
