@@ -101,6 +101,7 @@ def test_equal_names_pair_whatever_their_words_and_numbers(names, layout, random
         ("images/1_2.png", "masks/2_1.png"),
         ("images/Patient 1 scan 2.png", "masks/Patient 2 scan 1.png"),
         ("images/P1_image2.png", "masks/P2_image1.png"),
+        ("images/frame7.png", "masks/Visit 7 patient 3.png"),
         ("images/patient0_frame1.png", "masks/patient1_frame0_seg.png"),
         ("images/p1/a.png", "masks/p2/a.png"),
         ("train/images/5.png", "test/masks/5.png"),

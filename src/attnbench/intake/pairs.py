@@ -397,7 +397,7 @@ class _Finder:
                 found = {
                     subset: hits
                     for subset in dict.fromkeys(combinations(words, size))
-                    if (hits := self._of(mask, subset))
+                    if _digits(subset) == _digits(words) and (hits := self._of(mask, subset))
                 }
                 if found:
                     paths = dict.fromkeys(path for hits in found.values() for path in hits)
@@ -445,6 +445,11 @@ def _keys(mask: _Name, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     yield tuple(number for token in mask.tokens if (number := _numbered(token)))
     yield from (mask.words[:size] for size in range(len(mask.words) - 1, 0, -1))
     yield words
+
+
+def _digits(words: Iterable[str]) -> list[str]:
+    """Words that are numbers: a number left out would make another case's name of it."""
+    return [word for word in words if word.isdigit()]
 
 
 def _without(words: Sequence[str], taken: Sequence[str]) -> tuple[str, ...]:
