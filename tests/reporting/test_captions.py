@@ -17,7 +17,7 @@ from attnbench.study.settings import parse_study
 CAPTIONS = Path(__file__).parents[2] / "workflow" / "report"
 WHOLE = {
     "name": "s",
-    "datasets": ["phantom2d", "phantom3d", "axon_sem"],
+    "datasets": [{"name": "phantom2d", "held_out": 0.2}, "phantom3d", "axon_sem"],
     "models": ["unet", "attention_gate", "attention_gate-random"],
     "transfer": [{"train": "phantom2d", "test": "phantom3d", "ensemble": True}],
     "corruptions": ["noise"],
