@@ -121,3 +121,16 @@ def test_every_case_has_a_group_whatever_the_names(names):
     found = find_groups({name: f"images/{name}.png" for name in names}, None)
     assert set(found.of) == set(names)
     assert all(found.of.values())
+
+
+def test_a_pattern_is_shown_as_it_was_typed():
+    typed = r"(sub-\d+)"
+    for cases_of in ({"a": "images/a.png"}, {"sub-1": "sub-1.png"}):
+        found = find_groups(cases_of, typed)
+        assert f"'{typed}'" in (found.problems[0].text if found.problems else found.how)
+
+
+def test_without_any_case_no_names_are_quoted():
+    (problem,) = find_groups({}, None).problems
+    assert "no case was found" in problem.text
+    assert "(none)" not in problem.text

@@ -483,6 +483,86 @@ def test_masks_in_doubt_are_asked_about(tmp_path, draw, words, answer):
         assert all(case.mask.any() and not case.mask.all() for case in cases)
 
 
+def some_in_ones(folder, ones, whites):
+    """Masks of 0 and 1, then masks of 0 and 255, then an empty one."""
+    truth = {}
+    for number in range(ones + whites + 1):
+        image, mask = drawn(number)
+        mask = mask if number < ones + whites else np.zeros_like(mask)
+        save(folder / f"images/{number}.png", image)
+        save(folder / f"masks/{number}.png", mask if number < ones else white(mask))
+        truth[number] = mask
+    return truth
+
+
+def test_a_threshold_that_empties_marked_masks_is_refused(tmp_path):
+    folder = tmp_path / "data"
+    truth = some_in_ones(folder, 3, 2)
+    (text,) = problems(folder, threshold=127)
+    assert "wholly under --threshold 127" in text
+    assert "| masks/0.png: at most 1 ; masks/1.png: at most 1 ; masks/2.png: at most 1 |" in text
+    assert "--threshold 0" in text and "repair" in text
+    _, cases = accepted(folder, threshold=0)
+    for case, mask in zip(cases, truth.values(), strict=True):
+        np.testing.assert_array_equal(case.mask, mask)
+
+
+def test_a_mask_of_background_alone_is_empty_and_not_under_the_threshold(tmp_path):
+    """Background 60, marked 187: a mask of nothing but 60 is an empty one."""
+    folder = tmp_path / "data"
+    truth = fill(folder, draw=lambda m: white(m) // 2 + 60)
+    save(folder / "masks/2.png", np.full(SHAPE, 60, np.uint8))
+    _, cases = accepted(folder, threshold=127)
+    assert [case.mask.any() for case in cases] == [True, True, False, True]
+    np.testing.assert_array_equal(cases[0].mask, truth[0])
+
+
+@pytest.mark.parametrize("rgb", [False, True])
+def test_binary_masks_of_two_kinds_are_asked_about(tmp_path, rgb):
+    folder = tmp_path / "data"
+    truth = some_in_ones(folder, 2, 3)
+    if rgb:
+        for path in sorted((folder / "masks").iterdir()):
+            save(path, np.dstack([np.asarray(Image.open(path))] * 3))
+    (text,) = problems(folder)
+    assert "2 hold only 1 and 3 hold only 255" in text
+    assert "| masks/0.png ; masks/1.png |" in text
+    assert "--class 1=NAME --class 255=NAME" in text
+    found, cases = accepted(folder, classes={"1": "lesion", "255": "lesion"})
+    assert found.classes == {1: "lesion"}
+    for case, mask in zip(cases, truth.values(), strict=True):
+        np.testing.assert_array_equal(case.mask, mask)
+    found, cases = accepted(folder, classes={"1": "benign", "255": "malignant"})
+    assert [int(case.mask.max()) for case in cases] == [1, 1, 2, 2, 2, 0]
+    _, cases = accepted(folder, threshold=0)
+    assert [case.mask.any() for case in cases] == [True] * 5 + [False]
+
+
+def test_masks_of_one_class_in_two_kinds_are_cut_at_zero(tmp_path):
+    folder = tmp_path / "data"
+    for number in range(N):
+        image, mask = drawn(number, 3)
+        save(folder / f"images/{number}.png", image)
+        save(folder / f"masks/axon/{number}.png", white(mask == 1))
+        save(folder / f"masks/myelin/{number}.png", (mask == 2).astype(np.uint8))
+    refused(folder, "4 hold only 1 and 4 hold only 255", "--threshold 0")
+    _, cases = accepted(folder, threshold=0)
+    for number, case in enumerate(cases):
+        np.testing.assert_array_equal(case.mask, drawn(number, 3)[1])
+
+
+def test_two_classes_that_never_meet_are_classes_where_they_count_on(tmp_path):
+    """One kind of lesion in each image, 1 or 2: labels, and no other way to save one class."""
+    folder = tmp_path / "data"
+    for number in range(N):
+        image, mask = drawn(number)
+        save(folder / f"images/{number}.png", image)
+        save(folder / f"masks/{number}.png", mask * (1 + number % 2))
+    found, cases = accepted(folder)
+    assert found.classes == {1: "class_1", 2: "class_2"}
+    assert [int(case.mask.max()) for case in cases] == [1, 2, 1, 2]
+
+
 def test_lossy_masks_are_asked_about(tmp_path):
     folder = tmp_path / "data"
     truth = fill(folder, mask="masks/{}.jpg")

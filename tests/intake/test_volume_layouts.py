@@ -337,6 +337,24 @@ def test_a_threshold_gives_one_class(tmp_path):
     assert "--threshold gives one class, --class names 2" in text
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"threshold": 127}, r"wholly under --threshold 127.*p1_seg.nii.gz: at most 1.*repair"),
+        ({}, r"1 hold only 1 and 2 hold only 255.*p1_seg.nii.gz.*--class 1=NAME --class 255=NAME"),
+        ({"threshold": 0}, ""),
+        ({"classes": {"1": "a", "255": "b"}}, ""),
+    ],
+)
+def test_masks_saved_in_two_ways_are_asked_about(tmp_path, options, words):
+    folder = tmp_path / "data"
+    for name, value in zip(("p1", "p2", "p3"), (1, 255, 255), strict=True):
+        save(folder / f"{name}.nii.gz", volume(name))
+        save(folder / f"{name}_seg.nii.gz", ((parts(name) > 0) * value).astype(np.uint8))
+    text = said(volumes.recognise(folder, Options(groups="case", **options)))
+    assert re.search(words, text, re.DOTALL) if words else text == ""
+
+
 def test_groups_are_asked_for_where_names_do_not_tell(tmp_path):
     folder = good(tmp_path / "data")
     assert "--groups" in said(volumes.recognise(folder, Options()))

@@ -67,6 +67,9 @@ def find_groups(cases: Mapping[str, str], said: str | None) -> Groups:
 
 
 def _guess(cases: Mapping[str, str]) -> Groups:
+    if not cases:
+        return _refused(cases, "which cases come from one patient (animal, slide) is told from the "
+                        "names of cases, and no case was found")  # fmt: skip
     for what, groups_of, enough in _PATTERNS:
         found = {case: groups_of(path) for case, path in cases.items()}
         if not all(found.values()):
@@ -121,20 +124,20 @@ def _from_pattern(cases: Mapping[str, str], said: str) -> Groups:
     try:
         pattern = re.compile(said)
     except re.error as error:
-        return _refused(cases, f"--groups {said!r} is no regular expression: {error}")
+        return _refused(cases, f"--groups '{said}' is no regular expression: {error}")
     if pattern.groups != 1 and "group" not in pattern.groupindex:
         return _refused(
             cases,
-            f"--groups {said!r} has {pattern.groups} groups in parentheses; it needs one, such "
+            f"--groups '{said}' has {pattern.groups} groups in parentheses; it needs one, such "
             "as '(?P<group>P\\d+)'",
         )
     key = "group" if "group" in pattern.groupindex else 1
     found = {case: pattern.search(path) for case, path in cases.items()}
     without = tuple(cases[case] for case, hit in found.items() if hit is None or not hit[key])
     if without:
-        return _refused(cases, f"--groups {said!r} does not match", without)
+        return _refused(cases, f"--groups '{said}' does not match", without)
     of = {case: str(hit[key]) for case, hit in found.items() if hit}
-    return Groups(of, f"by the pattern {said!r}, as said", inferred=False)
+    return Groups(of, f"by the pattern '{said}', as said", inferred=False)
 
 
 def _refused(cases: Mapping[str, str], text: str, files: tuple[str, ...] = ()) -> Groups:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from attnbench.data.readers.legend import NEARLY_GREY, TRANSPARENT, Legend, name_of
 from attnbench.intake.found import Guess, Options, Problem
 from attnbench.intake.looks import MaskLook
+from attnbench.intake.mixed import never_together, under_threshold
 
 BACKGROUND = "background"
 MOST_CLASSES = 16  # told from the values alone; more are named by the user
@@ -131,6 +132,11 @@ def _cut(masks: Sequence[MaskLook], options: Options, one: str) -> Meaning:
             shown, False
         )
         return Meaning(problems=(Problem(text, flag="--threshold N"),))
+    # Of a mask with too many values not all were kept, so that its largest is not known.
+    tops = {mask.path: max(_brightness([mask])) for mask in masks
+            if mask.by_number and mask.values <= len(mask.by_number)}  # fmt: skip
+    if problems := under_threshold(tops, min(shown), threshold):
+        return Meaning(problems=problems)
     name = one or (names[0] if names else "object")
     guesses = () if one or names else (_name_guess(f"above {threshold}", name, str(threshold)),)
     return Meaning({}, {1: name}, threshold, guesses)
@@ -318,6 +324,12 @@ def _doubts(
         )
         flag = "--threshold 0 (all objects are one class), or --class VALUE=NAME for each"
         return [Problem(text, files, flag)]
+    held = {
+        mask.path: frozenset((mask.by_colour if coloured else mask.by_number) or ()) - ground
+        for mask in masks
+    }
+    if mixed := never_together(held, coloured, bool(one)):
+        return list(mixed)
     ladder = not coloured and values == list(range(1, len(values) + 1))
     rare = [v for v in values if marked[v] < RARE * painted] if not ladder else []
     if one and len(values) > 1:

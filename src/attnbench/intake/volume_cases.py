@@ -26,6 +26,7 @@ from attnbench.data.readers.volume import grid_of, load_volume
 from attnbench.errors import AttnBenchError
 from attnbench.intake.found import FoundFile, Guess, Options, Problem, Unit
 from attnbench.intake.groups import Groups, find_groups
+from attnbench.intake.mixed import never_together, under_threshold
 
 AXES = {
     3: ("left-right", "posterior-anterior", "inferior-superior"),
@@ -341,6 +342,8 @@ def choose_classes(
                 (),
                 "--threshold or --class",
             )
+        tops = {path: value for value, what in found.items() for path in what.files}
+        told.problems += under_threshold(tops, 0, options.threshold)
         if not options.classes:
             told.guesses.append(Guess("class", "above the threshold: foreground", "--class 1=NAME"))
         return Classes({1: names[0]}, {"threshold": options.threshold})
@@ -394,6 +397,11 @@ def _guessed(found: Mapping[float, MaskValue], told: Told) -> dict[float, str]:
             Guess("class", f"{whole[0]:g}: foreground", f"--class {whole[0]:g}=NAME")
         )
         return {whole[0]: "foreground"}
+    held: dict[str, frozenset[float]] = defaultdict(frozenset)
+    for value, what in found.items():
+        for path in what.files:
+            held[path] |= {value}
+    told.problems += never_together(held, coloured=False, one=False)
     names = {value: f"class_{value:g}" for value in whole}
     shown = ", ".join(f"{value:g}: {name}" for value, name in names.items())
     told.guesses.append(Guess("classes", shown, "--class VALUE=NAME"))
