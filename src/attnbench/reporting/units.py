@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from attnbench.catalog import LocalOrigin, load_entry
+from attnbench.catalog import catalog_names, load_entry
 from attnbench.reporting.format import count
 
 if TYPE_CHECKING:
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown"
 """Stands where a number of groups would, which is that of the cases and says nothing."""
+
+
+def is_own(dataset: str) -> bool:
+    """Return whether a dataset is the user's, and not one that the package comes with."""
+    return dataset not in catalog_names()
 
 
 def groups_known(study: Study, dataset: str) -> bool:
@@ -50,7 +55,7 @@ def origin_of_groups(study: Study, dataset: str) -> str:
     entry = load_entry(dataset, study.catalog)
     if not entry.groups_known:
         return ""
-    if isinstance(entry.origin, LocalOrigin):
+    if is_own(dataset):
         if entry.groups_inferred:
             return "guessed from file names when the data were added"
         return "as stated by whoever added the data"

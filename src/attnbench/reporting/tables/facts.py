@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.catalog import LocalOrigin, load_entry
+from attnbench.catalog import load_entry
 from attnbench.catalog.suitable import RESTRICTED
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
@@ -18,6 +18,7 @@ from attnbench.reporting.units import (
     UNKNOWN,
     groups_in_words,
     groups_known,
+    is_own,
     origin_of_groups,
     unit_of_evidence,
 )
@@ -122,7 +123,7 @@ def data_in_short(results: Results) -> str:
 
 def _in_short(results: Results, name: str, row: dict[str, Any]) -> str:
     label, classes = results.dataset_label(name), row["classes"].split(", ")
-    title = [] if row["title"] == label or not _is_local(results, name) else stated(row["title"])
+    title = [] if row["title"] == label or not is_own(name) else stated(row["title"])
     shown = ", ".join(classes) if len(classes) <= _IN_FULL else f"1 to {len(classes)}"
     size = (
         f"{count(row['cases'])} cases, {groups_in_words(results.study, name, row['groups'])}"
@@ -130,10 +131,6 @@ def _in_short(results: Results, name: str, row: dict[str, Any]) -> str:
         else "not prepared yet"
     )
     return f"{label}{f' ({title[0]})' if title else ''}, {size}; classes {shown}"
-
-
-def _is_local(results: Results, name: str) -> bool:
-    return isinstance(load_entry(name, results.study.catalog).origin, LocalOrigin)
 
 
 def _group_notes(results: Results, labels: list[str]) -> Iterator[str]:
