@@ -39,7 +39,7 @@ from benchmarks.timing import ROOT
 ROWS = ROOT / "benchmarks" / "results" / "normalisation.csv"
 COLUMNS = ("dataset", "scheme", "steps", "seed", "case", "group", "class", "dice")
 STEPS = 600
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2, 3)
 SCHEMES = ("z_score", "percentile", "widened")
 DATASETS: tuple[dict[str, Any], ...] = (
     {"name": "nuclei_dsb2018", "patch": [96, 96], "batch": 4},
