@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
@@ -19,9 +17,7 @@ from attnbench.study.groups import DatasetSettings
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
 from attnbench.study.split import Split, run_problems
-
-LEAST_RATE_STEPS = 1.5
-"""Learning rate times steps of AdamW below which every set was left far behind."""
+from attnbench.training.budget import short_budgets
 
 
 def check_study(content: Any, source: str = "study") -> Study:
@@ -62,32 +58,6 @@ def _against_the_catalog(study: Study) -> Iterator[str]:
                 f"{entry.name} is mirrored along {named}, which the catalog advises against: "
                 f"{entry.mirror.reason}"
             )
-
-
-class ShortBudget(NamedTuple):
-    """Steps of some `models` on a dataset that are too few for their learning rates."""
-
-    dataset: str
-    rates: tuple[float, ...]
-    steps: int
-    models: list[str]
-
-    @property
-    def enough(self) -> int:
-        """Steps that the largest of the rates takes."""
-        return math.ceil(LEAST_RATE_STEPS / max(self.rates))
-
-
-def short_budgets(study: Study) -> list[ShortBudget]:
-    """Return budgets of AdamW by whose rate no set was learned in the experiment."""
-    found: dict[tuple[str, tuple[float, ...], int], list[str]] = {}
-    for dataset, model in itertools.product(study.trained_datasets, study.models):
-        training = study.training_of(dataset.name, model.name)
-        rates = (training.sweep or {}).get("learning_rate", (training.learning_rate,))
-        small = tuple(rate for rate in rates if rate * training.steps < LEAST_RATE_STEPS)
-        if training.optimiser == "adamw" and small:
-            found.setdefault((dataset.name, small, training.steps), []).append(model.name)
-    return [ShortBudget(*key, models) for key, models in found.items()]
 
 
 def _too_short(study: Study) -> Iterator[str]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from attnbench.analysis.run import analyse_study
-from attnbench.check import short_budgets, warnings_of
+from attnbench.check import warnings_of
 from attnbench.reporting.contents import TABLES
 from attnbench.reporting.exports.methods import compose_methods
 from attnbench.reporting.page import write_report
@@ -19,6 +19,7 @@ from attnbench.reporting.tables import tabulate
 from attnbench.reporting.tables.facts import data_in_short, tabulate_datasets, tabulate_protocol
 from attnbench.reporting.terminal import show_comparison
 from attnbench.study.settings import parse_study
+from attnbench.training.budget import short_budgets
 
 ENTRY = {
     "name": "nerve", "short": "nerve", "title": "My nerve ultrasound", "task": "not stated",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from attnbench.check import short_budgets
 from attnbench.reporting.results import records
 from attnbench.study.describe import given_in_words
+from attnbench.training.budget import short_budgets
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
