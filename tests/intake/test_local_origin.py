@@ -1,11 +1,12 @@
 """A user's files stay where they are: verified by every fetch, whose rerun any change asks for."""
 
 import os
+import re
 
 import pytest
 
 from attnbench import rerun
-from attnbench.catalog import FileRow, Reader
+from attnbench.catalog import FileRow, Reader, read_entry
 from attnbench.check import check_study
 from attnbench.data.download.fetch import fetch_dataset
 from attnbench.errors import FetchError
@@ -61,6 +62,23 @@ def test_all_files_that_changed_or_are_gone_are_named_with_what_to_type(local, t
     assert all(path.name in str(caught.value) for path in masks[:3])
     assert masks[3].name not in str(caught.value)
     assert not (tmp_path / "raw" / "receipt.json").exists()
+
+
+def test_files_that_moved_are_found_again_by_one_line_of_the_entry(local, tmp_path):
+    folder, entry = local
+    folder.rename(tmp_path / "moved")
+    with pytest.raises(FetchError, match=r"no such folder(?s:.*)`folder` under `origin` in wbc"):
+        fetch_dataset(entry, tmp_path / "raw")
+    file = tmp_path / "my_sets" / "wbc.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count(f"folder: {entry_folder(text)}") == 1
+    file.write_text(text.replace(entry_folder(text), "../moved"), encoding="utf-8")
+    fetch_dataset(read_entry(file), tmp_path / "raw")
+    assert len(read_json(tmp_path / "raw" / "receipt.json")["files"]) == len(entry.files())
+
+
+def entry_folder(text: str) -> str:
+    return re.search(r"folder: (.*?)[},\n]", text)[1].strip()
 
 
 def test_a_changed_file_is_noticed_when_the_study_is_planned(local, tmp_path):

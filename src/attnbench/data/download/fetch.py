@@ -75,6 +75,11 @@ def fetch_dataset(
 
 def _verify_local(name: str, folder: Path, wanted: Sequence[Wanted]) -> None:
     """Compare a user's files with their list; `FetchError` names those that differ."""
+    if not folder.is_dir():
+        raise FetchError(
+            f"{name}: {folder}: no such folder, where the dataset was added from; if its files "
+            f"were moved, write the new place as `folder` under `origin` in {name}.yaml"
+        )
     problems = []
     for item in wanted:
         file = folder / item.path
