@@ -6,15 +6,29 @@ import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from attnbench.cli_dataset import dataset_app
+from attnbench.cli_model import model_app
+from attnbench.cli_options import (
+    DEFAULT_STUDY,
+    Dataset,
+    Deviation,
+    Fold,
+    Log,
+    Model,
+    Numbers,
+    Percent,
+    Seed,
+    StudyFile,
+    Workers,
+    start,
+)
+from attnbench.cli_results import add_results
+from attnbench.cli_run import add_run
 from attnbench.errors import AttnBenchError
-
-if TYPE_CHECKING:
-    from attnbench.study.settings import Study
 
 app = typer.Typer(
     help="Does attention make a U-Net segment medical images better, by how much, at what cost, "
@@ -26,25 +40,9 @@ app = typer.Typer(
 study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(dataset_app, name="dataset")
-
-StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
-Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.")]
-Model = Annotated[str, typer.Option("--model", help="A model of the study.")]
-Fold = Annotated[int, typer.Option("--fold", help="Outer fold, from 0.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
-Percent = Annotated[
-    int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")
-]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")]
-Log = Annotated[
-    Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")
-]
-Numbers = Annotated[str | None, typer.Option(metavar="LIST", help="To try, as 1-3,5.")]
-Deviation = Annotated[
-    float | None, typer.Option(min=0, help="Instead of what is estimated or assumed.")
-]
-
-DEFAULT_STUDY = Path("config.yaml")
+app.add_typer(model_app, name="model")
+add_run(app)
+add_results(app)
 
 
 def main() -> None:
@@ -62,23 +60,6 @@ def main() -> None:
     except Exception as error:
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
-
-
-def _start(study: Path, log: Path | None) -> Study:
-    """Log to the terminal and, if asked, to a file, which alone gets single steps then; return
-    the checked study.
-    """
-    from attnbench.check import load_study
-
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log:
-        handlers[0].setLevel(logging.INFO)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
-    logging.getLogger("attnbench").setLevel(logging.DEBUG)
-    logging.captureWarnings(True)
-    return load_study(study)
 
 
 @study_app.command("check")
@@ -164,7 +145,7 @@ def plan(
     Standard deviations of a difference are estimated from the study's scores where there are any,
     else assumed; docs/planning.md says how. With an answer, say what would decide it.
     """
-    loaded = _start(study, None)
+    loaded = start(study, None)
     from attnbench.analysis.planning import Question, numbers
     from attnbench.check import warnings_of
     from attnbench.reporting.plan import show_plan
@@ -243,7 +224,7 @@ def models(
 @app.command()
 def fetch(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Download and verify the originals of a dataset."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.download.fetch import fetch_dataset
 
@@ -261,7 +242,7 @@ def inspect(
     dataset: Dataset, workers: Workers = 1, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
     """Look for copies among the originals of a dataset, and for what else is odd about them."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.scan.inspect import inspect_dataset
 
@@ -283,7 +264,7 @@ def prepare(
     log: Log = None,
 ) -> None:
     """Read, check and resample the cases of a dataset into the case store."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
     from attnbench.data.scan.merge import merged_groups
@@ -308,7 +289,7 @@ def prepare(
 @app.command()
 def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Split a dataset into folds, and measure the intensities of their training cases."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.data.folds import write_folds
     from attnbench.data.intensities import write_statistics
 
@@ -330,7 +311,7 @@ def export_nnunet(
     log: Log = None,
 ) -> None:
     """Write a prepared dataset and its folds as a raw dataset of nnU-Net v2."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.nnunet import export_nnunet as export_dataset
 
@@ -350,7 +331,7 @@ def describe(
     dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
     """Build a model for a dataset and write its size and cost."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.models.describe import describe_model
 
     describe_model(loaded, dataset, model)
@@ -361,7 +342,7 @@ def measure(
     dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
     """Time inference and a training step of a model on a dataset."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.training.measure import measure_model
 
     measure_model(loaded, dataset, model)
@@ -378,7 +359,7 @@ def train(
     log: Log = None,
 ) -> None:
     """Train one run."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.study.paths import Run
     from attnbench.training.run import train_run
 
@@ -395,7 +376,7 @@ def trial(
     log: Log = None,
 ) -> None:
     """Try one value of a swept key on the inner validation of a fold."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.inference.trial import run_trial
 
     run_trial(loaded, dataset, model, fold, number)
@@ -406,7 +387,7 @@ def choose(
     dataset: Dataset, model: Model, fold: Fold, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
     """Choose the value of a swept key for the runs of a model on a fold, from its trials."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.training.sweep import choose_value
 
     choose_value(loaded, dataset, model, fold)
@@ -423,7 +404,7 @@ def predict(
     log: Log = None,
 ) -> None:
     """Predict the test cases of one run."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.inference.predict import predict_run
     from attnbench.study.paths import Run
 
@@ -441,7 +422,7 @@ def score(
     log: Log = None,
 ) -> None:
     """Score the predictions of one run."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.scoring.run import score_run
     from attnbench.study.paths import Run
 
@@ -459,7 +440,7 @@ def score_shift(
     log: Log = None,
 ) -> None:
     """Score one trained run on external test sets or on corrupted images."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.shift.score import score_shift as score_kind
     from attnbench.study.paths import Run
 
@@ -471,7 +452,7 @@ def score_ensemble(
     dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
     """Score the ensemble of all trainings of a model on external test sets."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.shift.ensemble import score_ensemble as score_members
 
     score_members(loaded, dataset, model)
@@ -480,7 +461,7 @@ def score_ensemble(
 @app.command()
 def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Score the masks of a dataset's second rater."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.scoring.second_rater import score_second_rater as score_raters
 
     score_raters(loaded, dataset)
@@ -499,7 +480,7 @@ def score_external(
     log: Log = None,
 ) -> None:
     """Score another tool's predictions of a fold, and compare them with a model's."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.reporting.external import show_external
     from attnbench.scoring.external import score_external as score_folder
 
@@ -510,7 +491,7 @@ def score_external(
 @app.command()
 def gather(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Join the scores of all finished runs into one table."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.scoring.gather import gather_scores
 
     gather_scores(loaded)
@@ -523,7 +504,7 @@ def gather_shift(
     log: Log = None,
 ) -> None:
     """Join the scores of all runs of one kind of shift."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.shift.gather import gather_shift as gather_table
 
     gather_table(loaded, table)
@@ -532,7 +513,7 @@ def gather_shift(
 @app.command()
 def analyse(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Turn scores into means, effects and cost, each with its interval."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.analysis.run import analyse_study
 
     analyse_study(loaded)
@@ -543,7 +524,7 @@ def attend(
     dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
 ) -> None:
     """Write where the mechanisms of a model look in the cases that figures show."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.inference.attention import attend_model
 
     attend_model(loaded, dataset, model)
@@ -552,7 +533,7 @@ def attend(
 @app.command()
 def tables(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write the tables as CSV, Markdown and LaTeX."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.reporting.tables import write_tables
 
     write_tables(loaded)
@@ -565,7 +546,7 @@ def figure(
     log: Log = None,
 ) -> None:
     """Draw one figure as PDF and PNG, with the CSV it was drawn from."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.reporting.figures import draw_figure
 
     draw_figure(loaded, name)
@@ -574,7 +555,7 @@ def figure(
 @app.command()
 def export(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write Parquet, challengeR's CSV, the methods in words and BibTeX."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.reporting.exports import write_exports
 
     write_exports(loaded)
@@ -583,7 +564,7 @@ def export(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 @app.command()
 def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write the report: one HTML file, from the answer down to the single case."""
-    loaded = _start(study, log)
+    loaded = start(study, log)
     from attnbench.reporting.page import write_report
 
     write_report(loaded)
@@ -592,7 +573,7 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 @app.command()
 def status(study: Annotated[Path, typer.Argument(help="The study file.")] = DEFAULT_STUDY) -> None:
     """Print which runs are done, running, failed (why) or left, and how long training will take."""
-    loaded = _start(study, None)
+    loaded = start(study, None)
     from attnbench.reporting.status import show_status
 
     show_status(loaded)
@@ -601,7 +582,7 @@ def status(study: Annotated[Path, typer.Argument(help="The study file.")] = DEFA
 @app.command()
 def show(study: StudyFile = DEFAULT_STUDY) -> None:
     """Print the comparison and where tables, figures and report lie."""
-    loaded = _start(study, None)
+    loaded = start(study, None)
     from attnbench.reporting.terminal import show_comparison
 
     show_comparison(loaded)

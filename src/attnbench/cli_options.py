@@ -1,0 +1,49 @@
+"""Options that several commands of the command line have, and how a command begins."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from attnbench.study.settings import Study
+
+StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
+Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.")]
+Model = Annotated[str, typer.Option("--model", help="A model of the study.")]
+Fold = Annotated[int, typer.Option("--fold", help="Outer fold, from 0.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the run.")]
+Percent = Annotated[
+    int, typer.Option("--percent", min=1, max=100, help="Share of the training groups.")
+]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes, at most.")]
+Log = Annotated[
+    Path | None, typer.Option("--log", help="Write what is printed to this file, with every step.")
+]
+Numbers = Annotated[str | None, typer.Option(metavar="LIST", help="To try, as 1-3,5.")]
+Deviation = Annotated[
+    float | None, typer.Option(min=0, help="Instead of what is estimated or assumed.")
+]
+
+DEFAULT_STUDY = Path("config.yaml")
+
+
+def start(study: Path, log: Path | None) -> Study:
+    """Log to the terminal and, if asked, to a file, which alone gets single steps then; return
+    the checked study.
+    """
+    from attnbench.check import load_study
+
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if log:
+        handlers[0].setLevel(logging.INFO)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
+    logging.getLogger("attnbench").setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    return load_study(study)
