@@ -73,7 +73,7 @@ def _module(reference: str, module: str) -> ModuleType:
             f"install {package}, run in the folder that holds it, or add that folder to PYTHONPATH"
         )
         raise OwnCodeError(f"{reference}: {error}; {_EXTRAS.get(package, own)}") from error
-    except Exception as error:  # own code may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # own code may raise anything while it is imported
         raise OwnCodeError(
             f"{reference}: importing {module} fails: {type(error).__name__}: {error}"
         ) from error
@@ -92,7 +92,7 @@ def _module_of_file(path: Path, _changed: int) -> ModuleType:
     sys.modules[unique] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # as above
+    except (Exception, SystemExit) as error:  # as above; a script's `argparse` exits
         del sys.modules[unique]
         raise OwnCodeError(
             f"{path}: importing it fails: {type(error).__name__}: {error}"
