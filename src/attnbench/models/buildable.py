@@ -50,7 +50,7 @@ def _problems(study: Study) -> Iterator[str]:
 
 def _problem(study: Study, model: ModelSettings, spec: NetworkSpec, batch: int) -> str:
     try:
-        if model.network:
+        if model.is_external:
             try_external(model, spec, batch)
         else:
             with torch.device("meta"):

@@ -121,8 +121,8 @@ def _problems(predicted: Tensor, trained: Tensor, x: Tensor, kept: Tensor) -> It
         yield "changes its input in place; mirrored passes read it again: begin by `x = x.clone()`"
     if not trained.requires_grad:
         yield (
-            "its logits have no gradient: it detaches them, or makes them by `no_grad`, NumPy or an "
-            "argmax"
+            "its logits have no gradient: it detaches them, or makes them by `no_grad`, NumPy or "
+            "an argmax"
         )
 
 

@@ -16,7 +16,7 @@ from attnbench.errors import nearest
 from attnbench.study.base import Name, NameOrOwnCode, OwnCode, Settings, is_own_code, one_of
 from attnbench.study.describe import InWords, given_in_words
 from attnbench.study.groups import OwnTraining
-from attnbench.study.names import Control, Known, Slot
+from attnbench.study.names import SIZES, Control, Known, Slot
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z0-9_]+)?$")]
 
@@ -28,6 +28,11 @@ def _refuse_identity(control: Any) -> Any:
         )
     return control
 
+
+_SIZE_ALONE = (
+    "such a control changes mechanisms in the slots of our U-Net, and an external network has "
+    f"none; its controls are plain U-Nets of its size: {', '.join(SIZES)}"
+)
 
 OfferedControl = Annotated[Control, BeforeValidator(_refuse_identity)]
 
@@ -175,10 +180,12 @@ class ModelSettings(Settings):
                 "`control` is given by the name: call it "
                 f"{self.control_of or self.name}-{self.control or 'random'}"
             )
-        if self.network and (self.slots or self.backbone or self.control):
+        if self.network and (self.slots or (self.backbone and not self.control)):
             raise ValueError(
-                "`network` is the whole model; `slots`, `backbone` and controls belong to the U-Net"
+                "`network` is the whole model; `slots` and `backbone` belong to the U-Net"
             )
+        if self.network and self.control and self.control not in SIZES:
+            raise ValueError(_SIZE_ALONE)
         external = {
             "arguments": self.arguments,
             "output": self.output is not None,
@@ -189,6 +196,11 @@ class ModelSettings(Settings):
             keys = ", ".join(key for key in external if external[key])
             raise ValueError(f"{keys}: only together with `network`")
         return self
+
+    @property
+    def is_external(self) -> bool:
+        """True for an external network itself, not for a control of one, which is a plain U-Net."""
+        return self.network is not None and self.control is None
 
     def own_code(self) -> tuple[str, ...]:
         """Return the references to own code of this model, its network or mechanisms, sorted."""
@@ -235,11 +247,12 @@ def resolve_models(
             slots=variant.slots,
             backbone=variant.backbone,
             training=variant.training,
+            **_network_of(variant),
         )
         for variant in resolved
-        if variant.slots and not variant.control
+        if (variant.slots or variant.network) and not variant.control
         for control in controls
-        if not any(_lacking(variant, control, known))
+        if _applies(variant, control, known)
     )
     return (*resolved, *(model for model in added if model.name not in named))
 
@@ -263,7 +276,7 @@ def resolve_model(
     """
     variant = model
     if model.control_of:
-        written = ModelSettings(name=model.control_of, slots=model.slots)
+        written = ModelSettings(name=model.control_of, slots=model.slots, **_network_of(model))
         variant = named.get(model.control_of, written)
     slots = _slots_of(variant, known)
     if slots is None and model.control:
@@ -274,6 +287,11 @@ def resolve_model(
             "no such model, and no `slots` that would define one; "
             f"{nearest(model.name, known.models)}"
         )
+    if variant.network and model.control:
+        if model.control not in SIZES:
+            raise ValueError(_SIZE_ALONE)
+        own = {"training": model.training or variant.training}
+        return model.model_copy(update={**_network_of(variant), **own})
     if model.control and not slots:
         raise ValueError(f"{variant.name!r} has no mechanisms; only variants have controls")
     own_backbone = model.backbone or variant.backbone
@@ -289,6 +307,21 @@ def resolve_model(
         missing = {"gamma0": "scale that starts at zero", "uniform": "softmax over positions"}
         raise ValueError(f"{unfit} has no {missing[str(model.control)]}")
     return resolved
+
+
+def _network_of(model: ModelSettings) -> dict[str, Any]:
+    """The keys that define an external network; empty for a U-Net."""
+    if not model.network:
+        return {}
+    keys = ("network", "source", "arguments", "divisor", "fixed_size", "output")
+    return {key: getattr(model, key) for key in keys}
+
+
+def _applies(variant: ModelSettings, control: Control, known: Known) -> bool:
+    """False where a variant, or an external network, cannot have a control."""
+    if variant.network:
+        return control in SIZES
+    return not any(_lacking(variant, control, known))
 
 
 def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placement, ...]] | None:

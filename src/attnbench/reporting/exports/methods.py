@@ -151,7 +151,7 @@ def _models(
     results: Results, references: Sequence[Reference], protocol: Mapping[str, str]
 ) -> Iterator[str]:
     study = results.study
-    shared = [model.name for model in study.models if not model.network and not model.backbone]
+    shared = [model.name for model in study.models if not model.is_external and not model.backbone]
     named = [
         results.label(name) + (" (the baseline)" if name == results.baseline else "")
         for name in shared
@@ -164,7 +164,9 @@ def _models(
         if setting.startswith("Model: ")
     )
     external = [
-        (results.label(model.name), model.network) for model in study.models if model.network
+        (results.label(model.name), str(model.network))
+        for model in study.models
+        if model.is_external
     ]
     names = {UNET, *results.every_dataset, *(path for _, path in external)}
     sources = [
