@@ -29,8 +29,8 @@ def build(network="own_networks.Strict", arguments=ARGUMENTS, ndim=2, patch=(16,
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 15), (3, 20, 8)])
-def test_a_divisor_pads_the_input_and_crops_the_first_output(size):
-    network = build(ndim=len(size), divisor=8)
+def test_a_divisor_pads_the_input_and_crops_the_chosen_output(size):
+    network = build(ndim=len(size), divisor=8, output=0)
     x = torch.randn(2, 1, *size)
     padded = torch.zeros(2, 1, *[-(-side // 8) * 8 for side in size])
     inside = (..., *map(slice, size))
@@ -98,13 +98,15 @@ def test_the_check_of_a_study_names_every_model_that_cannot_be_built():
         "name": "heads",
         "slots": {"encoder": {"name": "axial_attention", "options": {"heads": 7}}},
     }
-    good = {"name": "good", "network": "own_networks.Strict", "arguments": ARGUMENTS, "divisor": 8}
+    good = {"name": "good", "network": "own_networks.Strict", "arguments": ARGUMENTS}
+    good |= {"divisor": 8, "output": 0}
     with pytest.raises(StudyError) as refusal:
         check_models(study_with(half, wrong, heads, good, "cbam-flops"), "my.yaml")
     message = str(refusal.value)
     for line in (
-        "half on phantom2d: half: found output",
-        "expected (1,",
+        "half on phantom2d: half, for input",
+        "found output",
+        "expected (2, 2, 64, 64)",
         "wrong on phantom3d",
         "heads on phantom2d",
     ):
@@ -121,7 +123,13 @@ def test_a_network_of_the_users_own_trains_by_the_same_recipe():
     masks = (torch.rand(4, 12, 12) > 0.5).long()
     batches = [(masks.unsqueeze(1) + 0.1 * torch.randn(4, 1, 12, 12), masks)] * 60
     study = study_with(
-        {"name": "mine", "network": "own_networks.Strict", "arguments": ARGUMENTS, "divisor": 8}
+        {
+            "name": "mine",
+            "network": "own_networks.Strict",
+            "arguments": ARGUMENTS,
+            "divisor": 8,
+            "output": 0,
+        }
     )
     settings = study.training.model_copy(update={"learning_rate": 0.05})
     spec = NetworkSpec(2, 1, 2, (12, 12))

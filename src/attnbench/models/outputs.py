@@ -99,6 +99,7 @@ def _listed(entries: Mapping[int | str, Any]) -> str:
 
 def _said(entries: Mapping[int | str, Any]) -> dict[int | str, Any]:
     """The keys that a reader would use: names where there are any, else numbers from 0."""
+    named: dict[int | str, Any]
     named = {key: item for key, item in entries.items() if not isinstance(key, int)}
     return named or {key: item for key, item in entries.items() if int(key) >= 0}
 
