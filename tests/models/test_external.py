@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from attnbench.check import check_study, load_study
 from attnbench.errors import AttnBenchError, ModelError, StudyError
-from attnbench.models.build import build_network
+from attnbench.models.build import build_network, build_unet
 from attnbench.models.buildable import check_models
+from attnbench.models.cost import count_flops
 from attnbench.models.spec import NetworkSpec
+from attnbench.models.unet import UNet
 from attnbench.study.models import BackboneSettings, ModelSettings
 from attnbench.training.loop import train
 
@@ -203,3 +206,76 @@ def test_a_network_of_segmentation_models_pytorch_trains_in_2d():
     settings = study_with().training
     rows = list(train(network, batches, batches[:1], settings, 3, torch.device("cpu"), None))
     assert all(math.isfinite(row["loss"]) for row in rows)
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def test_controls_of_an_external_network_are_plain_unets_of_its_size():
+    """The FLOPs of its two convolutions are counted by hand."""
+    width, side = 24, 64
+    mine = {
+        "name": "mine",
+        "network": "own_networks.Strict",
+        "arguments": {**ARGUMENTS, "width": width},
+        "divisor": 8,
+        "output": 0,
+        "training": {"learning_rate": 0.003},
+    }
+    study = check_study(
+        {
+            "name": "own",
+            "datasets": ["phantom2d"],
+            "models": ["unet", "attention_gate", mine],
+            "controls": ["random", "parameters", "flops"],
+            "backbone": {"widths": [4, 8, 16]},
+        }
+    )
+    names = [model.name for model in study.models]
+    assert [name for name in names if name.startswith("mine")] == [
+        "mine", "mine-parameters", "mine-flops",
+    ]  # fmt: skip
+    assert ("mine", "mine-flops") in study.control_pairs
+    spec = NetworkSpec(2, 1, 2, (side, side))
+    built = {
+        name: build_network(study.model(name), study.backbone_of(name), spec) for name in names
+    }
+    assert isinstance(built["mine-parameters"], UNet) and isinstance(built["mine-flops"], UNet)
+    own = 9 * width + width + 2 * width + 2
+    assert count(built["mine"]) == own
+    assert abs(count(built["mine-parameters"]) / own - 1) <= 0.01
+    operations = 2 * side**2 * (9 * width + 2 * width)
+    assert abs(count_flops(built["mine-flops"], spec.input_shape) / operations - 1) <= 0.02
+    for name in ("mine-parameters", "mine-flops"):
+        assert study.model(name).training == study.model("mine").training
+        # Another network is another target.
+        assert study.recipe("phantom2d", name)["model"]["arguments"]["width"] == width
+    written = check_study(yaml.safe_load(study.to_yaml()))
+    assert written.model_dump() == study.model_dump()
+
+
+def test_a_control_begins_with_the_weights_that_its_widths_have_without_a_target():
+    study = study_with({"name": "mine", "network": "hostile_networks.Good"}, "mine-parameters")
+    own = BackboneSettings(widths=(2, 3))
+    spec = NetworkSpec(2, 1, 2, (16, 16))
+    torch.manual_seed(0)
+    control = build_network(study.model("mine-parameters"), own, spec)
+    torch.manual_seed(0)
+    plain = build_unet(own, spec, widths=control.widths)
+    for one, other in zip(control.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("control", ["random", "gamma0", "uniform", "conv1x1"])
+def test_controls_that_change_mechanisms_are_refused_by_name(control):
+    with pytest.raises(StudyError, match="its controls are plain U-Nets of its size"):
+        study_with({"name": "mine", "network": "own_networks.Half"}, f"mine-{control}")
+
+
+def test_a_target_below_every_unet_is_said_with_what_can_be_done():
+    study = study_with({"name": "mine", "network": "hostile_networks.Good"}, "mine-parameters")
+    spec = NetworkSpec(2, 1, 2, (16, 16))
+    wide = BackboneSettings(widths=(4, 8, 16, 32, 64))
+    with pytest.raises(ModelError, match=r"5 levels within 1% of 50; nearest.*fewer levels are"):
+        build_network(study.model("mine-parameters"), wide, spec)

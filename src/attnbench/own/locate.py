@@ -88,10 +88,16 @@ def file_of(reference: str) -> Path:
 
 
 def find_module(module: str, folder: Path | None = None) -> Path | None:
-    """File of a module by dotted name, None without one; nothing is imported.
+    """Python file of a module by dotted name, None without one; nothing is imported.
 
     Searched are `folder`, sys.path and the working directory, in this order.
     """
+    origin = find_origin(module, folder)
+    return origin if origin and origin.suffix == ".py" else None
+
+
+def find_origin(module: str, folder: Path | None = None) -> Path | None:
+    """File of a module, as `find_module`, or the library of a compiled one."""
     search: list[str] | None = [*([str(folder)] if folder else []), *sys.path, str(Path.cwd())]
     spec: ModuleSpec | None = None
     parts = module.split(".")
@@ -101,7 +107,7 @@ def find_module(module: str, folder: Path | None = None) -> Path | None:
             return None
         search = list(spec.submodule_search_locations or ())
     origin = spec.origin if spec else None
-    return Path(origin).resolve() if origin and origin.endswith(".py") else None
+    return Path(origin).resolve() if origin and spec and spec.has_location else None
 
 
 def _spec(name: str, search: list[str] | None) -> ModuleSpec | None:

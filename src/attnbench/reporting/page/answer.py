@@ -34,7 +34,8 @@ class Answer:
     """The answer in a few words (`verdict`), with the claims that are kept apart.
 
     `trained`: on new patients with the models as trained; `retrained`: about mechanisms and
-    networks, with models trained again; `size`: beside controls of equal size, empty where nothing is to be said.
+    networks, with models trained again; `size`: beside controls of equal size, empty where nothing
+    is to be said.
     """
 
     verdict: str
@@ -284,8 +285,8 @@ def _retrained(results: Results, rows: pd.DataFrame) -> str:
     largest = records(held.loc[[held["difference"].abs().idxmax()]])[0]
     return (
         f"{len(held)} of {len(rows)} also hold for models trained again, which a claim about "
-        f"{_claim(results, rows)} needs: {_listed(results, held)}; the largest, with its interval for retrained "
-        f"models, is {_one(results, largest, 'retrained_')}.{within}"
+        f"{_claim(results, rows)} needs: {_listed(results, held)}; the largest, with its interval "
+        f"for retrained models, is {_one(results, largest, 'retrained_')}.{within}"
     )
 
 
