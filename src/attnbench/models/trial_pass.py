@@ -45,8 +45,8 @@ def try_external(model: ModelSettings, spec: NetworkSpec, batch: int) -> None:
         torch.manual_seed(0)
         _compute(network, model, spec, min(batch, 2))
     try:
-        count_flops(network, spec.input_shape)
         count_activation_bytes(network, spec.input_shape)
+        count_flops(network, spec.input_shape)
     except AttnBenchError:
         raise
     except Exception as error:  # own code may raise anything

@@ -13,15 +13,10 @@ from typing import Any
 
 from attnbench.errors import OwnCodeError, nearest
 from attnbench.own.fingerprint import fingerprint, own_modules
-from attnbench.own.locate import file_of, taken_apart
+from attnbench.own.locate import file_of, how_to_get, taken_apart
 
 # `os.system` or `torch.load` would run, or read, whatever a study file tells them to.
 _REFUSED = frozenset(sys.stdlib_module_names)
-_EXTRAS = {
-    "monai": "pip install 'attnbench[external]'",
-    "segmentation_models_pytorch": "pip install segmentation-models-pytorch and the torchvision "
-    "of your torch",
-}
 
 
 def load(reference: str, source: str | None = None) -> Any:
@@ -73,11 +68,8 @@ def _module(reference: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        package = module.split(".")[0]
-        own = (
-            f"install {package}, run in the folder that holds it, or add that folder to PYTHONPATH"
-        )
-        raise OwnCodeError(f"{reference}: {error}; {_EXTRAS.get(package, own)}") from error
+        package = str(error.name or module).split(".")[0]
+        raise OwnCodeError(f"{reference}: {error}; {how_to_get(package)}") from error
     except (Exception, SystemExit) as error:  # own code may raise anything while it is imported
         raise OwnCodeError(
             f"{reference}: importing {module} fails: {type(error).__name__}: {error}"

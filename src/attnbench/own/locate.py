@@ -12,6 +12,11 @@ from pathlib import Path
 from attnbench.errors import OwnCodeError, nearest
 from attnbench.own.meaning import tree_of
 
+_EXTRAS = {
+    "monai": "pip install 'attnbench[external]'",
+    "segmentation_models_pytorch": "pip install segmentation-models-pytorch and the torchvision "
+    "of your torch",
+}
 Node = ast.ClassDef | ast.FunctionDef
 
 
@@ -80,11 +85,16 @@ def file_of(reference: str) -> Path:
     if found is None:
         package = module.split(".")[0]
         raise OwnCodeError(
-            f"{reference}: there is no module {module!r} that Python could import; install "
-            f"{package}, run in the folder that holds it, add that folder to PYTHONPATH, or "
-            "name the file: ./my_file.py:Name"
+            f"{reference}: there is no module {module!r} that Python could import; "
+            f"{how_to_get(package)}, or name the file: ./my_file.py:Name"
         )
     return found
+
+
+def how_to_get(package: str) -> str:
+    """What makes Python find a package that own code asks for."""
+    own = f"install {package}, run in the folder that holds it, or add that folder to PYTHONPATH"
+    return _EXTRAS.get(package, own)
 
 
 def find_module(module: str, folder: Path | None = None) -> Path | None:
