@@ -126,5 +126,7 @@ def _imports(path: Path, module: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = absolute(node, module, path.name == "__init__.py")
+            if not base:
+                continue  # relative in a file that is in no package, which Python refuses
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")

@@ -108,11 +108,17 @@ def find_module(module: str, folder: Path | None = None) -> Path | None:
 
 def find_origin(module: str, folder: Path | None = None) -> Path | None:
     """File of a module, as `find_module`, or the library of a compiled one."""
-    search: list[str] | None = [*([str(folder)] if folder else []), *sys.path, str(Path.cwd())]
+    search: list[str] = [*([str(folder)] if folder else []), *sys.path, str(Path.cwd())]
     spec: ModuleSpec | None = None
     parts = module.split(".")
     for number in range(len(parts)):
-        spec = _spec(".".join(parts[: number + 1]), search)
+        inside = [inner for path in search if (inner := Path(path) / parts[number]).is_dir()]
+        try:
+            spec = _spec(".".join(parts[: number + 1]), search)
+        except KeyError:
+            # A namespace within a namespace: Python asks for the outer one, which is not imported.
+            spec, search = None, [str(path) for path in inside]
+            continue
         if spec is None:
             return None
         search = list(spec.submodule_search_locations or ())
@@ -120,7 +126,7 @@ def find_origin(module: str, folder: Path | None = None) -> Path | None:
     return Path(origin).resolve() if origin and spec and spec.has_location else None
 
 
-def _spec(name: str, search: list[str] | None) -> ModuleSpec | None:
+def _spec(name: str, search: list[str]) -> ModuleSpec | None:
     for finder in sys.meta_path:
         # Editable installs have finders of their own.
         find = getattr(finder, "find_spec", None)

@@ -27,7 +27,7 @@ from attnbench.reporting.units import (
     origin_of_groups,
     unit_of_evidence,
 )
-from attnbench.reporting.words import mechanism_label
+from attnbench.reporting.words import mechanism_label, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
@@ -180,6 +180,7 @@ def _models(
     if external:
         networks = [f"{label}{_cite(references, path)}" for label, path in external]
         yield f"External networks, each with its own layers: {_joined(networks)}."
+        yield from (f"{note}." for note in whole_networks(study.models))
     for path in uncited_networks(study):
         yield f"The paper of `{path}` is not known here and has to be cited."
     sizes = [
