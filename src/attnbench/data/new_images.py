@@ -56,16 +56,16 @@ class NewImage:
     target: Target
 
 
-def find_sources(entry: Entry, given: Iterable[Path]) -> list[Source]:
+def find_sources(entry: Entry, given: Iterable[Path]) -> tuple[list[Source], list[str]]:
     """The images in files and folders, in their order; a folder's own files are taken by ending.
 
     Volumes are NIfTI, MHA, MHD or NRRD files, or a folder of DICOM slices; pictures are what
     `decode` reads. Where an image has several channels, files `NAME_0000`, `NAME_0001`, ... that
     each hold some of them are one image.
 
-    Raises:
-        DataError: a path leads nowhere or to what is no image of this kind, or two images have one
-            name, with everything that is wrong.
+    Returns:
+        The images, and what is wrong: paths that lead nowhere or to what is no image of this kind,
+        images of one name.
     """
     form, problems = form_of(entry), list[str]()
     files: list[Path] = []
@@ -101,10 +101,7 @@ def find_sources(entry: Entry, given: Iterable[Path]) -> list[Source]:
         for paths in by_name.values()
         if len(paths) > 1
     ]
-    _refuse(problems)
-    if not sources:
-        raise DataError("no image is given")
-    return sources
+    return sources, problems
 
 
 def read_new(
@@ -145,27 +142,36 @@ def read_new(
             "the spacing that the image has (`--spacing`)"
         )
     sides = target.spacing or (1.0,) * entry.ndim
+    if len(sides) != entry.ndim:
+        raise files.error(
+            f"spacing {sides} has {len(sides)} values; the image has {entry.ndim} axes"
+        )
     target = replace(target, shape=image.shape[1:], spacing=sides)
     working = working_image(image, sides, settings, source.name)
     return NewImage(source, working, measure_image(working), target)
 
 
 def read_all(
-    entry: Entry, settings: DatasetSettings, sources: Iterable[Source], spacing: Spacing | None
+    entry: Entry,
+    settings: DatasetSettings,
+    sources: Iterable[Source],
+    spacing: Spacing | None,
+    problems: Iterable[str] = (),
 ) -> Iterator[NewImage]:
-    """Yield every image that can be read; then raise a `DataError` with all that cannot."""
-    problems = []
+    """Yield every image that can be read; then raise a `DataError` with all that cannot.
+
+    `problems` are those that are known already.
+    """
+    found = list(problems)
     for source in sources:
         try:
             yield read_new(entry, settings, source, spacing)
         except DataError as error:
-            problems.append(str(error))
-    _refuse(problems)
-
-
-def _refuse(problems: Sequence[str]) -> None:
-    if problems:
-        raise DataError(f"{len(problems)} problem(s) with the images:\n  " + "\n  ".join(problems))
+            found.append(str(error))
+    if found:
+        raise DataError(
+            f"{len(found)} problem(s) with the images, none was predicted:\n  " + "\n  ".join(found)
+        )
 
 
 def _inside(folder: Path, entry: Entry) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -102,10 +102,18 @@ def targets_of(
         DataError: originals that are needed are gone (all are named), changed or unreadable.
     """
     of_file = {case: _file_case(entry, case) for case in store.columns["case"]}
-    stems = _stems(entry, of_file)
+    listed_as = _listed_images(entry, of_file.values())
+    stems = _stems(listed_as)
     # What has no grid of its own, or no file at all, is not opened.
     bases = {
-        name: Target(stems[name], form_of(entry), (), (), entry.spacing_unit)
+        name: Target(
+            stems[name],
+            form_of(entry),
+            (),
+            (),
+            entry.spacing_unit,
+            original=next(iter(listed_as[name]), ""),
+        )
         for name in dict.fromkeys(of_file[case] for case in cases)
     }
     for files in _files(entry, raw, bases):
@@ -148,12 +156,17 @@ def _file_case(entry: Entry, case: str) -> str:
     return case
 
 
-def _stems(entry: Entry, of_file: Mapping[str, str]) -> dict[str, str]:
-    """Names of files by case as its files have it: unique, whatever the case of letters."""
-    images: dict[str, list[str]] = {case: [] for case in of_file.values()}
+def _listed_images(entry: Entry, cases: Iterable[str]) -> dict[str, list[str]]:
+    """Paths of the images of every case as its files have it; none where the catalog lists none."""
+    images: dict[str, list[str]] = {case: [] for case in cases}
     for row in entry.files():
         if row.role == "image" and row.case in images:
             images[row.case].append(row.path)
+    return images
+
+
+def _stems(images: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Names of files by case as its files have it: unique, whatever the case of letters."""
     stems = {case: _stem(case, paths) for case, paths in images.items()}
     if max(Counter(stem.casefold() for stem in stems.values()).values()) > 1:
         return {case: safe(case) for case in stems}

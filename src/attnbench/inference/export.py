@@ -133,7 +133,7 @@ def _export_run(
 ) -> None:
     store = inputs.store
     facts = read_json(study.layout.run(run) / STAGES["train"])
-    says = description(study, str(run), [facts["weights_sha256"]])
+    says = description(str(run), [facts["weights_sha256"]])
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         made = Path(temporary) / folder.name

@@ -64,12 +64,9 @@ class Seen:
 
     def __str__(self) -> str:
         members = sum(self.roles.values())
-        counts = "" if members == 1 else f" of {members} members"
-        parts = [
-            f"{role}{f' for {count}{counts}' if counts else ''}"
-            for role, count in self.roles.items()
-        ]
-        return f"is case {self.case!r}: {', '.join(parts)}"
+        counted = [f"{role} case of {n} of them" for role, n in self.roles.items()]
+        roles = ", ".join(counted if members > 1 else [f"{role} case" for role in self.roles])
+        return f"shows case {self.case!r}: {roles}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +127,13 @@ class Members:
     settings: DatasetSettings
     runs: tuple[Run, ...]
     networks: tuple[Trained, ...]
+
+    def __str__(self) -> str:
+        first = self.runs[0]
+        one = len(self.runs) == 1
+        return (
+            str(first) if one else f"{first.dataset}/{first.model}, mean of {len(self.runs)} runs"
+        )
 
     @property
     def store(self) -> CaseStore:
@@ -215,8 +219,8 @@ def predict_images(
         DataError: images that cannot be predicted, all of them named.
     """
     with loaded(study, name) as members:
-        sources = find_sources(members.entry, paths)
-        known = {new.source: seen_as(members, new) for new in _read(members, sources, spacing)}
+        checked = _checked(members, paths, spacing)
+        known = {new.source: seen_as(members, new) for new in checked}
         yield from _predicted(members, known, spacing)
 
 
@@ -238,9 +242,8 @@ def write_predictions(
         DataError: as `predict_images`, or a file is there already; nothing is written then.
     """
     with loaded(study, name) as members:
-        sources = find_sources(members.entry, paths)
         known, files = dict[Source, tuple[Seen, ...]](), [folder / SUMMARY]
-        for new in _read(members, sources, spacing):
+        for new in _checked(members, paths, spacing):
             known[new.source] = seen_as(members, new)
             files.append(folder / mask_file(new.target))
             if probabilities:
@@ -248,12 +251,11 @@ def write_predictions(
                 files += [folder / PROBABILITIES / one for one in names]
         refuse_present(files)
         _warn(members, known)
-        title = name if len(members.runs) == 1 else f"{name}, mean of {len(members.runs)} runs"
         weights = {
             str(run): hash_of_weights(one.network)
             for run, one in zip(members.runs, members.networks, strict=True)
         }
-        says = description(study, name, weights.values())
+        says = description(str(members), weights.values())
         written = {}
         for source, one in zip(known, _predicted(members, known, spacing), strict=True):
             write_mask(folder, one.target, as_mask(torch.from_numpy(one.on_grid)), says)
@@ -264,16 +266,15 @@ def write_predictions(
                 "spacing": one.target.spacing,
                 "cases": {seen.case: seen.roles for seen in one.seen},
             }
-            _log.info("%s  %s", title, mask_file(one.target))
+            _log.info("%s  %s", members, mask_file(one.target))
         summary = {
             "study": study.name,
-            "model": name,
-            "weights_sha256": weights,
+            "runs": weights,
             **facts_of(members.store),
             "images": written,
         }
         write_json(folder / SUMMARY, summary)
-    _log.info("%s: %d image(s) predicted -> %s", title, len(written), folder)
+    _log.info("%s: %d image(s) predicted -> %s", members, len(written), folder)
 
 
 def refuse_present(files: Iterable[Path]) -> None:
@@ -286,7 +287,7 @@ def refuse_present(files: Iterable[Path]) -> None:
         )
 
 
-def description(study: Study, name: str, weights: Iterable[str]) -> str:
+def description(name: str, weights: Iterable[str]) -> str:
     """What the header of a file says: the run, then the beginning of its weights' SHA-256."""
     short = ",".join(digest[:8] for digest in weights)
     return f"attnbench {name} {short}"
@@ -307,16 +308,17 @@ def _numbers(members: Members) -> list[int]:
     return [0, *members.store.info.classes]
 
 
-def _read(
-    members: Members, sources: Iterable[Source], spacing: Spacing | None
+def _checked(
+    members: Members, paths: Iterable[Path], spacing: Spacing | None
 ) -> Iterator[NewImage]:
-    return read_all(members.entry, members.settings, sources, spacing)
+    sources, problems = find_sources(members.entry, paths)
+    return read_all(members.entry, members.settings, sources, spacing, problems)
 
 
 def _predicted(
     members: Members, known: Mapping[Source, tuple[Seen, ...]], spacing: Spacing | None
 ) -> Iterator[Prediction]:
-    for new in _read(members, known, spacing):
+    for new in read_all(members.entry, members.settings, known, spacing):
         yield Prediction(
             new.source.name,
             new.target,
@@ -329,12 +331,15 @@ def _predicted(
 def _warn(members: Members, known: Mapping[Source, tuple[Seen, ...]]) -> None:
     for source, cases in known.items():
         for seen in cases:
-            level = logging.WARNING if seen.learned else logging.INFO
-            remark = "; its prediction is no test of the model" if seen.learned else ""
-            _log.log(level, "%s: %s%s", source.name, seen, remark)
+            if seen.learned:
+                remark = "the model learned from it, so that its prediction is no test"
+                _log.warning("warning: %s %s; %s", source.name, seen, remark)
+            else:
+                _log.info("%s %s", source.name, seen)
     if members.store.info.has_fov:
         _log.warning(
-            "%s has fields of view, inside which its images were normalised; new images are taken "
-            "whole, which changes what the model sees, and are not compared with its cases",
+            "warning: %s has fields of view, inside which its images were normalised; new images "
+            "are taken whole, which changes what the model sees, and are not compared with its "
+            "cases",
             members.entry.name,
         )
