@@ -2,7 +2,10 @@
 
 import csv
 import hashlib
-from itertools import permutations, product
+import json
+import tarfile
+from dataclasses import replace
+from itertools import islice, permutations, product
 
 import nibabel
 import numpy as np
@@ -13,11 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from attnbench.catalog import Entry
+from attnbench.catalog import ArchiveOrigin, Entry, load_entry
 from attnbench.data.mask_files import mask_file, write_mask, write_probabilities
-from attnbench.data.prepare import prepare_dataset
+from attnbench.data.phantom import generate
+from attnbench.data.prepare import describe, prepare_case, prepare_dataset
 from attnbench.data.store import CaseStore
 from attnbench.data.targets import targets_of
+from attnbench.data.write import write_store
 from attnbench.errors import DataError
 from attnbench.study.groups import DatasetSettings
 
@@ -306,3 +311,83 @@ def test_an_original_that_is_gone_or_changed_is_named(tmp_path, damage, said):
     with pytest.raises(DataError, match=said):
         targets_of(entry, tmp_path / "raw", store, ["scan0", "scan1"])
     assert list(targets_of(entry, tmp_path / "raw", store, ["scan1"])) == ["scan1"]
+
+
+def test_a_mask_lies_on_its_dicom_series(tmp_path, write_series):
+    """Named as its case; as SimpleITK places the series that GDCM reads."""
+    affine = np.array([[0, -0.6, -1.1, 9], [1.4, 0.1, 0, -20], [0.2, -0.5, 2.0, 4], [0, 0, 0, 1]])
+    affine[:3, :3] = np.linalg.qr(affine[:3, :3])[0] @ np.diag([1.5, 0.75, 2.5])
+    if np.linalg.det(affine[:3, :3]) < 0:  # a DICOM series is right-handed
+        affine[:3, 0] *= -1
+    (mask,) = masks_of((5, 6, 7), 1, 1)
+    raw = tmp_path / "raw"
+    paths = write_series(raw / "slices", mask.astype(np.int16), affine)
+    rows = [(path.relative_to(raw).as_posix(), "image_slice", "anna") for path in reversed(paths)]
+    write_volume(raw / "mask.nii.gz", mask, affine)
+    entry = entry_of(raw, [*rows, ("mask.nii.gz", "mask", "anna")], "dicom")
+    found = SimpleITK.ReadImage(str(written(entry, tmp_path)["anna"]))
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(raw / "slices")))
+    series = reader.Execute()
+    np.testing.assert_allclose(geometry(found), geometry(series), atol=2e-4)
+    np.testing.assert_array_equal(
+        SimpleITK.GetArrayFromImage(found), SimpleITK.GetArrayFromImage(series)
+    )
+
+
+def test_a_case_of_a_decathlon_archive_has_the_grid_of_its_file_in_there(tmp_path):
+    affine = np.array([[0, 0, -2.0, 30], [1.5, 0, 0, -20], [0, -0.75, 0, 9], [0, 0, 0, 1]])
+    task, masks = tmp_path / "Task99_Organ", masks_of((4, 5, 6), 3)
+    for kind in ("imagesTr", "labelsTr"):
+        (task / kind).mkdir(parents=True)
+        for number, mask in enumerate(masks):
+            write_volume(task / kind / f"organ_{number}.nii.gz", mask, affine)
+    pairs = [
+        {key: f"./{kind}/organ_{number}.nii.gz" for key, kind in
+         (("image", "imagesTr"), ("label", "labelsTr"))}
+        for number in range(2)
+    ]  # fmt: skip
+    (task / "dataset.json").write_text(json.dumps({"training": pairs}))
+    (tmp_path / "raw").mkdir()
+    with tarfile.open(tmp_path / "raw" / "Task99_Organ.tar", "w") as archive:
+        archive.add(task, "Task99_Organ")
+    entry = entry_of(tmp_path / "raw", [], "nifti").model_copy(
+        update={
+            "listing": None,
+            "origin": ArchiveOrigin(
+                kind="archive", url="http://h/Task99_Organ.tar", md5="0" * 32, page="http://h"
+            ),
+        }
+    )
+    for number, path in enumerate(written(entry, tmp_path).values()):
+        found = nibabel.load(path)
+        assert path.name == f"organ_{number}.nii.gz"
+        np.testing.assert_array_equal(np.asanyarray(found.dataobj), masks[number])
+        np.testing.assert_array_equal(found.affine, affine)
+    (tmp_path / "raw" / "Task99_Organ.tar").unlink()
+    store = CaseStore.open(tmp_path / "store")
+    with pytest.raises(DataError, match=r"gone.*Task99_Organ.tar; get .*attnbench fetch"):
+        targets_of(entry, tmp_path / "raw", store, ["organ_0"])
+
+
+def test_generated_volumes_have_their_spacing(tmp_path):
+    entry = load_entry("phantom3d")
+    (case, _) = islice(generate(entry), 2)
+    settings_ = DatasetSettings(name="phantom3d")
+    write_store(tmp_path / "store", [prepare_case(case, settings_)], describe(entry, settings_))
+    store = CaseStore.open(tmp_path / "store")
+    target = targets_of(entry, tmp_path / "raw", store, [case.case])[case.case]
+    write_mask(tmp_path, replace(target, spacing=(1.0, 2.0, 3.0)), case.mask, "toy")
+    for found in (
+        nibabel.load(tmp_path / f"{case.case}.nii.gz"),
+        SimpleITK.ReadImage(str(tmp_path / f"{case.case}.nii.gz")),
+    ):
+        by_itk = isinstance(found, SimpleITK.Image)
+        sides = found.GetSpacing() if by_itk else found.header.get_zooms()
+        array = (
+            SimpleITK.GetArrayFromImage(found).transpose(2, 1, 0)
+            if by_itk
+            else np.asanyarray(found.dataobj)
+        )
+        assert tuple(sides) == (1, 2, 3)
+        np.testing.assert_array_equal(array, case.mask)
