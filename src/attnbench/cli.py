@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from attnbench import __version__
 from attnbench.cli_dataset import dataset_app
 from attnbench.cli_model import model_app
 from attnbench.cli_options import (
@@ -31,8 +32,6 @@ from attnbench.cli_run import add_run
 from attnbench.errors import AttnBenchError
 
 app = typer.Typer(
-    help="Does attention make a U-Net segment medical images better, by how much, at what cost, "
-    "and where?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -60,6 +59,24 @@ def main() -> None:
     except Exception as error:
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"attnbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def attnbench(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Does attention make a U-Net segment medical images better, by how much, at what cost, and
+    where?
+    """
 
 
 @study_app.command("check")
