@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from attnbench.cli_options import StudyArgument, study_file
+
 
 def add_run(app: typer.Typer) -> None:
     """Add the commands to the command line."""
@@ -17,12 +19,10 @@ def add_run(app: typer.Typer) -> None:
 
 
 def run(
-    study: Annotated[
-        Path | None, typer.Argument(metavar="[STUDY]", help="The study file (config.yaml).")
-    ] = None,
+    study: StudyArgument = None,
     further: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- WORDS]", help="Words for Snakemake, after `--`."),
+        typer.Argument(metavar="-- WORDS", help="Words for Snakemake, after `--`."),
     ] = None,
     cores: Annotated[
         str | None, typer.Option("--cores", metavar="N", help="Or `all`, which is the default.")
@@ -39,7 +39,7 @@ def run(
     It is Snakemake with the workflow of this package: all its options can follow after `--`, as in
     `attnbench run my.yaml -- --workflow-profile slurm`. Its exit status is passed on.
     """
-    from attnbench.workflow import command, environment, given_study, snakefile
+    from attnbench.workflow import command, environment, snakefile
 
     if where:
         typer.echo(snakefile())
@@ -48,7 +48,7 @@ def run(
     if study is not None and str(study).startswith("-"):
         # Without a study, the first of Snakemake's own words stands in its place.
         study, words = None, [str(study), *words]
-    start = command(given_study(study), cores, dry_run, words)
+    start = command(study_file(study), cores, dry_run, words)
     sys.stdout.flush()
     # In place of this process: Ctrl-C, signals of a scheduler and exit status are Snakemake's.
     os.execve(start[0], start, environment(os.environ))

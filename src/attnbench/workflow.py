@@ -13,7 +13,6 @@ from typing import Any
 from attnbench.errors import StudyError, WorkflowError
 
 PACKAGE = Path(__file__).parent
-DEFAULT_STUDY = Path("config.yaml")
 
 
 def workflow_folder() -> Path:
@@ -37,26 +36,6 @@ def workflow_folder() -> Path:
 def snakefile() -> Path:
     """The Snakefile: for `snakemake --snakefile`, and for `module` in the workflow of others."""
     return workflow_folder() / "Snakefile"
-
-
-def given_study(study: Path | None) -> Path:
-    """`study`, or `config.yaml` of the working directory.
-
-    Raises:
-        StudyError: there is no such file; with what can be done.
-    """
-    if study is not None:
-        if not study.is_file():
-            raise StudyError(f"{study}: no such study file (looked from {Path.cwd()})")
-        return study
-    if DEFAULT_STUDY.is_file():
-        return DEFAULT_STUDY
-    beside = sorted(path.name for path in Path().glob("*.y*ml"))
-    files = f"; YAML files here: {', '.join(beside)}" if beside else ""
-    raise StudyError(
-        f"no study was named, and {Path.cwd()} has no {DEFAULT_STUDY}{files}. Name one: `attnbench "
-        "run my_study.yaml`; or have a first one written: `attnbench init FOLDER`"
-    )
 
 
 def command(

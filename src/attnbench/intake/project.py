@@ -19,8 +19,9 @@ README = f"""# What to type in this folder
     attnbench status {STUDY}        # done, running, failed, left, and how long it will take
     attnbench show {STUDY}          # the comparison, and where everything lies
 
-Read `results/{DATASET}/report.html` first. Other models: `attnbench models`; other data: `attnbench datasets`.
-Your own images: `attnbench dataset add FOLDER --name mine`, then `attnbench study new --dataset mine > mine.yaml`.
+Read `results/{DATASET}/report.html` first. Other models: `attnbench models`; other data:
+`attnbench datasets`. Your own images: `attnbench dataset add FOLDER --name mine`, then
+`attnbench study new --dataset mine > mine.yaml`.
 """
 IGNORED = "/results/\n/.snakemake/\n__pycache__/\n"
 
@@ -42,10 +43,11 @@ def write_project(folder: Path, models: str = MODELS, own: Mapping[str, str] | N
         ".gitignore": IGNORED,
         **(own or {}),
     }
-    there = [name for name in content if (folder / name).exists()]
-    if there or (folder.exists() and not folder.is_dir()):
-        found = f"has {listed(there)} already" if there else "is a file"
+    taken = [name for name in content if (folder / name).exists()]
+    if taken or (folder.exists() and not folder.is_dir()):
+        found = f"has {listed(taken)} already" if taken else "is a file"
         raise StudyError(f"{folder} {found}; nothing was written. Name another folder")
     for name, text in content.items():
         write_text(folder / name, text)
-    return f"written: {', '.join(content)}\nthen type:\n  cd {shlex.quote(str(folder))}\n  attnbench run {STUDY}"
+    there = shlex.quote(str(folder))
+    return f"written: {', '.join(content)}\nthen type:\n  cd {there}\n  attnbench run {STUDY}"
