@@ -56,6 +56,10 @@ def run(
 
 def init(
     folder: Annotated[Path, typer.Argument(help="To write; made if it is not there.")],
+    mechanism: Annotated[
+        bool,
+        typer.Option("--mechanism", help="With a mechanism of your own to begin with."),
+    ] = False,
 ) -> None:
     """Write a first study with a comment on every choice, and a README of what to type.
 
@@ -63,4 +67,9 @@ def init(
     """
     from attnbench.intake.project import write_project
 
-    typer.echo(write_project(folder))
+    text = None
+    if mechanism:
+        from attnbench.models.skeleton import mechanism_skeleton
+
+        text = mechanism_skeleton()
+    typer.echo(write_project(folder, text))

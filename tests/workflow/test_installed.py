@@ -255,6 +255,19 @@ def test_another_workflow_takes_it_as_a_module(installed, tiny, planned_by, tmp_
     assert int((folder / "largest.txt").read_text()) > 1
 
 
+def test_the_outer_workflow_of_the_documentation_works(installed, tiny, planned_by, tmp_path):
+    text = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    site = {"PYTHONPATH": str(tmp_path / "site packages")}
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer/mine.yaml").write_text("study: {}")
+    run = outer(tmp_path / "outer", tiny, example, "-n", **site)
+    jobs = planned_by(run)
+    assert (
+        jobs["conclude"] == 1 and jobs["attnbench_tables"] == 1 and "attnbench_report" not in jobs
+    )
+
+
 def test_a_module_says_what_it_cannot_do(installed, tiny, tmp_path):
     snakefile = installed(tmp_path, "run", "--where").stdout.strip()
     site = {"PYTHONPATH": str(tmp_path / "site packages")}
@@ -266,3 +279,43 @@ def test_a_module_says_what_it_cannot_do(installed, tiny, tmp_path):
     run = outer(tmp_path / "outer", tiny, empty, "-n", **site)
     assert run.returncode == 1 and "config of module attnbench" in run.stdout
     assert "Traceback" not in run.stdout
+
+
+DEPLOYED = """
+from snakemake.utils import min_version
+
+
+min_version("6.10.0")
+
+
+configfile: "config/config.yaml"
+
+
+module bench:
+    snakefile:
+        {snakefile!r}
+    config:
+        config
+
+
+use rule * from bench
+"""
+
+
+def test_what_snakedeploy_writes_makes_everything_by_default(installed, planned_by, tmp_path):
+    """The form of its template; `config` is copied with links followed."""
+    folder = tmp_path / "deployed"
+    shutil.copytree(ROOT / "config", folder / "config")
+    assert (folder / "config/config.yaml").read_text() == (ROOT / "config.yaml").read_text()
+    root = Path(installed(tmp_path, "run", "--where").stdout.strip()).parent
+    (folder / "Snakefile").write_text(DEPLOYED.format(snakefile=str(root / "workflow/Snakefile")))
+    run = subprocess.run(
+        [sys.executable, "-m", "snakemake", "-n", "--cores", "1"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site packages")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    jobs = planned_by(run)
+    assert jobs["train"] == 12 and jobs["report"] == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
 
 from attnbench.errors import StudyError, listed
@@ -23,25 +22,32 @@ Read `results/{DATASET}/report.html` first. Other models: `attnbench models`; ot
 `attnbench datasets`. Your own images: `attnbench dataset add FOLDER --name mine`, then
 `attnbench study new --dataset mine > mine.yaml`.
 """
+OWN_FILE = "my_attention.py"
+OWN_MODELS = f"""\
+models:  # others: attnbench models
+  - unet
+  - name: mine  # yours; after a change: attnbench model check ./{OWN_FILE}:MyGate
+    slots: {{skip: "./{OWN_FILE}:MyGate"}}
+# Plain U-Nets as large and as costly; what is it that helps: gamma0, random, uniform, conv1x1
+controls: [parameters, flops]"""
 IGNORED = "/results/\n/.snakemake/\n__pycache__/\n"
 
 
-def write_project(folder: Path, models: str = MODELS, own: Mapping[str, str] | None = None) -> str:
+def write_project(folder: Path, mechanism: str | None = None) -> str:
     """Write a first study, a README and a `.gitignore`; return what to type now.
 
     Args:
         folder: made if it is not there.
-        models: the study's models, as lines of YAML.
-        own: further files by name, such as a mechanism that `models` name.
+        mechanism: text of a file with a mechanism `MyGate`, which the study then compares.
 
     Raises:
         StudyError: `folder` has one of these files, or is no folder; nothing is written then.
     """
     content = {
-        STUDY: first_study(DATASET, (), models, STUDY),
+        STUDY: first_study(DATASET, (), MODELS if mechanism is None else OWN_MODELS, STUDY),
         "README.md": README,
         ".gitignore": IGNORED,
-        **(own or {}),
+        **({} if mechanism is None else {OWN_FILE: mechanism}),
     }
     taken = [name for name in content if (folder / name).exists()]
     if taken or (folder.exists() and not folder.is_dir()):
