@@ -29,7 +29,7 @@ min_version("9.10")
 gc.set_threshold(100_000)
 
 # As `module` of another workflow, the module's `config` is the study.
-is_module = not workflow.modifier.is_main_snakefile()
+is_module = workflow.modifier.namespace is not None
 
 # Snakemake merges a `configfile` with the ones on the command line; a study is never a mixture of two.
 if not (is_module or workflow.overwrite_configfiles):
@@ -39,7 +39,7 @@ if not (is_module or workflow.overwrite_configfiles):
 
 try:
     if is_module:
-        study = check_study(config, f"config of module {__name__}")
+        study = check_study(config, f"config of module {workflow.modifier.namespace}")
         refuse_prefix(workflow.modifier, study.layout.output)
     else:
         study = check_study(
