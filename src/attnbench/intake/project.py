@@ -28,7 +28,7 @@ models:  # others: attnbench models
   - unet
   - name: mine  # yours; after a change: attnbench model check ./{OWN_FILE}:MyGate
     slots: {{skip: "./{OWN_FILE}:MyGate"}}
-# Plain U-Nets as large and as costly; what is it that helps: gamma0, random, uniform, conv1x1
+# Plain U-Nets as large and as costly; what is it that helps: gamma0, random, conv1x1
 controls: [parameters, flops]"""
 IGNORED = "/results/\n/.snakemake/\n__pycache__/\n"
 
