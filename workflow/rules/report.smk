@@ -127,7 +127,12 @@ rule report:
             layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]
         ),
         scores=layout.scores,
-        predictions=[layout.run(run) / "predictions.npz" for run in study.runs()],
+        # What `attnbench clean` removed is not predicted again for the pictures of the page.
+        predictions=lambda _: [
+            layout.run(run) / "predictions.npz"
+            for run in study.runs()
+            if not layout.removed(run).exists()
+        ],
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
     output:
         layout.report,

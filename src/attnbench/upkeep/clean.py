@@ -63,6 +63,18 @@ def clean_predictions(study: Study) -> Freed:
     return Freed(tuple(freed), total, tuple(kept))
 
 
+def removed_line(study: Study, source: str) -> list[str]:
+    """Return a line on the predictions that were removed, and how they come back; or nothing."""
+    removed = removed_runs(study)
+    if not removed:
+        return []
+    size = sum(removed.values()) / 1e6
+    return [
+        f"removed by `attnbench clean`: predictions of {len(removed)} run(s), {size:,.1f} MB; "
+        f"`attnbench rerun {source} --from predict --model M` predicts again"
+    ]
+
+
 def removed_runs(study: Study) -> dict[Run, int]:
     """Runs whose predictions were removed, with the bytes that they had."""
     found: dict[Run, int] = {}

@@ -57,8 +57,7 @@ def gone_files(study: Study) -> list[Gone]:
     runs = [*study.runs(), *study.data_efficiency_runs()]
     found = [_gone_data(study, [run for run in runs if (layout.run(run) / "run.json").is_file()])]
     scored = [run for run in runs if (layout.run(run) / "scores.csv").is_file()]
-    for kind in ("weights", "predictions"):
-        found.append(_gone_of_runs(layout, kind, scored))
+    found += [_gone_of_runs(layout, kind, scored) for kind in _OF_RUN]
     return [one for one in found if one.files]
 
 
