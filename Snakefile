@@ -13,6 +13,7 @@ from attnbench.files import update_text
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
 from attnbench.study.split import files_of
+from attnbench.upkeep.gone import gone_lines
 from attnbench.workflow import before_jobs, refuse_prefix
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
@@ -49,6 +50,10 @@ except StudyError as error:
     sys.exit(f"error: {error}")
 
 layout = study.layout
+if workflow.is_main_process:
+    for line in gone_lines(study, "STUDY"):
+        print(f"warning: {line}", file=sys.stderr)
+
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.shift(kind) for kind in requested_kinds(study)]
@@ -78,6 +83,9 @@ localrules:
 rule all:
     input:
         layout.scores,
+        # Made again where they were deleted; what takes long is named instead (`upkeep/gone.py`).
+        [layout.run(run) / "scores.csv" for run in study.runs()],
+        [layout.analysis / f"{name}.csv" for name in FRAMES],
         shift_tables,
         layout.methods,
         layout.report,

@@ -32,6 +32,7 @@ from attnbench.cli_options import (
 )
 from attnbench.cli_results import add_results
 from attnbench.cli_run import add_run
+from attnbench.cli_upkeep import add_upkeep
 from attnbench.errors import AttnBenchError
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
 add_run(app)
 add_results(app)
+add_upkeep(app)
 
 
 def main() -> None:
@@ -596,10 +598,15 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 @app.command()
 def status(argument: StudyArgument = None, option: StudyOption = None) -> None:
     """Print which runs are done, running, failed (why) or left, and how long training will take."""
-    loaded = start(study_file(argument, option), None)
+    file = study_file(argument, option)
+    loaded = start(file, None)
     from attnbench.reporting.status import show_status
+    from attnbench.upkeep.clean import removed_line
+    from attnbench.upkeep.gone import gone_lines
 
     show_status(loaded)
+    for line in [*removed_line(loaded, str(file)), *gone_lines(loaded, str(file))]:
+        typer.echo(line)
 
 
 @app.command()
