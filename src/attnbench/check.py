@@ -13,8 +13,9 @@ from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
 from attnbench.models.names import facts_of, known_models
 from attnbench.models.own_names import reference_of
-from attnbench.own import fingerprint
+from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.own import planned, register
 from attnbench.study.base import is_own_code
 from attnbench.study.groups import DatasetSettings
 from attnbench.study.models import ModelSettings
@@ -166,9 +167,11 @@ def _with_sources(study: Study, source: str) -> Study:
     """
     try:
         models = tuple(map(_fingerprinted, study.models))
+        metrics = {name: planned(name, own) for name, own in study.own_metrics.items()}
+        register(metrics)
     except OwnCodeError as error:
         raise StudyError(f"{source}: {error}") from error
-    return study.model_copy(update={"models": models})
+    return study.model_copy(update={"models": models, "own_metrics": metrics})
 
 
 def _fingerprinted(model: ModelSettings) -> ModelSettings:
@@ -203,7 +206,11 @@ def _known(content: Any) -> Known:
     known = known_models()
     own = {name: facts_of(name) for name in sorted(set(_own_mechanisms(content)))}
     return replace(
-        known, datasets=datasets, metrics=tuple(METRICS), mechanisms={**known.mechanisms, **own}
+        known,
+        datasets=datasets,
+        metrics=tuple(name for name, metric in METRICS.items() if metric.code is None),
+        own_metrics=entry_points("attnbench.metrics"),
+        mechanisms={**known.mechanisms, **own},
     )
 
 

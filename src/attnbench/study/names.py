@@ -42,12 +42,14 @@ class MechanismFacts:
 class Known:
     """All that a study is checked against; an empty collection is not checked against.
 
-    `presets` are models of several mechanisms: names of mechanisms by slot.
+    `presets` are models of several mechanisms: names of mechanisms by slot. `own_metrics` are the
+    references of metrics that installed packages bring.
     """
 
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
     mechanisms: Mapping[str, MechanismFacts] = field(default_factory=dict)
     metrics: Collection[str] = ()
+    own_metrics: Mapping[str, str] = field(default_factory=dict)
     presets: Mapping[str, Mapping[Slot, tuple[str, ...]]] = field(default_factory=dict)
     losses: Collection[str] = ()
 
