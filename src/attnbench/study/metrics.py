@@ -134,10 +134,9 @@ def _refuse_unknown(name: str, info: Info) -> str:
         return name
     if is_own_code(name):
         raise ValueError(_unmoved(name, own))
-    if known and name not in known:
-        raise ValueError(
-            f"no such metric; {nearest(name, {*known, *info.context.own_metrics, *own})}"
-        )
+    if known and known.metrics and name not in known.metrics:
+        allowed = {*known.metrics, *known.own_metrics, *own}
+        raise ValueError(f"no such metric; {nearest(name, allowed)}")
     return name
 
 
