@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from attnbench.cli_dataset import dataset_app
+from attnbench.cli_metric import metric_app
 from attnbench.cli_model import model_app
 from attnbench.cli_options import (
     DEFAULT_STUDY,
@@ -41,6 +42,7 @@ study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
+app.add_typer(metric_app, name="metric")
 add_run(app)
 add_results(app)
 
