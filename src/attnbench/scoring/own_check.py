@@ -1,10 +1,12 @@
-"""An own metric tried on made masks: does it do what it declares, and what should be known of it?"""
+"""An own metric tried on made masks: does it do what it declares, and what is to be known?"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +16,7 @@ from attnbench.own import load
 from attnbench.scoring.definitions import Metric, own_metric
 from attnbench.scoring.metrics import COMPUTE, Pair
 from attnbench.scoring.own import planned
-from attnbench.scoring.own_values import own_value
+from attnbench.scoring.own_values import function_of, own_value
 from attnbench.scoring.surface import Mask
 from attnbench.study.groups import ScoringSettings
 from attnbench.study.metrics import OwnMetric
@@ -48,6 +50,8 @@ def check_metric(reference: str) -> Iterator[Finding]:
             yield from check(metric)
         except OwnCodeError as error:
             yield Finding("FAIL", f"{_words(check)}: {error}")
+            if check is _takes_both:
+                return  # every other one would say the same
 
 
 def _takes_both(metric: Metric) -> Iterator[Finding]:
@@ -64,20 +68,25 @@ def _perfect_is_best(metric: Metric) -> Iterator[Finding]:
     """a perfect prediction"""
     sign = 1 if metric.higher_is_better else -1
     for ndim in _DIMENSIONS:
-        values = [_value(metric, _moved(ndim, step), _moved(ndim, 0)) for step in (0, 2, 6)]
-        perfect, *others = values
+        reference = _moved(ndim, 0)
+        perfect, *others = (
+            _value(metric, prediction, reference)
+            for prediction in (reference, _moved(ndim, 2), _moved(ndim, 6), _half(ndim))
+        )
         best = _best(metric)
         if math.isnan(perfect) or any(sign * other > sign * perfect for other in others):
-            found = f"{perfect:.4g}; moved by 2 and 6 voxels it is {others[0]:.4g}, {others[1]:.4g}"
+            worse = ", ".join(f"{other:.4g}" for other in others)
             yield Finding(
-                "FAIL", f"{ndim}-D: a perfect prediction is {found}: {_direction(metric)}"
+                "FAIL",
+                f"{ndim}-D: a perfect prediction is {perfect:.4g}; moved by 2 voxels, by 6, and cut "
+                f"in half it is {worse}; declared: {_direction(metric)}",
             )
         elif best is not None and not math.isclose(perfect, best, abs_tol=1e-9):
             yield Finding("FAIL", f"{ndim}-D: a perfect prediction is {perfect:.4g}, not {best:g}")
         else:
             yield Finding("ok", f"{ndim}-D: a perfect prediction has the best value, {perfect:.4g}")
-        if len(set(values)) == 1:
-            yield Finding("note", f"{ndim}-D: it is the same for predictions that lie 6 voxels off")
+        if set(others) == {perfect}:
+            yield Finding("note", f"{ndim}-D: it is the same for worse predictions")
 
 
 def _same_again(metric: Metric) -> Iterator[Finding]:
@@ -85,9 +94,8 @@ def _same_again(metric: Metric) -> Iterator[Finding]:
     pair = _moved(2, 2), _moved(2, 0)
     values = {_value(metric, *pair) for _ in range(5)}
     if len(values) > 1 and not all(map(math.isnan, values)):
-        yield Finding(
-            "FAIL", f"five calls with the same masks gave {len(values)} values: no chance"
-        )
+        found = f"five calls with the same masks gave {len(values)} values"
+        yield Finding("FAIL", f"{found}; a study is to give the same numbers again")
     else:
         yield Finding("ok", "the same masks have the same value again")
 
@@ -110,9 +118,7 @@ def _empties(metric: Metric) -> Iterator[Finding]:
             yield Finding("ok", f"{words}: {shown}, as declared; the function is not called")
     worst = metric.prediction_empty
     if isinstance(worst, float) and worst == _best(metric):
-        yield Finding(
-            "note", "a prediction that finds nothing has the best value: read it beside Dice"
-        )
+        yield Finding("note", "a prediction that finds nothing is best: read it beside Dice")
 
 
 def _spacing(metric: Metric) -> Iterator[Finding]:
@@ -138,27 +144,29 @@ def _spacing(metric: Metric) -> Iterator[Finding]:
 
 def _leaves_alone(metric: Metric) -> Iterator[Finding]:
     """its arguments"""
-    function = load(metric.code or "", metric.source)
-    region = () if "region" not in function.__code__.co_varnames else (~_nothing(2),)
     pair = _moved(2, 2), _moved(2, 0)
-    before = [mask.copy() for mask in pair]
-    expected = function(*pair, (1.0, 1.0), *region)
-    if any((mask != old).any() for mask, old in zip(pair, before, strict=True)):
-        yield Finding("note", "it changes its masks; it receives copies, so that no score suffers")
-    else:
-        yield Finding("ok", "it leaves its masks as they are")
-    others: dict[str, tuple[np.ndarray, ...]] = {
-        "uint8": tuple(mask.astype(np.uint8) for mask in before),
-        "not contiguous": tuple(np.repeat(mask, 2, axis=1)[:, ::2] for mask in before),
+    expected = _value(metric, *pair)
+    assert metric.code is not None
+    function, takes_region = function_of(metric.code, metric.source)
+    more = {"region": ~_nothing(2)} if takes_region else {}
+    given: dict[str, list[np.ndarray]] = {
+        "": [mask.copy() for mask in pair],
+        " that are uint8": [mask.astype(np.uint8) for mask in pair],
+        " that are not contiguous": [np.repeat(mask, 2, axis=1)[:, ::2] for mask in pair],
     }
-    for words, masks in others.items():
+    for words, masks in given.items():
         try:
-            same = bool(function(*masks, (1.0, 1.0), *region) == expected)
+            value = function(*masks, (1.0, 1.0), **more)
+            same = math.isclose(value, expected) or math.isnan(expected)
         except Exception as error:  # own code may raise anything
-            yield Finding("note", f"masks that are {words}: {type(error).__name__}: {error}")
-        else:
-            if not same and expected == expected:
-                yield Finding("note", f"masks that are {words} have another value")
+            yield Finding("note", f"masks{words}: {type(error).__name__}: {error}")
+            continue
+        if not same:
+            yield Finding(
+                "note", f"masks{words} have another value; AttnBench gives it bool, whole"
+            )
+        if not all(map(np.array_equal, masks, pair)):
+            yield Finding("note", f"it changes masks{words}; it gets copies, so no score suffers")
 
 
 def _symmetry(metric: Metric) -> Iterator[Finding]:
@@ -177,7 +185,7 @@ def _symmetry(metric: Metric) -> Iterator[Finding]:
 def _surroundings(metric: Metric) -> Iterator[Finding]:
     """background around the masks"""
     pair = _moved(2, 2), _moved(2, 0)
-    wide = tuple(np.pad(mask, 20) for mask in pair)
+    wide = np.pad(pair[0], 20), np.pad(pair[1], 20)
     if _value(metric, *pair) != _value(metric, *wide):
         yield Finding("note", "the size of the image, or where the masks lie in it, changes it")
 
@@ -185,14 +193,15 @@ def _surroundings(metric: Metric) -> Iterator[Finding]:
 def _time(metric: Metric) -> Iterator[Finding]:
     """time"""
     for ndim in _DIMENSIONS:
-        pair = _moved(ndim, 4, _TIMED[ndim]), _moved(ndim, 0, _TIMED[ndim])
-        spacing = (1.0,) * ndim
-        own = _seconds(lambda: own_value(metric, *pair, spacing, None))
-        dice = _seconds(lambda: COMPUTE["dice"](Pair(*pair, spacing, "px", ScoringSettings())))
-        shape = " x ".join([str(_TIMED[ndim])] * ndim)
+        side = _TIMED[ndim]
+        pair = Pair(
+            _moved(ndim, 4, side), _moved(ndim, 0, side), (1.0,) * ndim, "px", ScoringSettings()
+        )
+        own = _seconds(partial(own_value, metric, pair.prediction, pair.reference, pair.spacing))
+        dice = _seconds(partial(_dice, pair))
+        shape = " x ".join([str(side)] * ndim)
         yield Finding(
-            "note",
-            f"{shape}: {1000 * own:.2f} ms per class of a case; Dice takes {1000 * dice:.2f}",
+            "note", f"{shape}: {1000 * own:.2f} ms a class of a case; Dice takes {1000 * dice:.2f}"
         )
 
 
@@ -228,7 +237,7 @@ def _best(metric: Metric) -> float | None:
 def _value(
     metric: Metric, prediction: Mask, reference: Mask, spacing: tuple[float, ...] | None = None
 ) -> float:
-    return own_value(metric, prediction, reference, spacing or (1.0,) * reference.ndim, None)
+    return own_value(metric, prediction, reference, spacing or (1.0,) * reference.ndim)
 
 
 def _moved(ndim: int, voxels: int, side: int | None = None) -> Mask:
@@ -239,6 +248,12 @@ def _moved(ndim: int, voxels: int, side: int | None = None) -> Mask:
     return inside
 
 
+def _half(ndim: int) -> Mask:
+    mask = _moved(ndim, 0)
+    mask[: _SIDE[ndim] // 2] = False
+    return mask
+
+
 def _nothing(ndim: int) -> Mask:
     return np.zeros((_SIDE[ndim],) * ndim, dtype=bool)
 
@@ -247,6 +262,11 @@ def _voxel(ndim: int) -> Mask:
     mask = _nothing(ndim)
     mask[(_SIDE[ndim] // 2,) * ndim] = True
     return mask
+
+
+def _dice(pair: Pair) -> float:
+    # A new pair: what one has computed it keeps.
+    return COMPUTE["dice"](replace(pair))
 
 
 def _seconds(call: Callable[[], object], times: int = 5) -> float:

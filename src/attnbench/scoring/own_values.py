@@ -25,7 +25,7 @@ def own_value(
     prediction: Mask,
     reference: Mask,
     spacing: tuple[float, ...],
-    region: Mask | None,
+    region: Mask | None = None,
 ) -> float:
     """Value of an own metric for one class of one case; NaN where it says that it is undefined.
 
@@ -43,7 +43,7 @@ def own_value(
             finite number, or none that its declaration allows.
     """
     assert metric.code is not None
-    function, takes_region = _function(metric.code, metric.source)
+    function, takes_region = function_of(metric.code, metric.source)
     more = {}
     if takes_region:
         more["region"] = np.ones(reference.shape, bool) if region is None else region.copy()
@@ -58,7 +58,12 @@ def own_value(
 
 
 @cache
-def _function(code: str, source: str | None) -> tuple[Callable[..., Any], bool]:
+def function_of(code: str, source: str | None) -> tuple[Callable[..., Any], bool]:
+    """The function that own code is, and whether it takes a `region`.
+
+    Raises:
+        OwnCodeError: it cannot be imported, or has changed since `source`.
+    """
     function = load(code, source)
     if not callable(function):
         raise OwnCodeError(f"{code}: found a {type(function).__name__}; a metric is a function")
