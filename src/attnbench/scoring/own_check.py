@@ -116,8 +116,10 @@ def _empties(metric: Metric) -> Iterator[Finding]:
         else:
             shown = "undefined" if declared != declared else declared
             yield Finding("ok", f"{words}: {shown}, as declared; the function is not called")
-    worst = metric.prediction_empty
-    if isinstance(worst, float) and worst == _best(metric):
+    best = _best(metric)
+    if best is not None and metric.both_empty not in (best, "computed"):
+        yield Finding("note", f"both empty is not {best:g}, the best value: right to find nothing")
+    if best is not None and metric.prediction_empty == best:
         yield Finding("note", "a prediction that finds nothing is best: read it beside Dice")
 
 
