@@ -205,11 +205,14 @@ def _known(content: Any) -> Known:
     }
     known = known_models()
     own = {name: facts_of(name) for name in sorted(set(_own_mechanisms(content)))}
+    metrics = tuple(name for name, metric in METRICS.items() if metric.code is None)
+    brought = entry_points("attnbench.metrics")
     return replace(
         known,
         datasets=datasets,
-        metrics=tuple(name for name, metric in METRICS.items() if metric.code is None),
-        own_metrics=entry_points("attnbench.metrics"),
+        metrics=metrics,
+        # A package cannot change what a metric of ours means.
+        own_metrics={name: brought[name] for name in brought if name not in metrics},
         mechanisms={**known.mechanisms, **own},
     )
 

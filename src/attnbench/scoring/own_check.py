@@ -78,8 +78,8 @@ def _perfect_is_best(metric: Metric) -> Iterator[Finding]:
             worse = ", ".join(f"{other:.4g}" for other in others)
             yield Finding(
                 "FAIL",
-                f"{ndim}-D: a perfect prediction is {perfect:.4g}; moved by 2 voxels, by 6, and cut "
-                f"in half it is {worse}; declared: {_direction(metric)}",
+                f"{ndim}-D: a perfect prediction is {perfect:.4g}; moved by 2 voxels, by 6, and "
+                f"cut in half it is {worse}; declared: {_direction(metric)}",
             )
         elif best is not None and not math.isclose(perfect, best, abs_tol=1e-9):
             yield Finding("FAIL", f"{ndim}-D: a perfect prediction is {perfect:.4g}, not {best:g}")

@@ -37,14 +37,10 @@ class MetricDeclaration(Settings):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        problems = [
-            *(
-                f"{key} is {getattr(self, key)!r}: {text}"
-                for key in _EMPTY
-                if (text := self._no(key))
-            ),
-            *(["a bounded metric has unit '1'"] if self.bounded and self.unit != "1" else []),
-        ]
+        wrong = {key: text for key in _EMPTY if (text := self._no(key))}
+        problems = [f"{key} is {getattr(self, key)!r}: {text}" for key, text in wrong.items()]
+        if self.bounded and self.unit != "1":
+            problems.append(f"a bounded metric is a plain number, of unit 1, not {self.unit}")
         if problems:
             raise ValueError("; ".join(problems))
         return self
