@@ -17,7 +17,8 @@ FILE = f'''
 from attnbench.scoring.definitions import metric
 
 @metric(label="{LABEL}", higher_is_better=True, both_empty=1.0, prediction_empty=0.0,
-        reference_empty="undefined", rule="Smaller volume {{a}} over the larger {{b}}.", bounded=True)
+        reference_empty="undefined", bounded=True,
+        rule="Smaller volume {{a}} over the larger {{b}}.")
 def ratio(prediction, reference, spacing):
     a, b = prediction.sum(), reference.sum()
     return min(a, b) / max(a, b)
