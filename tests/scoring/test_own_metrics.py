@@ -14,6 +14,7 @@ from attnbench.check import check_study
 from attnbench.errors import OwnCodeError, StudyError
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import METRICS, metric
+from attnbench.scoring.run import case_scores
 
 HEAD = "from attnbench.scoring.definitions import metric\nimport numpy as np\n"
 WORTH = "both_empty=1.0, prediction_empty=0.0, reference_empty=0.0"
@@ -345,3 +346,18 @@ def test_another_study_of_the_process_does_not_know_the_metric(folder):
     planned(folder)
     with pytest.raises(StudyError, match="no such metric"):
         check_study(content("dice", "mine"))
+
+
+def test_every_kind_of_prediction_has_the_metric_and_its_error_names_the_case(folder, store):
+    study = planned(folder, "return float(prediction.sum()) + 1000 * spacing[-1]")
+    reference, spacing = store.reference(1), store.original_spacing(1)
+    rows = case_scores(store, 1, reference, study, None)
+    assert {row["class"]: row["value"] for row in rows if row["metric"] == "mine"} == {
+        number: (reference == number).sum() + 1000 * spacing[-1] for number in (1, 2)
+    }
+    assert {row["metric"] for row in rows} == {"dice", "mine"}
+    failing = planned(folder, "return 1 / 0")
+    with pytest.raises(
+        OwnCodeError, match="case 'case1': class 1: ./my_metrics.py:mine raises Zer"
+    ):
+        case_scores(store, 1, reference, failing, None)
