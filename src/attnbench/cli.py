@@ -81,6 +81,9 @@ def check(
         from attnbench.models.buildable import check_models
 
         check_models(study, str(file))
+        from attnbench.scoring.own import import_metrics
+
+        import_metrics(study.own_metrics)
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
     folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)

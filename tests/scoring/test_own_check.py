@@ -86,6 +86,20 @@ def test_notes_say_what_is_no_fault(tmp_path, monkeypatch):
         assert any(line.startswith("note") and said in line for line in found.output.splitlines())
 
 
+def test_a_study_is_refused_whose_metric_cannot_be_imported(tmp_path, monkeypatch):
+    declared = f"higher_is_better=True, {BOUNDED}"
+    checked(tmp_path, monkeypatch, declared, "return 1")
+    path, study = tmp_path / "my_metrics.py", tmp_path / "my.yaml"
+    path.write_text(f"import no_such_package\n{path.read_text()}")
+    study.write_text(
+        "{name: x, datasets: [phantom2d], models: [unet], metrics: [./my_metrics.py:mine]}"
+    )
+    light = CliRunner().invoke(app, ["study", "check", "--light", str(study)])
+    assert light.exit_code == 0
+    found = CliRunner().invoke(app, ["study", "check", str(study)])
+    assert "No module named 'no_such_package'" in str(found.exception)
+
+
 def test_what_is_no_reference_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for wrong, said in (("mine", "is named by a file and a name"), ("./a.py:mine", "no file")):

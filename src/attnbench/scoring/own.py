@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping
 
 from attnbench.errors import OwnCodeError
-from attnbench.own import declared, decorations, fingerprint, locate
+from attnbench.own import declared, decorations, fingerprint, load, locate
 from attnbench.scoring.definitions import METRICS, declaration, own_metric
 from attnbench.study.metrics import MetricDeclaration, OwnMetric
 
@@ -64,6 +64,16 @@ def register(own_metrics: Mapping[str, OwnMetric]) -> None:
             )
         labels[label] = name
         METRICS[name] = own_metric(name, own.code, own.source, own.declared)
+
+
+def import_metrics(own_metrics: Mapping[str, OwnMetric]) -> None:
+    """Import the own metrics of a study: what they lack shows before anything is trained.
+
+    Raises:
+        OwnCodeError: one cannot be imported, or has changed since the study was planned.
+    """
+    for own in own_metrics.values():
+        load(own.code, own.source)
 
 
 def _refuse_arguments(reference: str, node: ast.FunctionDef) -> None:
