@@ -49,9 +49,9 @@ class Known:
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
     mechanisms: Mapping[str, MechanismFacts] = field(default_factory=dict)
     metrics: Collection[str] = ()
-    own_metrics: Mapping[str, str] = field(default_factory=dict)
     presets: Mapping[str, Mapping[Slot, tuple[str, ...]]] = field(default_factory=dict)
     losses: Collection[str] = ()
+    own_metrics: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:
