@@ -12,6 +12,7 @@ import typer
 
 from attnbench import __version__
 from attnbench.cli_dataset import dataset_app
+from attnbench.cli_metric import metric_app
 from attnbench.cli_model import model_app
 from attnbench.cli_options import (
     DEFAULT_STUDY,
@@ -44,6 +45,7 @@ study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
+app.add_typer(metric_app, name="metric")
 add_run(app)
 add_results(app)
 add_upkeep(app)
@@ -103,6 +105,9 @@ def check(
         from attnbench.models.buildable import check_models
 
         check_models(study, str(file))
+        from attnbench.scoring.own import import_metrics
+
+        import_metrics(study.own_metrics)
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
     folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)

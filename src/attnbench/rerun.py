@@ -44,6 +44,7 @@ _ASIDE = {
 _BUILD = "attnbench.models.build"
 # Verbs that read what the catalog says of a dataset's files.
 _OF_ORIGINALS = frozenset({"fetch", "inspect", "prepare"})
+_SCORING_VERBS = frozenset({"score", "score_shift", "score_ensemble", "score_second_rater"})
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
 _FOR_READERS = ("title", "short", "paper", "in_paper")
 
@@ -90,7 +91,10 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
         of_kind = KINDS[artefact].settings(study, dataset)
         scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
         settings = scoring | {artefact: of_kind}
-    digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), artefact)
+    chosen, others = _choices(study.model(model) if model else None)
+    if verb in _SCORING_VERBS:
+        chosen = tuple(sorted({*chosen, *_of_metrics(study)}))
+    digest = _hash_of_code(verb, chosen, others, artefact)
     content = {"code": digest, "study": settings}
     if verb in _OF_ORIGINALS:
         content["catalog"] = _hash_of_catalog(study, dataset)
@@ -141,6 +145,11 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
     for reference in (*own, *([model.network] if model.network else [])):
         modules |= set(imported_modules(reference))
     return tuple(sorted(modules)), frozenset(f"attnbench.models.{name}" for name in others)
+
+
+def _of_metrics(study: Study) -> set[str]:
+    """Modules of this package that own metrics import; what they are stands in the settings."""
+    return {name for own in study.own_metrics.values() for name in imported_modules(own.code)}
 
 
 def _declared(verb: str, artefact: str) -> Iterator[str]:
@@ -219,7 +228,7 @@ def _network(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 
 def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
-    return study.model_dump(mode="json", include={"metrics", "scoring"})
+    return study.model_dump(mode="json", include={"metrics", "own_metrics", "scoring"})
 
 
 def _ensemble(study: Study, dataset: str, model: str) -> dict[str, Any]:
@@ -239,7 +248,7 @@ def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """Datasets, models, metrics and statistics of a comparison, in order; the seed of its cases."""
     names = {key: [item.name for item in getattr(study, key)] for key in ("datasets", "models")}
     return (
-        study.model_dump(mode="json", include={"baseline", "metrics", "analysis"})
+        study.model_dump(mode="json", include={"baseline", "metrics", "own_metrics", "analysis"})
         | names
         | {"seed": study.seeds[0], "splits": _splits(study)}
     )
