@@ -43,6 +43,8 @@ _ASIDE = {
 }
 _BUILD = "attnbench.models.build"
 _SCORING_VERBS = frozenset({"score", "score_shift", "score_ensemble", "score_second_rater"})
+# Verbs that read what the catalog says of a dataset's files.
+_OF_ORIGINALS = frozenset({"fetch", "inspect", "prepare"})
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
 _FOR_READERS = ("title", "short", "paper", "in_paper")
 
@@ -57,10 +59,13 @@ def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> l
 
 
 def catalog_files(study: Study, dataset: str) -> list[Path]:
-    """Files of the catalog that describe a dataset: its entry, lists of its files and cases."""
-    entry = load_entry(dataset, study.catalog)
-    files = (entry_files(study.catalog)[dataset], entry.listing, entry.case_listing)
-    return [_here(path) for path in files if path]
+    """Files of a user's catalog that describe a dataset: its entry, lists of its files and cases.
+
+    Those that came with the package are in `decides`: as inputs, they would have every study run
+    again wherever the package is installed anew.
+    """
+    files = _described_by(study, dataset)
+    return [_here(path) for path in files if not path.is_relative_to(PACKAGE)]
 
 
 def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefact: str = "") -> str:
@@ -91,6 +96,8 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
         chosen = tuple(sorted({*chosen, *_of_metrics(study)}))
     digest = _hash_of_code(verb, chosen, others, artefact)
     content = {"code": digest, "study": settings}
+    if verb in _OF_ORIGINALS:
+        content["catalog"] = _hash_of_catalog(study, dataset)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
@@ -186,6 +193,20 @@ def _meaning(path: Path, for_readers: bool) -> bytes:
         return path.read_bytes()
     silent = () if for_readers else _FOR_READERS
     return meaning(tree_of(path.absolute()), "mechanism", silent).encode()
+
+
+def _described_by(study: Study, dataset: str) -> list[Path]:
+    entry = load_entry(dataset, study.catalog)
+    files = (entry_files(study.catalog)[dataset], entry.listing, entry.case_listing)
+    return [path for path in files if path]
+
+
+def _hash_of_catalog(study: Study, dataset: str) -> str:
+    digest = hashlib.sha256()
+    for path in _described_by(study, dataset):
+        if path.is_relative_to(PACKAGE):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _nothing(_study: Study, _dataset: str, _model: str) -> None:
