@@ -10,10 +10,14 @@ from typing import Any
 from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.data.splits import Cases, count_split, label_problems
-from attnbench.errors import CatalogError, StudyError
-from attnbench.models.names import known_models
+from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
+from attnbench.models.names import facts_of, known_models
+from attnbench.models.own_names import reference_of
+from attnbench.own import fingerprint
 from attnbench.scoring.definitions import METRICS
+from attnbench.study.base import is_own_code
 from attnbench.study.groups import DatasetSettings
+from attnbench.study.models import ModelSettings
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
 from attnbench.study.split import Split, run_problems
@@ -24,11 +28,11 @@ def check_study(content: Any, source: str = "study") -> Study:
     """The study in `content`, checked, models and catalog's defaults resolved; or `StudyError`."""
     try:
         known = _known(content)
-    except CatalogError as error:
+    except (CatalogError, ModelError, OwnCodeError) as error:
         raise StudyError(f"{source}: {error}") from error
     study = parse_study(content, known, source)
     refuse_unsuitable(study, source)
-    return _with_catalog(_with_splits(study, source))
+    return _with_sources(_with_catalog(_with_splits(study, source)), source)
 
 
 def load_study(path: Path) -> Study:
@@ -151,8 +155,40 @@ def _with_catalog(study: Study) -> Study:
     return study.model_copy(update={"datasets": tuple(datasets), "training": training})
 
 
+def _with_sources(study: Study, source: str) -> Study:
+    """Write the fingerprints of own code beside its references, so that they are in recipes.
+
+    A study that was written when it was planned has them: it keeps them, and what has changed since
+    is refused when it is loaded.
+
+    Raises:
+        StudyError: own code that is not there, or is no Python.
+    """
+    try:
+        models = tuple(map(_fingerprinted, study.models))
+    except OwnCodeError as error:
+        raise StudyError(f"{source}: {error}") from error
+    return study.model_copy(update={"models": models})
+
+
+def _fingerprinted(model: ModelSettings) -> ModelSettings:
+    update: dict[str, Any] = {}
+    if model.network:
+        update["source"] = model.source or fingerprint(model.network)
+    update["slots"] = {
+        slot: tuple(
+            placement.model_copy(update={"source": placement.source or fingerprint(reference)})
+            if (reference := reference_of(placement.name))
+            else placement
+            for placement in placements
+        )
+        for slot, placements in model.slots.items()
+    }
+    return model.model_copy(update=update)
+
+
 def _known(content: Any) -> Known:
-    """All names; facts of the datasets that the study uses."""
+    """All names; facts of the datasets, and of the own code, that the study uses."""
     used = content.get("datasets") if isinstance(content, Mapping) else None
     names = {
         str(item.get("name") if isinstance(item, Mapping) else item)
@@ -164,7 +200,23 @@ def _known(content: Any) -> Known:
         name: _facts(name, folders) if name in names else DatasetFacts(0, 0)
         for name in catalog_names(folders)
     }
-    return replace(known_models(), datasets=datasets, metrics=tuple(METRICS))
+    known = known_models()
+    own = {name: facts_of(name) for name in sorted(set(_own_mechanisms(content)))}
+    return replace(
+        known, datasets=datasets, metrics=tuple(METRICS), mechanisms={**known.mechanisms, **own}
+    )
+
+
+def _own_mechanisms(content: Any) -> Iterator[str]:
+    """References to own code in the slots of models; what has another form is refused later."""
+    models = content.get("models") if isinstance(content, Mapping) else None
+    for model in models if isinstance(models, list | tuple) else ():
+        slots = model.get("slots") if isinstance(model, Mapping) else None
+        for placed in slots.values() if isinstance(slots, Mapping) else ():
+            for item in placed if isinstance(placed, list | tuple) else [placed]:
+                name = item.get("name") if isinstance(item, Mapping) else item
+                if isinstance(name, str) and is_own_code(name):
+                    yield name
 
 
 def _folders(content: Any) -> tuple[Path, ...]:

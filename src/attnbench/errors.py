@@ -32,6 +32,10 @@ class ModelError(AttnBenchError):
     """A network or mechanism cannot be built as asked."""
 
 
+class OwnCodeError(AttnBenchError):
+    """A user's own mechanism, network, metric or loss cannot be found, imported or used."""
+
+
 class CheckpointError(AttnBenchError):
     """A checkpoint does not belong to the study, the data or the model at hand."""
 

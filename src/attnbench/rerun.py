@@ -12,6 +12,9 @@ from typing import Any
 
 from attnbench.catalog import entry_files, load_entry
 from attnbench.catalog.local import state_of_files
+from attnbench.models.own_names import reference_of
+from attnbench.own import imported_modules
+from attnbench.own.meaning import meaning, tree_of
 from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
@@ -116,7 +119,7 @@ def uses_gpu(study: Study) -> bool:
 
 
 def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Mechanisms of a model, and the modules that `build_network` imports for others only."""
+    """Modules of a model's mechanisms, and those that `build_network` imports for others only."""
     if model is None:
         return (), frozenset()
     others = {"names"}  # what a name means is in the recipe, slot by slot
@@ -124,7 +127,13 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
         others.add("external")
     if model.control is None:
         others |= {"controls", "matching", "cost"}
-    return model.mechanisms(), frozenset(f"attnbench.models.{name}" for name in others)
+    named = [name for name in model.mechanisms() if not reference_of(name)]
+    modules = {f"attnbench.models.attention.{name}" for name in named}
+    # What own code is stands in the recipe; what it takes from this package is followed.
+    own = [reference for name in model.mechanisms() if (reference := reference_of(name))]
+    for reference in (*own, *([model.network] if model.network else [])):
+        modules |= set(imported_modules(reference))
+    return tuple(sorted(modules)), frozenset(f"attnbench.models.{name}" for name in others)
 
 
 def _declared(verb: str, artefact: str) -> Iterator[str]:
@@ -144,7 +153,7 @@ def _code(
 ) -> tuple[Path, ...]:
     roots = {
         *_imports_of_verb(verb),
-        *(f"attnbench.models.attention.{name}" for name in mechanisms),
+        *mechanisms,
         *_declared(verb, artefact),
     }
     modules = tuple(_file(module) for module in sorted(_closure(frozenset(roots), others)))
@@ -166,46 +175,8 @@ def _meaning(path: Path, for_readers: bool) -> bytes:
     """Bytes of a file that decide its output: its syntax tree without docstrings, else all."""
     if path.suffix != ".py":
         return path.read_bytes()
-    return " ".join(_written(_tree(path.absolute()), for_readers)).encode()
-
-
-def _written(node: Any, for_readers: bool) -> Iterator[str]:
-    """Parts of a syntax tree, without positions, comments, and strings that stand alone.
-
-    Not `ast.dump`: it takes twice as long, and writes the same tree differently in other versions
-    of Python.
-    """
-    if not isinstance(node, ast.AST):
-        yield repr(node)
-        return
-    yield f"{type(node).__name__}("
-    silent = () if for_readers or not _registers(node) else _FOR_READERS
-    for name, value in ast.iter_fields(node):
-        if isinstance(value, list):
-            for item in value:
-                if not _stands_alone(item) and not _is_for_readers(item, silent):
-                    yield name
-                    yield from _written(item, for_readers)
-        elif value is not None:
-            yield name
-            yield from _written(value, for_readers)
-    yield ")"
-
-
-def _stands_alone(node: Any) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def _is_for_readers(node: Any, silent: tuple[str, ...]) -> bool:
-    return isinstance(node, ast.keyword) and node.arg in silent
-
-
-def _registers(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "mechanism"
-    )
+    silent = () if for_readers else _FOR_READERS
+    return meaning(tree_of(path.absolute()), "mechanism", silent).encode()
 
 
 def _nothing(_study: Study, _dataset: str, _model: str) -> None:
@@ -337,19 +308,14 @@ def _named_by(files: tuple[Path, ...]) -> tuple[Path, ...]:
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
-
-
-@cache
 def _imports(module: str) -> tuple[str, ...]:
-    return tuple(_imported(_tree(_file(module))))
+    return tuple(_imported(tree_of(_file(module))))
 
 
 @cache
 def _imports_of_verb(verb: str) -> tuple[str, ...]:
     functions = (
-        node for node in _tree(PACKAGE / "cli.py").body if isinstance(node, ast.FunctionDef)
+        node for node in tree_of(PACKAGE / "cli.py").body if isinstance(node, ast.FunctionDef)
     )
     return tuple(_imported(next(node for node in functions if node.name == verb)))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from attnbench.catalog import load_entry
-from attnbench.errors import ModelError, StudyError
+from attnbench.errors import AttnBenchError, StudyError
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_flops
 from attnbench.models.spec import NetworkSpec
@@ -36,5 +36,5 @@ def _problems(study: Study) -> Iterator[str]:
                 with torch.device("cpu" if model.network else "meta"):
                     network = build_network(model, study.backbone, spec)
                 count_flops(network, spec.input_shape)
-            except (ModelError, RuntimeError, ValueError) as error:
+            except (AttnBenchError, RuntimeError, ValueError) as error:
                 yield f"{model.name} on {dataset.name}: {' '.join(str(error).split())}"

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from attnbench.errors import ModelError
 from attnbench.models.layers import conv1x1
-from attnbench.models.registry import Mechanism, get_mechanism
+from attnbench.models.registry import Mechanism, mechanism_of
 from attnbench.models.slots import Chain, Slots
 
 
@@ -94,7 +94,9 @@ def mechanisms_in(slots: Slots) -> Iterator[tuple[Mechanism, nn.Module]]:
         *(module for chain in slots.chains.children() for module in chain.children()),
         *slots.joint,
     ):
-        yield get_mechanism(type(module).__module__.rpartition(".")[2]), module
+        entry = mechanism_of(module)
+        assert entry is not None  # slots hold mechanisms until a control replaces them
+        yield entry, module
 
 
 def _scale_of(mechanism: Mechanism) -> tuple[str, ...]:

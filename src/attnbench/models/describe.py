@@ -39,6 +39,7 @@ def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         "papers": [
             {"mechanism": name, **asdict(entry.paper), "in_paper": entry.in_paper}
             for name, entry in ((name, get_mechanism(name)) for name in settings.mechanisms())
+            if entry.paper
         ],
     }
     if isinstance(network, UNet):

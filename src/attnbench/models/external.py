@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,13 +11,8 @@ from torch.nn import functional as F
 from attnbench.errors import ModelError, nearest
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import crop, pad_to_multiple
+from attnbench.own import load
 from attnbench.study.models import ModelSettings
-
-_EXTRA = {
-    "monai": "; pip install 'attnbench[external]'",
-    "segmentation_models_pytorch": "; pip install segmentation-models-pytorch and the torchvision "
-    "of your torch",
-}
 
 
 class ExternalNetwork(nn.Module):
@@ -29,7 +23,8 @@ class ExternalNetwork(nn.Module):
     replaced by values. With a `divisor` the input is zero-padded at the far ends to a multiple,
     with `fixed_size` to the `patch`, and the logits are cropped; nothing is resized. Of a network
     that returns a list or tuple (heads of deep supervision) the first entry counts. Raises
-    `ModelError` for what cannot be imported or built, and for logits of the wrong shape.
+    `OwnCodeError` for what cannot be imported, `ModelError` for what cannot be built, and for
+    logits of the wrong shape.
     """
 
     def __init__(self, model: ModelSettings, spec: NetworkSpec) -> None:
@@ -37,7 +32,7 @@ class ExternalNetwork(nn.Module):
         self.name, self.classes, self.divisor = model.name, spec.classes, model.divisor
         self.size = spec.patch if model.fixed_size else None
         arguments = {key: _filled(value, vars(spec)) for key, value in model.arguments.items()}
-        constructor = find_class(str(model.network))
+        constructor = load(str(model.network), model.source)
         try:
             self.network = constructor(**arguments)
         except Exception as error:  # a constructor may raise anything; it is passed on
@@ -80,30 +75,8 @@ class ExternalNetwork(nn.Module):
 
 
 def _hint(error: Exception) -> str:
-    return _EXTRA["monai"] if isinstance(error, ImportError) or "No module" in str(error) else ""
-
-
-def find_class(path: str) -> Any:
-    """Import the object at a dotted path; `ModelError` says what is missing and what to install."""
-    module_name, _, name = path.rpartition(".")
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        package = module_name.split(".")[0]
-        own = f"; install {package}, or add the folder that holds it to PYTHONPATH"
-        raise ModelError(f"{path}: {error}{_EXTRA.get(package, own)}") from error
-    except Exception as error:  # an external module may raise anything while it is imported
-        raise ModelError(
-            f"{path}: importing {module_name} fails: {type(error).__name__}: {error}"
-        ) from error
-    if not hasattr(module, name):
-        public = [key for key in dir(module) if not key.startswith("_")]
-        close = nearest(name, public)
-        # A large package has hundreds of names: the nearest say more than all of them.
-        if len(public) >= 20:
-            close = close.partition(" allowed:")[0]
-        raise ModelError(f"{path}: {module_name} has no {name!r}; {close}")
-    return getattr(module, name)
+    missing = isinstance(error, ImportError) or "No module" in str(error)
+    return "; pip install 'attnbench[external]'" if missing else ""
 
 
 def _filled(value: Any, values: dict[str, Any]) -> Any:

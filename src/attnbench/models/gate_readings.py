@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from attnbench.models.attention import mechanism_names
 from attnbench.models.attention._attend import watched
-from attnbench.models.registry import get_mechanism
+from attnbench.models.registry import Mechanism, mechanism_of
 from attnbench.models.unet import UNet
 
 COLUMNS = ("slot", "level", "mechanism", "scale", "gate_mean", "gate_sd", "entropy", "change")
@@ -65,18 +64,18 @@ def mechanisms_of(network: nn.Module) -> Iterator[tuple[str, tuple[int, ...], nn
         return
     for key, chain in network.slots.chains.items():
         slot, level = re.findall(r"\D+|\d+", key)
-        yield from ((slot, (int(level),), module) for module in chain.children() if _is_one(module))
+        yield from (
+            (slot, (int(level),), module) for module in chain.children() if mechanism_of(module)
+        )
     for module, levels in zip(network.slots.joint, network.slots.joint_levels, strict=True):
-        if _is_one(module):
+        if mechanism_of(module):
             yield "skip", levels, module
 
 
-def _name(module: nn.Module) -> str:
-    return type(module).__module__.rpartition(".")[2]
-
-
-def _is_one(module: nn.Module) -> bool:
-    return _name(module) in mechanism_names()
+def _entry(module: nn.Module) -> Mechanism:
+    entry = mechanism_of(module)
+    assert entry is not None  # `mechanisms_of` yields no others
+    return entry
 
 
 def _read(
@@ -91,7 +90,7 @@ def _read(
     with gates, rowwise.watch(module):
         # Once more, past the hooks: nothing is watched while the network itself computes.
         module.forward(*arguments)
-    scale = [module.get_parameter(name) for name in get_mechanism(_name(module)).scale]
+    scale = [module.get_parameter(name) for name in _entry(module).scale]
     before, after = arguments[0], output
     if isinstance(before, Tensor):
         before, after = [before], [after]
@@ -100,7 +99,7 @@ def _read(
             {
                 "slot": slot,
                 "level": level,
-                "mechanism": _name(module),
+                "mechanism": _entry(module).name,
                 "scale": _mean_size(scale),
                 "gate_mean": _mean(gates.means),
                 "gate_sd": _mean(gates.spreads),

@@ -48,7 +48,8 @@ def list_models(ndims: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
     """Rows of every model in the forms that it has, with the default backbone."""
     backbone = BackboneSettings()
     for model in map(named_model, model_names()):
-        papers = [get_mechanism(name).paper for name in model.mechanisms()] or [_UNET]
+        entries = map(get_mechanism, model.mechanisms())
+        papers = [entry.paper for entry in entries if entry.paper] or [_UNET]
         for ndim in sorted({*ndims} & {*axes_of(model)}):
             spec = NetworkSpec(ndim, 1, CLASSES, reference_patch(ndim))
             network = build_network(model, backbone, spec)
@@ -174,7 +175,7 @@ def _section(model: str, parameters: int, plain: int) -> str:
             f"Placed in {default}{finest}{deepest}; allowed: {', '.join(entry.slots)}.{paper} "
             f"{mapped}\n\n"
         )
-        lines.append(f"{_citation(entry.paper)}\n")
+        lines += [f"{_citation(paper)}\n" for paper in (entry.paper,) if paper]
     lines.append(_stand_in(model, parameters - plain, plain))
     return "".join(lines).rstrip("\n") + "\n"
 

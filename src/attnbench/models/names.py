@@ -6,9 +6,12 @@ import ast
 from functools import cache
 from typing import Any
 
-from attnbench.errors import ModelError
+from attnbench.errors import ModelError, OwnCodeError
 from attnbench.models.attention import FOLDER, mechanism_names
+from attnbench.models.own_names import own_mechanisms, reference_of, words_of_class
 from attnbench.models.presets import PRESETS
+from attnbench.own import locate
+from attnbench.own.meaning import tree_of
 from attnbench.study.models import BackboneSettings, ModelSettings, resolve_model
 from attnbench.study.names import SLOTS, Control, Known, MechanismFacts
 
@@ -23,9 +26,13 @@ def model_names() -> tuple[str, ...]:
 
 @cache
 def known_models() -> Known:
-    """The mechanisms and presets that a study's models are resolved against."""
+    """The mechanisms and presets that a study's models are resolved against.
+
+    They are this package's own and those that installed packages bring; `facts_of` knows the
+    mechanisms that a study names by reference.
+    """
     return Known(
-        mechanisms={name: _facts(name) for name in mechanism_names()},
+        mechanisms={name: facts_of(name) for name in (*mechanism_names(), *own_mechanisms())},
         presets={name: preset.slots for name, preset in PRESETS.items()},
     )
 
@@ -47,7 +54,7 @@ def has_map(model: ModelSettings) -> bool:
     return model.control is None and any(
         isinstance(node, ast.FunctionDef) and node.name == "attention_map"
         for name in model.mechanisms()
-        for node in _registered(name).body
+        for node in _definition(name).body
     )
 
 
@@ -59,15 +66,23 @@ def short_name(name: str) -> str | None:
     """
     if name in PRESETS:
         return PRESETS[name].short
-    if name in mechanism_names():
-        return str(_declared(name)["short"])
+    if name in mechanism_names() or reference_of(name) is not None:
+        declared = _declared(name)
+        words = declared.get("short") or declared.get("title")
+        return str(words or words_of_class(_definition(name).name))
     return "U-Net" if name == "unet" else None
 
 
-def _facts(mechanism: str) -> MechanismFacts:
+def facts_of(mechanism: str) -> MechanismFacts:
+    """What a study has to know of a mechanism, by name or reference.
+
+    Raises:
+        OwnCodeError: own code that is not there, or no class.
+        ModelError: a file of this package without a mechanism.
+    """
     declared = _declared(mechanism)
     return MechanismFacts(
-        declared["default"],
+        declared.get("default", ()),
         declared.get("slots", SLOTS),
         declared.get("finest", 0),
         declared.get("deepest"),
@@ -75,23 +90,49 @@ def _facts(mechanism: str) -> MechanismFacts:
     )
 
 
-@cache
 def _declared(mechanism: str) -> dict[str, Any]:
-    """Arguments of the `@mechanism(...)` that registers it; the paper, no literal, is left out."""
-    (call,) = _registered(mechanism).decorator_list
-    assert isinstance(call, ast.Call)
-    return {
-        str(keyword.arg): ast.literal_eval(keyword.value)
-        for keyword in call.keywords
-        if keyword.arg != "paper"
-    }
+    """Arguments of the `@mechanism(...)` that declares it; the paper, no literal, is left out."""
+    calls = [
+        node
+        for node in _definition(mechanism).decorator_list
+        if isinstance(node, ast.Call) and _name_of(node.func) == "mechanism"
+    ]
+    declared: dict[str, Any] = {}
+    for keyword in (keyword for call in calls for keyword in call.keywords):
+        if keyword.arg == "paper":
+            continue
+        try:
+            declared[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        except ValueError:
+            raise OwnCodeError(
+                f"{mechanism}: `{keyword.arg}` of @mechanism(...) is not written out; studies are "
+                "checked without running code, so every argument but `paper` is a literal"
+            ) from None
+    return declared
+
+
+def _name_of(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _definition(mechanism: str) -> ast.ClassDef:
+    """The class of a mechanism, read from its file."""
+    reference = reference_of(mechanism)
+    if reference is None:
+        return _registered(mechanism)
+    found = locate(reference)
+    if not isinstance(found.node, ast.ClassDef):
+        raise OwnCodeError(
+            f"{reference}: found a function; a mechanism is a class derived from torch.nn.Module"
+        )
+    return found.node
 
 
 @cache
 def _registered(mechanism: str) -> ast.ClassDef:
-    """The class of a mechanism, the one that is decorated, read from its file."""
+    """The class of one of this package's mechanisms: the one in its file that is decorated."""
     path = FOLDER / f"{mechanism}.py"
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree_of(path).body:
         if isinstance(node, ast.ClassDef) and node.decorator_list:
             return node
     raise ModelError(

@@ -1,18 +1,20 @@
-"""The registry of mechanisms: a dict filled by a decorator, one file in `attention/` per entry."""
+"""The registry of mechanisms: one file in `attention/` per entry, and a user's own code."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from importlib import import_module
 from typing import Any, Literal, TypeVar
 
 from torch import nn
 
-from attnbench.errors import ModelError, nearest
+from attnbench.errors import ModelError, OwnCodeError, nearest
 from attnbench.models.attention import mechanism_names
+from attnbench.models.own_names import reference_of, words_of_class
+from attnbench.own import load
 from attnbench.study.names import SLOTS, Slot
 
 Gate = Literal["coarse", "upsampled"]
@@ -40,7 +42,7 @@ class Mechanism:
     title: str
     short: str
     module: type[nn.Module]
-    paper: Paper
+    paper: Paper | None
     slots: tuple[Slot, ...]
     default: tuple[Slot, ...]
     in_paper: str
@@ -65,16 +67,17 @@ class Mechanism:
         )
 
 
-# Filled by `mechanism` as `get_mechanism` imports the files, one by one.
+# Filled as `get_mechanism` imports files, one by one: what classes declare, and what names mean.
+_DECLARED: dict[type[nn.Module], Mechanism] = {}
 _MECHANISMS: dict[str, Mechanism] = {}
 
 
 def mechanism(
     *,
-    title: str,
-    short: str,
-    paper: Paper,
-    default: tuple[Slot, ...],
+    title: str = "",
+    short: str = "",
+    paper: Paper | None = None,
+    default: tuple[Slot, ...] = (),
     slots: tuple[Slot, ...] = SLOTS,
     in_paper: str = "",
     finest: int = 0,
@@ -86,16 +89,19 @@ def mechanism(
     gain: tuple[str, ...] = (),
     logits: tuple[str, ...] = (),
 ) -> Callable[[ModuleType], ModuleType]:
-    """Register the decorated module, a map from features to features, under its file's name.
+    """Declare the decorated module, a map from features to features, as a mechanism.
 
     Studies are checked without importing torch: every argument but `paper` is a literal, as
-    `models/names.py` reads it from the file.
+    `models/names.py` reads it from the file. Own code may leave out all of them, and the decorator
+    too: it is then named after its class, can take every slot, and receives the gating signal
+    if its constructor has `gate_channels`.
 
     Args:
         title: in full, for the list of models.
         short: at most about 20 characters, for tables and figures.
         paper: where it comes from.
         default: slots it takes unless a study says otherwise: the paper's, or the nearest to it.
+            Needed to be a model by its bare name.
         slots: slots it can take.
         in_paper: where the paper has it, if that is no slot of a U-Net; in words, for readers.
         finest: first level it takes by default, where the network has one so deep.
@@ -108,19 +114,14 @@ def mechanism(
         gain: further parameters that start near zero and let a part of it through. The control
             `random` trains them, as it trains `scale`: that part would not be there.
         logits: patterns of what makes its softmax over positions uneven (control `uniform`).
-
-    Raises:
-        ModelError: a second mechanism of that name.
     """
 
     def register(module: ModuleType) -> ModuleType:
-        name = module.__module__.rpartition(".")[2]
-        if name in _MECHANISMS:
-            raise ModelError(f"mechanism {name!r} is registered twice")
-        entry = Mechanism(
-            name,
-            title,
-            short,
+        signal = gate or _gate_of(module)
+        _DECLARED[module] = Mechanism(
+            module.__module__.rpartition(".")[2],
+            title or words_of_class(module.__name__),
+            short or title or words_of_class(module.__name__),
             module,
             paper,
             slots,
@@ -129,25 +130,63 @@ def mechanism(
             finest,
             deepest,
             ndims,
-            gate,
+            signal,
             joint,
             scale,
             gain,
             logits,
         )
-        _MECHANISMS[name] = entry
         return module
 
     return register
 
 
-def get_mechanism(name: str) -> Mechanism:
-    """Mechanism of that name; `ModelError` lists the choices if there is none."""
-    names = mechanism_names()
-    if name not in names:
-        raise ModelError(f"no mechanism {name!r}; {nearest(name, names)}")
-    import_module(f"attnbench.models.attention.{name}")
+def _gate_of(module: type[nn.Module]) -> Gate | None:
+    taken = "gate_channels" in inspect.signature(module.__init__).parameters
+    return "coarse" if taken else None
+
+
+def get_mechanism(name: str, source: str | None = None) -> Mechanism:
+    """Mechanism of that name, or own code by reference.
+
+    Args:
+        name: of a mechanism, or a reference.
+        source: fingerprint that own code had when the study was planned; None: any.
+
+    Raises:
+        ModelError: there is none; it lists the choices.
+        OwnCodeError: own code cannot be loaded, or is no module.
+    """
+    if name not in _MECHANISMS:
+        if name in mechanism_names():
+            module = import_module(f"attnbench.models.attention.{name}").__name__
+            own_entries = (one for one in _DECLARED.values() if one.module.__module__ == module)
+            (_MECHANISMS[name],) = own_entries
+        else:
+            _load_own(name, source)
     return _MECHANISMS[name]
+
+
+def mechanism_of(module: nn.Module) -> Mechanism | None:
+    """The mechanism that a module is; None for anything else."""
+    return _DECLARED.get(type(module))
+
+
+def _load_own(name: str, source: str | None) -> None:
+    reference = reference_of(name)
+    if reference is None:
+        names = mechanism_names()
+        raise ModelError(f"no mechanism {name!r}; {nearest(name, names)}")
+    own = load(reference, source)
+    if not (isinstance(own, type) and issubclass(own, nn.Module)):
+        kind = own.__name__ if isinstance(own, type) else type(own).__name__
+        raise OwnCodeError(
+            f"{reference}: found a {kind}; a mechanism is a class derived from torch.nn.Module"
+        )
+    if own not in _DECLARED:
+        mechanism()(own)
+    # A class that one package declares and another imports is one mechanism.
+    _DECLARED[own] = _MECHANISMS[name] = replace(_DECLARED[own], name=name)
 
 
 def create_mechanism(
@@ -155,6 +194,7 @@ def create_mechanism(
     channels: int | Sequence[int],
     ndim: int,
     gate_channels: int | None = None,
+    source: str | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build a mechanism that maps (B, channels, *spatial) to the same shape.
@@ -164,13 +204,14 @@ def create_mechanism(
         channels: width of its level; of a joint mechanism, the widths of all its skips.
         ndim: spatial axes, 2 or 3.
         gate_channels: width of the gating signal, needed by mechanisms with a gate.
+        source: as of `get_mechanism`.
         options: the mechanism's own arguments.
 
     Raises:
         ModelError: an unknown name or option, a number of axes that the mechanism does not have,
             or channels that it refuses.
     """
-    entry = get_mechanism(name)
+    entry = get_mechanism(name, source)
     if ndim not in entry.ndims:
         raise ModelError(
             f"{name} has no {ndim}-D form; allowed: {', '.join(f'{n}-D' for n in entry.ndims)}"

@@ -54,12 +54,13 @@ class Slots(nn.Module):
 
     def _place(self, slot: Slot, placement: Placement, chains: dict[str, Chain]) -> None:
         name, levels, options = placement.name, placement.levels, placement.options
-        entry = get_mechanism(name)
+        source = placement.source
+        entry = get_mechanism(name, source)
         if levels is None:
             raise ModelError(f"{name} in slot {slot!r}: no levels; resolve the model first")
         if entry.joint:
             widths = [self.widths[level] for level in levels]
-            self.joint.append(create_mechanism(name, widths, self.ndim, **options))
+            self.joint.append(create_mechanism(name, widths, self.ndim, source=source, **options))
             self.joint_levels.append(levels)
             return
         for level in levels:
@@ -67,7 +68,12 @@ class Slots(nn.Module):
             gate_level = level + 1 if entry.gate == "coarse" else level
             gate_channels = self.widths[gate_level] if entry.gate else None
             module = create_mechanism(
-                name, self.widths[level], self.ndim, gate_channels=gate_channels, **options
+                name,
+                self.widths[level],
+                self.ndim,
+                gate_channels=gate_channels,
+                source=source,
+                **options,
             )
             chains.setdefault(f"{slot}{level}", Chain()).add(module, entry.gate)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationInfo
@@ -10,6 +11,32 @@ from attnbench.errors import nearest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
+_FILE = r"[^:*?\"<>|\r\n]*\.py:[A-Za-z_]\w*"
+_DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"
+_FORMS = "a file and a name, `./my_file.py:Name`, or a dotted path, `my_package.module.Name`"
+
+
+def _refuse_no_reference(reference: str) -> str:
+    if not re.fullmatch(rf"{_FILE}|{_DOTTED}", reference):
+        raise ValueError(f"own code is named by {_FORMS}")
+    return reference
+
+
+def _refuse_neither(name: str) -> str:
+    if not re.fullmatch(rf"[a-z0-9][a-z0-9_]*|{_FILE}|{_DOTTED}", name):
+        raise ValueError(f"neither a name in small letters nor own code, which is {_FORMS}")
+    return name
+
+
+OwnCode = Annotated[str, AfterValidator(_refuse_no_reference)]
+"""A reference to own code: `./my_attention.py:MyGate` or `my_package.gates.MyGate`."""
+NameOrOwnCode = Annotated[str, AfterValidator(_refuse_neither)]
+
+
+def is_own_code(name: str) -> bool:
+    """True for a reference to own code, which no bare name is."""
+    return "." in name
+
 
 class Settings(BaseModel):
     """Settings of a study: fixed once read, and without any key that nobody knows."""
@@ -17,13 +44,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def one_of(kind: Literal["datasets", "mechanisms", "metrics"]) -> AfterValidator:
+Kind = Literal["datasets", "mechanisms", "metrics", "losses"]
+_ONE: dict[Kind, str] = {
+    "datasets": "dataset",
+    "mechanisms": "mechanism",
+    "metrics": "metric",
+    "losses": "loss",
+}
+
+
+def one_of(kind: Kind) -> AfterValidator:
     """Return a validator that refuses a name that is no known `kind`."""
 
     def refuse_unknown(name: str, info: ValidationInfo) -> str:
         known = getattr(info.context, kind) if info.context else ()
         if known and name not in known:
-            raise ValueError(f"no such {kind[:-1]}; {nearest(name, known)}")
+            raise ValueError(f"no such {_ONE[kind]}; {nearest(name, known)}")
         return name
 
     return AfterValidator(refuse_unknown)

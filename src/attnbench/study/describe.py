@@ -51,7 +51,7 @@ def _described(settings: BaseModel, base: BaseModel | None) -> Iterator[tuple[st
         value = getattr(settings, key)
         annotated = [item for item in field.metadata if isinstance(item, InWords)]
         # A field with words of its own also has them for nothing: mirrored along none.
-        if key == "name" or value is None or (value in ((), {}) and not annotated):
+        if key in ("name", "source") or value is None or (value in ((), {}) and not annotated):
             continue
         if base is None or value != getattr(base, key):
             yield _label(key, field), _in_words(field, value)

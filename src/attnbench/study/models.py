@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from attnbench.errors import nearest
-from attnbench.study.base import Name, Settings, one_of
+from attnbench.study.base import Name, NameOrOwnCode, OwnCode, Settings, is_own_code, one_of
 from attnbench.study.describe import InWords, given_in_words
 from attnbench.study.groups import OwnTraining
 from attnbench.study.names import Control, Known, Slot
@@ -45,8 +45,9 @@ def _as_list(value: Any) -> Any:
 class Placement(Settings):
     """One mechanism at some levels of a slot."""
 
-    name: Annotated[Name, one_of("mechanisms")] = Field(
-        description="The mechanism's name (`attnbench models`)."
+    name: Annotated[NameOrOwnCode, one_of("mechanisms")] = Field(
+        description="The mechanism's name (`attnbench models`), or own code: "
+        "`./my_attention.py:MyGate` or `my_package.MyGate`."
     )
     levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         None,
@@ -55,6 +56,9 @@ class Placement(Settings):
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="The mechanism's own arguments."
+    )
+    source: str | None = Field(
+        None, description="Fingerprint of own code; written when the study is planned."
     )
 
 
@@ -115,12 +119,13 @@ class ModelSettings(Settings):
         description="Keys of `training` that this model has for itself, before the study's and "
         "the dataset's; not `patch_2d`, `patch_3d` or `sweep`.",
     )
-    network: (
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")] | None
-    ) = Field(
+    network: OwnCode | None = Field(
         None,
-        description="Dotted path of an external network: `monai.networks.nets.UNETR`, "
-        "`my_package.MyNet`.",
+        description="An external network: `monai.networks.nets.UNETR`, `my_package.MyNet`, or a "
+        "file and a name, `./my_network.py:MyNet`.",
+    )
+    source: str | None = Field(
+        None, description="Fingerprint of `network`; written when the study is planned."
     )
     arguments: dict[str, Any] = Field(
         default_factory=dict,
@@ -138,6 +143,13 @@ class ModelSettings(Settings):
         False,
         title="fixed input size",
         description="`network` takes the training patch's size only: others are padded.",
+    )
+
+    output: int | str | None = Field(
+        None,
+        title="entry of the output that has the logits",
+        description="Where `network` returns a list, a tuple or a mapping: number or key of the "
+        "entry that has the logits.",
     )
 
     @model_validator(mode="before")
@@ -169,6 +181,7 @@ class ModelSettings(Settings):
             )
         external = {
             "arguments": self.arguments,
+            "output": self.output is not None,
             "divisor": self.divisor > 1,
             "fixed_size": self.fixed_size,
         }
@@ -176,6 +189,10 @@ class ModelSettings(Settings):
             keys = ", ".join(key for key in external if external[key])
             raise ValueError(f"{keys}: only together with `network`")
         return self
+
+    def own_code(self) -> tuple[str, ...]:
+        """Return the references to own code of this model, its network or mechanisms, sorted."""
+        return tuple(sorted(filter(is_own_code, (self.network or "", *self.mechanisms()))))
 
     def mechanisms(self) -> tuple[str, ...]:
         """Return the names of the mechanisms in the slots, sorted."""
@@ -280,6 +297,11 @@ def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placeme
         return model.slots
     names = known.presets.get(model.name)
     if model.name in known.mechanisms:
+        if not known.mechanisms[model.name].default:
+            raise ValueError(
+                "declares no default slot; place it yourself, as in "
+                f"`slots: {{skip: {model.name}}}`"
+            )
         names = dict.fromkeys(known.mechanisms[model.name].default, (model.name,))
     if names is None:
         return {} if model.backbone else None

@@ -49,6 +49,7 @@ class Known:
     mechanisms: Mapping[str, MechanismFacts] = field(default_factory=dict)
     metrics: Collection[str] = ()
     presets: Mapping[str, Mapping[Slot, tuple[str, ...]]] = field(default_factory=dict)
+    losses: Collection[str] = ()
 
     @property
     def models(self) -> tuple[str, ...]:

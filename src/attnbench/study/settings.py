@@ -418,7 +418,8 @@ class Study(Settings):
             "dataset": self.dataset(dataset).model_dump(
                 mode="json", exclude={"duplicates", *SPLIT_KEYS}
             ),
-            "model": self.model(model).model_dump(mode="json", exclude=own),
+            # Keys without a value are left out: a new one changes no recipe that does without.
+            "model": self.model(model).model_dump(mode="json", exclude=own, exclude_none=True),
             "backbone": self.backbone_of(model).model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude={"sweep"}),
             "precision": self.compute.precision,

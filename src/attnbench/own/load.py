@@ -1,0 +1,100 @@
+"""Own code, imported: here alone does a study run code that is not this package's."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from attnbench.errors import OwnCodeError, nearest
+from attnbench.own.fingerprint import fingerprint
+from attnbench.own.locate import file_of, taken_apart
+
+# `os.system` or `torch.load` would run, or read, whatever a study file tells them to.
+_REFUSED = frozenset(sys.stdlib_module_names)
+_EXTRAS = {
+    "monai": "pip install 'attnbench[external]'",
+    "segmentation_models_pytorch": "pip install segmentation-models-pytorch and the torchvision "
+    "of your torch",
+}
+
+
+def load(reference: str, source: str | None = None) -> Any:
+    """Import the class or function that a reference names.
+
+    Args:
+        reference: `./file.py:Name` or `package.module.Name`.
+        source: fingerprint that it had when the study was planned; None: any.
+
+    Raises:
+        OwnCodeError: there is no such object, importing fails, it is of the standard library, or it
+            has changed since the study was planned.
+    """
+    path, module, name = taken_apart(reference)
+    if module.split(".")[0] in _REFUSED:
+        raise OwnCodeError(
+            f"{reference}: of Python's standard library, which has no mechanism, network, metric "
+            "or loss; name a class or function of your own"
+        )
+    if source is not None and fingerprint(reference) != source:
+        raise OwnCodeError(
+            f"{reference} has changed since this study was planned; start it again, and what "
+            "depends on it runs again (`snakemake --configfile <study>`)"
+        )
+    if path is not None:
+        file = file_of(reference)
+        loaded = _module_of_file(file, file.stat().st_mtime_ns)
+    else:
+        loaded = _module(reference, module)
+    if not hasattr(loaded, name):
+        public = [key for key in dir(loaded) if not key.startswith("_")]
+        close = nearest(name, public)
+        # A large package has hundreds of names: the nearest say more than all of them.
+        if len(public) >= 20:
+            close = close.partition(" allowed:")[0]
+        raise OwnCodeError(f"{reference}: {loaded.__name__} has no {name!r}; {close}")
+    return getattr(loaded, name)
+
+
+def _module(reference: str, module: str) -> ModuleType:
+    # As `python -m` does: jobs are started by a script, whose own folder Python searches instead.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        package = module.split(".")[0]
+        own = (
+            f"install {package}, run in the folder that holds it, or add that folder to PYTHONPATH"
+        )
+        raise OwnCodeError(f"{reference}: {error}; {_EXTRAS.get(package, own)}") from error
+    except Exception as error:  # own code may raise anything while it is imported
+        raise OwnCodeError(
+            f"{reference}: importing {module} fails: {type(error).__name__}: {error}"
+        ) from error
+
+
+@cache
+def _module_of_file(path: Path, _changed: int) -> ModuleType:
+    """The module in a file, imported once; its neighbours can be imported by their names."""
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    # Files of two folders may have one name.
+    unique = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(unique, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[unique] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # as above
+        del sys.modules[unique]
+        raise OwnCodeError(
+            f"{path}: importing it fails: {type(error).__name__}: {error}"
+        ) from error
+    return module

@@ -1,0 +1,163 @@
+"""Where own code is defined, found without importing anything."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from attnbench.errors import OwnCodeError, nearest
+from attnbench.own.meaning import tree_of
+
+Node = ast.ClassDef | ast.FunctionDef
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A class or a function in a file; `module` is its dotted name, empty for a path of a file."""
+
+    reference: str
+    path: Path
+    module: str
+    node: Node
+
+    def methods(self) -> dict[str, ast.FunctionDef]:
+        """The methods that a class defines itself, by name."""
+        return {item.name: item for item in self.node.body if isinstance(item, ast.FunctionDef)}
+
+
+def taken_apart(reference: str) -> tuple[Path | None, str, str]:
+    """File (or None), dotted module (or empty) and name of a reference.
+
+    >>> taken_apart("my_package.gates.MyGate")
+    (None, 'my_package.gates', 'MyGate')
+    """
+    if ".py:" in reference:
+        path, _, name = reference.rpartition(":")
+        return Path(path), "", name
+    module, _, name = reference.rpartition(".")
+    return None, module, name
+
+
+def locate(reference: str) -> Definition:
+    """Find the class or function that a reference means; what is imported there is followed.
+
+    Raises:
+        OwnCodeError: there is no such file, module or name, or the file is no Python.
+    """
+    path, module, name = taken_apart(reference)
+    file = file_of(reference)
+    for _ in range(20):  # of imports from module to module; a circle ends here
+        found = _definition(file, name, reference)
+        if not isinstance(found, tuple):
+            return Definition(reference, file, module if path is None else "", found)
+        target, name = found
+        following = find_module(target, folder=file.parent)
+        if following is None:
+            raise OwnCodeError(f"{reference}: {file.name} imports {target}, which is not found")
+        file, module = following, target
+    raise OwnCodeError(f"{reference}: its imports lead in a circle")
+
+
+def file_of(reference: str) -> Path:
+    """The file that a reference names, or that of its module.
+
+    Raises:
+        OwnCodeError: it is not there.
+    """
+    path, module, _ = taken_apart(reference)
+    if path is not None:
+        if not path.is_file():
+            raise OwnCodeError(
+                f"{reference}: no file {path.resolve()}; paths of own code count from the folder "
+                "that the command is run in"
+            )
+        return path.resolve()
+    found = find_module(module)
+    if found is None:
+        package = module.split(".")[0]
+        raise OwnCodeError(
+            f"{reference}: there is no module {module!r} that Python could import; install "
+            f"{package}, run in the folder that holds it, add that folder to PYTHONPATH, or "
+            "name the file: ./my_file.py:Name"
+        )
+    return found
+
+
+def find_module(module: str, folder: Path | None = None) -> Path | None:
+    """File of a module by dotted name, None without one; nothing is imported.
+
+    Searched are `folder`, sys.path and the working directory, in this order.
+    """
+    search: list[str] | None = [*([str(folder)] if folder else []), *sys.path, str(Path.cwd())]
+    spec: ModuleSpec | None = None
+    parts = module.split(".")
+    for number in range(len(parts)):
+        spec = _spec(".".join(parts[: number + 1]), search)
+        if spec is None:
+            return None
+        search = list(spec.submodule_search_locations or ())
+    origin = spec.origin if spec else None
+    return Path(origin).resolve() if origin and origin.endswith(".py") else None
+
+
+def _spec(name: str, search: list[str] | None) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        # Editable installs have finders of their own.
+        find = getattr(finder, "find_spec", None)
+        spec = find(name, search) if find else None
+        if spec is not None:
+            return spec
+    return None
+
+
+def absolute(node: ast.ImportFrom, module: str, is_package: bool) -> str:
+    """Dotted name of the module that `from ... import` means within `module`."""
+    if not node.level:
+        return node.module or ""
+    parts = module.split(".") if module else []
+    base = parts[: len(parts) - node.level + is_package]
+    return ".".join([*base, *([node.module] if node.module else [])])
+
+
+def _definition(path: Path, name: str, reference: str) -> Node | tuple[str, str]:
+    """The node that defines `name` in a file, or module and name that it is imported from."""
+    try:
+        tree = tree_of(path)
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise OwnCodeError(f"{reference}: {path} is no Python that can be read: {error}") from error
+    _, module, _ = taken_apart(reference)
+    names: list[str] = []
+    for node in _top_level(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            names.append(node.name)
+            if node.name == name:
+                return node
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                names.append(alias.asname or alias.name)
+                if names[-1] == name:
+                    return absolute(node, module, path.name == "__init__.py"), alias.name
+    public = [one for one in names if not one.startswith("_")]
+    raise OwnCodeError(
+        f"{reference}: {path} defines no class or function {name!r}; {nearest(name, public)}"
+    )
+
+
+def _top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements of a module, those within `if` and `try` too; the last one wins in Python."""
+    waiting: list[ast.stmt] = list(tree.body)
+    found: list[ast.stmt] = []
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, ast.If | ast.Try):
+            inner = [*node.body, *node.orelse]
+            if isinstance(node, ast.Try):
+                inner += [item for handler in node.handlers for item in handler.body]
+            waiting = inner + waiting
+        else:
+            found.append(node)
+    return iter(found)
