@@ -22,6 +22,7 @@ from attnbench.cli_options import (
 def add_results(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(export_model)
+    app.command()(model_card)
 
 
 def export_model(
@@ -53,7 +54,7 @@ def model_card(
 ) -> None:
     """Print the model card of a model on a dataset (Markdown with Hugging Face's fields)."""
     loaded = start(study, log)
-    from attnbench.reporting.exports.card import compose_card
+    from attnbench.reporting.exports.card import Shared, compose_card
     from attnbench.reporting.results import Results
 
-    typer.echo(compose_card(Results(loaded), dataset, model), nl=False)
+    typer.echo(compose_card(Shared.of(Results(loaded)), dataset, model), nl=False)
