@@ -37,8 +37,8 @@ def export_model(
 ) -> None:
     """Write a trained network as a file for other programs, checked against the network."""
     loaded = start(study, log)
-    from attnbench.inference.export import export_model as export_run
-    from attnbench.inference.export import format_of
+    from attnbench.inference.model_export import export_model as export_run
+    from attnbench.inference.model_export import format_of
     from attnbench.study.paths import Run
 
     content = export_run(loaded, Run(dataset, model, fold, seed), format_of(form), path)
