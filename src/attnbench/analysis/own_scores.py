@@ -106,7 +106,7 @@ def _whole_numbers(model: str, name: str, column: pd.Series) -> pd.Series:
     wrong = numbers.isna() | (numbers != np.floor(numbers)) | (numbers < 0)
     if wrong.any():
         raise DataError(
-            f"scores of {model!r}: {name} is {column[wrong].iloc[0]!r}; it is a whole number, 0 or "
+            f"scores of {model!r}: {name} is {column[wrong].iloc[0]}; it is a whole number, 0 or "
             "more"
         )
     return numbers.astype("int64")
