@@ -15,6 +15,7 @@ from attnbench.data.opened import Dataset, open_originals, open_prepared
 from attnbench.errors import AttnBenchError, DataError
 from attnbench.files import read_json
 from attnbench.scoring.case import score_case
+from attnbench.scoring.definitions import metric
 from attnbench.study.groups import AnalysisSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
@@ -38,6 +39,7 @@ __all__ = [
     "compare",
     "load_study",
     "mechanism",
+    "metric",
     "open_dataset",
     "open_results",
     "predict",

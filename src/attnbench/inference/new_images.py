@@ -60,7 +60,7 @@ class Seen:
 
     @property
     def learned(self) -> bool:
-        """Whether a member was trained on it, or stopped or chosen by it."""
+        """Whether a member was trained on it, or validated, which may have chosen a value."""
         return bool({"training", "validation"} & self.roles.keys())
 
     def __str__(self) -> str:
@@ -341,7 +341,7 @@ def _warn(members: Members, known: Mapping[Source, tuple[Seen, ...]]) -> None:
     for source, cases in known.items():
         for seen in cases:
             if seen.learned:
-                remark = "the model learned from it, so that its prediction is no test"
+                remark = "its mask is no test of the model"
                 _log.warning("warning: %s %s; %s", source.name, seen, remark)
             else:
                 _log.info("%s %s", source.name, seen)
