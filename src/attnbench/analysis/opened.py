@@ -11,6 +11,7 @@ from attnbench.analysis.frames import read_frame
 from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError, StudyError, nearest
 from attnbench.files import read_json
+from attnbench.scoring.own import register
 from attnbench.study.settings import Study, parse_study, read_yaml
 from attnbench.study.split import Split
 
@@ -80,7 +81,8 @@ class StudyResults:
 def read_study(folder: Path) -> Study:
     """The study that a results folder is of, wherever the folder lies now.
 
-    Names are not checked: neither its datasets nor its own code need be there.
+    Names are not checked: neither its datasets nor its own code need be there. What its own metrics
+    declare is known from the file.
 
     Raises:
         StudyError: the folder has no `study.yaml`.
@@ -91,7 +93,9 @@ def read_study(folder: Path) -> Study:
             f"{folder}: no results of a study, which have a study.yaml; give the folder that "
             "`output` names in the study, by default results/<name>"
         )
-    return parse_study(read_yaml(path), source=str(path)).model_copy(update={"output": folder})
+    study = parse_study(read_yaml(path), source=str(path))
+    register({name: own for name, own in study.own_metrics.items() if own.declared})
+    return study.model_copy(update={"output": folder})
 
 
 def _split(study: Study, dataset: str) -> Split | None:
