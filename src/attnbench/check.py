@@ -16,12 +16,14 @@ from attnbench.models.own_names import reference_of
 from attnbench.own import fingerprint
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.base import is_own_code
-from attnbench.study.groups import DatasetSettings
+from attnbench.study.groups import DatasetSettings, TrainingSettings
 from attnbench.study.models import ModelSettings
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
 from attnbench.study.split import Split, run_problems
 from attnbench.training.budget import short_budgets
+from attnbench.training.loss_names import known_losses, option_problems
+from attnbench.training.losses import reference_of as reference_of_loss
 
 
 def check_study(content: Any, source: str = "study") -> Study:
@@ -32,6 +34,7 @@ def check_study(content: Any, source: str = "study") -> Study:
         raise StudyError(f"{source}: {error}") from error
     study = parse_study(content, known, source)
     refuse_unsuitable(study, source)
+    _refuse_unknown_options(study, source)
     return _with_sources(_with_catalog(_with_splits(study, source)), source)
 
 
@@ -166,13 +169,43 @@ def _with_sources(study: Study, source: str) -> Study:
     """
     try:
         models = tuple(map(_fingerprinted, study.models))
+        training = _with_source_of_loss(study.training)
     except OwnCodeError as error:
         raise StudyError(f"{source}: {error}") from error
-    return study.model_copy(update={"models": models})
+    return study.model_copy(update={"models": models, "training": training})
+
+
+def _with_source_of_loss(training: TrainingSettings) -> TrainingSettings:
+    """The settings with the fingerprint of a loss that is own code; all others unchanged."""
+    loss, reference = training.loss, reference_of_loss(training.loss.name)
+    if "loss" not in training.model_fields_set or loss.source or reference is None:
+        return training
+    loss = loss.model_copy(update={"source": fingerprint(reference)})
+    return training.model_copy(update={"loss": loss})
+
+
+def _refuse_unknown_options(study: Study, source: str) -> None:
+    """Refuse losses with options that they do not have; raises `StudyError` with all of them."""
+    given = [("training", study.training)]
+    given += [
+        (f"models: {one.name}: training", one.training) for one in study.models if one.training
+    ]
+    problems = [
+        f"{where}.loss: {text}"
+        for where, training in given
+        if "loss" in training.model_fields_set
+        for text in option_problems(training.loss)
+    ]
+    if problems:
+        raise StudyError(
+            f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems)
+        )
 
 
 def _fingerprinted(model: ModelSettings) -> ModelSettings:
     update: dict[str, Any] = {}
+    if model.training:
+        update["training"] = _with_source_of_loss(model.training)
     if model.network:
         update["source"] = model.source or fingerprint(model.network)
     update["slots"] = {
@@ -203,7 +236,11 @@ def _known(content: Any) -> Known:
     known = known_models()
     own = {name: facts_of(name) for name in sorted(set(_own_mechanisms(content)))}
     return replace(
-        known, datasets=datasets, metrics=tuple(METRICS), mechanisms={**known.mechanisms, **own}
+        known,
+        datasets=datasets,
+        metrics=tuple(METRICS),
+        mechanisms={**known.mechanisms, **own},
+        losses=(*known_losses(), *_own_losses(content)),
     )
 
 
@@ -217,6 +254,17 @@ def _own_mechanisms(content: Any) -> Iterator[str]:
                 name = item.get("name") if isinstance(item, Mapping) else item
                 if isinstance(name, str) and is_own_code(name):
                     yield name
+
+
+def _own_losses(content: Any) -> Iterator[str]:
+    """References to own code among the losses; what has another form is refused later."""
+    models = content.get("models") if isinstance(content, Mapping) else None
+    for holder in (content, *(models if isinstance(models, list | tuple) else ())):
+        training = holder.get("training") if isinstance(holder, Mapping) else None
+        loss = training.get("loss") if isinstance(training, Mapping) else None
+        name = loss.get("name") if isinstance(loss, Mapping) else loss
+        if isinstance(name, str) and is_own_code(name):
+            yield name
 
 
 def _folders(content: Any) -> tuple[Path, ...]:

@@ -77,8 +77,10 @@ def check(
     study = load_study(file)
     if not light:
         from attnbench.models.buildable import check_models
+        from attnbench.training.loss_check import check_losses
 
         check_models(study, str(file))
+        check_losses(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
     folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)

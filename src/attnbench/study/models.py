@@ -13,7 +13,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from attnbench.errors import nearest
-from attnbench.study.base import Name, NameOrOwnCode, OwnCode, Settings, is_own_code, one_of
+from attnbench.study.base import (
+    Name,
+    NameOrOwnCode,
+    OwnCode,
+    Settings,
+    is_own_code,
+    name_as_mapping,
+    one_of,
+)
 from attnbench.study.describe import InWords, given_in_words
 from attnbench.study.groups import OwnTraining
 from attnbench.study.names import Control, Known, Slot
@@ -30,11 +38,6 @@ def _refuse_identity(control: Any) -> Any:
 
 
 OfferedControl = Annotated[Control, BeforeValidator(_refuse_identity)]
-
-
-def name_as_mapping(value: Any) -> Any:
-    """Return `cbam` as `{name: cbam}`; anything else unchanged."""
-    return {"name": value} if isinstance(value, str) else value
 
 
 def _as_list(value: Any) -> Any:
