@@ -74,9 +74,7 @@ def test_deep_supervision_leaves_the_network_itself_as_it_is():
 def test_losses_of_deep_supervision_are_weighted_halves():
     masks, loss = torch.randint(0, 3, (2, 8, 8)), loss_of(DEFAULT_LOSS)
     outputs = [torch.randn(2, 3, side, side) for side in (8, 4, 2)]
-    single = [
-        loss(x, masks[:, :: 8 // x.shape[2], :: 8 // x.shape[2]]).values for x in outputs
-    ]
+    single = [loss(x, masks[:, :: 8 // x.shape[2], :: 8 // x.shape[2]]).values for x in outputs]
     found = losses_of(loss, outputs, masks)
     assert found.names == ("dice", "cross_entropy")
     torch.testing.assert_close(found.values, (4 * single[0] + 2 * single[1] + single[2]) / 7)

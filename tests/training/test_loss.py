@@ -16,9 +16,9 @@ from monai.losses import (
     DiceCELoss,
     DiceLoss,
     FocalLoss,
-    SoftclDiceLoss,
     TverskyLoss,
 )
+from monai.losses.cldice import soft_skel
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
@@ -99,15 +99,15 @@ def authors_boundary(logits, masks, alpha):
     return monai_dice(logits, masks) + alpha * weighed
 
 
-def monai_cldice(logits, masks, alpha, iterations):
-    probabilities = logits.softmax(1)
-    classes = range(1, logits.shape[1])
-    losses = [
-        SoftclDiceLoss(iter_=iterations, smooth=1.0)(
-            (masks == label).float().unsqueeze(1), probabilities[:, label : label + 1]
-        )
-        for label in classes
-    ]
+def authors_cldice(logits, masks, alpha, iterations):
+    """`soft_cldice` of the authors' code for each class, with MONAI's soft skeletons."""
+    losses = []
+    for label in range(1, logits.shape[1]):
+        p, g = logits.softmax(1)[:, label : label + 1], (masks == label).float().unsqueeze(1)
+        lines = soft_skel(p, iterations), soft_skel(g, iterations)
+        precision = ((lines[0] * g).sum() + 1) / (lines[0].sum() + 1)
+        sensitivity = ((lines[1] * p).sum() + 1) / (lines[1].sum() + 1)
+        losses.append(1 - 2 * (precision * sensitivity) / (precision + sensitivity))
     dice = monai_dice(logits, masks)
     return (1 - alpha) * dice + alpha * sum(losses) / len(losses)
 
@@ -139,7 +139,12 @@ REFERENCES = [
         lambda logits, masks, **own: monai_dice(logits, masks) + sorted_top_k(logits, masks, **own),
     ),
     ("boundary", {"alpha": 0.01}, "authors' code, SciPy's distances", authors_boundary),
-    ("cldice", {"alpha": 0.5, "iterations": 3}, "MONAI SoftclDiceLoss", monai_cldice),
+    (
+        "cldice",
+        {"alpha": 0.5, "iterations": 3},
+        "authors' code, MONAI's skeletons",
+        authors_cldice,
+    ),
 ]
 
 
@@ -171,12 +176,12 @@ def test_gradient_is_that_of_finite_differences(name, options):
     loss = total(name, logits, masks, **options)
     slope = (torch.autograd.grad(loss, logits)[0] * direction).sum().item()
     with torch.no_grad():
-        step = 1e-2
+        step = 2e-3  # small: the maxima of a skeleton change places soon
         ahead, behind = (
             total(name, logits + sign * step * direction, masks, **options).item()
             for sign in (1, -1)
         )
-    assert slope == pytest.approx((ahead - behind) / (2 * step), rel=2e-2, abs=2e-4)
+    assert slope == pytest.approx((ahead - behind) / (2 * step), rel=2e-2, abs=4e-4)
 
 
 @pytest.mark.parametrize("name", loss_names())
@@ -200,7 +205,7 @@ def test_a_certain_network_has_finite_loss_and_gradient(name):
 def test_a_right_prediction_costs_nothing_though_a_class_is_absent(name):
     masks = torch.zeros(1, 12, 12, dtype=torch.long)
     masks[0, 3:9, 4:10] = 1
-    right = CERTAIN * F.one_hot(masks, 3).movedim(-1, 1).float()
+    right = 100.0 * F.one_hot(masks, 3).movedim(-1, 1).float()
     assert total(name, right, masks).item() == pytest.approx(0, abs=1e-3)
 
 
@@ -281,9 +286,9 @@ def test_cldice_tells_a_broken_line_from_a_thin_one():
     thin, broken = masks.clone(), masks.clone()
     thin[0, 16, 2:30] = 0  # a row less: 28 pixels
     broken[0, :, 11:20] = 0  # a gap: 27 pixels
+    loss = loss_of(LossSettings(name="cldice"))
     thin_loss, broken_loss = (
-        loss_of(LossSettings(name="cldice"))(CERTAIN * F.one_hot(one, 2).movedim(-1, 1), masks)
-        for one in (thin, broken)
+        loss(CERTAIN * F.one_hot(one, 2).movedim(-1, 1), masks) for one in (thin, broken)
     )
     assert thin_loss.names == ("dice", "cldice")
     (thin_dice, thin_line), (broken_dice, broken_line) = thin_loss.values, broken_loss.values
@@ -356,7 +361,9 @@ def own(tmp_path, monkeypatch):
 def test_an_own_loss_takes_options_or_names_its_terms(own):
     logits, masks = random_case((2, 8, 8), 3)
     expected = F.cross_entropy(logits, masks)
-    torch.testing.assert_close(loss_of(own("right", weight=2.0))(logits, masks).values[0], 2 * expected)
+    torch.testing.assert_close(
+        loss_of(own("right", weight=2.0))(logits, masks).values[0], 2 * expected
+    )
     assert loss_of(own("named"))(logits, masks).names == ("dice", "rest")
     for name in ("right", "named"):
         assert list(loss_problems(own(name), (16, 16), 3)) == []
@@ -382,7 +389,9 @@ def test_an_own_loss_that_breaks_the_contract_is_refused_with_what_to_do(own, na
     assert problems and said in problems[0]
 
 
-@pytest.mark.parametrize(("name", "said"), [("bare", "takes logits; a loss"), ("Module", "a class")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("bare", "takes logits; a loss"), ("Module", "a class")]
+)
 def test_what_is_no_loss_is_refused_without_running_it(own, name, said):
     with pytest.raises(OwnCodeError, match=said):
         facts_of_loss(f"./own_losses.py:{name}")
