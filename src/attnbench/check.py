@@ -11,13 +11,14 @@ from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
+from attnbench.files import sha256_of
 from attnbench.models.names import facts_of, known_models
 from attnbench.models.own_names import reference_of
 from attnbench.own import fingerprint
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.base import is_own_code
 from attnbench.study.groups import DatasetSettings, TrainingSettings
-from attnbench.study.models import ModelSettings
+from attnbench.study.models import InitialSettings, ModelSettings
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
 from attnbench.study.split import Split, run_problems
@@ -159,18 +160,18 @@ def _with_catalog(study: Study) -> Study:
 
 
 def _with_sources(study: Study, source: str) -> Study:
-    """Write the fingerprints of own code beside its references, so that they are in recipes.
+    """Write the fingerprints of own code and weights beside them, so that they are in recipes.
 
     A study that was written when it was planned has them: it keeps them, and what has changed since
     is refused when it is loaded.
 
     Raises:
-        StudyError: own code that is not there, or is no Python.
+        StudyError: own code or a file of weights that is not there, or code that is no Python.
     """
     try:
         models = tuple(map(_fingerprinted, study.models))
         training = _with_source_of_loss(study.training)
-    except OwnCodeError as error:
+    except (ModelError, OwnCodeError) as error:
         raise StudyError(f"{source}: {error}") from error
     return study.model_copy(update={"models": models, "training": training})
 
@@ -182,6 +183,19 @@ def _with_source_of_loss(training: TrainingSettings) -> TrainingSettings:
         return training
     loss = loss.model_copy(update={"source": fingerprint(reference)})
     return training.model_copy(update={"loss": loss})
+
+
+def _with_hash(initial: InitialSettings, model: str) -> InitialSettings:
+    """The settings with the hash of the file, which a study that was written already has."""
+    if initial.source:
+        return initial
+    path = Path(initial.file)
+    if not path.is_file():
+        raise ModelError(
+            f"models: {model}.initial: no file {path.resolve()}; paths of pretrained weights count "
+            "from the folder that the command is run in"
+        )
+    return initial.model_copy(update={"source": sha256_of(path)})
 
 
 def _refuse_unknown_options(study: Study, source: str) -> None:
@@ -204,6 +218,8 @@ def _refuse_unknown_options(study: Study, source: str) -> None:
 
 def _fingerprinted(model: ModelSettings) -> ModelSettings:
     update: dict[str, Any] = {}
+    if model.initial:
+        update["initial"] = _with_hash(model.initial, model.name)
     if model.training:
         update["training"] = _with_source_of_loss(model.training)
     if model.network:

@@ -411,6 +411,8 @@ class Study(Settings):
         """
         # Absent where nothing is swept or set: such recipes are those of before these keys came.
         own = self.model(model).training
+        # Of pretrained weights the content counts, not where it lies.
+        apart: dict[str, Any] = {"initial": {"file"}, **({} if own else {"training": True})}
         sweep = {"sweep": {"grid": self.training.sweep, "rule": SWEEP_RULE}}
         silent = {"sweep"}
         if self.training.loss == DEFAULT_LOSS or (own and "loss" in own.model_fields_set):
@@ -422,9 +424,7 @@ class Study(Settings):
                 mode="json", exclude={"duplicates", *SPLIT_KEYS}
             ),
             # Keys without a value are left out: a new one changes no recipe that does without.
-            "model": self.model(model).model_dump(
-                mode="json", exclude=None if own else {"training"}, exclude_none=True
-            ),
+            "model": self.model(model).model_dump(mode="json", exclude=apart, exclude_none=True),
             "backbone": self.backbone_of(model).model_dump(mode="json"),
             "training": self.training.model_dump(mode="json", exclude=silent),
             "precision": self.compute.precision,
