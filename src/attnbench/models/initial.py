@@ -102,7 +102,7 @@ def read_weights(initial: InitialSettings) -> Weights:
     tensors = _state_dict(path, content)
     if wrong := [name for name, value in tensors.items() if not _is_finite(value)]:
         raise ModelError(f"{path}: values that are not finite in {listed(wrong, 5)}")
-    return Weights(path, tensors, tuple(content["trained_on"] if "trained_on" in content else ()))
+    return Weights(path, tensors, tuple(content.get("trained_on", ())))
 
 
 def fit_of(network: nn.Module, weights: Weights, control: bool = False) -> Fit:

@@ -37,7 +37,7 @@ def hash_of_weights(network: nn.Module) -> str:
 def save_checkpoint(
     path: Path, network: nn.Module, hashes: dict[str, str], trained_on: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write weights, `hashes` (recipe, data, folds) and what they were `trained_on`, whole or not.
+    """Write weights, `hashes` (recipe, data, folds) and what they saw, whole or not at all.
 
     `trained_on` has a mapping per training that led to the weights: `dataset`, `data_hash`, and
     `cases` that they have seen.

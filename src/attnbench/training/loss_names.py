@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from attnbench.errors import OwnCodeError, nearest
@@ -19,12 +19,13 @@ class LossFacts:
     """What readers are told of a loss, and the names of its options.
 
     `title` is the first line of its docstring, empty without one; `source` is the paper, empty for
-    own code. `options` is None where any are taken.
+    own code. `options` are names with the defaults as written, empty without one; None where any
+    name is taken.
     """
 
     title: str
     source: str
-    options: tuple[str, ...] | None
+    options: Mapping[str, str] | None
 
 
 def known_losses() -> tuple[str, ...]:
@@ -48,7 +49,7 @@ def facts_of_loss(name: str) -> LossFacts:
         return LossFacts(
             said.split("\n", maxsplit=1)[0].rstrip("."),
             " ".join(source.removeprefix("Source: ").split()),
-            tuple(argument.arg for argument in function.args.args[2:]),
+            _options(function.args),
         )
     reference = reference_of(name)
     if reference is None:
@@ -70,9 +71,18 @@ def _of_own_code(reference: str) -> LossFacts:
             f"{reference}: takes {', '.join(positional) or 'nothing'}; a loss takes logits (B, K, "
             "*spatial) and masks (B, *spatial), then its options"
         )
-    options = (*positional[2:], *(argument.arg for argument in given.kwonlyargs))
     words = inspect.cleandoc(ast.get_docstring(node) or "").split("\n", maxsplit=1)[0]
-    return LossFacts(words.rstrip("."), "", None if given.kwarg else options)
+    return LossFacts(words.rstrip("."), "", None if given.kwarg else _options(given))
+
+
+def _options(given: ast.arguments) -> dict[str, str]:
+    positional = [*given.posonlyargs, *given.args]
+    defaults = [None] * (len(positional) - len(given.defaults)) + given.defaults
+    pairs = [
+        *zip(positional[2:], defaults[2:], strict=True),
+        *zip(given.kwonlyargs, given.kw_defaults, strict=True),
+    ]
+    return {one.arg: "" if default is None else ast.unparse(default) for one, default in pairs}
 
 
 def option_problems(loss: LossSettings) -> Iterator[str]:
