@@ -199,17 +199,23 @@ def _with_hash(initial: InitialSettings, model: str) -> InitialSettings:
 
 
 def _refuse_unknown_options(study: Study, source: str) -> None:
-    """Refuse losses with options that they do not have; raises `StudyError` with all of them."""
+    """Refuse losses that are not there or have no such options; names every one.
+
+    Raises:
+        StudyError: with all of them.
+    """
     given = [("training", study.training)]
-    given += [
-        (f"models: {one.name}: training", one.training) for one in study.models if one.training
-    ]
-    problems = [
-        f"{where}.loss: {text}"
-        for where, training in given
-        if "loss" in training.model_fields_set
-        for text in option_problems(training.loss)
-    ]
+    own = ((one.name, one.training) for one in study.models if one.training)
+    given += [(f"models: {name}: training", training) for name, training in own]
+    problems: list[str] = []
+    for where, training in given:
+        # A study that was written when it was planned has been through this.
+        if "loss" in training.model_fields_set and training.loss.source is None:
+            try:
+                found = list(option_problems(training.loss))
+            except OwnCodeError as error:
+                found = [str(error)]
+            problems += [f"{where}.loss: {text}" for text in found]
     if problems:
         raise StudyError(
             f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems)

@@ -211,13 +211,11 @@ def test_other_formats_are_refused_with_what_to_do(file):
 
 @pytest.fixture
 def study(store, tmp_path):
-    if store.info.ndim == 3:
-        pytest.skip("folds and cases are the same in 3-D")
     name = store.info.name
     content = {
         "name": "small",
         "output": str(tmp_path / "out"),
-        "datasets": [{"name": name, "patch": [16, 16]}],
+        "datasets": [{"name": name, "patch": [8] * store.info.ndim}],
         "models": ["unet", "attention_gate"],
         "backbone": {"widths": [2, 4], "blocks_per_level": 1},
         "folds": {"outer": 3, "inner": 2},
