@@ -2,7 +2,7 @@
 
     python benchmarks/losses.py
 
-One thread, the default U-Net, three classes, a batch of 8: 2-D patches of 128 x 128 and 3-D ones of
+One thread, the default U-Net, three classes, a batch of 2: 2-D patches of 128 x 128 and 3-D ones of
 32 x 32 x 32. Losses take turns, and processor time is counted, so that what else the machine does
 falsifies little; the ratio is that of the medians. Prints the ratios of the table in
 docs/losses.md.
@@ -23,7 +23,7 @@ from attnbench.training.loss import loss_of
 from attnbench.training.losses import loss_names
 from attnbench.training.optimiser import make_optimiser
 
-ROUNDS = 7
+ROUNDS = 5
 PATCHES = ((128, 128), (32, 32, 32))
 
 
@@ -32,9 +32,9 @@ def ratios(patch: tuple[int, ...]) -> dict[str, float]:
     torch.manual_seed(0)
     network = UNet(len(patch), 1, 3, (16, 32, 64, 128)).train()
     optimiser = make_optimiser(network, TrainingSettings(), torch.device("cpu"))
-    images = torch.randn(8, 1, *patch)
+    images = torch.randn(2, 1, *patch)
     # A block of each class, as masks are: distances and skeletons have something to measure.
-    masks = torch.zeros(8, *patch, dtype=torch.long)
+    masks = torch.zeros(2, *patch, dtype=torch.long)
     masks[:, 4:20, 4:20] = 1
     masks[:, 10:28, 18:30] = 2
     losses = {name: loss_of(LossSettings(name=name)) for name in loss_names()}

@@ -23,7 +23,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "losses.md").read_text(encoding="ut
 SMALL = (
     " --config 'training={steps: 3, batch: 2, patch_2d: [16, 16], validate_every: 2,"
     " loss: dice_focal}' 'backbone={widths: [2, 4], blocks_per_level: 1}'"
-    " 'folds={outer: 2, inner: 2, run: [0]}' 'controls=[]' 'analysis={bootstrap: 200}' 'metrics=[dice]'"
+    " 'folds={outer: 2, inner: 2, run: [0]}' 'controls=[]' 'analysis={bootstrap: 200}'"
+    " 'metrics=[dice]'"
     " 'datasets=[{name: phantom2d, size: [32, 32]}]'"
 )
 
