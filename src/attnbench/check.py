@@ -14,8 +14,9 @@ from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
 from attnbench.files import sha256_of
 from attnbench.models.names import facts_of, known_models
 from attnbench.models.own_names import reference_of
-from attnbench.own import fingerprint
+from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.own import planned, register
 from attnbench.study.base import is_own_code
 from attnbench.study.groups import DatasetSettings, TrainingSettings
 from attnbench.study.models import InitialSettings, ModelSettings
@@ -171,9 +172,12 @@ def _with_sources(study: Study, source: str) -> Study:
     try:
         models = tuple(map(_fingerprinted, study.models))
         training = _with_source_of_loss(study.training)
+        metrics = {name: planned(name, own) for name, own in study.own_metrics.items()}
+        register(metrics)
     except (ModelError, OwnCodeError) as error:
         raise StudyError(f"{source}: {error}") from error
-    return study.model_copy(update={"models": models, "training": training})
+    update = {"models": models, "training": training, "own_metrics": metrics}
+    return study.model_copy(update=update)
 
 
 def _with_source_of_loss(training: TrainingSettings) -> TrainingSettings:
@@ -257,10 +261,14 @@ def _known(content: Any) -> Known:
     }
     known = known_models()
     own = {name: facts_of(name) for name in sorted(set(_own_mechanisms(content)))}
+    metrics = tuple(name for name, metric in METRICS.items() if metric.code is None)
+    brought = entry_points("attnbench.metrics")
     return replace(
         known,
         datasets=datasets,
-        metrics=tuple(METRICS),
+        metrics=metrics,
+        # A package cannot change what a metric of ours means.
+        own_metrics={name: brought[name] for name in brought if name not in metrics},
         mechanisms={**known.mechanisms, **own},
         losses=(*known_losses(), *_own_losses(content)),
     )

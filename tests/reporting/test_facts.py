@@ -80,6 +80,8 @@ SILENT = {
     # Fingerprints stand beside the code and the weights that they are of.
     *(f"{name}.source" for name in ("ModelSettings", "Placement", "LossSettings")),
     "InitialSettings.source",
+    # Said in the row of each metric (test_own_metric.py).
+    "Study.own_metrics",
     # Tested below: they need the catalog's count of folds.
     *(f"DatasetSettings.{key}" for key in SPLIT_KEYS),
 }
