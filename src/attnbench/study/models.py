@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from attnbench.errors import nearest
-from attnbench.study.base import Name, NameOrOwnCode, OwnCode, Settings, is_own_code, one_of
+from attnbench.study.base import (
+    Name,
+    NameOrOwnCode,
+    OwnCode,
+    Settings,
+    is_own_code,
+    name_as_mapping,
+    one_of,
+)
 from attnbench.study.describe import InWords, given_in_words
 from attnbench.study.groups import OwnTraining
 from attnbench.study.names import SIZES, Control, Known, Slot
@@ -35,11 +43,6 @@ _SIZE_ALONE = (
 )
 
 OfferedControl = Annotated[Control, BeforeValidator(_refuse_identity)]
-
-
-def name_as_mapping(value: Any) -> Any:
-    """Return `cbam` as `{name: cbam}`; anything else unchanged."""
-    return {"name": value} if isinstance(value, str) else value
 
 
 def _as_list(value: Any) -> Any:
@@ -64,6 +67,31 @@ class Placement(Settings):
     )
     source: str | None = Field(
         None, description="Fingerprint of own code; written when the study is planned."
+    )
+
+
+def _refuse_other_formats(file: str) -> str:
+    if not file.endswith((".pt", ".pth")):
+        raise ValueError(
+            "pretrained weights are a .pt or .pth file of tensors; read others with their own "
+            "package and write `torch.save(tensors, 'weights.pt')`"
+        )
+    return file
+
+
+def _as_file(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+class InitialSettings(Settings):
+    """Pretrained weights that a model starts from."""
+
+    file: Annotated[str, AfterValidator(_refuse_other_formats)] = Field(
+        title="",
+        description="A .pt or .pth file of tensors by name, from the working directory.",
+    )
+    source: str | None = Field(
+        None, description="SHA-256 of the file; written when the study is planned."
     )
 
 
@@ -150,6 +178,17 @@ class ModelSettings(Settings):
         description="`network` takes the training patch's size only: others are padded.",
     )
 
+    initial: Annotated[
+        InitialSettings | None,
+        BeforeValidator(_as_file, json_schema_input_type=str | InitialSettings | None),
+        InWords(lambda initial: initial.file),
+    ] = Field(
+        None,
+        title="starts from",
+        description="Pretrained weights, a .pt or .pth file: what matches by name and shape is "
+        "loaded before the training (docs/losses.md). Controls but those of equal size start from "
+        "them too, their mechanisms left out.",
+    )
     output: int | str | None = Field(
         None,
         title="entry of the output that has the logits",
@@ -248,6 +287,7 @@ def resolve_models(
             backbone=variant.backbone,
             training=variant.training,
             **_network_of(variant),
+            initial=_initial_of(variant, control),
         )
         for variant in resolved
         if (variant.slots or variant.network) and not variant.control
@@ -300,7 +340,11 @@ def resolve_model(
         slot: tuple(_at_levels(placement, slot, depth, known) for placement in placements)
         for slot, placements in (model.slots or slots).items()
     }
-    takes_over = {"backbone": own_backbone, "training": model.training or variant.training}
+    takes_over = {
+        "backbone": own_backbone,
+        "training": model.training or variant.training,
+        "initial": model.initial or _initial_of(variant, model.control),
+    }
     resolved = model.model_copy(update={"slots": placed, **takes_over})
     unfit = next(_lacking(resolved, model.control, known), None)
     if unfit:
@@ -322,6 +366,11 @@ def _applies(variant: ModelSettings, control: Control, known: Known) -> bool:
     if variant.network:
         return control in SIZES
     return not any(_lacking(variant, control, known))
+
+
+def _initial_of(variant: ModelSettings, control: Control | None) -> InitialSettings | None:
+    """Return the pretrained weights that a control takes over: they fit its variant's widths."""
+    return None if control in ("parameters", "flops") else variant.initial
 
 
 def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placement, ...]] | None:
