@@ -171,7 +171,7 @@ def test_the_answer_is_yes_only_beside_controls_of_equal_size(write_study):
     assert "is not shown to be a gain" in said.size and "Attention gate (" in said.size
     said = answered(study, verdict="helps", weakest_benefit=0.021)
     assert said.verdict == "Yes, in 1 of 1 comparison"
-    assert "also better than each control of equal size (least: +0.021" in said.size
+    assert "also better than each control of equal size (weakest: +0.021" in said.size
     alone = write_study(datasets=["retina_drive"], models=["unet", "attention_gate-parameters"])
     assert answer_study(Results(alone)).verdict == "No answer yet"
     assert "and controls alone" in answer_study(Results(alone)).trained
