@@ -154,9 +154,11 @@ def test_a_mask_lies_on_its_original_for_nibabel_and_simpleitk(
         )
         by_nibabel = nibabel.load(path)
         np.testing.assert_array_equal(np.asanyarray(by_nibabel.dataobj), mask)
-        np.testing.assert_allclose(by_nibabel.affine, affine, atol=2e-4)
         assert by_nibabel.get_data_dtype() == np.uint8
-        if ending.startswith(".nii"):
+        if not ending.startswith(".nii"):
+            np.testing.assert_allclose(by_nibabel.affine, affine, atol=2e-4)
+        else:
+            # A header's quaternion alone is 5e-4 off near half a turn, in both files alike.
             own = nibabel.load(original)
             np.testing.assert_array_equal(by_nibabel.affine, own.affine)
             assert [int(by_nibabel.header[f"{form}_code"]) for form in ("qform", "sform")] == [
