@@ -22,6 +22,7 @@ from attnbench.reporting.exports.references import (
     collect_references,
 )
 from attnbench.reporting.format import decimals, interval
+from attnbench.reporting.losses import loss_in_full
 from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import ALL, records
 from attnbench.reporting.splits import dataset_notes, split_in_words
@@ -91,7 +92,7 @@ def compose_card(shared: Shared, dataset: str, model: str) -> str:
     sections = {
         "What it is": _what_it_is(results, entry, model),
         "Training data": _data(results, entry),
-        "Licences": _licences(entry, meaning),
+        "Licences": _licences(results, entry, model, meaning),
         "Recipe": _recipe(shared, entry, model),
         "Scores": _scores(results, entry, model, means),
         "Intended use and limits": _limits(results, entry),
@@ -222,8 +223,15 @@ def _data(results: Results, entry: Entry) -> Iterator[str]:
         yield f"- SHA-256 of the prepared data: `{known['content_hash']}`"
 
 
-def _licences(entry: Entry, meaning: Meaning) -> Iterator[str]:
+def _licences(results: Results, entry: Entry, model: str, meaning: Meaning) -> Iterator[str]:
     yield f"Training data: {entry.licence.rstrip('.')}. {meaning.text} {NO_ADVICE}"
+    if results.study.model(model).initial:
+        yield ""
+        yield (
+            "The trainings started from weights that were trained before, on other data: whatever "
+            "is asked by the licences of those weights and data counts here as well, and this "
+            "study does not know it."
+        )
     yield ""
     yield (
         "The `license` at the head of this card is that of the training data, as the most careful "
@@ -235,7 +243,7 @@ def _licences(entry: Entry, meaning: Meaning) -> Iterator[str]:
 def _recipe(shared: Shared, entry: Entry, model: str) -> Iterator[str]:
     study, protocol = shared.results.study, shared.protocol
     training = study.training_of(entry.name, model)
-    other = {f"patch_{5 - entry.ndim}d": None, "sweep": None}
+    other = {f"patch_{5 - entry.ndim}d": None, "sweep": None, "loss": None}
     # One patch counts: the dataset's own where it has one.
     if study.dataset(entry.name).patch:
         other[f"patch_{entry.ndim}d"] = None
@@ -248,8 +256,7 @@ def _recipe(shared: Shared, entry: Entry, model: str) -> Iterator[str]:
             f"- {key.replace('_', ' ')}: not the one above, but chosen among {grid} on the inner "
             "validation of each fold"
         )
-    if "loss" not in type(training).model_fields:
-        yield f"- loss: {protocol['Loss']}"
+    yield f"- loss: {loss_in_full(training.loss)}"
     if text := protocol.get(f"Dataset: {shared.results.dataset_label(entry.name)}"):
         yield f"- data: {text}"
     yield f"- intensities: {SCHEMES[study.normalisation(entry.name)]}"
