@@ -10,6 +10,7 @@ from attnbench.catalog import load_entry
 from attnbench.errors import AttnBenchError, StudyError
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_flops
+from attnbench.models.own_output import watched
 from attnbench.models.spec import NetworkSpec
 from attnbench.study.settings import Study
 
@@ -35,6 +36,7 @@ def _problems(study: Study) -> Iterator[str]:
                 # An external constructor may read values, which the meta device does not have.
                 with torch.device("cpu" if model.network else "meta"):
                     network = build_network(model, study.backbone, spec)
-                count_flops(network, spec.input_shape)
+                with watched(network):
+                    count_flops(network, spec.input_shape)
             except (AttnBenchError, RuntimeError, ValueError) as error:
                 yield f"{model.name} on {dataset.name}: {' '.join(str(error).split())}"
