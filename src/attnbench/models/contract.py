@@ -487,8 +487,7 @@ def _sits(specimen: Specimen) -> None:
 @_check(
     "has a cost that is counted from shapes",
     "on the meta device, which has shapes and no values, alone and within a U-Net",
-    "let no value decide a shape or a branch: no `.item()`, `if x.max() > ...`, "
-    "numpy in `forward`",
+    "let no value decide a shape or a branch: no `.item()`, `if x.max() > ...`, numpy in `forward`",
 )
 def _counted(specimen: Specimen) -> None:
     arguments = apply(lambda x: x.to("meta"), specimen.inputs(EVEN[specimen.ndim]))

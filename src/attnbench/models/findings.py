@@ -30,7 +30,7 @@ def about(entry: Mechanism) -> str:
 def lines_of(finding: Finding) -> Iterator[str]:
     """A line on what was promised and whether it holds; if not, what was tried, found, and to do.
 
-    >>> list(lines_of(Finding("repeats itself", "2-D", "twice", "fails", "3 of 4", "use the seed")))[2]
+    >>> list(lines_of(Finding("repeats itself", "2-D", "twice", "fails", "3 of 4", "seed it")))[2]
     '         found: 3 of 4'
     """
     word = {"ok": "ok", "warning": "warning", "fails": "FAILS"}[finding.verdict]
@@ -48,7 +48,7 @@ def lines_of(finding: Finding) -> Iterator[str]:
 
 def summary(entry: Mechanism, findings: Sequence[Finding]) -> str:
     """How many checks passed, and which controls the mechanism can have."""
-    counts = {verdict: 0 for verdict in ("ok", "warning", "fails")}
+    counts = dict.fromkeys(("ok", "warning", "fails"), 0)
     for finding in findings:
         counts[finding.verdict] += 1
     untried = len(CHECKS) * len({finding.form for finding in findings}) - len(findings)

@@ -36,7 +36,8 @@ def known_models(used: Iterable[str] = ()) -> Known:
     Raises:
         OwnCodeError: `used` own code that is not there, or a name that means two things.
     """
-    installed = dict.fromkeys(installed_mechanisms(), MechanismFacts(()))
+    ours = {"unet", *PRESETS}
+    installed = {name: MechanismFacts(()) for name in installed_mechanisms() if name not in ours}
     own = {}
     for name in sorted(set(used)):
         if is_own_code(name) or name in installed_mechanisms():
