@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 
 from attnbench.errors import AttnBenchError
+from attnbench.models.attention import mechanism_names
 from attnbench.models.authors import short_authors
 from attnbench.models.build import build_network, reference_patch
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
 from attnbench.models.matching import TOLERANCE
-from attnbench.models.names import model_names, named_model
+from attnbench.models.names import known_models, named_model
 from attnbench.models.own_names import installed_mechanisms
+from attnbench.models.presets import PRESETS
 from attnbench.models.registry import Paper, get_mechanism
 from attnbench.models.spec import NetworkSpec
-from attnbench.study.models import BackboneSettings, ModelSettings
+from attnbench.study.models import BackboneSettings, ModelSettings, resolve_model
 
 CLASSES = 2
 _UNET = Paper(
@@ -54,10 +56,8 @@ def list_models(
     Of what other packages bring there are the models that are `brought`: their origins by name.
     """
     backbone, brought = BackboneSettings(), brought or {}
-    for name in model_names():
-        if name in installed_mechanisms() and name not in brought:
-            continue
-        model = named_model(name)
+    for name in ("unet", *sorted((*mechanism_names(), *PRESETS, *brought))):
+        model = _listed(name, brought)
         origin = brought.get(name, "")
         entries = map(get_mechanism, model.mechanisms())
         papers = [entry.paper for entry in entries if entry.paper]
@@ -78,6 +78,12 @@ def list_models(
                 spec.input_shape[1:],
                 backbone.widths,
             )
+
+
+def _listed(name: str, brought: Iterable[str] = ()) -> ModelSettings:
+    """A model of ours, or one that is `brought`: what else packages bring takes no name from us."""
+    model = ModelSettings(name=name)
+    return resolve_model(model, {}, BackboneSettings(), known_models(brought))
 
 
 def brought_by_packages() -> tuple[dict[str, str], list[str]]:
@@ -148,7 +154,7 @@ def as_markdown() -> str:
     base = rows["unet"]
     lines = [_HEAD.format(widths=", ".join(map(str, base.widths)))]
     for name, row in rows.items():
-        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(named_model(name)))
+        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(_listed(name)))
         cost = f"{row.flops / base.flops:.2f} | {row.activation_bytes / base.activation_bytes:.2f}"
         extra = f"{row.parameters - base.parameters:+,}"
         slots = ", ".join(row.slots) or "-"
@@ -184,7 +190,7 @@ def _section(model: str, parameters: int, plain: int) -> str:
     lines = [f"\n## {model}\n\n"]
     if model == "unet":
         return f"{lines[0]}The plain U-Net: every slot is empty.\n\n{_citation(_UNET)}"
-    settings = named_model(model)
+    settings = _listed(model)
     for name in settings.mechanisms():
         entry = get_mechanism(name)
         # In a formula a star multiplies; Markdown would read it as emphasis.
@@ -214,7 +220,7 @@ def _stand_in(model: str, own: int, plain: int) -> str:
     # Shapes are enough to count by.
     with torch.device("meta"):
         control = build_network(
-            named_model(f"{model}-conv1x1"),
+            _listed(f"{model}-conv1x1"),
             BackboneSettings(),
             NetworkSpec(2, 1, CLASSES, reference_patch(2)),
         )
