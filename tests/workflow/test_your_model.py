@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.files import read_json
+from attnbench.study.settings import read_yaml
 
 pytestmark = pytest.mark.workflow
 PAGE = Path(__file__).parents[2] / "docs" / "your-model.md"
 # Less training, a smaller network, one fold and two of its controls, and nothing else.
 SMALL = (
     "training='{steps: 3, batch: 2, patch_2d: [16, 16], validate_every: 2}'"
-    " backbone='{widths: [2, 4], blocks_per_level: 1}' controls='[gamma0, parameters]'"
+    " backbone='{widths: [8, 16], blocks_per_level: 1}' controls='[gamma0, parameters]'"
     " datasets='[{name: phantom2d, size: [32, 32]}]'"
     " folds='{outer: 2, inner: 2, run: [0]}' analysis='{bootstrap: 200}' metrics='[dice]'"
 )
@@ -50,7 +50,7 @@ def test_the_page_leads_from_a_gate_to_a_figure_and_a_change_of_it_to_its_runs(u
     methods = (results / "methods.md").read_text()
     (source,) = {
         placement["source"]
-        for model in read_json(results / "study.json")["models"]
+        for model in read_yaml(results / "study.yaml")["models"]
         for placement in model["slots"].get("skip", [])
     }
     assert f"My gate (`./my_attention.py:MyGate`, source {source[:12]})" in methods
