@@ -50,11 +50,18 @@ def check(
 
 
 def _options(given: list[str]) -> dict[str, object]:
-    """Options as a study's YAML would have them: `width=16` is a number."""
-    import yaml
-
+    """Options as a study would have them: `width=16` is a number, `layout=parallel` a word."""
     apart = [text.partition("=") for text in given]
     for key, equals, _ in apart:
         if not key or not equals:
             raise typer.BadParameter(f"found {key!r}; expected KEY=VALUE, as width=16")
-    return {key: yaml.safe_load(value) for key, _, value in apart}
+    return {key: _value(text) for key, _, text in apart}
+
+
+def _value(text: str) -> object:
+    import json
+
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

@@ -570,7 +570,7 @@ def _maps(specimen: Specimen) -> None:
     "levels alone",
 )
 def _memory(specimen: Specimen) -> None:
-    side = {2: 24, 3: 8}[specimen.ndim]
+    side = {2: 24, 3: 6}[specimen.ndim]
     small, large = (_largest_tensor(specimen, length) for length in (side, 2 * side))
     # Pairs of a position and a line grow by a side more than positions, pairs of positions by all.
     if large > 2 * 2**specimen.ndim * small:
