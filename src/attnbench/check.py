@@ -13,8 +13,9 @@ from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
 from attnbench.models.names import known_models
 from attnbench.models.own_names import reference_of
-from attnbench.own import fingerprint
+from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.own import planned, register
 from attnbench.study.base import is_own_code
 from attnbench.study.groups import DatasetSettings
 from attnbench.study.models import ModelSettings
@@ -166,9 +167,11 @@ def _with_sources(study: Study, source: str) -> Study:
     """
     try:
         models = tuple(map(_fingerprinted, study.models))
+        metrics = {name: planned(name, own) for name, own in study.own_metrics.items()}
+        register(metrics)
     except OwnCodeError as error:
         raise StudyError(f"{source}: {error}") from error
-    return study.model_copy(update={"models": models})
+    return study.model_copy(update={"models": models, "own_metrics": metrics})
 
 
 def _fingerprinted(model: ModelSettings) -> ModelSettings:
@@ -201,7 +204,15 @@ def _known(content: Any) -> Known:
         for name in catalog_names(folders)
     }
     known = known_models(_mechanisms(content))
-    return replace(known, datasets=datasets, metrics=tuple(METRICS))
+    metrics = tuple(name for name, metric in METRICS.items() if metric.code is None)
+    brought = entry_points("attnbench.metrics")
+    return replace(
+        known,
+        datasets=datasets,
+        metrics=metrics,
+        # A package cannot change what a metric of ours means.
+        own_metrics={name: brought[name] for name in brought if name not in metrics},
+    )
 
 
 def _mechanisms(content: Any) -> Iterator[str]:

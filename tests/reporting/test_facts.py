@@ -69,6 +69,8 @@ SILENT = {
     *(f"ComputeSettings.{key}" for key in ("device", "threads", "runs_per_gpu", "memory_mb")),
     "ComputeSettings.minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),
+    # Said in the row of each metric (test_own_metric.py).
+    "Study.own_metrics",
     # Tested below: they need the catalog's count of folds.
     *(f"DatasetSettings.{key}" for key in SPLIT_KEYS),
 }

@@ -11,7 +11,7 @@ from attnbench.errors import ModelError, OwnCodeError
 from attnbench.models.attention import FOLDER, mechanism_names
 from attnbench.models.own_names import installed_mechanisms, reference_of, words_of_class
 from attnbench.models.presets import PRESETS
-from attnbench.own import lineage
+from attnbench.own import declared, lineage
 from attnbench.own.meaning import tree_of
 from attnbench.study.base import is_own_code
 from attnbench.study.models import BackboneSettings, ModelSettings, resolve_model
@@ -99,8 +99,8 @@ def short_name(name: str) -> str | None:
     if name in PRESETS:
         return PRESETS[name].short
     if name in mechanism_names() or reference_of(name) is not None:
-        declared = _declared(name)
-        words = declared.get("short") or declared.get("title")
+        said = _declared(name)
+        words = said.get("short") or said.get("title")
         return str(words or words_of_class(_definition(name).name))
     return "U-Net" if name == "unet" else None
 
@@ -112,43 +112,23 @@ def facts_of(mechanism: str) -> MechanismFacts:
         OwnCodeError: own code that is not there, or no class.
         ModelError: a file of this package without a mechanism.
     """
-    declared = _declared(mechanism)
+    said = _declared(mechanism)
     constructor = methods_of(mechanism).get("__init__")
     taken = [argument.arg for argument in _arguments(constructor)] if constructor else []
     # Only skips have a decoder's signal, or each other.
-    skips = declared.get("gate") or declared.get("joint") or "gate_channels" in taken
+    skips = said.get("gate") or said.get("joint") or "gate_channels" in taken
     return MechanismFacts(
-        declared.get("default", ()),
-        declared.get("slots", ("skip",) if skips else SLOTS),
-        declared.get("finest", 0),
-        declared.get("deepest"),
-        tuple(control for control, key in _NEEDED.items() if not declared.get(key)),
+        said.get("default", ()),
+        said.get("slots", ("skip",) if skips else SLOTS),
+        said.get("finest", 0),
+        said.get("deepest"),
+        tuple(control for control, key in _NEEDED.items() if not said.get(key)),
     )
 
 
 def _declared(mechanism: str) -> dict[str, Any]:
     """Arguments of the `@mechanism(...)` that declares it; the paper, no literal, is left out."""
-    calls = [
-        node
-        for node in _definition(mechanism).decorator_list
-        if isinstance(node, ast.Call) and _name_of(node.func) == "mechanism"
-    ]
-    declared: dict[str, Any] = {}
-    for keyword in (keyword for call in calls for keyword in call.keywords):
-        if keyword.arg == "paper":
-            continue
-        try:
-            declared[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except ValueError:
-            raise OwnCodeError(
-                f"{mechanism}: `{keyword.arg}` of @mechanism(...) is not written out; studies are "
-                "checked without running code, so every argument but `paper` is a literal"
-            ) from None
-    return declared
-
-
-def _name_of(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return declared(mechanism, _definition(mechanism), "mechanism", left_out=("paper",))
 
 
 def _definition(mechanism: str) -> ast.ClassDef:

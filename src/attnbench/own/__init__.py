@@ -4,6 +4,7 @@ A reference is a file and a name, `./my_attention.py:MyGate`, or a dotted path,
 `my_package.gates.MyGate`. Planning reads own code without importing it.
 """
 
+from attnbench.own.declared import declared, decorations
 from attnbench.own.fingerprint import fingerprint, imported_modules
 from attnbench.own.load import line_of, load
 from attnbench.own.locate import Definition, lineage, locate
@@ -12,6 +13,8 @@ from attnbench.own.packages import brought, entry_points
 __all__ = [
     "Definition",
     "brought",
+    "declared",
+    "decorations",
     "entry_points",
     "fingerprint",
     "imported_modules",

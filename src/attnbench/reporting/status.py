@@ -43,7 +43,9 @@ class RunStatus:
 def run_status(layout: Layout, run: Run, now: float) -> RunStatus:
     """Return the state of `run` at `now`, in seconds since the epoch."""
     stages = (name for name, file in STAGES.items() if not (layout.run(run) / file).exists())
-    stage = next(stages, "")
+    # Removed to free space, they are predicted again only where something asks for them.
+    removed = layout.removed(run).exists()
+    stage = next((name for name in stages if not (removed and name == "predict")), "")
     if not stage:
         return RunStatus(run, "done", "", "")
     training = stage == "train"
