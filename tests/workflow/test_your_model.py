@@ -45,7 +45,7 @@ def test_the_page_leads_from_a_gate_to_a_figure_and_a_change_of_it_to_its_runs(u
         )
         assert run.returncode == 0, f"{line}\n{run.stdout}\n{run.stderr}"
     results = checkout.folder / "results" / "my_gate"
-    for figure in ("effects", "attention-phantom2d"):
+    for figure in ("effects", "attention_phantom2d"):
         assert (results / "figures" / f"{figure}.png").stat().st_size > 0
     methods = (results / "methods.md").read_text()
     (source,) = {
