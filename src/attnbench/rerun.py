@@ -42,9 +42,9 @@ _ASIDE = {
     "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
 _BUILD = "attnbench.models.build"
+_SCORING_VERBS = frozenset({"score", "score_shift", "score_ensemble", "score_second_rater"})
 # Verbs that read what the catalog says of a dataset's files.
 _OF_ORIGINALS = frozenset({"fetch", "inspect", "prepare"})
-_SCORING_VERBS = frozenset({"score", "score_shift", "score_ensemble", "score_second_rater"})
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
 _FOR_READERS = ("title", "short", "paper", "in_paper")
 
