@@ -67,13 +67,10 @@ def test_the_page_leads_from_a_gate_to_a_figure_and_a_change_of_it_to_its_runs(u
         ["bash", "-ec", f"{typed[-1]} -n --config {SMALL}"],
         cwd=checkout.folder,
         env=checkout.environment,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
-    assert plan.returncode == 0, plan.stdout + plan.stderr
-    trained = re.findall(r"^rule train:.*?^ +output: (\S+)/model.pt", plan.stdout, re.M | re.S)
-    assert {Path(folder).parent.name for folder in trained} == {
-        "my_gate",
-        "my_gate-gamma0",
-        "my_gate-parameters",
-    }
+    assert plan.returncode == 0, plan.stdout
+    trained = re.findall(r"^Job \d+: train (\S+) on phantom2d", plan.stdout, re.M)
+    assert sorted(trained) == ["my_gate", "my_gate-gamma0", "my_gate-parameters"]
