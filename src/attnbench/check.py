@@ -12,7 +12,7 @@ from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
 from attnbench.files import sha256_of
-from attnbench.models.names import facts_of, known_models
+from attnbench.models.names import known_models
 from attnbench.models.own_names import reference_of
 from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
@@ -259,8 +259,7 @@ def _known(content: Any) -> Known:
         name: _facts(name, folders) if name in names else DatasetFacts(0, 0)
         for name in catalog_names(folders)
     }
-    known = known_models()
-    own = {name: facts_of(name) for name in sorted(set(_own_mechanisms(content)))}
+    known = known_models(_mechanisms(content))
     metrics = tuple(name for name, metric in METRICS.items() if metric.code is None)
     brought = entry_points("attnbench.metrics")
     return replace(
@@ -269,21 +268,23 @@ def _known(content: Any) -> Known:
         metrics=metrics,
         # A package cannot change what a metric of ours means.
         own_metrics={name: brought[name] for name in brought if name not in metrics},
-        mechanisms={**known.mechanisms, **own},
         losses=(*known_losses(), *_own_losses(content)),
     )
 
 
-def _own_mechanisms(content: Any) -> Iterator[str]:
-    """References to own code in the slots of models; what has another form is refused later."""
+def _mechanisms(content: Any) -> Iterator[str]:
+    """What may name a mechanism: models and what is in their slots; the rest is refused later."""
     models = content.get("models") if isinstance(content, Mapping) else None
     for model in models if isinstance(models, list | tuple) else ():
         slots = model.get("slots") if isinstance(model, Mapping) else None
+        named: list[Any] = [] if slots else [model]
         for placed in slots.values() if isinstance(slots, Mapping) else ():
-            for item in placed if isinstance(placed, list | tuple) else [placed]:
-                name = item.get("name") if isinstance(item, Mapping) else item
-                if isinstance(name, str) and is_own_code(name):
-                    yield name
+            named += placed if isinstance(placed, list | tuple) else [placed]
+        for item in named:
+            name = item.get("name") if isinstance(item, Mapping) else item
+            if isinstance(name, str):
+                # A bare name may be that of a control, `<variant>-<control>`.
+                yield name if is_own_code(name) else name.partition("-")[0]
 
 
 def _own_losses(content: Any) -> Iterator[str]:

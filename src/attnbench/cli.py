@@ -250,8 +250,11 @@ def models(
     if as_page:
         typer.echo(listing.as_markdown(), nl=False)
         return
-    rows = list(listing.list_models((2, 3) if ndim is None else (ndim,)))
+    brought, lines = listing.brought_by_packages()
+    rows = list(listing.list_models((2, 3) if ndim is None else (ndim,), brought))
     typer.echo(listing.as_json(rows) if as_json else listing.as_table(rows))
+    for line in lines:
+        typer.echo(line, err=True)
 
 
 @app.command()

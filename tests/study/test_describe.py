@@ -66,3 +66,11 @@ def test_a_model_states_its_slots_with_levels_and_options_and_its_own_backbone()
         "8, 16, 32, 64; blocks per level 2; normalisation instance; block residual; deep "
         "supervision yes)"
     )
+
+
+def test_own_code_is_named_as_it_is_written():
+    placement = {"name": "./my_attention.py:My_Gate", "levels": [0]}
+    model = ModelSettings(name="mine", slots={"skip": placement})
+    assert in_words(model, ModelSettings(name="mine")) == (
+        "mechanisms skip: ./my_attention.py:My_Gate (levels 0)"
+    )

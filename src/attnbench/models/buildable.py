@@ -11,6 +11,7 @@ from attnbench.catalog import load_entry
 from attnbench.errors import AttnBenchError, StudyError
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_flops
+from attnbench.models.own_output import watched
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.trial_pass import try_external
 from attnbench.study.models import ModelSettings
@@ -55,7 +56,8 @@ def _problem(study: Study, model: ModelSettings, spec: NetworkSpec, batch: int) 
         else:
             with torch.device("meta"):
                 network = build_network(model, study.backbone, spec)
-            count_flops(network, spec.input_shape)
+            with watched(network):
+                count_flops(network, spec.input_shape)
     except (AttnBenchError, RuntimeError, ValueError) as error:
         return " ".join(str(error).split())
     return ""

@@ -13,6 +13,7 @@ from attnbench.data.store import CaseStore
 from attnbench.files import write_json
 from attnbench.models.build import build_network, build_unet, find_match
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
+from attnbench.models.own_output import watched
 from attnbench.models.registry import get_mechanism
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import UNet
@@ -34,7 +35,7 @@ def describe_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         "parameters": count_parameters(network),
         "frozen_parameters": _size(network) - count_parameters(network),
         "activation_bytes": count_activation_bytes(network, spec.input_shape),
-        "flops": count_flops(network, spec.input_shape),
+        "flops": _flops(network, spec),
         "input": [spec.in_channels, *spec.patch],
         "papers": [
             {"mechanism": name, **asdict(entry.paper), "in_paper": entry.in_paper}
@@ -77,6 +78,11 @@ def _stand_in(
         "mechanism_parameters": target - plain,
         "stand_in_parameters": parameters - plain,
     }
+
+
+def _flops(network: nn.Module, spec: NetworkSpec) -> int:
+    with watched(network):
+        return count_flops(network, spec.input_shape)
 
 
 def _size(network: nn.Module) -> int:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 
 import torch
 
+from attnbench.errors import AttnBenchError
+from attnbench.models.attention import mechanism_names
 from attnbench.models.authors import short_authors
 from attnbench.models.build import build_network, reference_patch
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
 from attnbench.models.matching import TOLERANCE
-from attnbench.models.names import model_names, named_model
+from attnbench.models.names import known_models, named_model
+from attnbench.models.own_names import installed_mechanisms
+from attnbench.models.presets import PRESETS
 from attnbench.models.registry import Paper, get_mechanism
 from attnbench.models.spec import NetworkSpec
-from attnbench.study.models import BackboneSettings, ModelSettings
+from attnbench.study.models import BackboneSettings, ModelSettings, resolve_model
 
 CLASSES = 2
 _UNET = Paper(
@@ -34,7 +38,7 @@ class Row:
     model: str
     ndim: int
     slots: tuple[str, ...]
-    year: int
+    year: int | None
     paper: str
     source: str
     parameters: int
@@ -44,12 +48,20 @@ class Row:
     widths: tuple[int, ...]
 
 
-def list_models(ndims: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
-    """Rows of every model in the forms that it has, with the default backbone."""
-    backbone = BackboneSettings()
-    for model in map(named_model, model_names()):
+def list_models(
+    ndims: tuple[int, ...] = (2, 3), brought: Mapping[str, str] | None = None
+) -> Iterator[Row]:
+    """Rows of every model in the forms that it has, with the default backbone.
+
+    Of what other packages bring there are the models that are `brought`: their origins by name.
+    """
+    backbone, brought = BackboneSettings(), brought or {}
+    for name in ("unet", *sorted((*mechanism_names(), *PRESETS, *brought))):
+        model = _listed(name, brought)
+        origin = brought.get(name, "")
         entries = map(get_mechanism, model.mechanisms())
-        papers = [entry.paper for entry in entries if entry.paper] or [_UNET]
+        papers = [entry.paper for entry in entries if entry.paper]
+        paper = papers[0] if papers else None if origin else _UNET
         for ndim in sorted({*ndims} & {*axes_of(model)}):
             spec = NetworkSpec(ndim, 1, CLASSES, reference_patch(ndim))
             network = build_network(model, backbone, spec)
@@ -57,15 +69,38 @@ def list_models(ndims: tuple[int, ...] = (2, 3)) -> Iterator[Row]:
                 model.name,
                 ndim,
                 tuple(model.slots),
-                papers[0].year,
-                f"{short_authors(papers[0].authors)}: {papers[0].title}",
-                papers[0].source,
+                paper.year if paper else None,
+                f"{short_authors(paper.authors)}: {paper.title}" if paper else "",
+                ", ".join(filter(None, (paper.source if paper else "", origin))),
                 count_parameters(network),
                 count_flops(network, spec.input_shape),
                 count_activation_bytes(network, spec.input_shape),
                 spec.input_shape[1:],
                 backbone.widths,
             )
+
+
+def _listed(name: str, brought: Iterable[str] = ()) -> ModelSettings:
+    """A model of ours, or one that is `brought`: what else packages bring takes no name from us."""
+    model = ModelSettings(name=name)
+    return resolve_model(model, {}, BackboneSettings(), known_models(brought))
+
+
+def brought_by_packages() -> tuple[dict[str, str], list[str]]:
+    """Origins of the models that installed packages bring, by name; a line on each that is none."""
+    origins, lines = dict[str, str](), []
+    for name, items in installed_mechanisms().items():
+        origin = f"{items[0].reference} of {items[0].package}"
+        try:
+            model = named_model(name)
+            for ndim in axes_of(model):
+                spec = NetworkSpec(ndim, 1, CLASSES, reference_patch(ndim))
+                build_network(model, BackboneSettings(), spec)
+        except AttnBenchError as error:
+            lines.append(f"not a model by its name: {name}, {origin}: {error}")
+        else:
+            origins[name] = origin
+    return origins, lines
 
 
 def axes_of(model: ModelSettings) -> tuple[int, ...]:
@@ -86,7 +121,7 @@ def as_table(rows: list[Row]) -> str:
         (
             row.model,
             ", ".join(row.slots) or "-",
-            str(row.year),
+            str(row.year or "-"),
             f"{row.ndim}-D",
             f"{row.parameters:,}",
             f"{row.flops / 1e6:,.1f}",
@@ -119,7 +154,7 @@ def as_markdown() -> str:
     base = rows["unet"]
     lines = [_HEAD.format(widths=", ".join(map(str, base.widths)))]
     for name, row in rows.items():
-        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(named_model(name)))
+        axes = ", ".join(f"{ndim}-D" for ndim in axes_of(_listed(name)))
         cost = f"{row.flops / base.flops:.2f} | {row.activation_bytes / base.activation_bytes:.2f}"
         extra = f"{row.parameters - base.parameters:+,}"
         slots = ", ".join(row.slots) or "-"
@@ -155,7 +190,7 @@ def _section(model: str, parameters: int, plain: int) -> str:
     lines = [f"\n## {model}\n\n"]
     if model == "unet":
         return f"{lines[0]}The plain U-Net: every slot is empty.\n\n{_citation(_UNET)}"
-    settings = named_model(model)
+    settings = _listed(model)
     for name in settings.mechanisms():
         entry = get_mechanism(name)
         # In a formula a star multiplies; Markdown would read it as emphasis.
@@ -185,7 +220,7 @@ def _stand_in(model: str, own: int, plain: int) -> str:
     # Shapes are enough to count by.
     with torch.device("meta"):
         control = build_network(
-            named_model(f"{model}-conv1x1"),
+            _listed(f"{model}-conv1x1"),
             BackboneSettings(),
             NetworkSpec(2, 1, CLASSES, reference_patch(2)),
         )

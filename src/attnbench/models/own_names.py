@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 
-from attnbench.own import entry_points
+from attnbench.models.attention import mechanism_names
+from attnbench.own import brought
+from attnbench.own.packages import Brought
 from attnbench.study.base import is_own_code
 
 
-def own_mechanisms() -> dict[str, str]:
-    """References of the mechanisms that installed packages bring, by their names."""
-    return entry_points("attnbench.mechanisms")
+def installed_mechanisms() -> dict[str, tuple[Brought, ...]]:
+    """The mechanisms that installed packages bring, by their names."""
+    return brought("attnbench.mechanisms")
 
 
 def reference_of(name: str) -> str | None:
     """The reference that a mechanism's name stands for; None for one of this package's own."""
-    return name if is_own_code(name) else own_mechanisms().get(name)
+    if is_own_code(name) or name in mechanism_names():
+        return name if is_own_code(name) else None
+    found = installed_mechanisms().get(name)
+    return found[0].reference if found else None
 
 
 def words_of_class(name: str) -> str:

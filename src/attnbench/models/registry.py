@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from importlib import import_module
@@ -11,10 +11,10 @@ from typing import Any, Literal, TypeVar
 
 from torch import nn
 
-from attnbench.errors import ModelError, OwnCodeError, nearest
+from attnbench.errors import AttnBenchError, ModelError, OwnCodeError, nearest
 from attnbench.models.attention import mechanism_names
 from attnbench.models.own_names import reference_of, words_of_class
-from attnbench.own import load
+from attnbench.own import line_of, load
 from attnbench.study.names import SLOTS, Slot
 
 Gate = Literal["coarse", "upsampled"]
@@ -61,11 +61,15 @@ class Mechanism:
 
     def options(self) -> tuple[str, ...]:
         """Names of the arguments that a study may set."""
-        given = {"self", "channels", "ndim", "gate_channels"}
+        given = {"channels", "ndim", "gate_channels"}
         return tuple(
-            name for name in inspect.signature(self.module.__init__).parameters if name not in given
+            parameter.name
+            for parameter in _arguments(self.module)
+            if parameter.name not in given and parameter.kind not in _MANY
         )
 
+
+_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 # Filled as `get_mechanism` imports files, one by one: what classes declare, and what names mean.
 _DECLARED: dict[type[nn.Module], Mechanism] = {}
@@ -78,7 +82,7 @@ def mechanism(
     short: str = "",
     paper: Paper | None = None,
     default: tuple[Slot, ...] = (),
-    slots: tuple[Slot, ...] = SLOTS,
+    slots: tuple[Slot, ...] | None = None,
     in_paper: str = "",
     finest: int = 0,
     deepest: int | None = None,
@@ -93,8 +97,8 @@ def mechanism(
 
     Studies are checked without importing torch: every argument but `paper` is a literal, as
     `models/names.py` reads it from the file. Own code may leave out all of them, and the decorator
-    too: it is then named after its class, can take every slot, and receives the gating signal
-    if its constructor has `gate_channels`.
+    too: it is then named after its class and can take every slot; if its constructor has
+    `gate_channels` it receives the gating signal, and only skips have one.
 
     Args:
         title: in full, for the list of models.
@@ -102,7 +106,7 @@ def mechanism(
         paper: where it comes from.
         default: slots it takes unless a study says otherwise: the paper's, or the nearest to it.
             Needed to be a model by its bare name.
-        slots: slots it can take.
+        slots: slots it can take; None: all, or the skip where it is gated or joint.
         in_paper: where the paper has it, if that is no slot of a U-Net; in words, for readers.
         finest: first level it takes by default, where the network has one so deep.
         deepest: how many of a slot's deepest levels it takes by default; None: all.
@@ -124,7 +128,7 @@ def mechanism(
             short or title or words_of_class(module.__name__),
             module,
             paper,
-            slots,
+            slots or (("skip",) if signal or joint else SLOTS),
             default,
             in_paper,
             finest,
@@ -142,8 +146,13 @@ def mechanism(
 
 
 def _gate_of(module: type[nn.Module]) -> Gate | None:
-    taken = "gate_channels" in inspect.signature(module.__init__).parameters
+    taken = any(parameter.name == "gate_channels" for parameter in _arguments(module))
     return "coarse" if taken else None
+
+
+def _arguments(module: type[nn.Module]) -> list[inspect.Parameter]:
+    """Parameters of a constructor, without `self`."""
+    return list(inspect.signature(module.__init__).parameters.values())[1:]
 
 
 def get_mechanism(name: str, source: str | None = None) -> Mechanism:
@@ -221,10 +230,52 @@ def create_mechanism(
             raise ModelError(f"{name} has no option {option!r}; {nearest(option, entry.options())}")
     if entry.gate and gate_channels is None:
         raise ModelError(f"{name} needs gate_channels, the width of the decoder's gating signal")
+    _refuse_constructor(entry, options)
     gate = {"gate_channels": gate_channels} if entry.gate else {}
     try:
-        return entry.module(channels, ndim, **gate, **options)
-    except (ValueError, TypeError) as error:
+        return entry.module(channels=channels, ndim=ndim, **gate, **options)
+    except Exception as error:  # own code may raise anything; it is passed on
         raise ModelError(
-            f"{name} with channels={channels}, ndim={ndim}, {options}: {error}"
+            f"{name} with channels={channels}, ndim={ndim}, {options}: {said(error)}"
         ) from error
+
+
+def said(error: Exception) -> str:
+    """What an error of a mechanism says, of its kind if it says little, and its line in own code.
+
+    Of several lines the first.
+    """
+    first = next(iter(str(error).splitlines()), "")
+    known = isinstance(error, AttnBenchError | ValueError)
+    return (first if known else f"{type(error).__name__}: {first}") + line_of(error)
+
+
+def _refuse_constructor(entry: Mechanism, options: Collection[str]) -> None:
+    """Refuse a class that cannot be built as every mechanism is.
+
+    Raises:
+        ModelError: what its constructor takes, and what is expected.
+    """
+    parameters = _arguments(entry.module)
+    names = {parameter.name for parameter in parameters}
+    given = {"channels", "ndim", *(["gate_channels"] if entry.gate else [])}
+    takes_all = any(parameter.kind is _MANY[1] for parameter in parameters)
+    lacking = sorted(set() if takes_all else given - names)
+    unset = [
+        parameter.name
+        for parameter in parameters
+        if parameter.default is parameter.empty
+        and parameter.kind not in _MANY
+        and parameter.name not in {*given, *options}
+    ]
+    written = entry.module.__init__ is not nn.Module.__init__
+    if written and not lacking and not unset:
+        return
+    found = ", ".join(map(str, parameters)) if written else ""
+    problem = f"lacks {', '.join(lacking)}" if lacking else f"needs {', '.join(unset)}"
+    raise ModelError(
+        f"{entry.name}: found {entry.module.__name__}({found}), which "
+        f"{problem if written else 'has no __init__'}; expected `__init__(self, channels, ndim, "
+        f"{'gate_channels, ' if entry.gate else ''}...)`, where what follows are options with "
+        "defaults, or set in `options:` (docs/your-model.md)"
+    )

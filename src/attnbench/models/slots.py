@@ -63,18 +63,23 @@ class Slots(nn.Module):
             self.joint.append(create_mechanism(name, widths, self.ndim, source=source, **options))
             self.joint_levels.append(levels)
             return
+        if entry.gate and slot != "skip":
+            raise ModelError(f"{name} receives the decoder's gating signal: it sits in skips alone")
         for level in levels:
             # A coarse gate is taken before up-sampling, one level deeper.
             gate_level = level + 1 if entry.gate == "coarse" else level
             gate_channels = self.widths[gate_level] if entry.gate else None
-            module = create_mechanism(
-                name,
-                self.widths[level],
-                self.ndim,
-                gate_channels=gate_channels,
-                source=source,
-                **options,
-            )
+            try:
+                module = create_mechanism(
+                    name,
+                    self.widths[level],
+                    self.ndim,
+                    gate_channels=gate_channels,
+                    source=source,
+                    **options,
+                )
+            except ModelError as error:
+                raise ModelError(f"level {level} of slot {slot!r}: {error}") from error
             chains.setdefault(f"{slot}{level}", Chain()).add(module, entry.gate)
 
     def train(self, mode: bool = True) -> Self:

@@ -6,17 +6,20 @@ A reference is a file and a name, `./my_attention.py:MyGate`, or a dotted path,
 
 from attnbench.own.declared import declared, decorations
 from attnbench.own.fingerprint import fingerprint, imported_modules
-from attnbench.own.load import load
-from attnbench.own.locate import Definition, locate
-from attnbench.own.packages import entry_points
+from attnbench.own.load import line_of, load
+from attnbench.own.locate import Definition, lineage, locate
+from attnbench.own.packages import brought, entry_points
 
 __all__ = [
     "Definition",
+    "brought",
     "declared",
     "decorations",
     "entry_points",
     "fingerprint",
     "imported_modules",
+    "line_of",
+    "lineage",
     "load",
     "locate",
 ]

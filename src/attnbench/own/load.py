@@ -6,14 +6,16 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from attnbench.errors import OwnCodeError, nearest
-from attnbench.own.fingerprint import fingerprint, own_modules
+from attnbench.own.fingerprint import PACKAGE, fingerprint, own_modules
 from attnbench.own.locate import file_of, how_to_get, taken_apart
+from attnbench.own.packages import is_installed
 
 # `os.system` or `torch.load` would run, or read, whatever a study file tells them to.
 _REFUSED = frozenset(sys.stdlib_module_names)
@@ -59,6 +61,22 @@ def load(reference: str, source: str | None = None) -> Any:
             close = close.partition(" allowed:")[0]
         raise OwnCodeError(f"{reference}: {loaded.__name__} has no {name!r}; {close}")
     return getattr(loaded, name)
+
+
+def line_of(error: BaseException) -> str:
+    """The last line of a user's own files that an error passed, ` (my_gate.py, line 12)`.
+
+    Empty where it passed none.
+    """
+    passed = (
+        (Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+    )
+    own = [
+        f" ({path.name}, line {line})"
+        for path, line in passed
+        if path.is_file() and not is_installed(path) and not path.is_relative_to(PACKAGE)
+    ]
+    return own[-1] if own else ""
 
 
 def _module(reference: str, module: str) -> ModuleType:

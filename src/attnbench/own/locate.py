@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -65,6 +66,29 @@ def locate(reference: str) -> Definition:
             raise OwnCodeError(f"{reference}: {file.name} imports {target}, which is not found")
         file, module = following, target
     raise OwnCodeError(f"{reference}: its imports lead in a circle")
+
+
+def lineage(reference: str) -> Iterator[Definition]:
+    """The definition that a reference means, then those of its base classes, nearest first.
+
+    A base that is not found, or that another name leads to (`layers.Base`), ends its branch.
+
+    Raises:
+        OwnCodeError: as of `locate`, for the reference itself.
+    """
+    waiting, seen = [locate(reference)], set[tuple[Path, str]]()
+    while waiting:
+        found = waiting.pop(0)
+        if (found.path, found.node.name) in seen:
+            continue
+        seen.add((found.path, found.node.name))
+        yield found
+        for base in found.node.bases if isinstance(found.node, ast.ClassDef) else ():
+            # Following torch's own modules would take longer than all else.
+            if isinstance(base, ast.Name) and base.id != "Module":
+                of = f"{found.module}." if found.module else f"{found.path}:"
+                with suppress(OwnCodeError):
+                    waiting.append(locate(f"{of}{base.id}"))
 
 
 def file_of(reference: str) -> Path:

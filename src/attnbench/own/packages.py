@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import sysconfig
+from collections import defaultdict
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -11,11 +13,30 @@ from typing import Literal
 Group = Literal["attnbench.mechanisms", "attnbench.metrics", "attnbench.losses"]
 
 
+@dataclass(frozen=True)
+class Brought:
+    """What an installed package brings: its reference, `package.module.Name`, and the package."""
+
+    reference: str
+    package: str
+
+
 @cache
+def brought(group: Group) -> dict[str, tuple[Brought, ...]]:
+    """What installed packages bring, by its name; of several where packages share a name."""
+    found: dict[str, list[Brought]] = defaultdict(list)
+    for point in sorted(importlib.metadata.entry_points(group=group)):
+        package = point.dist.name if point.dist else "a package"
+        found[point.name].append(Brought(point.value.replace(":", "."), package))
+    return {name: tuple(items) for name, items in found.items()}
+
+
 def entry_points(group: Group) -> dict[str, str]:
-    """References, `package.module.Name`, that installed packages bring, by their names."""
-    found = importlib.metadata.entry_points(group=group)
-    return {point.name: point.value.replace(":", ".") for point in sorted(found)}
+    """References, `package.module.Name`, that installed packages bring, by their names.
+
+    Where two packages share a name it is the first one's; `brought` has both.
+    """
+    return {name: items[0].reference for name, items in brought(group).items()}
 
 
 def is_installed(path: Path) -> bool:

@@ -16,7 +16,12 @@ from attnbench.analysis.second_rater import SECOND_RATER
 from attnbench.analysis.tables import FRAMES
 from attnbench.data.store import CaseStore
 from attnbench.files import read_json
-from attnbench.reporting.words import dataset_label, model_label
+from attnbench.reporting.words import (
+    dataset_label,
+    mechanism_label,
+    mechanism_labels,
+    model_label,
+)
 from attnbench.scoring.definitions import main_metrics
 from attnbench.shift.kinds import KINDS
 
@@ -78,6 +83,15 @@ class Results:
         if model == SECOND_RATER:
             return SECOND_RATER.capitalize()
         return model_label(self.study.model(model))
+
+    def mechanism_label(self, name: str) -> str:
+        """Return the label of a mechanism, in this study unlike that of any other."""
+        return self._mechanism_labels.get(name) or mechanism_label(name)
+
+    @cached_property
+    def _mechanism_labels(self) -> dict[str, str]:
+        named = {name: None for model in self.study.models for name in model.mechanisms()}
+        return mechanism_labels(named)
 
     @cached_property
     def baseline_label(self) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnbench.catalog import catalog_names, load_entry
 from attnbench.models.names import short_name
+from attnbench.study.base import is_own_code
 
 if TYPE_CHECKING:
     from attnbench.study.models import ModelSettings
@@ -32,6 +34,16 @@ def display_name(name: str) -> str:
 def mechanism_label(name: str) -> str:
     """Return what a reader sees for a mechanism, or for a model called by its name."""
     return short_name(name) or display_name(name)
+
+
+def mechanism_labels(names: Iterable[str]) -> dict[str, str]:
+    """Return the label of each mechanism; own code that shares one has its reference behind it."""
+    labels = {name: mechanism_label(name) for name in names}
+    shared = Counter(labels.values())
+    return {
+        name: f"{label} ({name})" if shared[label] > 1 and is_own_code(name) else label
+        for name, label in labels.items()
+    }
 
 
 def model_label(settings: ModelSettings) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from attnbench.study.base import is_own_code
+
 
 @dataclass(frozen=True)
 class InWords:
@@ -78,7 +80,9 @@ def _text(value: Any) -> str:
             return f"{value:.12g}"
         case BaseModel():
             inner = in_words(value)
-            name = str(getattr(value, "name", "")).replace("_", " ")
+            name = str(getattr(value, "name", ""))
+            # A reference to own code is a path, not words.
+            name = name if is_own_code(name) else name.replace("_", " ")
             return f"{name} ({inner})".lstrip() if inner else name
         case Mapping():
             return ", ".join(f"{key}: {_bracketed(item)}" for key, item in value.items())

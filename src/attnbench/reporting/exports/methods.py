@@ -28,7 +28,7 @@ from attnbench.reporting.units import (
     origin_of_groups,
     unit_of_evidence,
 )
-from attnbench.reporting.words import mechanism_label, whole_networks
+from attnbench.reporting.words import whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
@@ -171,12 +171,13 @@ def _models(
     ]
     names = {UNET, *results.every_dataset, *(path for _, path in external)}
     sources = [
-        f"{mechanism_label(item.name)}{_cite(references, item.name)}"
+        f"{results.mechanism_label(item.name)}{_cite(references, item.name)}"
         for item in references
         if item.name not in names
     ]
     if sources:
         yield f"Mechanisms: {_joined(sources)}."
+    yield from _own_mechanisms(results)
     yield from _placements(results)
     if external:
         networks = [f"{label}{_cite(references, path)}" for label, path in external]
@@ -201,7 +202,7 @@ def _placements(results: Results) -> Iterator[str]:
     """Yield where the mechanisms sit, and where the papers have those that sit elsewhere there."""
     variants = [model for model in results.study.models if model.slots and not model.control]
     if variants:
-        placed = [f"{results.label(model.name)}: {_slots(model)}" for model in variants]
+        placed = [f"{results.label(model.name)}: {_slots(results, model)}" for model in variants]
         yield f"Placement, by level from 0, full resolution: {'; '.join(placed)}."
     elsewhere = {
         paper["mechanism"]: paper["in_paper"]
@@ -210,17 +211,35 @@ def _placements(results: Results) -> Iterator[str]:
         if paper.get("in_paper")
     }
     if elsewhere:
-        named = [f"{mechanism_label(name)}: {place}" for name, place in elsewhere.items()]
+        named = [f"{results.mechanism_label(name)}: {place}" for name, place in elsewhere.items()]
         yield f"In the papers they sit elsewhere: {'; '.join(named)}."
 
 
-def _slots(model: ModelSettings) -> str:
+def _own_mechanisms(results: Results) -> Iterator[str]:
+    """Yield which mechanisms are own code: what it was, no paper says."""
+    placed = (
+        placement
+        for model in results.study.models
+        for placements in model.slots.values()
+        for placement in placements
+        if placement.source
+    )
+    sources = {placement.name: str(placement.source)[:12] for placement in placed}
+    if sources:
+        named = [
+            f"{results.mechanism_label(name)} (`{name}`, source {source})"
+            for name, source in sources.items()
+        ]
+        yield f"Own code, by a hash of its source: {_joined(named)}."
+
+
+def _slots(results: Results, model: ModelSettings) -> str:
     """Return the slots of a model with their levels, and the mechanisms in them if several."""
     several = len(model.mechanisms()) > 1
     words = []
     for slot, placements in model.slots.items():
         for placement in placements:
-            name = f"{mechanism_label(placement.name)} in " if several else ""
+            name = f"{results.mechanism_label(placement.name)} in " if several else ""
             levels = _joined([str(level) for level in placement.levels or ()])
             words.append(f"{name}{slot} {levels}")
     return ", ".join(words)

@@ -12,7 +12,7 @@ from attnbench.reporting.format import count, interval, number
 from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import records
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
-from attnbench.reporting.words import mechanism_label
+from attnbench.study.base import is_own_code
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -63,8 +63,15 @@ def tabulate_gates(results: Results) -> Table:
             *undertrained_notes(results),
             *(["No mechanism has been read yet."] if frame.empty else []),
         ),
-        frame=results.frame("gates"),
+        frame=_with_labels(results, results.frame("gates")),
     )
+
+
+def _with_labels(results: Results, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with own code by its label: its reference is a path, not a name."""
+    own = [name for name in frame["mechanism"].dropna().unique() if is_own_code(name)]
+    labels = {name: results.mechanism_label(name) for name in own}
+    return frame.assign(mechanism=frame["mechanism"].replace(labels))
 
 
 def _rows(results: Results, frame: pd.DataFrame) -> Iterator[Row]:
@@ -73,7 +80,7 @@ def _rows(results: Results, frame: pd.DataFrame) -> Iterator[Row]:
     )
     for row in records(frame):
         several = placed[row["model"]] > 1
-        mechanism = f" {mechanism_label(row['mechanism'])}" if several else ""
+        mechanism = f" {results.mechanism_label(row['mechanism'])}" if several else ""
         yield plain_row(
             results.label(row["model"]),
             f"{row['slot']} {row['level']}{mechanism}",
