@@ -323,7 +323,7 @@ def _size(results: Results, rows: pd.DataFrame) -> str:
         )
         if row["verdict"] == HELPS:
             sentences.append(
-                f"{who}: also better than each control of equal size (least: {gain} against "
+                f"{who}: also better than each control of equal size (weakest: {gain} against "
                 f"{results.label(row['weakest'])})"
                 if row["rivals"]
                 else f"{who}: the baseline is of equal size itself"

@@ -21,7 +21,7 @@ _COLUMNS = (
     *map(
         Column,
         (
-            "Δ", "Retrained", "p", "p retrained", "Better / equal / worse", "Least gain", "Groups",
+            "Δ", "Retrained", "p", "p retrained", "Better / equal / worse", "Weakest gain", "Groups",
             "Trainings",
         ),
     ),
