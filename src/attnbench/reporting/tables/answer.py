@@ -21,8 +21,8 @@ _COLUMNS = (
     *map(
         Column,
         (
-            "Δ", "Retrained", "p", "p retrained", "Better / equal / worse", "Weakest gain", "Groups",
-            "Trainings",
+            "Δ", "Retrained", "p", "p retrained", "Better / equal / worse", "Weakest gain",
+            "Groups", "Trainings",
         ),
     ),
 )  # fmt: skip
