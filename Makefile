@@ -26,8 +26,9 @@ install: $(INSTALLED)  ## set up .venv with the pinned dependencies
 run: $(INSTALLED)  ## run the study (STUDY=config.yaml) and print the comparison
 	snakemake --cores all --configfile "$(STUDY)"
 
+# As many processes as cores: what they share of torch's threads would only be in each other's way.
 test: lint  ## lint, then run every test but those in a browser, the workflow's included
-	pytest
+	OMP_NUM_THREADS=1 pytest -n auto --dist worksteal
 
 test-fast: $(INSTALLED)  ## run the tests without those of the workflow
 	pytest -m 'not workflow and not browser'
