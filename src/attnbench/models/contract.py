@@ -559,7 +559,7 @@ def _maps(specimen: Specimen) -> None:
                 if not weight.isfinite().all():
                     raise Breach(f"{kind}: weights that are not finite")
                 if (weight < 0).any():
-                    raise Breach(f"{kind}: negative weights, {float(weight.min()):.3g}")
+                    raise Breach(f"{kind}: negative weights, {float(weight.detach().min()):.3g}")
 
 
 @_check(
