@@ -53,7 +53,7 @@ def warnings_of(study: Study) -> list[str]:
 def _against_the_catalog(study: Study) -> Iterator[str]:
     for entry in (load_entry(one.name, study.catalog) for one in study.trained_datasets):
         of_models = (
-            study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
+            study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.trained_models
         )
         axes = set().union(*of_models) - set(entry.mirror.axes)
         if axes:
@@ -66,7 +66,7 @@ def _against_the_catalog(study: Study) -> Iterator[str]:
 
 def _too_short(study: Study) -> Iterator[str]:
     for budget in short_budgets(study):
-        every = len(budget.models) == len(study.models)
+        every = len(budget.models) == len(study.trained_models)
         of = "" if every else f" of {', '.join(budget.models)}"
         named = " and ".join(f"{rate:g}" for rate in budget.rates)
         yield (
@@ -82,7 +82,7 @@ def _mirrored_by_nothing(study: Study) -> Iterator[str]:
     for dataset in study.trained_datasets if study.inference.mirroring else ():
         if not any(
             study.mirror_axes(dataset.name, _ndim(study, dataset.name), model.name)
-            for model in study.models
+            for model in study.trained_models
         ):
             yield (
                 f"{dataset.name}: `inference.mirroring` averages over the axes that patches are "

@@ -82,7 +82,7 @@ def check(
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
     folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)
-    tries = folds * len(study.models) * len(study.training.trials())
+    tries = folds * len(study.trained_models) * len(study.training.trials())
     swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "

@@ -30,7 +30,7 @@ def _problems(study: Study) -> Iterator[str]:
     for dataset in study.trained_datasets:
         entry = load_entry(dataset.name, study.catalog)
         spec = NetworkSpec.of(entry, study.patch(dataset.name, entry.ndim))
-        for model in study.models:
+        for model in study.trained_models:
             try:
                 # An external constructor may read values, which the meta device does not have.
                 with torch.device("cpu" if model.network else "meta"):
