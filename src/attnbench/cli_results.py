@@ -2,8 +2,73 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
+
+from attnbench.cli_options import DEFAULT_STUDY, StudyFile, start
+
+Probabilities = Annotated[
+    bool,
+    typer.Option("--probabilities", help="Also write the probability of every class."),
+]
 
 
 def add_results(app: typer.Typer) -> None:
     """Add the commands to the command line."""
+    app.command()(export_predictions)
+    app.command()(predict_images)
+
+
+def export_predictions(
+    out: Annotated[Path, typer.Argument(metavar="OUT_FOLDER", help="To write into.")],
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model.")] = None,
+    fold: Annotated[int | None, typer.Option(help="Only this outer fold, from 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Only this seed.")] = None,
+    probabilities: Probabilities = False,
+    study: StudyFile = DEFAULT_STUDY,
+) -> None:
+    """Write predicted masks as NIfTI or PNG files on the grid of the originals."""
+    loaded = start(study, None)
+    from attnbench.inference import export
+
+    runs = export.chosen_runs(loaded, dataset, model, fold, seed)
+    export.export_predictions(loaded, runs, out, probabilities)
+
+
+def predict_images(
+    study: Annotated[Path, typer.Argument(help="The study file.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="DATASET/MODEL/fold0-seed0, or DATASET/MODEL: the mean of all its runs."
+        ),
+    ],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="FILES...", help="Images, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option("--to", help="Folder to write into.")] = Path("predicted"),
+    spacing: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Of a pixel where files state none: 0.5,0.5."),
+    ] = None,
+    probabilities: Probabilities = False,
+) -> None:
+    """Apply a trained model, or the ensemble of all its runs, to new images."""
+    loaded = start(study, None)
+    from attnbench.inference.new_images import write_predictions
+
+    sides = None if spacing is None else _sides(spacing)
+    write_predictions(loaded, run, images, out, sides, probabilities)
+
+
+def _sides(text: str) -> tuple[float, ...]:
+    try:
+        sides = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        sides = ()
+    if not sides or not all(0 < side < float("inf") for side in sides):
+        raise typer.BadParameter(f"{text!r} is no list of positive numbers, as 0.5,0.5")
+    return sides

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
-from attnbench.data.case import PreparedCase, RawCase, case_error, inside_view
+from attnbench.data.case import PreparedCase, RawCase, Spacing, case_error, inside_view
 from attnbench.data.channels import choose_channels
 from attnbench.data.checks import with_every_class
 from attnbench.data.difficulty import measure_difficulty
@@ -106,13 +106,8 @@ def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
         DataError: an intensity is too large for float32.
     """
     own = case.mask.shape
-    shape = settings.size or (
-        shape_at_spacing(own, case.spacing, settings.spacing) if settings.spacing else own
-    )
-    image = choose_channels(case.image, settings.channels)
-    if tuple(shape) != own:
-        image = resample_image(image, shape, settings.interpolation)
-    image = _storable(image, case, settings.name)
+    image = working_image(case.image, case.spacing, settings, case.case)
+    shape = image.shape[1:]
     inside = inside_view(case.fov, shape)
     mask = resample_mask(case.mask, shape)
     spacing = spacing_of_shape(own, case.spacing, shape)
@@ -138,7 +133,28 @@ def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
     return prepared
 
 
-def _storable(image: NDArray[np.generic], case: RawCase, dataset: str) -> NDArray[np.generic]:
+def working_image(
+    image: NDArray[np.generic], spacing: Spacing, settings: DatasetSettings, case: str
+) -> NDArray[np.generic]:
+    """An image (C, *own) on the working grid (channels, *shape), with the study's channels.
+
+    Intensities stay the file's own, in one of `write.IMAGE_TYPES`; resampled they are float32.
+    `case` is its name, for the message.
+
+    Raises:
+        DataError: an intensity is too large for float32.
+    """
+    own = image.shape[1:]
+    shape = settings.size or (
+        shape_at_spacing(own, spacing, settings.spacing) if settings.spacing else own
+    )
+    image = choose_channels(image, settings.channels)
+    if tuple(shape) != own:
+        image = resample_image(image, shape, settings.interpolation)
+    return _storable(image, case, settings.name)
+
+
+def _storable(image: NDArray[np.generic], case: str, dataset: str) -> NDArray[np.generic]:
     """The image in a type that a store holds: its own, or float32."""
     native = image.dtype.newbyteorder("=")
     if native in IMAGE_TYPES:
@@ -148,7 +164,7 @@ def _storable(image: NDArray[np.generic], case: RawCase, dataset: str) -> NDArra
     if not np.isfinite(single).all():
         raise case_error(
             dataset,
-            case.case,
+            case,
             f"intensities reach {np.abs(image).max():g}; float32, in which they are stored, ends "
             f"at {np.finfo(np.float32).max:g}; divide them in the originals",
         )

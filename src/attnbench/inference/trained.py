@@ -51,12 +51,23 @@ class Trained:
         """
         if images is None:
             images = (self.image(store, index) for index in indices)
+        yield from self.predict_images(images, map(store.original_shape, indices))
+
+    def predict_images(
+        self, images: Iterable[NDArray[np.float32]], shapes: Iterable[Sequence[int]]
+    ) -> Iterator[Tensor]:
+        """Yield probabilities (K, *shape) of normalised images (C, *working grid) of any origin.
+
+        Args:
+            images: as `RunInputs.normalisation` makes them.
+            shapes: the own grid of each.
+        """
         tensors = (torch.from_numpy(image).to(self.device) for image in images)
         predicted = predict_probabilities(
             self.network, tensors, self.inputs.patch, self.autocast, self.mirror
         )
-        for index, probabilities in zip(indices, predicted, strict=True):
-            yield on_own_grid(probabilities, store.original_shape(index))
+        for shape, probabilities in zip(shapes, predicted, strict=True):
+            yield on_own_grid(probabilities, shape)
 
 
 @contextmanager

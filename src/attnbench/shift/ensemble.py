@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
@@ -10,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from attnbench.data.normalise import Normalisation
+from attnbench.data.known_images import image_hash
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
 from attnbench.files import write_rows
@@ -139,7 +138,6 @@ def refuse_seen_cases(own: CaseStore, test: CaseStore) -> None:
 def _images(store: CaseStore, indices: Iterable[int]) -> Iterator[tuple[tuple[Any, ...], str]]:
     """Yield what identifies each prepared image, with the name of its case."""
     for index in indices:
-        image = Normalisation("z_score").image(store, index)
-        if image.min() < image.max():
-            digest = hashlib.sha256(image.tobytes()).hexdigest()
+        digest = image_hash(store.image(index), store.statistics[index])
+        if digest is not None:
             yield (store.shape(index), digest), store.columns["case"][index]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.data.case import Spacing
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 TOLERANCE = 0.1  # largest disagreement of two grids, in voxels
 
 
@@ -97,6 +100,47 @@ def canonical_grid(grid: Grid) -> Grid:
         affine=grid.affine @ inv_ornt_aff(turn, grid.shape),
         spacing=tuple(grid.spacing[axis] for axis in order),
     )
+
+
+def as_stored(array: NDArray[Scalar], grid: Grid) -> NDArray[Scalar]:
+    """Turn an array (X, Y, Z) of right-anterior-superior axes to those of the file at `grid`.
+
+    The inverse of `canonical`: where it turned a file's array, this turns it back.
+    """
+    from nibabel.orientations import apply_orientation
+
+    return np.ascontiguousarray(apply_orientation(array, _back(grid)))
+
+
+def block_of(grid: Grid, start: Sequence[int], shape: Sequence[int]) -> Grid:
+    """The part of `grid` that a block of its volume fills, in the axes of the file.
+
+    start: first voxel of the block, and shape: its voxels, on the axes that `canonical` gives a
+    volume; a picture has those of its file.
+    """
+    from nibabel.orientations import inv_ornt_aff
+
+    picture = len(shape) < 3
+    whole = grid if picture else canonical_grid(grid)
+    moved = whole.affine.copy()
+    moved[:3, 3] = (whole.affine @ [*start, *[0] * (3 - len(start)), 1])[:3]
+    if picture:
+        return replace(grid, shape=(*shape, *grid.shape[2:]), affine=moved)
+    back = _back(grid)
+    order = np.argsort(back[:, 0])
+    return replace(
+        grid,
+        shape=tuple(shape[axis] for axis in order),
+        affine=moved @ inv_ornt_aff(back, tuple(shape)),
+    )
+
+
+def _back(grid: Grid) -> NDArray[np.float64]:
+    """The turn from right-anterior-superior axes to those of the file."""
+    from nibabel.orientations import io_orientation, ornt_transform
+
+    same = np.array([[axis, 1.0] for axis in range(3)])
+    return np.asarray(ornt_transform(same, io_orientation(grid.affine)))
 
 
 def flat(volume: Volume) -> Volume:

@@ -14,9 +14,14 @@ from numpy.typing import NDArray
 from attnbench.data.readers.grid import Grid, Refused, Volume, checked
 
 if TYPE_CHECKING:
-    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti1 import Nifti1Header, Nifti1Image
 
 ENDINGS = (".nii.gz", ".nii")
+_PLACEMENT = (
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
+    "qoffset_z", "srow_x", "srow_y", "srow_z",
+)  # fmt: skip
+_LENGTH = 7  # the bits of `xyzt_units` that say the unit of length, not of time
 UNITS = {"unknown": None, "mm": "mm", "micron": "um", "meter": "m"}
 
 
@@ -28,6 +33,21 @@ def nifti_grid(path: Path) -> Grid:
         OSError: the file cannot be read.
     """
     return _grid(_open(path))
+
+
+def nifti_placement(path: Path) -> Nifti1Header:
+    """A header that places voxels as the file's own does, to the bit, and says nothing else.
+
+    Both orientations, their codes, voxel sizes and the unit of length are the file's; NIfTI-1 or 2
+    as the file. Raises as `nifti_grid` does.
+    """
+    source = _open(path).header
+    header = type(source)()
+    for name in _PLACEMENT:
+        header[name] = source[name]
+    header["pixdim"][:4] = source["pixdim"][:4]
+    header["xyzt_units"] = source["xyzt_units"] & _LENGTH
+    return header
 
 
 def load_nifti(path: Path) -> Volume:

@@ -147,7 +147,7 @@ def _image(
     for path, picture in zip(paths, pictures, strict=True):
         own = wanted if len(paths) == 1 and settings.pages != "channels" else None
         try:
-            parts.append(_arranged(_with_channels(picture.colours, own, settings.grey), settings))
+            parts.append(arranged(with_channels(picture.colours, own, settings.grey), settings))
         except ValueError as error:
             raise files.error(str(error), path) from error
     shapes = {part.shape[1:]: path for part, path in zip(parts, paths, strict=True)}
@@ -157,7 +157,7 @@ def _image(
     return np.concatenate(parts)
 
 
-def _with_channels(colours: NDArray[Any], wanted: int | None, grey: bool) -> NDArray[Any]:
+def with_channels(colours: NDArray[Any], wanted: int | None, grey: bool) -> NDArray[Any]:
     """Pages with as many channels as wanted; None: as many as there are, equal ones as one."""
     have = colours.shape[-1]
     alike = have == 3 and not (colours[..., 1:] != colours[..., :1]).any()
@@ -179,7 +179,7 @@ def _with_channels(colours: NDArray[Any], wanted: int | None, grey: bool) -> NDA
     raise ValueError(f"has {have} channel(s); the catalog says {wanted}")
 
 
-def _arranged(pages: NDArray[Any], settings: PictureSettings) -> NDArray[Any]:
+def arranged(pages: NDArray[Any], settings: PictureSettings) -> NDArray[Any]:
     """(C, [pages,] H, W) of pages (N, H, W, C), by what the study says the pages are."""
     if settings.pages in ("slices", "cases"):
         return np.moveaxis(pages, -1, 0)

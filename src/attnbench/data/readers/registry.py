@@ -17,7 +17,10 @@ UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, zlib.error)
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one case below `raw`, and the `loose` files that belong to no case."""
+    """The files of one case below `raw`, and the `loose` files that belong to no case.
+
+    remedy: what to do about a file that cannot be read, where it is none of the dataset's.
+    """
 
     entry: Entry
     raw: Path
@@ -25,6 +28,7 @@ class CaseFiles:
     group: str
     rows: tuple[FileRow, ...]
     loose: tuple[FileRow, ...] = ()
+    remedy: str = ""
 
     def paths(self, role: str) -> tuple[str, ...]:
         """Paths with this role, in the listing's order."""
@@ -55,7 +59,9 @@ class CaseFiles:
         try:
             yield self.raw / path
         except UNREADABLE as error:
-            if isinstance(self.entry.origin, LocalOrigin):
+            if self.remedy:
+                todo = self.remedy
+            elif isinstance(self.entry.origin, LocalOrigin):
                 todo = "repair it, or move it out of the folder and add the dataset again"
             else:
                 todo = (

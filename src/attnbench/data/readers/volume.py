@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.case import RawCase
+from attnbench.data.case import RawCase, Spacing
 from attnbench.data.readers.grid import (
     TOLERANCE,
     Grid,
@@ -77,20 +77,30 @@ def read_volume(files: CaseFiles) -> RawCase:
     """
     settings = VolumeSettings.of(files)
     paths = files.paths("image") or (files.one("image"),)
-    images = [_load(files, path) for path in paths]
-    grid = images[0].grid
-    for path, image in zip(paths[1:], images[1:], strict=True):
-        refuse_elsewhere(files, path, image.grid, grid, paths[0])
+    image, grid, spacing = read_image(files, paths)
     fov, second = files.maybe("fov"), files.maybe("mask_second_rater")
     return RawCase(
         case=files.case,
         group=files.group,
-        image=np.concatenate([_channels_first(image) for image in images]),
+        image=image,
         mask=_mask(files, grid, paths[0], settings),
-        spacing=grid.spacing if grid.stated else files.entry.spacing or grid.spacing,
+        spacing=spacing,
         fov=_stored_mask(files, fov, grid, paths[0], VolumeSettings()) > 0 if fov else None,
         second_rater=_stored_mask(files, second, grid, paths[0], settings) if second else None,
     )
+
+
+def read_image(files: CaseFiles, paths: Sequence[str]) -> tuple[NDArray[np.generic], Grid, Spacing]:
+    """Read an image (C, *spatial) of one or more files, the grid it lies on and its spacing.
+
+    Where no file states a spacing it is that of the catalog. Raises as `read_volume`.
+    """
+    images = [_load(files, path) for path in paths]
+    grid = images[0].grid
+    for path, image in zip(paths[1:], images[1:], strict=True):
+        refuse_elsewhere(files, path, image.grid, grid, paths[0])
+    spacing = grid.spacing if grid.stated else files.entry.spacing or grid.spacing
+    return np.concatenate([_channels_first(image) for image in images]), grid, spacing
 
 
 def _load(files: CaseFiles, path: str) -> Volume:

@@ -35,7 +35,7 @@ def read_dicom(files: CaseFiles) -> RawCase:
     """
     require_packages()
     settings = files.entry.reader.settings
-    series = _series(files)
+    series = read_series(files)
     path = files.one("mask")
     with files.reading(path) as file:
         drawn = is_dicom(file)
@@ -49,13 +49,14 @@ def read_dicom(files: CaseFiles) -> RawCase:
     return RawCase(files.case, files.group, volume.array[None], mask, volume.grid.spacing)
 
 
-def _series(files: CaseFiles) -> Series:
+def read_series(files: CaseFiles, pixels: bool = True) -> Series:
+    """The series of a case's slices; `DataError` says what is wrong with it. See `load_series`."""
     paths = files.paths("image_slice")
     if not paths:
         raise files.error("no file has the role 'image_slice'; a case has the slices of a series")
     try:
         with files.reading(paths[0]):
-            return load_series([files.raw / path for path in paths])
+            return load_series([files.raw / path for path in paths], pixels)
     except Refused as error:
         raise files.error(str(error), f"{paths[0]} and {len(paths) - 1} more") from error
 
