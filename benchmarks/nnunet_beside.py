@@ -98,7 +98,7 @@ def train_nnunet(work: Path, study: Study, file: Path, fold: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=ROOT / "results" / "nnunet_beside")
-    parser.add_argument("--steps", type=int, default=1000, help="of every training, ours and theirs")
+    parser.add_argument("--steps", type=int, default=1000, help="of every training")
     parser.add_argument("--folds", type=int, default=2, help="how many of the five")
     parser.add_argument("--mirror", help="of the data, where its origin cannot be reached")
     asked = parser.parse_args()

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from attnbench.analysis.external import compare_external
 
 from attnbench.analysis.blocks import ALL_CLASSES
-from attnbench.analysis.external import compare_external
 from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.data.download.fetch import fetch_dataset

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK
+from attnbench.analysis.external import compare_external
 from PIL import Image
 from scipy import stats
 
-from attnbench.analysis.external import compare_external
 from attnbench.catalog import Entry
 from attnbench.cli import main
 from attnbench.data.folds import load_folds, write_folds

@@ -10,7 +10,7 @@ from typing import Any
 from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.data.splits import Cases, count_split, label_problems
-from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
+from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError, listed
 from attnbench.models.names import facts_of, known_models
 from attnbench.models.own_names import reference_of
 from attnbench.own import fingerprint
@@ -47,7 +47,28 @@ def warnings_of(study: Study) -> list[str]:
         *same_images(study),
         *_mirrored_by_nothing(study),
         *_too_short(study),
+        *_nowhere(study),
     ]
+
+
+def _nowhere(study: Study) -> Iterator[str]:
+    """Yield models whose predictions were made elsewhere, as long as their folders are not there.
+
+    Only a warning: nnU-Net, say, gets its folds from this very study before it predicts.
+    """
+    for model in study.models:
+        if model.predictions is None:
+            continue
+        runs = (
+            run for data in study.trained_datasets for run in study.runs_of(data.name, model.name)
+        )
+        folders = dict.fromkeys(map(model.predictions.folder_of, runs))
+        if absent := [str(folder) for folder in folders if not folder.is_dir()]:
+            yield (
+                f"{model.name}: {len(absent)} folder(s) of predictions made elsewhere are not there "
+                f"yet: {listed(absent)}; its jobs fail until they are (predictions.datasets names "
+                "the datasets that there are predictions of, folds.run the folds)"
+            )
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:

@@ -470,22 +470,20 @@ def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: 
 @app.command()
 def score_external(
     dataset: Dataset,
+    model: Model,
     fold: Fold,
-    name: Annotated[str, typer.Option("--name", help="Of the other tool, as nnunet.")],
-    folder: Annotated[Path, typer.Argument(help="Holds <case>.nii.gz or .png of every test case.")],
-    against: Annotated[
-        str | None, typer.Option("--against", help="A model of the study, scored on this fold.")
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Where every seed has predictions of its own.")
     ] = None,
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Score another tool's predictions of a fold, and compare them with a model's."""
+    """Score predictions of a fold that were made elsewhere."""
     loaded = start(study, log)
-    from attnbench.reporting.external import show_external
+    from attnbench.scoring.external import external_run
     from attnbench.scoring.external import score_external as score_folder
 
-    score_folder(loaded, dataset, name, fold, folder)
-    show_external(loaded, dataset, name, fold, against)
+    score_folder(loaded, external_run(loaded, dataset, model, fold, seed))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from attnbench.study.paths import STAGES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.study.paths import Layout, Run
+    from attnbench.study.paths import Run
     from attnbench.study.settings import Study
 
 STATES = ("done", "running", "failed", "stopped", "left")

@@ -93,7 +93,9 @@ KINDS: dict[str, ShiftKind] = {
         ShiftKind(
             "transfer",
             key="transfer",
-            runs=lambda study: (run for run in study.trainings() if study.transfers_of(run.dataset)),
+            runs=lambda study: (
+                run for run in study.trainings() if study.transfers_of(run.dataset)
+            ),
             absent_note="runs not scored on external test sets",
             module="transfer",
             settings=lambda study, dataset: _classes_by_test_set(
@@ -105,7 +107,9 @@ KINDS: dict[str, ShiftKind] = {
         ShiftKind(
             "ensembles",
             key="transfer",
-            runs=lambda study: (run for run in study.trainings() if study.ensembles_of(run.dataset)),
+            runs=lambda study: (
+                run for run in study.trainings() if study.ensembles_of(run.dataset)
+            ),
             absent_note="runs whose ensemble is not scored",
             settings=lambda study, dataset: _classes_by_test_set(
                 study, study.ensembles_of(dataset)

@@ -104,7 +104,9 @@ def _refuse_other_places(folder: str) -> str:
     try:
         places = [name for _, name, _, _ in string.Formatter().parse(folder) if name is not None]
     except ValueError as error:
-        raise ValueError(f"{error}; a folder with {_in_braces(_PLACES)}, as in {_EXAMPLE}") from None
+        raise ValueError(
+            f"{error}; a folder with {_in_braces(_PLACES)}, as in {_EXAMPLE}"
+        ) from None
     if other := [name for name in places if name not in _PLACES]:
         raise ValueError(
             f"{_in_braces(other)} stands for nothing; allowed are {_in_braces(_PLACES)}, as in "

@@ -10,6 +10,7 @@ from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.verdicts import (
     FAILURES_DIFFER,
     GROUPS_CROSS,
+    MADE_ELSEWHERE,
     SAME_NETWORK,
     TOO_FEW_GROUPS,
 )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 DASH = Cell(NOTHING)
 AS_GOOD = "†"
 _MARKS = {"better": "⁺", "worse": "⁻"}
-_WITHHELD = (GROUPS_CROSS, FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK)
+_WITHHELD = (GROUPS_CROSS, FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK, MADE_ELSEWHERE)
 
 
 def against_baseline(results: Results, frame: pd.DataFrame) -> pd.Series:
