@@ -65,9 +65,9 @@ def _nowhere(study: Study) -> Iterator[str]:
         folders = dict.fromkeys(map(model.predictions.folder_of, runs))
         if absent := [str(folder) for folder in folders if not folder.is_dir()]:
             yield (
-                f"{model.name}: {len(absent)} folder(s) of predictions made elsewhere are not there "
-                f"yet: {listed(absent)}; its jobs fail until they are (predictions.datasets names "
-                "the datasets that there are predictions of, folds.run the folds)"
+                f"{model.name}: {len(absent)} folder(s) of predictions made elsewhere are not "
+                f"there yet: {listed(absent)}; its jobs fail until they are "
+                "(predictions.datasets names the datasets that there are predictions of)"
             )
 
 

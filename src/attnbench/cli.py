@@ -26,7 +26,7 @@ from attnbench.cli_options import (
     Workers,
     start,
 )
-from attnbench.cli_results import add_results
+from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.errors import AttnBenchError
 
@@ -478,12 +478,15 @@ def score_external(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Score predictions of a fold that were made elsewhere."""
+    """Score predictions of a fold that were made elsewhere; without --log also print them."""
     loaded = start(study, log)
     from attnbench.scoring.external import external_run
     from attnbench.scoring.external import score_external as score_folder
 
-    score_folder(loaded, external_run(loaded, dataset, model, fold, seed))
+    run = external_run(loaded, dataset, model, fold, seed)
+    score_folder(loaded, run)
+    if log is None:
+        show_fold(loaded, run)
 
 
 @app.command()

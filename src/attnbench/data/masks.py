@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,7 +132,7 @@ def _as_classes(array: NDArray[np.generic], allowed: list[int]) -> NDArray[np.ui
     return array.astype(np.uint8)
 
 
-def _other_values(values: NDArray[np.generic], allowed: list[int]) -> str:
+def _other_values(values: NDArray[Any], allowed: list[int]) -> str:
     classes = ", ".join(map(str, allowed))
     other = values[~np.isin(values, allowed)]
     shown = ", ".join(f"{value:g}" for value in other[:5])

@@ -104,9 +104,7 @@ def _refuse_other_places(folder: str) -> str:
     try:
         places = [name for _, name, _, _ in string.Formatter().parse(folder) if name is not None]
     except ValueError as error:
-        raise ValueError(
-            f"{error}; a folder with {_in_braces(_PLACES)}, as in {_EXAMPLE}"
-        ) from None
+        raise ValueError(f"{error}; a folder is written as in {_EXAMPLE}") from None
     if other := [name for name in places if name not in _PLACES]:
         raise ValueError(
             f"{_in_braces(other)} stands for nothing; allowed are {_in_braces(_PLACES)}, as in "
@@ -265,10 +263,10 @@ class ModelSettings(Settings):
         if not self.network and any(external.values()):
             keys = ", ".join(key for key in external if external[key])
             raise ValueError(f"{keys}: only together with `network`")
-        if self.predictions and (keys := self._of_networks()):
+        if self.predictions and (given := self._of_networks()):
             raise ValueError(
-                f"`predictions` were made elsewhere: there is nothing to build or train; remove "
-                f"{', '.join(keys)}"
+                "`predictions` were made elsewhere: there is nothing to build or train; remove "
+                f"{', '.join(given)}"
             )
         return self
 

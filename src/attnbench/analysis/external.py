@@ -1,0 +1,54 @@
+"""Predictions made elsewhere beside the baseline, on the cases of one fold."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from attnbench.analysis.blocks import arrange, in_every_seed, read_scores
+from attnbench.analysis.effects import compute_effects
+from attnbench.analysis.means import compute_means
+from attnbench.analysis.runs import read_object
+from attnbench.errors import DataError
+from attnbench.study.paths import STAGES, Run
+from attnbench.study.settings import Study
+
+KEYS = ["class", "class_name", "metric", "unit"]
+
+
+def compare_fold(study: Study, run: Run) -> pd.DataFrame:
+    """One row per class (and `all`) and metric of the scores of predictions made elsewhere.
+
+    Columns: `mean` and its `cases` and `groups`; as far as the baseline is scored on this fold also
+    its `mean_baseline` and the paired `difference` from it, with the interval `low` to `high`:
+    Student's, over the groups of the fold; NaN else. Every training of the baseline on this fold is
+    paired with the same predictions.
+
+    Raises:
+        DataError: there are no scores, or the two were not scored on the same data and folds.
+    """
+    layout, baseline = study.layout, study.baseline
+    origin = read_object(layout.run(run) / "run.json")
+    paths = [layout.run(Run(run.dataset, baseline, run.fold, seed)) for seed in study.seeds]
+    folders = [folder for folder in paths if (folder / STAGES["score"]).is_file()]
+    for folder in folders:
+        facts = read_object(folder / "run.json")
+        for fact in ("data_hash", "folds_hash"):
+            if facts.get(fact) != origin.get(fact):
+                raise DataError(
+                    f"{folder}: its {fact} is {facts.get(fact)}, that of {run} {origin.get(fact)}; "
+                    "train, predict and score both on the same data and folds"
+                )
+    tables = [read_scores(folder / STAGES["score"]) for folder in [layout.run(run), *folders]]
+    scores, models = pd.concat(tables, ignore_index=True), [baseline, run.model]
+    blocks = arrange(scores, [run.dataset], models, study.metrics, study.splits)
+    names = {run.dataset: read_object(layout.prepared(run.dataset) / "dataset.json")["classes"]}
+    means = compute_means(blocks, study.analysis, names)
+    paired = [in_every_seed(block, [run.model]) for block in blocks]
+    effects = compute_effects(
+        paired, baseline, study.analysis, names, elsewhere=[run.model]
+    )  # fmt: skip
+    table = means[means["model"] == run.model][[*KEYS, "mean", "cases", "groups"]]
+    of_baseline = means[means["model"] == baseline].rename(columns={"mean": "mean_baseline"})
+    return table.merge(of_baseline[[*KEYS, "mean_baseline"]], on=KEYS, how="left").merge(
+        effects[[*KEYS, "difference", "low", "high"]], on=KEYS, how="left"
+    )
