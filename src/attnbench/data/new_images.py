@@ -47,13 +47,15 @@ class NewImage:
 
     image: (channels, *working grid), in the file's own intensities, with the channels that the
     study takes. statistics: STATISTICS of its channels. target: its own grid, on which
-    predictions of it lie, and the name of their file.
+    predictions of it lie, and the name of their file. colours: it was read as the luminance of its
+    colours, as the dataset's own images are.
     """
 
     source: Source
     image: NDArray[np.generic]
     statistics: Floats
     target: Target
+    colours: bool = False
 
 
 def find_sources(entry: Entry, given: Iterable[Path]) -> tuple[list[Source], list[str]]:
@@ -122,7 +124,7 @@ def read_new(
     rows = tuple(FileRow(str(path), 0, "", role, source.name, "") for path in source.paths)
     files = CaseFiles(entry, Path(), source.name, "", rows, remedy=_REMEDY)
     read = _volume if form_of(entry) == "nifti" else _picture
-    image, target = read(files, source, spacing)
+    image, target, colours = read(files, source, spacing)
     if image.ndim != entry.ndim + 1:
         raise files.error(
             f"is a {image.ndim - 1}-D image; models of {entry.name} take {entry.ndim}-D ones"
@@ -148,7 +150,7 @@ def read_new(
         )
     target = replace(target, shape=image.shape[1:], spacing=sides)
     working = working_image(image, sides, settings, source.name)
-    return NewImage(source, working, measure_image(working), target)
+    return NewImage(source, working, measure_image(working), target, colours)
 
 
 def read_all(
@@ -234,13 +236,13 @@ def _in_parts(entry: Entry, path: Path) -> bool:
 
 def _volume(
     files: CaseFiles, source: Source, spacing: Spacing | None
-) -> tuple[NDArray[np.generic], Target]:
+) -> tuple[NDArray[np.generic], Target, bool]:
     unit = files.entry.spacing_unit
     if source.series:
         stored = read_series(files).volume
         turned_ = canonical(stored)
         target = Target(source.name, "nifti", (), turned_.grid.spacing, unit, stored.grid)
-        return turned_.array[None], target
+        return turned_.array[None], target, False
     paths = files.paths("image")
     image, grid, sides = read_image(files, paths)
     if not grid.stated:
@@ -249,12 +251,13 @@ def _volume(
         target = of_volume(source.paths[0], source.name, unit)
     except (Refused, OSError) as error:
         raise files.error(str(error), paths[0]) from error
-    return image, replace(target, spacing=sides)
+    return image, replace(target, spacing=sides), False
 
 
 def _picture(
     files: CaseFiles, source: Source, spacing: Spacing | None
-) -> tuple[NDArray[Any], Target]:
+) -> tuple[NDArray[Any], Target, bool]:
+    """The image ([C, pages,] H, W), its target, and whether its colours became luminance."""
     entry = files.entry
     # Other readers of pictures take the luminance of colours without being told.
     described = entry.reader.name == "pictures"
@@ -290,7 +293,11 @@ def _picture(
     else:
         spacing = spacing or entry.spacing
     target = Target(source.name, form_of(entry), (), spacing or (), entry.spacing_unit)
-    return np.concatenate(parts), target
+    colours = any(
+        picture.colours.shape[-1] == 3 and (picture.colours != picture.colours[..., :1]).any()
+        for picture in pictures
+    )
+    return np.concatenate(parts), target, colours and entry.channels == 1
 
 
 def _axes(pages: NDArray[Any], settings: PictureSettings) -> NDArray[Any]:

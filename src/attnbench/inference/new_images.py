@@ -43,6 +43,7 @@ PROBABILITIES = "probabilities"
 """Folder of probabilities beside masks: a folder of masks alone is what other tools take."""
 SUMMARY = "predictions.json"
 """What was predicted by which weights, beside the masks."""
+_OTHER_SPACING = 1.5
 _log = logging.getLogger("attnbench")
 
 
@@ -245,6 +246,8 @@ def write_predictions(
         known, files = dict[Source, tuple[Seen, ...]](), [folder / SUMMARY]
         for new in _checked(members, paths, spacing):
             known[new.source] = seen_as(members, new)
+            for remark in _remarks(members, new):
+                _log.warning("warning: %s %s", new.source.name, remark)
             files.append(folder / mask_file(new.target))
             if probabilities:
                 names = probability_files(new.target, _numbers(members))
@@ -342,4 +345,22 @@ def _warn(members: Members, known: Mapping[Source, tuple[Seen, ...]]) -> None:
             "are taken whole, which changes what the model sees, and are not compared with its "
             "cases",
             members.entry.name,
+        )
+
+
+def _remarks(members: Members, new: NewImage) -> Iterator[str]:
+    """Ways in which an image differs from those that the model knows, and is predicted anyway."""
+    store, info = members.store, members.store.info
+    if new.colours:
+        yield "is in colours; the model sees their luminance"
+    if info.resampled or info.spacing_unit == "px":
+        return
+    known = np.array([store.original_spacing(index) for index in range(len(store))])
+    low, high = known.min(axis=0) / _OTHER_SPACING, known.max(axis=0) * _OTHER_SPACING
+    if ((new.target.spacing < low) | (new.target.spacing > high)).any():
+        unlike = " x ".join(f"{side:g}" for side in new.target.spacing)
+        usual = " x ".join(f"{side:g}" for side in np.median(known, axis=0))
+        yield (
+            f"has a spacing of {unlike} {info.spacing_unit}, which the model has not seen (median "
+            f"{usual}), and the study does not resample"
         )
