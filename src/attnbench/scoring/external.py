@@ -92,7 +92,7 @@ def score_external(study: Study, run: Run) -> None:
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     write_csv(layout.run(run) / "scores.csv", scores)
     facts = {
-        "model": run.model,
+        **origin_of(run),
         "origin": elsewhere.origin,
         "folder": str(folder),
         "data_hash": store.info.content_hash,
