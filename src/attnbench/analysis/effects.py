@@ -419,7 +419,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         level,
         equivalent,
         np.where(
-            frame["elsewhere"] & (withheld == "") & frame["p"].notna(),
+            frame["elsewhere"] & frame["p"].notna(),
             MADE_ELSEWHERE,
             np.where(
                 few & frame["p"].notna(),
