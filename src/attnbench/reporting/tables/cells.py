@@ -122,8 +122,9 @@ def best_notes(results: Results) -> tuple[str, ...]:
     """Return what bold and daggers mean; nothing for a model alone."""
     if len(results.models) == 1:
         return ()
+    of = " of those trained here" if results.study.elsewhere else ""
     return (
-        f"Bold: best mean. {AS_GOOD}: not distinguishable from the best as trained (sign-flip test "
+        f"Bold: best mean{of}. {AS_GOOD}: not distinguishable from the best as trained (sign-flip test "
         "over groups, corrected for all pairs of models, since the best was chosen by these very "
         f"scores, p > {results.level:.2g}), which does not show that it is as good; none where the "
         "groups are too few to tell any. Neither where models failed on different cases: their "
