@@ -124,11 +124,11 @@ def best_notes(results: Results) -> tuple[str, ...]:
         return ()
     of = " of those trained here" if results.study.elsewhere else ""
     return (
-        f"Bold: best mean{of}. {AS_GOOD}: not distinguishable from the best as trained (sign-flip test "
-        "over groups, corrected for all pairs of models, since the best was chosen by these very "
-        f"scores, p > {results.level:.2g}), which does not show that it is as good; none where the "
-        "groups are too few to tell any. Neither where models failed on different cases: their "
-        "means are of different cases then.",
+        f"Bold: best mean{of}. {AS_GOOD}: not distinguishable from the best as trained "
+        "(sign-flip test over groups, corrected for all pairs of models, since the best was chosen "
+        f"by these very scores, p > {results.level:.2g}), which does not show that it is as good; "
+        "none where the groups are too few to tell any. Neither where models failed on different "
+        "cases: their means are of different cases then.",
     )
 
 
