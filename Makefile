@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 install: $(INSTALLED)  ## set up .venv with the pinned dependencies
 
 run: $(INSTALLED)  ## run the study (STUDY=config.yaml) and print the comparison
-	snakemake --cores all --configfile $(STUDY)
+	snakemake --cores all --configfile "$(STUDY)"
 
 test: lint  ## lint, then run every test but those in a browser, the workflow's included
 	pytest

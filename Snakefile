@@ -9,10 +9,12 @@ from attnbench import rerun
 from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.errors import StudyError
-from attnbench.files import write_text
+from attnbench.files import update_text
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
 from attnbench.study.split import files_of
+from attnbench.upkeep.gone import gone_lines
+from attnbench.workflow import before_jobs, refuse_prefix
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
     FIGURE_FORMATS,
@@ -27,20 +29,31 @@ min_version("9.10")
 # The graph of a large study is all live objects: the collector would pass over them again and again.
 gc.set_threshold(100_000)
 
+# As `module` of another workflow, the module's `config` is the study.
+is_module = workflow.modifier.namespace is not None
+
 # Snakemake merges a `configfile` with the ones on the command line; a study is never a mixture of two.
-if not workflow.overwrite_configfiles:
+if not (is_module or workflow.overwrite_configfiles):
 
     configfile: "config.yaml"
 
 
 try:
-    study = check_study(
-        config, ", ".join(map(str, workflow.overwrite_configfiles)) or "config.yaml"
-    )
+    if is_module:
+        study = check_study(config, f"config of module {workflow.modifier.namespace}")
+        refuse_prefix(workflow.modifier, study.layout.output)
+    else:
+        study = check_study(
+            config, ", ".join(map(str, workflow.overwrite_configfiles)) or "config.yaml"
+        )
 except StudyError as error:
     sys.exit(f"error: {error}")
 
 layout = study.layout
+if workflow.is_main_process:
+    for line in gone_lines(study, "STUDY"):
+        print(f"warning: {line}", file=sys.stderr)
+
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
 shift_tables = [layout.shift(kind) for kind in requested_kinds(study)]
@@ -59,7 +72,9 @@ wildcard_constraints:
     share=r"|-groups\d+",
 
 
-report: "workflow/report/workflow.rst"
+if not is_module:
+
+    report: "workflow/report/workflow.rst"
 
 
 localrules:
@@ -67,16 +82,18 @@ localrules:
 
 
 rule all:
-    default_target: True
     input:
         layout.scores,
+        # Made again where they were deleted; what takes long is named instead (`upkeep/gone.py`).
+        [layout.run(run) / "scores.csv" for run in study.runs()],
+        [layout.analysis / f"{name}.csv" for name in FRAMES],
         shift_tables,
         layout.methods,
         layout.report,
         expand(layout.tables / "{name}.{ext}", name=table_names(study), ext=TABLE_FORMATS),
         expand(layout.figures / "{name}.{ext}", name=figure_names(study), ext=FIGURE_FORMATS),
     message:
-        "{study.name}: every table and figure and the report are there"
+        f"{study.name}: every table and figure and the report are there"
 
 
 include: "workflow/rules/data.smk"
@@ -88,17 +105,19 @@ include: "workflow/rules/report.smk"
 
 
 # Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
-onstart:
-    if not layout.study.exists() or layout.study.read_text(encoding="utf-8") != study.to_yaml():
-        write_text(layout.study, study.to_yaml())
+if is_module:
+    before_jobs(workflow, lambda: update_text(layout.study, study.to_yaml()))
+else:
 
+    onstart:
+        update_text(layout.study, study.to_yaml())
 
-onsuccess:
-    if all(map(os.path.exists, rules.all.input)):
-        log_of_provenance = layout.log("provenance")
-        shell(
-            "{sys.executable} -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {layout.study:q} "
-            "--workflow-profile none --cores 1 --nolock --report {layout.provenance:q} > {log_of_provenance:q} 2>&1"
-            " || {{ cat {log_of_provenance:q}; exit 1; }}"
-        )
-        shell("attnbench show --study {layout.study:q}")
+    onsuccess:
+        if all(map(os.path.exists, rules.all.input)):
+            log_of_provenance = layout.log("provenance")
+            shell(
+                "{sys.executable:q} -P -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {layout.study:q} "
+                "--workflow-profile none --cores 1 --nolock --report {layout.provenance:q} > {log_of_provenance:q} 2>&1"
+                " || {{ cat {log_of_provenance:q}; exit 1; }}"
+            )
+            shell("attnbench show --study {layout.study:q}")

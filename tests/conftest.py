@@ -10,6 +10,7 @@ from attnbench.data.case import PreparedCase
 from attnbench.data.info import DatasetInfo
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
+from attnbench.scoring.definitions import METRICS
 
 settings.register_profile("attnbench", deadline=None)
 settings.load_profile("attnbench")
@@ -116,3 +117,11 @@ def write_series():
         return paths
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def no_own_metric_is_left():
+    """Own metrics that a test's study registers are known to the process: not to other tests."""
+    yield
+    for name in [name for name, metric in METRICS.items() if metric.code is not None]:
+        del METRICS[name]

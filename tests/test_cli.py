@@ -1,6 +1,7 @@
 """What a command leaves in its log, and what it says in the terminal, when something goes wrong."""
 
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -8,7 +9,7 @@ from attnbench.cli import main
 from attnbench.reporting.status import run_status
 from attnbench.study.settings import parse_study
 
-STUDY = "{{name: small, datasets: [phantom2d], models: [unet], output: {output}}}"
+STUDY = "{{name: small, datasets: [phantom2d], models: [unet, attention_gate], output: {output}}}"
 
 
 @pytest.fixture
@@ -55,3 +56,29 @@ def test_an_expected_error_is_one_message_and_makes_a_run_failed(attnbench, tmp_
     assert said.startswith("error: ") and "Traceback" not in said and log.read_text() == said
     status = run_status(study, run, log.stat().st_mtime)
     assert status.state == "failed" and said.startswith(status.says)
+
+
+@pytest.mark.parametrize("command", [("status",), ("show",), ("study", "plan"), ("study", "check")])
+def test_a_study_is_named_either_way(attnbench, tmp_path, monkeypatch, capsys, command):
+    study = str(tmp_path / "study.yaml")
+    said = []
+    for named in ((study,), ("--study", study), (study, "--study", study)):
+        assert attnbench(*command, *named) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0] and len({*said}) == 1
+    assert attnbench(*command, study, "--study", "other.yaml") == 1
+    assert "two studies" in capsys.readouterr().err
+    assert attnbench(*command, "none.yaml") == 1
+    assert "none.yaml: no such study file" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    assert attnbench(*command) == 1
+    refused = capsys.readouterr().err
+    assert "YAML files here: study.yaml" in refused and "attnbench init" in refused
+    (tmp_path / "config.yaml").write_text((tmp_path / "study.yaml").read_text())
+    assert attnbench(*command) == 0
+    assert capsys.readouterr().out == said[0].replace(study, "config.yaml")
+
+
+def test_the_version_is_that_of_the_package(attnbench, capsys):
+    assert attnbench("--version") == 0
+    assert capsys.readouterr().out.split() == ["attnbench", version("attnbench")]

@@ -1,5 +1,8 @@
 """A job runs again exactly when its code, or its part of the study, has changed."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -258,14 +261,44 @@ def test_a_trial_is_decided_by_its_own_value_and_a_choice_by_the_grid():
         assert decided(verb, 0, 0.001, 0.01) != decided(verb, 0, 0.001, 0.02)
 
 
-def test_catalog_files_of_a_dataset_are_there():
-    assert [path.name for path in rerun.catalog_files(study(), "phantom2d")] == ["phantom2d.yaml"]
-    assert [path.name for path in rerun.catalog_files(study(), "retina_drive")] == [
-        "retina_drive.yaml",
-        "retina_drive.files.csv",
-        "retina_drive.cases.csv",
-    ]
-    assert all(path.is_file() for path in rerun.catalog_files(study(), "retina_drive"))
+def test_what_the_package_says_of_a_dataset_is_decided_by_content_and_not_by_place(tmp_path):
+    """Else every study would run again wherever the package is installed anew."""
+    package = tmp_path / "site-packages/attnbench"
+    shutil.copytree(
+        rerun.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__", "nuclei_mini")
+    )
+    script = """
+import json, sys
+from attnbench import rerun
+from attnbench.check import check_study
+study = check_study({"name": "s", "datasets": ["retina_drive", "phantom2d"], "models": ["unet"]})
+jobs = [(verb, data.name) for verb in ("fetch", "inspect", "prepare") for data in study.datasets]
+print(json.dumps({
+    " ".join(job): [rerun.decides(study, *job), *map(str, rerun.catalog_files(study, job[1]))]
+    for job in jobs
+}))
+"""
+
+    def said(folder: Path) -> dict[str, list[str]]:
+        environment = {**os.environ, "PYTHONPATH": str(folder)}
+        command = [sys.executable, "-c", script]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return json.loads(run.stdout)
+
+    here, there = said(rerun.PACKAGE.parent), said(package.parent)
+    assert here == there and all(len(files) == 1 for files in here.values())
+    for kind, old, new in (
+        ("yaml", "ndim:", "# changed\nndim:"),
+        ("files.csv", "bc,fov,40,40", "bd,fov,40,40"),
+        ("cases.csv", "40,train", "40,test"),
+    ):
+        path = package / f"catalog/entries/retina_drive.{kind}"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        now = said(package.parent)
+        changed = {job for job in now if now[job] != there[job]}
+        assert changed == {f"{verb} retina_drive" for verb in ("fetch", "inspect", "prepare")}
+        there = now
 
 
 @pytest.mark.parametrize(("device", "asks"), [("cuda", True), ("cpu", False), ("mps", False)])

@@ -13,8 +13,9 @@ from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError, listed
 from attnbench.models.names import facts_of, known_models
 from attnbench.models.own_names import reference_of
-from attnbench.own import fingerprint
+from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.own import planned, register
 from attnbench.study.base import is_own_code
 from attnbench.study.groups import DatasetSettings
 from attnbench.study.models import ModelSettings
@@ -187,9 +188,11 @@ def _with_sources(study: Study, source: str) -> Study:
     """
     try:
         models = tuple(map(_fingerprinted, study.models))
+        metrics = {name: planned(name, own) for name, own in study.own_metrics.items()}
+        register(metrics)
     except OwnCodeError as error:
         raise StudyError(f"{source}: {error}") from error
-    return study.model_copy(update={"models": models})
+    return study.model_copy(update={"models": models, "own_metrics": metrics})
 
 
 def _fingerprinted(model: ModelSettings) -> ModelSettings:
@@ -223,8 +226,15 @@ def _known(content: Any) -> Known:
     }
     known = known_models()
     own = {name: facts_of(name) for name in sorted(set(_own_mechanisms(content)))}
+    metrics = tuple(name for name, metric in METRICS.items() if metric.code is None)
+    brought = entry_points("attnbench.metrics")
     return replace(
-        known, datasets=datasets, metrics=tuple(METRICS), mechanisms={**known.mechanisms, **own}
+        known,
+        datasets=datasets,
+        metrics=metrics,
+        # A package cannot change what a metric of ours means.
+        own_metrics={name: brought[name] for name in brought if name not in metrics},
+        mechanisms={**known.mechanisms, **own},
     )
 
 

@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from attnbench import __version__
 from attnbench.cli_dataset import dataset_app
+from attnbench.cli_metric import metric_app
 from attnbench.cli_model import model_app
 from attnbench.cli_options import (
     DEFAULT_STUDY,
@@ -22,17 +24,19 @@ from attnbench.cli_options import (
     Numbers,
     Percent,
     Seed,
+    StudyArgument,
     StudyFile,
+    StudyOption,
     Workers,
     start,
+    study_file,
 )
 from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
+from attnbench.cli_upkeep import add_upkeep
 from attnbench.errors import AttnBenchError
 
 app = typer.Typer(
-    help="Does attention make a U-Net segment medical images better, by how much, at what cost, "
-    "and where?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,8 +45,10 @@ study_app = typer.Typer(help="Check and plan studies.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(model_app, name="model")
+app.add_typer(metric_app, name="metric")
 add_run(app)
 add_results(app)
+add_upkeep(app)
 
 
 def main() -> None:
@@ -62,9 +68,28 @@ def main() -> None:
         sys.exit(1)
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"attnbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def attnbench(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Print the version."),
+    ] = False,
+) -> None:
+    """Does attention make a U-Net segment medical images better, by how much, at what cost, and
+    where?
+    """
+
+
 @study_app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(help="The study file.")],
+    argument: StudyArgument = None,
+    option: StudyOption = None,
     light: Annotated[bool, typer.Option("--light", help="Do not build the models.")] = False,
 ) -> None:
     """Check a study file, build its models without computing anything, and say what it would
@@ -74,11 +99,15 @@ def check(
     from attnbench.check import load_study, warnings_of
     from attnbench.reporting.splits import splits_of
 
+    file = study_file(argument, option)
     study = load_study(file)
     if not light:
         from attnbench.models.buildable import check_models
 
         check_models(study, str(file))
+        from attnbench.scoring.own import import_metrics
+
+        import_metrics(study.own_metrics)
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
     folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)
@@ -124,7 +153,8 @@ def schema() -> None:
 
 @study_app.command("plan")
 def plan(
-    study: StudyFile = DEFAULT_STUDY,
+    argument: StudyArgument = None,
+    option: StudyOption = None,
     effect: Annotated[
         float | None, typer.Option(min=0, help="Wanted difference in the primary metric.")
     ] = None,
@@ -145,7 +175,7 @@ def plan(
     Standard deviations of a difference are estimated from the study's scores where there are any,
     else assumed; docs/planning.md says how. With an answer, say what would decide it.
     """
-    loaded = start(study, None)
+    loaded = start(study_file(argument, option), None)
     from attnbench.analysis.planning import Question, numbers
     from attnbench.check import warnings_of
     from attnbench.reporting.plan import show_plan
@@ -572,18 +602,23 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
 
 
 @app.command()
-def status(study: Annotated[Path, typer.Argument(help="The study file.")] = DEFAULT_STUDY) -> None:
+def status(argument: StudyArgument = None, option: StudyOption = None) -> None:
     """Print which runs are done, running, failed (why) or left, and how long training will take."""
-    loaded = start(study, None)
+    file = study_file(argument, option)
+    loaded = start(file, None)
     from attnbench.reporting.status import show_status
+    from attnbench.upkeep.clean import removed_line
+    from attnbench.upkeep.gone import gone_lines
 
     show_status(loaded)
+    for line in [*removed_line(loaded, str(file)), *gone_lines(loaded, str(file))]:
+        typer.echo(line)
 
 
 @app.command()
-def show(study: StudyFile = DEFAULT_STUDY) -> None:
+def show(argument: StudyArgument = None, option: StudyOption = None) -> None:
     """Print the comparison and where tables, figures and report lie."""
-    loaded = start(study, None)
+    loaded = start(study_file(argument, option), None)
     from attnbench.reporting.terminal import show_comparison
 
     show_comparison(loaded)

@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attnbench.errors import StudyError, listed
+
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
 
+# Commands that people type take the study either way; `study_file` joins the two.
+StudyArgument = Annotated[
+    Path | None, typer.Argument(metavar="STUDY", help="The study file (config.yaml).")
+]
+StudyOption = Annotated[Path | None, typer.Option("--study", help="The same, as an option.")]
 StudyFile = Annotated[Path, typer.Option("--study", help="The study file.")]
 Dataset = Annotated[str, typer.Option("--dataset", help="A dataset of the study.")]
 Model = Annotated[str, typer.Option("--model", help="A model of the study.")]
@@ -30,6 +37,29 @@ Deviation = Annotated[
 ]
 
 DEFAULT_STUDY = Path("config.yaml")
+
+
+def study_file(argument: Path | None, option: Path | None = None) -> Path:
+    """The study that was named as argument or as option; without, that of the working directory.
+
+    Raises:
+        StudyError: two are named, there is no such file, or none is named and there is no
+            `config.yaml`; with what can be done.
+    """
+    if argument and option and argument != option:
+        raise StudyError(f"two studies, {argument} and --study {option}; name one")
+    if study := argument or option:
+        if not study.is_file():
+            raise StudyError(f"{study}: no such study file (looked from {Path.cwd()})")
+        return study
+    if DEFAULT_STUDY.is_file():
+        return DEFAULT_STUDY
+    beside = sorted(path.name for path in Path().glob("*.y*ml"))
+    files = f"; YAML files here: {listed(beside)}" if beside else ""
+    raise StudyError(
+        f"no study was named, and {Path.cwd()} has no {DEFAULT_STUDY}{files}. Name one, as in "
+        "`attnbench run my_study.yaml`; `attnbench init FOLDER` writes a first one"
+    )
 
 
 def start(study: Path, log: Path | None) -> Study:

@@ -58,6 +58,10 @@ def predict_images(
         str | None,
         typer.Option(metavar="LIST", help="Of a pixel where files state none: 0.5,0.5."),
     ] = None,
+    fov: Annotated[
+        Path | None,
+        typer.Option(help="Folder with a field of view of the name of each image."),
+    ] = None,
     probabilities: Probabilities = False,
 ) -> None:
     """Apply a trained model, or the ensemble of all its runs, to new images."""
@@ -65,7 +69,7 @@ def predict_images(
     from attnbench.inference.new_images import write_predictions
 
     sides = None if spacing is None else _sides(spacing)
-    write_predictions(loaded, run, images, out, sides, probabilities)
+    write_predictions(loaded, run, images, out, sides, fov, probabilities)
 
 
 def _sides(text: str) -> tuple[float, ...]:

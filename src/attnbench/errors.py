@@ -44,6 +44,10 @@ class DivergenceError(AttnBenchError):
     """The loss of a training is not finite any more."""
 
 
+class WorkflowError(AttnBenchError):
+    """The workflow's files, or the `attnbench` that its rules call, cannot be found."""
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """A sentence that names the nearest to `given`, then everything that is allowed.
 

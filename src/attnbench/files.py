@@ -38,6 +38,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def update_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 where the file is missing or says something else."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as indented JSON (NaN is refused), whole or not at all."""
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -43,6 +43,11 @@ _ASIDE = {
     "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
 _BUILD = "attnbench.models.build"
+_SCORING_VERBS = frozenset(
+    {"score", "score_external", "score_shift", "score_ensemble", "score_second_rater"}
+)
+# Verbs that read what the catalog says of a dataset's files.
+_OF_ORIGINALS = frozenset({"fetch", "inspect", "prepare"})
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
 _FOR_READERS = ("title", "short", "paper", "in_paper")
 
@@ -57,10 +62,13 @@ def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> l
 
 
 def catalog_files(study: Study, dataset: str) -> list[Path]:
-    """Files of the catalog that describe a dataset: its entry, lists of its files and cases."""
-    entry = load_entry(dataset, study.catalog)
-    files = (entry_files(study.catalog)[dataset], entry.listing, entry.case_listing)
-    return [_here(path) for path in files if path]
+    """Files of a user's catalog that describe a dataset: its entry, lists of its files and cases.
+
+    Those that came with the package are in `decides`: as inputs, they would have every study run
+    again wherever the package is installed anew.
+    """
+    files = _described_by(study, dataset)
+    return [_here(path) for path in files if not path.is_relative_to(PACKAGE)]
 
 
 def decides(
@@ -92,8 +100,13 @@ def decides(
     if verb == "score_external":
         run = Run(dataset, model, int(artefact), int(seed))
         settings = _scoring(study, dataset, model) | _elsewhere(study, run)
-    digest = _hash_of_code(verb, *_choices(study.model(model) if model else None), artefact)
+    chosen, others = _choices(study.model(model) if model else None)
+    if verb in _SCORING_VERBS:
+        chosen = tuple(sorted({*chosen, *_of_metrics(study)}))
+    digest = _hash_of_code(verb, chosen, others, artefact)
     content = {"code": digest, "study": settings}
+    if verb in _OF_ORIGINALS:
+        content["catalog"] = _hash_of_catalog(study, dataset)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
@@ -143,6 +156,11 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
     return tuple(sorted(modules)), frozenset(f"attnbench.models.{name}" for name in others)
 
 
+def _of_metrics(study: Study) -> set[str]:
+    """Modules of this package that own metrics import; what they are stands in the settings."""
+    return {name for own in study.own_metrics.values() for name in imported_modules(own.code)}
+
+
 def _declared(verb: str, artefact: str) -> Iterator[str]:
     """Modules that a verb imports by a row of contents or kinds, where no import names them."""
     if verb == "figure":
@@ -186,6 +204,20 @@ def _meaning(path: Path, for_readers: bool) -> bytes:
     return meaning(tree_of(path.absolute()), "mechanism", silent).encode()
 
 
+def _described_by(study: Study, dataset: str) -> list[Path]:
+    entry = load_entry(dataset, study.catalog)
+    files = (entry_files(study.catalog)[dataset], entry.listing, entry.case_listing)
+    return [path for path in files if path]
+
+
+def _hash_of_catalog(study: Study, dataset: str) -> str:
+    digest = hashlib.sha256()
+    for path in _described_by(study, dataset):
+        if path.is_relative_to(PACKAGE):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def _nothing(_study: Study, _dataset: str, _model: str) -> None:
     """Return nothing: such a job is decided only by the files that it reads."""
 
@@ -205,7 +237,7 @@ def _network(study: Study, dataset: str, model: str) -> dict[str, Any]:
 
 
 def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
-    return study.model_dump(mode="json", include={"metrics", "scoring"})
+    return study.model_dump(mode="json", include={"metrics", "own_metrics", "scoring"})
 
 
 def _elsewhere(study: Study, run: Run) -> dict[str, Any]:
@@ -237,7 +269,7 @@ def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     # Absent where there are none: such comparisons are those of before there could be any.
     names |= {"elsewhere": [*study.elsewhere]} if study.elsewhere else {}
     return (
-        study.model_dump(mode="json", include={"baseline", "metrics", "analysis"})
+        study.model_dump(mode="json", include={"baseline", "metrics", "own_metrics", "analysis"})
         | names
         | {"seed": study.seeds[0], "splits": _splits(study)}
     )

@@ -1,4 +1,8 @@
-"""Masks on the grid of the originals: a reference that is written is the file it was read from."""
+"""Masks on the grid of the originals, and new images that are prepared as cases are.
+
+A reference that is written is the file that it was read from; a case's image, read as a new one, is
+that of the store.
+"""
 
 import csv
 import hashlib
@@ -17,7 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from attnbench.catalog import ArchiveOrigin, Entry, load_entry
+from attnbench.data.known_images import cases_like
 from attnbench.data.mask_files import mask_file, write_mask, write_probabilities
+from attnbench.data.new_images import find_sources, read_new
 from attnbench.data.phantom import generate
 from attnbench.data.prepare import describe, prepare_case, prepare_dataset
 from attnbench.data.store import CaseStore
@@ -27,6 +33,7 @@ from attnbench.errors import DataError
 from attnbench.study.groups import DatasetSettings
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+TURNED = np.array([[0, 0, -2.0, 30], [1.5, 0, 0, -20], [0, -0.75, 0, 9], [0, 0, 0, 1]])
 TURNS = [
     (axes, signs) for axes in permutations(range(3)) for signs in product((1.0, -1.0), repeat=3)
 ]
@@ -168,7 +175,7 @@ def test_a_header_that_places_nothing_is_repeated(tmp_path):
 
 def test_blocks_lie_where_they_were_cut_out(tmp_path):
     """Each block read by world coordinates has the mask of the whole volume there."""
-    affine = np.array([[0, 0, -2.0, 30], [1.5, 0, 0, -20], [0, -0.75, 0, 9], [0, 0, 0, 1]])
+    affine = TURNED
     (mask,) = masks_of((18, 17, 40), 0, 1)
     entry = volumes(tmp_path, [mask], affine, blocks={"count": 2, "gap": 4})
     files = written(entry, tmp_path)
@@ -336,7 +343,7 @@ def test_a_mask_lies_on_its_dicom_series(tmp_path, write_series):
 
 
 def test_a_case_of_a_decathlon_archive_has_the_grid_of_its_file_in_there(tmp_path):
-    affine = np.array([[0, 0, -2.0, 30], [1.5, 0, 0, -20], [0, -0.75, 0, 9], [0, 0, 0, 1]])
+    affine = TURNED
     task, masks = tmp_path / "Task99_Organ", masks_of((4, 5, 6), 3)
     for kind in ("imagesTr", "labelsTr"):
         (task / kind).mkdir(parents=True)
@@ -391,3 +398,78 @@ def test_generated_volumes_have_their_spacing(tmp_path):
         )
         assert tuple(sides) == (1, 2, 3)
         np.testing.assert_array_equal(array, case.mask)
+
+
+def round_scans(folder):
+    rows = []
+    for number, mask in enumerate(masks_of((16, 18, 20), 0)):
+        image = mask * 500.0 + np.random.default_rng(number).normal(0, 99, mask.shape)
+        inside = np.ones_like(mask)
+        inside[:3] = 0
+        for role, array in (("image", image.astype(np.int16)), ("mask", mask), ("fov", inside)):
+            path = folder / "raw" / role / f"scan{number}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_volume(path, array, TURNED)
+            rows.append((f"{role}/{path.name}", role, f"scan{number}"))
+    return entry_of(folder / "raw", rows)
+
+
+def round_pictures(folder, reader="pictures", channels=3):
+    rows, settings = [], {"values": {1: 1, 2: 2}} if reader == "pictures" else {}
+    for number, mask in enumerate(masks_of((30, 34), 0)):
+        image = mask[..., None] * 60 + np.random.default_rng(number).integers(0, 99, (30, 34, 3))
+        inside = np.full_like(mask, 255)
+        inside[:, :9] = 0
+        mask = mask if reader == "pictures" else (mask > 0).astype(np.uint8) * 255
+        for role, array in (("image", image.astype(np.uint8)), ("mask", mask), ("fov", inside)):
+            path = folder / "raw" / role / f"scan{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(path)
+            rows.append((f"{role}/{path.name}", role, f"scan{number}"))
+    classes = {1: "a", 2: "b"} if reader == "pictures" else {1: "a"}
+    facts = {"ndim": 2, "spacing_unit": "px", "channels": channels, "classes": classes}
+    return entry_of(folder / "raw", rows, reader, settings, **facts)
+
+
+@pytest.mark.parametrize(
+    ("make", "asked"),
+    [
+        (round_scans, {}),
+        (round_scans, {"spacing": (2.0, 1.0, 1.0), "interpolation": "cubic"}),
+        (round_pictures, {"size": (20, 20), "channels": "grey"}),
+        (round_pictures, {"channels": (2, 0)}),
+        (lambda folder: round_pictures(folder, "binary_mask", 1), {}),
+    ],
+)
+def test_a_file_is_prepared_as_the_case_that_it_is(tmp_path, make, asked):
+    entry, settings = make(tmp_path), DatasetSettings(name="toy", **asked)
+    prepare_dataset(entry, settings, tmp_path / "raw", tmp_path / "store")
+    store = CaseStore.open(tmp_path / "store")
+    raw = tmp_path / "raw"
+    sources, problems = find_sources(entry, [raw / "image"], raw / "fov")
+    assert problems == []
+    assert [source.name for source in sources] == ["scan0", "scan1"]
+    for index, source in enumerate(sources):
+        new = read_new(entry, settings, source)
+        np.testing.assert_array_equal(new.image, store.image(index))
+        np.testing.assert_array_equal(new.statistics, store.statistics[index])
+        assert new.target.shape == store.original_shape(index)
+        assert new.target.spacing == store.original_spacing(index)
+        assert cases_like(store, new.image, new.statistics) == [f"scan{index}"]
+        changed = np.array(new.image)
+        changed[0].flat[-1] += 1
+        assert cases_like(store, changed, new.statistics) == []
+    whole = read_new(entry, settings, find_sources(entry, [raw / "image"])[0][0])
+    assert (whole.image != store.image(0)).any()
+
+
+def test_a_field_of_view_that_is_missing_or_not_asked_for_is_named(tmp_path):
+    entry = round_pictures(tmp_path)
+    (tmp_path / "raw/fov/scan1.png").unlink()
+    _, problems = find_sources(entry, [tmp_path / "raw/image"], tmp_path / "raw/fov")
+    assert len(problems) == 1
+    assert "image/scan1.png: no field of view" in problems[0]
+    without = entry_of(tmp_path / "raw", [("image/scan0.png", "image", "scan0")], ndim=2)
+    _, problems = find_sources(without, [], tmp_path / "raw/fov")
+    assert len(problems) == 1
+    assert "have no fields of view" in problems[0]

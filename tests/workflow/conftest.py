@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,18 @@ def jobs_in(run: subprocess.CompletedProcess[str]) -> dict[str, int]:
         rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)
     }
     return {rule: count for rule, count in counts.items() if rule != "all"}
+
+
+@pytest.fixture(scope="session")
+def planned_by() -> Callable[[subprocess.CompletedProcess[str]], dict[str, int]]:
+    """Jobs by rule that a dry run names, `all` left out."""
+    return jobs_in
+
+
+@pytest.fixture(scope="session")
+def tiny() -> str:
+    """The text of `tiny.yaml`."""
+    return TINY
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ rule inspect:
         runtime=240,
     params:
         study=layout.study,
-        decides=decides("inspect"),
+        decides=decides("inspect", "dataset"),
     message:
         "look for copies and oddities in {wildcards.dataset}"
     shell:

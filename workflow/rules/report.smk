@@ -127,7 +127,8 @@ rule report:
             layout.figures / "{name}.{ext}", name=figure_names(study), ext=["png", "pdf"]
         ),
         scores=layout.scores,
-        predictions=[layout.run(run) / "predictions.npz" for run in study.runs()],
+        # Not the predictions, though the page shows some: those that `attnbench clean` removed would be made again for
+        # it. Runs that are predicted again are scored again, and the page follows.
         datasets=[layout.prepared(part.name) / "dataset.json" for part in study.datasets],
     output:
         layout.report,

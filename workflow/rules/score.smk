@@ -31,7 +31,9 @@ rule score_external:
         folds=layout.folds("{dataset}"),
         # Their headers say where the voxels of a prediction have to lie.
         originals=lambda wildcards: (
-            [layout.raw(wildcards.dataset) / "receipt.json"] if wildcards.dataset in inspected else []
+            [layout.raw(wildcards.dataset) / "receipt.json"]
+            if wildcards.dataset in inspected
+            else []
         ),
     output:
         predictions=layout.run(any_run) / "predictions.npz",

@@ -258,7 +258,7 @@ def _statistics(
     low, high = student_interval(groups, settings.confidence)
     behind = support(block, ~np.isnan(per_training))
     # A margin has no unit: it says nothing about millimetres.
-    unitless = labels["metric"].map(lambda name: METRICS[name].unit) == "1"
+    unitless = labels["metric"].map(lambda name: METRICS[name].has_margin).astype(bool)
     margin = np.where(unitless, settings.margin, np.nan)
     sign = directions(labels["metric"])
     again = retrained(block, per_training)

@@ -268,7 +268,7 @@ def _plan(
 
 
 def _wanted(metric: str) -> float:
-    if METRICS[metric].unit != "1":
+    if not METRICS[metric].has_margin:
         raise StudyError(f"{metric} has no usual difference; give the wanted one with --effect")
     return DEFAULT_EFFECT
 
@@ -280,7 +280,7 @@ def _spread(
     spread, source = ASSUMED, "assumed"
     if estimated:
         spread, source = estimated[0].pooled(estimated[1:]), "estimated"
-    elif METRICS[metric].unit != "1" and len(given) < len(FIELDS):
+    elif not METRICS[metric].has_margin and len(given) < len(FIELDS):
         raise StudyError(
             f"{dataset}: the study has no scores yet, and standard deviations are assumed for "
             f"metrics from 0 to 1 alone, not for {metric}; give --sd-group, --sd-fold, --sd-run "

@@ -13,16 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.catalog import Entry, FileRow
-from attnbench.data.case import Spacing
+from attnbench.data.case import Spacing, inside_view
 from attnbench.data.normalise import Floats, measure_image
-from attnbench.data.prepare import working_image
+from attnbench.data.prepare import filled_outside, working_image
 from attnbench.data.readers import CaseFiles
 from attnbench.data.readers.decode import UPRIGHT, Picture, decode
 from attnbench.data.readers.dicom.case import read_series
 from attnbench.data.readers.dicom.headers import is_dicom, require_packages
-from attnbench.data.readers.grid import Refused, canonical
-from attnbench.data.readers.picture_sets import PictureSettings, arranged, turned, with_channels
-from attnbench.data.readers.volume import ENDINGS, grid_of, read_image
+from attnbench.data.readers.grid import Grid, Refused, canonical
+from attnbench.data.readers.picture_sets import (
+    PictureSettings,
+    arranged,
+    inside_of,
+    turned,
+    with_channels,
+)
+from attnbench.data.readers.pictures import read_binary
+from attnbench.data.readers.volume import ENDINGS, grid_of, read_field_of_view, read_image
 from attnbench.data.targets import Target, form_of, of_volume, safe, stem_of
 from attnbench.errors import DataError, listed
 from attnbench.study.groups import DatasetSettings
@@ -34,11 +41,15 @@ _NUMBERED = re.compile(r"(.+)_(\d{4})")
 
 @dataclass(frozen=True)
 class Source:
-    """Files of one new image: one, one per channel in their order, or slices of a DICOM series."""
+    """Files of one new image: one, one per channel in their order, or slices of a DICOM series.
+
+    fov: the file of its field of view, where there is one.
+    """
 
     name: str
     paths: tuple[Path, ...]
     series: bool = False
+    fov: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +69,19 @@ class NewImage:
     colours: bool = False
 
 
-def find_sources(entry: Entry, given: Iterable[Path]) -> tuple[list[Source], list[str]]:
+def find_sources(
+    entry: Entry, given: Iterable[Path], fov: Path | None = None
+) -> tuple[list[Source], list[str]]:
     """The images in files and folders, in their order; a folder's own files are taken by ending.
 
     Volumes are NIfTI, MHA, MHD or NRRD files, or a folder of DICOM slices; pictures are what
     `decode` reads. Where an image has several channels, files `NAME_0000`, `NAME_0001`, ... that
-    each hold some of them are one image.
+    each hold some of them are one image. With `fov`, this folder has the field of view of every
+    image, a file of the image's name.
 
     Returns:
         The images, and what is wrong: paths that lead nowhere or to what is no image of this kind,
-        images of one name.
+        images of one name, images without a field of view.
     """
     form, problems = form_of(entry), list[str]()
     files: list[Path] = []
@@ -103,7 +117,25 @@ def find_sources(entry: Entry, given: Iterable[Path]) -> tuple[list[Source], lis
         for paths in by_name.values()
         if len(paths) > 1
     ]
+    if fov is not None:
+        sources, lacking = _with_fields(entry, sources, fov)
+        problems += lacking
     return sources, problems
+
+
+def _with_fields(
+    entry: Entry, sources: Sequence[Source], folder: Path
+) -> tuple[list[Source], list[str]]:
+    if not any(row.role == "fov" for row in entry.files()):
+        return list(sources), [f"{folder}: images of {entry.name} have no fields of view"]
+    inside = folder.iterdir() if folder.is_dir() else ()
+    by_name = {stem_of(path.name): path for path in sorted(inside)}
+    found = [replace(source, fov=by_name.get(source.name)) for source in sources]
+    return found, [
+        f"{source.paths[0]}: no field of view {folder / source.name}.*"
+        for source in found
+        if source.fov is None
+    ]
 
 
 def read_new(
@@ -124,7 +156,7 @@ def read_new(
     rows = tuple(FileRow(str(path), 0, "", role, source.name, "") for path in source.paths)
     files = CaseFiles(entry, Path(), source.name, "", rows, remedy=_REMEDY)
     read = _volume if form_of(entry) == "nifti" else _picture
-    image, target, colours = read(files, source, spacing)
+    image, target, colours, fov = read(files, source, spacing)
     if image.ndim != entry.ndim + 1:
         raise files.error(
             f"is a {image.ndim - 1}-D image; models of {entry.name} take {entry.ndim}-D ones"
@@ -149,8 +181,13 @@ def read_new(
             f"spacing {sides} has {len(sides)} values; the image has {entry.ndim} axes"
         )
     target = replace(target, shape=image.shape[1:], spacing=sides)
+    if fov is not None and (fov.shape != target.shape or not fov.any()):
+        raise files.error(f"its field of view {source.fov} is empty or has another shape")
     working = working_image(image, sides, settings, source.name)
-    return NewImage(source, working, measure_image(working), target, colours)
+    inside = inside_view(fov, working.shape[1:])
+    if inside is not None:
+        working = filled_outside(working, inside)
+    return NewImage(source, working, measure_image(working, inside), target, colours)
 
 
 def read_all(
@@ -236,13 +273,13 @@ def _in_parts(entry: Entry, path: Path) -> bool:
 
 def _volume(
     files: CaseFiles, source: Source, spacing: Spacing | None
-) -> tuple[NDArray[np.generic], Target, bool]:
+) -> tuple[NDArray[np.generic], Target, bool, NDArray[np.bool_] | None]:
     unit = files.entry.spacing_unit
     if source.series:
         stored = read_series(files).volume
         turned_ = canonical(stored)
         target = Target(source.name, "nifti", (), turned_.grid.spacing, unit, stored.grid)
-        return turned_.array[None], target, False
+        return turned_.array[None], target, False, _field_of_view(files, source, turned_.grid)
     paths = files.paths("image")
     image, grid, sides = read_image(files, paths)
     if not grid.stated:
@@ -251,13 +288,20 @@ def _volume(
         target = of_volume(source.paths[0], source.name, unit)
     except (Refused, OSError) as error:
         raise files.error(str(error), paths[0]) from error
-    return image, replace(target, spacing=sides), False
+    fov = _field_of_view(files, source, grid)
+    return image, replace(target, spacing=sides), False, fov
+
+
+def _field_of_view(files: CaseFiles, source: Source, grid: Grid) -> NDArray[np.bool_] | None:
+    return None if source.fov is None else read_field_of_view(files, str(source.fov), grid)
 
 
 def _picture(
     files: CaseFiles, source: Source, spacing: Spacing | None
-) -> tuple[NDArray[Any], Target, bool]:
-    """The image ([C, pages,] H, W), its target, and whether its colours became luminance."""
+) -> tuple[NDArray[Any], Target, bool, NDArray[np.bool_] | None]:
+    """The image (C, [pages,] H, W), its target, whether its colours became luminance, its field of
+    view.
+    """
     entry = files.entry
     # Other readers of pictures take the luminance of colours without being told.
     described = entry.reader.name == "pictures"
@@ -297,7 +341,12 @@ def _picture(
         picture.colours.shape[-1] == 3 and (picture.colours != picture.colours[..., :1]).any()
         for picture in pictures
     )
-    return np.concatenate(parts), target, colours and entry.channels == 1
+    fov = None
+    if source.fov is not None and described:
+        fov = inside_of(files, str(source.fov), settings)
+    elif source.fov is not None:
+        fov = read_binary(files, str(source.fov))
+    return np.concatenate(parts), target, colours and entry.channels == 1, fov
 
 
 def _axes(pages: NDArray[Any], settings: PictureSettings) -> NDArray[Any]:

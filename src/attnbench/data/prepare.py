@@ -115,7 +115,7 @@ def prepare_case(case: RawCase, settings: DatasetSettings) -> PreparedCase:
     prepared = PreparedCase(
         case=case.case,
         group=case.group,
-        image=image if inside is None else _filled(image, inside),
+        image=image if inside is None else filled_outside(image, inside),
         mask=mask,
         reference=case.mask,
         spacing=spacing,
@@ -171,7 +171,7 @@ def _storable(image: NDArray[np.generic], case: str, dataset: str) -> NDArray[np
     return single
 
 
-def _filled(image: NDArray[np.generic], inside: NDArray[np.bool_]) -> NDArray[np.generic]:
+def filled_outside(image: NDArray[np.generic], inside: NDArray[np.bool_]) -> NDArray[np.generic]:
     """The image with every channel's mean inside in the place of what lies outside."""
     filled = image.copy()
     for channel in filled:

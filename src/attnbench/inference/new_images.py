@@ -60,7 +60,7 @@ class Seen:
 
     @property
     def learned(self) -> bool:
-        """Whether a member was trained on it, or stopped or chosen by it."""
+        """Whether a member was trained on it, or validated, which may have chosen a value."""
         return bool({"training", "validation"} & self.roles.keys())
 
     def __str__(self) -> str:
@@ -199,7 +199,11 @@ def _role(member: Trained, case: str) -> str:
 
 
 def predict_images(
-    study: Study, name: str, paths: Iterable[Path], spacing: Spacing | None = None
+    study: Study,
+    name: str,
+    paths: Iterable[Path],
+    spacing: Spacing | None = None,
+    fov: Path | None = None,
 ) -> Iterator[Prediction]:
     """Yield predictions of new images, one after the other, in the order of the paths.
 
@@ -213,6 +217,7 @@ def predict_images(
             probabilities.
         paths: files, or folders of them.
         spacing: of a pixel, in the dataset's unit, where files state none.
+        fov: folder with the field of view of every image, where the dataset's cases have such.
 
     Raises:
         StudyError: there is no such run.
@@ -220,7 +225,7 @@ def predict_images(
         DataError: images that cannot be predicted, all of them named.
     """
     with loaded(study, name) as members:
-        checked = _checked(members, paths, spacing)
+        checked = _checked(members, paths, spacing, fov)
         known = {new.source: seen_as(members, new) for new in checked}
         yield from _predicted(members, known, spacing)
 
@@ -231,6 +236,7 @@ def write_predictions(
     paths: Iterable[Path],
     folder: Path,
     spacing: Spacing | None = None,
+    fov: Path | None = None,
     probabilities: bool = False,
 ) -> None:
     """Predict new images as `predict_images` does; write their masks into `folder`.
@@ -244,7 +250,7 @@ def write_predictions(
     """
     with loaded(study, name) as members:
         known, files = dict[Source, tuple[Seen, ...]](), [folder / SUMMARY]
-        for new in _checked(members, paths, spacing):
+        for new in _checked(members, paths, spacing, fov):
             known[new.source] = seen_as(members, new)
             for remark in _remarks(members, new):
                 _log.warning("warning: %s %s", new.source.name, remark)
@@ -312,9 +318,9 @@ def _numbers(members: Members) -> list[int]:
 
 
 def _checked(
-    members: Members, paths: Iterable[Path], spacing: Spacing | None
+    members: Members, paths: Iterable[Path], spacing: Spacing | None, fov: Path | None
 ) -> Iterator[NewImage]:
-    sources, problems = find_sources(members.entry, paths)
+    sources, problems = find_sources(members.entry, paths, fov)
     return read_all(members.entry, members.settings, sources, spacing, problems)
 
 
@@ -335,15 +341,15 @@ def _warn(members: Members, known: Mapping[Source, tuple[Seen, ...]]) -> None:
     for source, cases in known.items():
         for seen in cases:
             if seen.learned:
-                remark = "the model learned from it, so that its prediction is no test"
+                remark = "its mask is no test of the model"
                 _log.warning("warning: %s %s; %s", source.name, seen, remark)
             else:
                 _log.info("%s %s", source.name, seen)
-    if members.store.info.has_fov:
+    if members.store.info.has_fov and any(source.fov is None for source in known):
         _log.warning(
-            "warning: %s has fields of view, inside which its images were normalised; new images "
-            "are taken whole, which changes what the model sees, and are not compared with its "
-            "cases",
+            "warning: %s has fields of view, inside which its images were normalised; these are "
+            "taken whole, so that the model sees them otherwise, and none is known again: give "
+            "--fov",
             members.entry.name,
         )
 

@@ -42,5 +42,6 @@ def predict_run(study: Study, run: Run) -> None:
         # The predictions get their name last: it says that the others are there.
         write_rows(folder / "gates.csv", GATE_COLUMNS, gates_of_run(trained))
         write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
+    study.layout.removed(run).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)

@@ -218,5 +218,5 @@ def _next_steps(request: Request, entry: Entry, sheet: Path) -> list[str]:
         f"look at it: {sheet}",
         "then type:",
         f"  attnbench study new --dataset {entry.name}{catalog} > {study}",
-        f"  snakemake --cores all --configfile {study}",
+        f"  attnbench run {study}",
     ]

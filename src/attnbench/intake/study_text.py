@@ -23,10 +23,19 @@ SAME_SPACING = 0.01
 SAMPLE = 16  # cases that are read to learn how large they are
 
 
-def first_study(name: str, folders: Sequence[Path]) -> str:
+# Lines of YAML, as any others that `models` may be.
+MODELS = """\
+models: [unet, attention_gate, self_attention]  # others: attnbench models
+# controls: [parameters, flops]  # without them no variant can be said to help"""
+
+
+def first_study(
+    name: str, folders: Sequence[Path], models: str = MODELS, file: str = "FILE"
+) -> str:
     """A first study of a dataset of the catalog or of a user's `folders`; `study_text` writes it.
 
-    Some cases of a dataset of one's own are read to learn their sizes.
+    Some cases of a dataset of one's own are read to learn their sizes. `models` are lines of YAML,
+    `file` is what the study will be called.
 
     Raises:
         CatalogError: no such dataset.
@@ -35,16 +44,21 @@ def first_study(name: str, folders: Sequence[Path]) -> str:
     """
     entry = load_entry(name, tuple(folders))
     if not isinstance(entry.origin, LocalOrigin):
-        return study_text(entry, [], [])
+        return study_text(entry, [], [], models, file)
     files = [own for own in unread_cases(entry, Path()) if not isinstance(own, RawCase)]
     step = max(1, len(files) // SAMPLE)
     cases = [case for own in files[::step][:SAMPLE] for case in cases_of(own)]
     own = [folder for folder in folders if entry.listing and entry.listing.parent == folder]
-    return study_text(entry, own, [(case.mask.shape, case.spacing) for case in cases])
+    grids = [(case.mask.shape, case.spacing) for case in cases]
+    return study_text(entry, own, grids, models, file)
 
 
 def study_text(
-    entry: Entry, folders: Sequence[Path], grids: Sequence[tuple[tuple[int, ...], Spacing]]
+    entry: Entry,
+    folders: Sequence[Path],
+    grids: Sequence[tuple[tuple[int, ...], Spacing]],
+    models: str = MODELS,
+    file: str = "FILE",
 ) -> str:
     """A study file of one dataset for a first look on a CPU, which `attnbench study check` accepts.
 
@@ -52,14 +66,16 @@ def study_text(
         entry: the dataset.
         folders: the catalog folders of its own, as the study names them.
         grids: shape and spacing of some of its cases; without any, patches are the defaults.
+        models: the models, as lines of YAML.
+        file: what the study will be called.
 
     Raises:
         StudyError: the dataset has too few groups to be split into folds.
     """
     outer, inner = _folds(entry)
     lines = [
-        f"# A first look at {_one_line(entry.title)}. Check it: attnbench study check FILE",
-        "# Run it: snakemake --cores all --configfile FILE. Every key: docs/files.md",
+        f"# A first look at {_one_line(entry.title)}. Check it: attnbench study check {file}",
+        f"# Run it: attnbench run {file}. Every key: attnbench study schema",
         f"name: {entry.name}",
     ]
     if folders:
@@ -71,8 +87,7 @@ def study_text(
         "datasets:",
         f"  - name: {entry.name}",
         *(f"    {line}" for line in (*_sampling(entry, grids), *_official_split(entry))),
-        "models: [unet, attention_gate, self_attention]  # others: attnbench models",
-        "# controls: [parameters, flops]  # without them no variant can be said to help",
+        models,
         "backbone:",
         f"  widths: {list(WIDTHS)}  # channels per level; the default is wider: [16, 32, 64, 128]",
         "  blocks_per_level: 1  # the default is 2",

@@ -10,7 +10,7 @@ from attnbench.errors import ModelError, OwnCodeError
 from attnbench.models.attention import FOLDER, mechanism_names
 from attnbench.models.own_names import own_mechanisms, reference_of, words_of_class
 from attnbench.models.presets import PRESETS
-from attnbench.own import locate
+from attnbench.own import declared, locate
 from attnbench.own.meaning import tree_of
 from attnbench.study.models import BackboneSettings, ModelSettings, resolve_model
 from attnbench.study.names import SLOTS, Control, Known, MechanismFacts
@@ -67,8 +67,8 @@ def short_name(name: str) -> str | None:
     if name in PRESETS:
         return PRESETS[name].short
     if name in mechanism_names() or reference_of(name) is not None:
-        declared = _declared(name)
-        words = declared.get("short") or declared.get("title")
+        said = _declared(name)
+        words = said.get("short") or said.get("title")
         return str(words or words_of_class(_definition(name).name))
     return "U-Net" if name == "unet" else None
 
@@ -80,39 +80,19 @@ def facts_of(mechanism: str) -> MechanismFacts:
         OwnCodeError: own code that is not there, or no class.
         ModelError: a file of this package without a mechanism.
     """
-    declared = _declared(mechanism)
+    said = _declared(mechanism)
     return MechanismFacts(
-        declared.get("default", ()),
-        declared.get("slots", SLOTS),
-        declared.get("finest", 0),
-        declared.get("deepest"),
-        tuple(control for control, key in _NEEDED.items() if key not in declared),
+        said.get("default", ()),
+        said.get("slots", SLOTS),
+        said.get("finest", 0),
+        said.get("deepest"),
+        tuple(control for control, key in _NEEDED.items() if key not in said),
     )
 
 
 def _declared(mechanism: str) -> dict[str, Any]:
     """Arguments of the `@mechanism(...)` that declares it; the paper, no literal, is left out."""
-    calls = [
-        node
-        for node in _definition(mechanism).decorator_list
-        if isinstance(node, ast.Call) and _name_of(node.func) == "mechanism"
-    ]
-    declared: dict[str, Any] = {}
-    for keyword in (keyword for call in calls for keyword in call.keywords):
-        if keyword.arg == "paper":
-            continue
-        try:
-            declared[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except ValueError:
-            raise OwnCodeError(
-                f"{mechanism}: `{keyword.arg}` of @mechanism(...) is not written out; studies are "
-                "checked without running code, so every argument but `paper` is a literal"
-            ) from None
-    return declared
-
-
-def _name_of(function: ast.expr) -> str:
-    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return declared(mechanism, _definition(mechanism), "mechanism", left_out=("paper",))
 
 
 def _definition(mechanism: str) -> ast.ClassDef:

@@ -4,6 +4,7 @@ A reference is a file and a name, `./my_attention.py:MyGate`, or a dotted path,
 `my_package.gates.MyGate`. Planning reads own code without importing it.
 """
 
+from attnbench.own.declared import declared, decorations
 from attnbench.own.fingerprint import fingerprint, imported_modules
 from attnbench.own.load import load
 from attnbench.own.locate import Definition, locate
@@ -11,6 +12,8 @@ from attnbench.own.packages import entry_points
 
 __all__ = [
     "Definition",
+    "declared",
+    "decorations",
     "entry_points",
     "fingerprint",
     "imported_modules",

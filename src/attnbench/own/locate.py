@@ -136,6 +136,8 @@ def _definition(path: Path, name: str, reference: str) -> Node | tuple[str, str]
             names.append(node.name)
             if node.name == name:
                 return node
+        elif isinstance(node, ast.AsyncFunctionDef) and node.name == name:
+            raise OwnCodeError(f"{reference}: {name} is async; write a plain function")
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 names.append(alias.asname or alias.name)

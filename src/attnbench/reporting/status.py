@@ -44,7 +44,9 @@ def run_status(study: Study, run: Run, now: float) -> RunStatus:
     """Return the state of `run` at `now`, in seconds since the epoch."""
     layout = study.layout
     stages = (name for name, file in study.stages(run).items() if not file.exists())
-    stage = next(stages, "")
+    # Removed to free space, they are predicted again only where something asks for them.
+    removed = layout.removed(run).exists()
+    stage = next((name for name in stages if not (removed and name == "predict")), "")
     if not stage:
         return RunStatus(run, "done", "", "")
     training = stage == "train"

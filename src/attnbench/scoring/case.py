@@ -8,9 +8,9 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from attnbench.errors import DataError, nearest
-from attnbench.scoring.definitions import MASK_METRICS, METRICS, Status
-from attnbench.scoring.metrics import COMPUTE, Pair
+from attnbench.errors import DataError, OwnCodeError, nearest
+from attnbench.scoring.definitions import MASK_METRICS, METRICS, Status, of_masks
+from attnbench.scoring.metrics import Pair, compute
 from attnbench.scoring.surface import Mask
 from attnbench.study.groups import ScoringSettings, ToleranceSettings
 
@@ -74,15 +74,20 @@ def score_masks(
 
     Raises:
         DataError: the shapes differ, or a mask, metric, unit or the spacing does not fit.
+        OwnCodeError: an own metric fails, or returns what it must not; with the class.
     """
     _refuse_misfits(prediction, reference, spacing, region)
-    _refuse_unknown(metrics, MASK_METRICS, "metric of masks")
+    _refuse_unknown(metrics, of_masks(tuple(METRICS)), "metric of masks")
     _refuse_unknown([unit], ToleranceSettings.model_fields, "unit of spacing")
     inside = None if region is None else region.astype(bool)
     rows: list[ScoreRow] = []
     for number in classes:
         masks = _class(prediction, number, inside), _class(reference, number, inside)
-        rows += _rows(Pair(*masks, tuple(spacing), unit, scoring), number, metrics)
+        try:
+            pair = Pair(*masks, tuple(spacing), unit, scoring, inside)
+            rows += _rows(pair, number, metrics)
+        except OwnCodeError as error:
+            raise OwnCodeError(f"class {number}: {error}") from error
     return rows
 
 
@@ -98,14 +103,17 @@ def _rows(pair: Pair, number: int, metrics: Sequence[str]) -> Iterator[ScoreRow]
     for name in metrics:
         metric = METRICS[name]
         value = "computed" if status == "ok" else getattr(metric, status)
-        if value == "computed":
-            value = COMPUTE[name](pair)
+        computed = value == "computed"
+        if computed:
+            value = compute(name, pair)
+        # Ours are numbers wherever they are computed.
+        undefined = computed and metric.code is not None and np.isnan(value)
         yield {
             "class": int(number),
             "metric": name,
             "value": pair.diagonal if value == "diagonal" else float(value),
             "unit": pair.unit if metric.unit == "distance" else metric.unit,
-            "status": status,
+            "status": "not_a_number" if undefined else status,
         }
 
 

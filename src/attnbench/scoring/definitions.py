@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import nan
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from attnbench.errors import OwnCodeError
+from attnbench.study.messages import problems_of
+from attnbench.study.metrics import EmptyRule, MetricDeclaration
 
 if TYPE_CHECKING:
     from attnbench.study.groups import ScoringSettings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number"]
 Unit = Literal["1", "distance", "count"]
@@ -40,7 +48,8 @@ class Metric:
     of the image's diagonal, more than any distance within it; `computed`: the metric is defined
     all the same. The row's status says which mask was empty: failures are counted by it, not by
     NaN. `of` says what a metric needs of a prediction. `rule` names in braces what the study's
-    `scoring` decides; `stated_rule` fills it in.
+    `scoring` decides; `stated_rule` fills it in. `code` is the reference of own code, `source` its
+    fingerprint.
     """
 
     name: str
@@ -53,6 +62,15 @@ class Metric:
     rule: str
     of: Literal["masks", "probabilities"] = "masks"
     bounded: bool = False
+    code: str | None = None
+    source: str | None = None
+
+    @property
+    def has_margin(self) -> bool:
+        """Whether the study's margin speaks of it: of no length, and of own code where it lies
+        between 0 and 1, since the scale of any other is not known.
+        """
+        return self.unit == "1" and (self.bounded or self.code is None)
 
 
 def _overlap(name: str, label: str, rule: str) -> Metric:
@@ -157,7 +175,103 @@ METRICS: dict[str, Metric] = {
     )
 }
 MASK_METRICS = tuple(name for name, metric in METRICS.items() if metric.of == "masks")
-"""The metrics that need no more of a prediction than its mask."""
+"""The metrics of ours that need no more of a prediction than its mask."""
+
+
+def of_masks(metrics: Sequence[str]) -> list[str]:
+    """Those of `metrics` that need no more of a prediction than its mask."""
+    return [name for name in metrics if METRICS[name].of == "masks"]
+
+
+def metric(
+    *,
+    higher_is_better: bool,
+    both_empty: float | str,
+    prediction_empty: float | str,
+    reference_empty: float | str,
+    rule: str,
+    label: str = "",
+    unit: str = "1",
+    bounded: bool = False,
+) -> Callable[[Function], Function]:
+    """Declare the decorated function as a metric of a user's own; it stays as it is.
+
+    The function takes the masks of one class of one case, `prediction` and `reference`, bool
+    (*spatial) on the case's own grid, and `spacing`, the voxel's size per axis in mm, um or px. It
+    returns a number, NaN where it is undefined. Masks are whole, not cropped; outside a field of
+    view both are False. A function with a fourth argument `region` also receives the field of
+    view, bool (*spatial), all True without one: for metrics that count the background.
+
+    Studies are checked without running code: every argument is a literal.
+
+    Args:
+        higher_is_better: its direction.
+        both_empty: its value where no mask has a voxel of the class: a number, `undefined`,
+            `diagonal` (length of the image's diagonal), or `computed`: the function is called all
+            the same. It is called for two masks with voxels in any case.
+        prediction_empty: its value where the prediction alone has none.
+        reference_empty: its value where the reference alone has none.
+        rule: the metric in a sentence, for protocol and methods.
+        label: for tables and figures, at most 24 characters; by default the function's name.
+        unit: `1` for plain numbers, `distance` for lengths in the unit of `spacing`, `count`.
+        bounded: it lies between 0 and 1, one of which is perfect.
+
+    Raises:
+        OwnCodeError: an argument is not allowed, or contradicts another.
+    """
+    declared = {
+        "label": label,
+        "unit": unit,
+        "higher_is_better": higher_is_better,
+        "both_empty": both_empty,
+        "prediction_empty": prediction_empty,
+        "reference_empty": reference_empty,
+        "rule": rule,
+        "bounded": bounded,
+    }
+
+    def declare(function: Function) -> Function:
+        declaration(declared, function.__name__, function.__name__)
+        return function
+
+    return declare
+
+
+def declaration(declared: Mapping[str, Any], name: str, reference: str) -> MetricDeclaration:
+    """What `@metric(...)` says, checked; the label of a metric without one is its name in words.
+
+    Raises:
+        OwnCodeError: every argument that is missing, unknown or not allowed; `reference` names the
+            code.
+    """
+    label = declared.get("label") or name.replace("_", " ").strip().capitalize()
+    try:
+        return MetricDeclaration.model_validate({**declared, "label": label})
+    except ValidationError as error:
+        lines = "\n".join(f"  {line}" for line in problems_of(error, MetricDeclaration))
+        raise OwnCodeError(f"{reference}: what @metric(...) says of it:\n{lines}") from None
+
+
+def own_metric(name: str, code: str, source: str | None, declared: MetricDeclaration) -> Metric:
+    """The metric that own code declares itself to be."""
+    return Metric(
+        name=name,
+        label=declared.label,
+        unit=declared.unit,
+        higher_is_better=declared.higher_is_better,
+        both_empty=_worth(declared.both_empty),
+        prediction_empty=_worth(declared.prediction_empty),
+        reference_empty=_worth(declared.reference_empty),
+        # Braces in its rule are the author's own.
+        rule=declared.rule.replace("{", "{{").replace("}", "}}"),
+        bounded=declared.bounded,
+        code=code,
+        source=source,
+    )
+
+
+def _worth(value: EmptyRule) -> EmptyValue:
+    return nan if value == "undefined" else value
 
 
 _PERCENTILE = {

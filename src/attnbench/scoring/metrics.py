@@ -10,6 +10,8 @@ from functools import cached_property
 import numpy as np
 from medpy.metric import binary
 
+from attnbench.scoring.definitions import METRICS
+from attnbench.scoring.own_values import own_value
 from attnbench.scoring.structure import Lesions, centreline_dice, count_lesions
 from attnbench.scoring.surface import Distances, Mask, surface_distances, union_box
 from attnbench.study.groups import ScoringSettings
@@ -20,8 +22,9 @@ class Pair:
     """One class of one case; what several metrics need is computed once.
 
     prediction, reference: bool (*spatial). spacing: the voxel's size per axis, in `unit`.
-    scoring: the study's rules of metrics. `cropped` and `lesions` need a voxel in one of the
-    masks, `distances` one in each.
+    scoring: the study's rules of metrics. region: field of view, bool (*spatial), outside which
+    both masks are False; None: all. `cropped` and `lesions` need a voxel in one of the masks,
+    `distances` one in each.
     """
 
     prediction: Mask
@@ -29,6 +32,7 @@ class Pair:
     spacing: tuple[float, ...]
     unit: str
     scoring: ScoringSettings
+    region: Mask | None = None
 
     @property
     def diagonal(self) -> float:
@@ -95,3 +99,15 @@ COMPUTE: dict[str, Callable[[Pair], float]] = {
     "lesion_fp": lambda pair: pair.lesions.predicted - pair.lesions.right,
     "volume_error": _volume_error,
 }
+
+
+def compute(name: str, pair: Pair) -> float:
+    """Value of a metric of masks, one of ours or own code, where it is computed.
+
+    Raises:
+        OwnCodeError: own code fails, or returns what it must not.
+    """
+    metric = METRICS[name]
+    if metric.code is None:
+        return COMPUTE[name](pair)
+    return own_value(metric, pair.prediction, pair.reference, pair.spacing, pair.region)

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from attnbench.data.folds import load_folds
 from attnbench.data.store import CaseStore
-from attnbench.errors import DataError, listed
+from attnbench.errors import DataError, OwnCodeError, listed
 from attnbench.files import write_csv
 from attnbench.scoring.calibration import calibration_rows, read_calibration
 from attnbench.scoring.case import score_masks
-from attnbench.scoring.definitions import MASK_METRICS, SCORE_COLUMNS
+from attnbench.scoring.definitions import SCORE_COLUMNS, of_masks
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -35,6 +35,8 @@ def score_run(study: Study, run: Run) -> None:
     Raises:
         DataError: the predictions are missing, are not exactly those of the fold's test cases, or
             lie on another grid than the reference.
+        OwnCodeError: an own metric has changed since the study was planned, fails, or returns what
+            it must not; with case and class.
     """
     store = CaseStore.open(study.layout.prepared(run.dataset))
     tested = load_folds(study.layout.folds(run.dataset), store).fold(run.fold).test
@@ -51,11 +53,12 @@ def score_run(study: Study, run: Run) -> None:
                 for case in tested
                 for row in _case_rows(study, run, store, case, predictions[case], bins)
             ]
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+        except (DataError, OwnCodeError) as error:
+            raise type(error)(f"{path}: {error}") from error
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     write_csv(path.with_name("scores.csv"), scores)
-    log.info("%s: %d cases scored%s", run, len(tested), failures_in_words(scores))
+    said = failures_in_words(scores) + _undefined(scores)
+    log.info("%s: %d cases scored%s", run, len(tested), said)
 
 
 def origin_of(run: Run) -> dict[str, Any]:
@@ -92,16 +95,16 @@ def case_scores(
         tuple(classes or store.info.classes),
     )
     spacing, unit = store.original_spacing(index), store.info.spacing_unit
-    of_masks = [name for name in study.metrics if name in MASK_METRICS]
+    metrics = of_masks(study.metrics)
     origin = {key: store.cases[key].iloc[index] for key in ("case", "group")}
     try:
         rows = score_masks(
-            prediction, reference, spacing, unit, numbers, of_masks, fov, study.scoring
+            prediction, reference, spacing, unit, numbers, metrics, fov, study.scoring
         )
         if bins is not None:
             rows += calibration_rows(bins, prediction, reference, numbers, fov)
-    except DataError as error:
-        raise DataError(f"case {origin['case']!r}: {error}") from error
+    except (DataError, OwnCodeError) as error:
+        raise type(error)(f"case {origin['case']!r}: {error}") from error
     return [{**origin, **row} for row in rows]
 
 
@@ -139,6 +142,14 @@ def append_mask(archive: ZipFile, case: str, mask: NDArray[Any]) -> None:
 
 def failures_in_words(scores: pd.DataFrame) -> str:
     """Counts of empty masks in words; nothing when no mask was empty."""
-    counts = scores.drop_duplicates(["case", "class"])["status"].value_counts()
+    of_masks_only = scores[scores["status"] != "not_a_number"]
+    counts = of_masks_only.drop_duplicates(["case", "class"])["status"].value_counts()
     empty = [f"{status} {number}" for status, number in counts.items() if status != "ok"]
     return f"; cases and classes with empty masks: {', '.join(empty)}" if empty else ""
+
+
+def _undefined(scores: pd.DataFrame) -> str:
+    """Counts of values that are no numbers, by metric, in words; nothing without any."""
+    counts = scores.loc[scores["status"] == "not_a_number", "metric"].value_counts()
+    said = [f"{name} {number}" for name, number in counts.items()]
+    return f"; values that are no numbers: {', '.join(said)}" if said else ""

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from attnbench.data.store import CaseStore
-from attnbench.errors import DataError
+from attnbench.errors import DataError, OwnCodeError
 from attnbench.files import write_csv
 from attnbench.scoring.case import score_masks
-from attnbench.scoring.definitions import MASK_METRICS
+from attnbench.scoring.definitions import of_masks
 from attnbench.study.settings import Study
 
 log = logging.getLogger(__name__)
@@ -42,15 +42,18 @@ def _case_rows(study: Study, store: CaseStore, index: int) -> Iterator[dict[str,
     observed = store.second_rater(index)
     if observed is None:
         return
-    rows = score_masks(
-        observed,
-        store.reference(index),
-        store.original_spacing(index),
-        store.info.spacing_unit,
-        tuple(store.info.classes),
-        [name for name in study.metrics if name in MASK_METRICS],
-        store.fov(index),
-        study.scoring,
-    )
     origin = {"dataset": store.info.name, **store.cases[["case", "group"]].iloc[index]}
+    try:
+        rows = score_masks(
+            observed,
+            store.reference(index),
+            store.original_spacing(index),
+            store.info.spacing_unit,
+            tuple(store.info.classes),
+            of_masks(study.metrics),
+            store.fov(index),
+            study.scoring,
+        )
+    except OwnCodeError as error:
+        raise OwnCodeError(f"case {origin['case']!r}, second rater: {error}") from error
     yield from ({**origin, **row} for row in rows)

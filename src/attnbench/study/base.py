@@ -16,8 +16,13 @@ _DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"
 _FORMS = "a file and a name, `./my_file.py:Name`, or a dotted path, `my_package.module.Name`"
 
 
+def is_reference(text: str) -> bool:
+    """True for a text that has the form of a reference to own code."""
+    return re.fullmatch(rf"{_FILE}|{_DOTTED}", text) is not None
+
+
 def _refuse_no_reference(reference: str) -> str:
-    if not re.fullmatch(rf"{_FILE}|{_DOTTED}", reference):
+    if not is_reference(reference):
         raise ValueError(f"own code is named by {_FORMS}")
     return reference
 
@@ -44,11 +49,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Kind = Literal["datasets", "mechanisms", "metrics", "losses"]
+Kind = Literal["datasets", "mechanisms", "losses"]
 _ONE: dict[Kind, str] = {
     "datasets": "dataset",
     "mechanisms": "mechanism",
-    "metrics": "metric",
     "losses": "loss",
 }
 

@@ -521,7 +521,7 @@ class PrimarySettings(Settings):
     # `class` is no name in Python; files are read and written with it.
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
-    metric: Annotated[str, one_of("metrics")] | None = Field(
+    metric: str | None = Field(
         None, title="metric", description="Its metric; default: the first of `metrics`."
     )
     class_: Literal["all"] | Annotated[int, Field(ge=0)] = Field(

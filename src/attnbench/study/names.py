@@ -42,7 +42,8 @@ class MechanismFacts:
 class Known:
     """All that a study is checked against; an empty collection is not checked against.
 
-    `presets` are models of several mechanisms: names of mechanisms by slot.
+    `presets` are models of several mechanisms: names of mechanisms by slot. `own_metrics` are the
+    references of metrics that installed packages bring.
     """
 
     datasets: Mapping[str, DatasetFacts] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Known:
     metrics: Collection[str] = ()
     presets: Mapping[str, Mapping[Slot, tuple[str, ...]]] = field(default_factory=dict)
     losses: Collection[str] = ()
+    own_metrics: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -85,6 +85,10 @@ class Layout:
         """History so far of a run that trains now, or was killed; gone once it is trained."""
         return self.run(run) / "progress.csv"
 
+    def removed(self, run: Run) -> Path:
+        """Says that a run's predictions were removed to free space; gone once they are back."""
+        return self.run(run) / "predictions.removed"
+
     def trial(self, dataset: str, model: str, fold: int | str, number: int | str) -> Path:
         """What value `number` of a swept key scored on the inner validation of a fold."""
         return self.output / "sweep" / dataset / model / f"fold{fold}" / f"{number}.json"

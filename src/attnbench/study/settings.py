@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from attnbench.errors import StudyError, nearest
-from attnbench.study.base import Name, Settings, one_of
+from attnbench.study.base import Name, Settings
 from attnbench.study.groups import (
     SWEEP_RULE,
     AnalysisSettings,
@@ -36,6 +36,7 @@ from attnbench.study.groups import (
     TrainingSettings,
 )
 from attnbench.study.messages import problems_of
+from attnbench.study.metrics import MetricName, OwnMetrics, with_own_metrics
 from attnbench.study.models import (
     BackboneSettings,
     ModelName,
@@ -119,8 +120,17 @@ class Study(Settings):
     )
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
-    metrics: tuple[Annotated[str, one_of("metrics")], ...] = Field(
-        _DEFAULT_METRICS, min_length=1, description="Scores per case and class."
+    # Before `metrics`, which may name them.
+    own_metrics: OwnMetrics = Field(
+        default_factory=dict,
+        description="Metrics that are own code, by name; a reference among `metrics` is written "
+        "here when the study is planned (docs/your-metric.md).",
+    )
+    metrics: tuple[MetricName, ...] = Field(
+        _DEFAULT_METRICS,
+        min_length=1,
+        description="Scores per case and class: names, or own code, "
+        "`./my_metrics.py:my_metric` or `my_package.my_metric`.",
     )
     scoring: ScoringSettings = Field(default_factory=ScoringSettings)
     transfer: tuple[TransferSettings, ...] = Field(
@@ -139,6 +149,11 @@ class Study(Settings):
     data: DataSettings = Field(default_factory=DataSettings)
     output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")
     _given_splits: dict[str, Split] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_own_metrics(cls, content: Any, info: ValidationInfo) -> Any:
+        return with_own_metrics(content, info.context.own_metrics if info.context else {})
 
     @field_validator("models", mode="after")
     @classmethod
@@ -164,6 +179,11 @@ class Study(Settings):
         ]
         if not any(map(_is_given, self.trained_datasets)):
             problems += run_problems(self.folds.run, self.splits)
+        problems += [
+            f"own_metrics: {name!r} is not among the metrics; add it there, or remove it here"
+            for name in self.own_metrics
+            if name not in self.metrics
+        ]
         if self.primary[0] not in self.metrics:
             problems.append(
                 f"analysis.primary.metric: {self.primary[0]!r} is not among the metrics; "

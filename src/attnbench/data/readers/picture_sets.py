@@ -99,7 +99,7 @@ def read_pictures(files: CaseFiles) -> RawCase:
         image=image,
         mask=_mask(files, settings, legend, image.shape[1:]),
         spacing=_spacing(files, paths, pictures, settings),
-        fov=_inside(files, fov, settings) if fov else None,
+        fov=inside_of(files, fov, settings) if fov else None,
         second_rater=_classes(files, second, settings, legend) if second else None,
     )
 
@@ -255,7 +255,7 @@ def filled(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return result.reshape(classes.shape)
 
 
-def _inside(files: CaseFiles, path: str, settings: PictureSettings) -> NDArray[np.bool_]:
+def inside_of(files: CaseFiles, path: str, settings: PictureSettings) -> NDArray[np.bool_]:
     """A field of view: the brighter of two values, outside of it is black."""
     with files.reading(path) as file:
         picture = decode(file)

@@ -85,7 +85,7 @@ def read_volume(files: CaseFiles) -> RawCase:
         image=image,
         mask=_mask(files, grid, paths[0], settings),
         spacing=spacing,
-        fov=_stored_mask(files, fov, grid, paths[0], VolumeSettings()) > 0 if fov else None,
+        fov=read_field_of_view(files, fov, grid) if fov else None,
         second_rater=_stored_mask(files, second, grid, paths[0], settings) if second else None,
     )
 
@@ -101,6 +101,11 @@ def read_image(files: CaseFiles, paths: Sequence[str]) -> tuple[NDArray[np.gener
         refuse_elsewhere(files, path, image.grid, grid, paths[0])
     spacing = grid.spacing if grid.stated else files.entry.spacing or grid.spacing
     return np.concatenate([_channels_first(image) for image in images]), grid, spacing
+
+
+def read_field_of_view(files: CaseFiles, path: str, grid: Grid) -> NDArray[np.bool_]:
+    """Read where scores count, on the `grid` of the image. Raises as `read_volume`."""
+    return _stored_mask(files, path, grid, "its image", VolumeSettings()) > 0
 
 
 def _load(files: CaseFiles, path: str) -> Volume:

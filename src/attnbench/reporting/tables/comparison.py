@@ -165,11 +165,19 @@ def _penalised(results: Results) -> Iterator[str]:
             yield f"{label}: where exactly one mask is empty it is the image's diagonal."
 
 
+def _why(row: dict[str, Any]) -> str:
+    """Return why values of a row of means are undefined."""
+    numbers = row["not_a_number"]
+    if not numbers:
+        return "an empty mask"
+    return "no number" if numbers == row["undefined"] else f"an empty mask, {numbers:.0f} no number"
+
+
 def _undefined(results: Results, frame: pd.DataFrame) -> Iterator[str]:
     """Yield a sentence per dataset, model and metric with undefined values, which no mean has."""
     rows = frame[frame["metric"].isin(results.metrics) & (frame["undefined"] > 0)]
     for row in records(rows):
         yield (
             f"{results.dataset_label(row['dataset'])}, {results.label(row['model'])}: "
-            f"{METRICS[row['metric']].label} undefined {row['undefined']:.0f} times (an empty mask)"
+            f"{METRICS[row['metric']].label} undefined {row['undefined']:.0f} times ({_why(row)})"
         )

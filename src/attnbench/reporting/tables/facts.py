@@ -224,7 +224,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     printed: dict[str, str] = {unit: display_unit(unit) for unit in units}
     for metric in study.metrics:
         rule = stated_rule(metric, study.scoring, printed)
-        yield f"Metric: {METRICS[metric].label}", rule + _empty(metric)
+        yield f"Metric: {METRICS[metric].label}", rule + _empty(metric) + _whose(metric)
     yield (
         "Statistics",
         f"{in_words(study.analysis)}; groups weighted alike; sign-flip permutation test over "
@@ -345,6 +345,14 @@ def _empty(metric: str) -> str:
     if set(worth.values()) == {"computed"}:
         return " Empty masks change nothing."
     return f" {'; '.join(f'{case}: {_worth(value)}' for case, value in worth.items())}."
+
+
+def _whose(metric: str) -> str:
+    """Where a metric that is own code stands, and the start of its fingerprint."""
+    known = METRICS[metric]
+    if known.code is None:
+        return ""
+    return f" Own code: {known.code}, {(known.source or 'not planned')[:12]}."
 
 
 def _worth(value: EmptyValue) -> str:

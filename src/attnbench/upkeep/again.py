@@ -1,0 +1,171 @@
+"""Parts of a study made again: chosen runs, or what was deleted behind their results."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from attnbench.errors import DataError, StudyError, nearest
+from attnbench.files import read_json
+
+if TYPE_CHECKING:
+    from attnbench.study.paths import Run
+    from attnbench.study.settings import Study
+    from attnbench.upkeep.gone import Gone
+
+Stage = Literal["train", "predict", "score"]
+_FIRST_FILE: dict[Stage, str] = {
+    "train": "model.pt",
+    "predict": "predictions.npz",
+    "score": "scores.csv",
+}
+log = logging.getLogger("attnbench")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which runs: those of a dataset, model, fold and seed; None stands for all of them."""
+
+    dataset: str | None = None
+    model: str | None = None
+    fold: int | None = None
+    seed: int | None = None
+
+
+def chosen_runs(study: Study, choice: Choice) -> list[Run]:
+    """Return the runs that were chosen, those on fewer groups too.
+
+    Raises:
+        StudyError: nothing is chosen, or the study has no such dataset, model, fold or seed.
+    """
+    runs = [*study.runs(), *study.data_efficiency_runs()]
+    given = {key: value for key, value in vars(choice).items() if value is not None}
+    if not given:
+        raise StudyError(
+            "which runs? name --model, --dataset, --fold or --seed, or give --missing; all runs "
+            "again are a new study: remove its `runs` folder"
+        )
+    for key, value in given.items():
+        allowed = list(dict.fromkeys(str(getattr(run, key)) for run in runs))
+        if str(value) not in allowed:
+            raise StudyError(f"--{key} {value}: the study has none; {nearest(str(value), allowed)}")
+    chosen = [run for run in runs if all(getattr(run, k) == v for k, v in given.items())]
+    if not chosen:
+        named = ", ".join(f"{key} {value}" for key, value in given.items())
+        raise StudyError(f"the study has no run with {named} together")
+    return chosen
+
+
+def words_for(study: Study, runs: Iterable[Run], stage: Stage) -> list[str]:
+    """Words for Snakemake that make `runs` again from a stage on, and all that follows of them.
+
+    Predictions made elsewhere have one stage, which scores them.
+    """
+    elsewhere = study.elsewhere
+    first = {run: _FIRST_FILE["score" if run.model in elsewhere else stage] for run in runs}
+    return ["--forcerun", *(str(study.layout.run(run) / file) for run, file in first.items())]
+
+
+def targets_of(gone: Sequence[Gone], kind: str) -> list[str]:
+    """Files of one kind that are gone, as targets for Snakemake: one of every run."""
+    name = {"weights": "model.pt", "predictions": "predictions.npz"}[kind]
+    folders = (path.parent for one in gone if one.kind == kind for path in one.files)
+    return [str(folder / name) for folder in dict.fromkeys(folders)]
+
+
+def restore_data(study: Study, dataset: str) -> bool:
+    """Prepare a dataset again whose prepared data or folds were deleted; return whether they are
+    the same as those that its runs were trained on.
+
+    Where they are, their times are set before those of the runs, so that nothing is made again.
+    Where the originals are gone too, they are fetched first.
+
+    Raises:
+        DataError: no run of the dataset is trained, which would say what the data were.
+        FetchError: the originals cannot be fetched.
+    """
+    from attnbench.catalog import load_entry
+    from attnbench.data.download.fetch import fetch_dataset
+    from attnbench.data.folds import load_folds, write_folds
+    from attnbench.data.intensities import write_statistics
+    from attnbench.data.prepare import prepare_dataset
+    from attnbench.data.scan.inspect import inspect_dataset
+    from attnbench.data.scan.merge import merged_groups
+    from attnbench.data.store import CaseStore
+
+    layout, settings = study.layout, study.dataset(dataset)
+    entry = load_entry(dataset, study.catalog)
+    stated = [layout.run(run) / "run.json" for run in study.runs() if run.dataset == dataset]
+    trained = [path for path in stated if path.is_file()]
+    if not trained:
+        raise DataError(f"{dataset}: no run of it is trained; `snakemake` prepares it")
+    raw, prepared, split = layout.raw(dataset), layout.prepared(dataset), layout.folds(dataset)
+    if not (raw / "receipt.json").is_file():
+        data = study.data
+        fetch_dataset(entry, raw, data.mirror, data.offline, data.mirrors)
+    inspected = None if entry.generated else layout.inspected(dataset)
+    if inspected and not (inspected / "pairs.csv").is_file():
+        inspect_dataset(entry, raw, inspected, 1, study.compute.memory_mb)
+    merged = merged_groups(dataset, settings.duplicates, inspected)
+    prepare_dataset(entry, settings, raw, prepared, 1, study.compute.memory_mb, merged=merged)
+    write_folds(prepared, study.folds, split, settings, study.split_of(dataset).count)
+    write_statistics(prepared, split, study.normalisation(dataset), layout.statistics(dataset))
+    store = CaseStore.open(prepared)
+    found = {"data_hash": store.info.content_hash, "folds_hash": load_folds(split, store).hash}
+    facts = [read_json(path) for path in trained]
+    same = all(found[key] == one[key] for one in facts for key in found)
+    if same:
+        _set_before([*prepared.iterdir(), split, layout.statistics(dataset), raw], trained)
+    log.info(
+        "%s: prepared again%s",
+        dataset,
+        ", the same data and folds as before"
+        if same
+        else "; NOT the data or folds that its runs were trained on, which train again",
+    )
+    return same
+
+
+def weights_of(study: Study, runs: Iterable[Run]) -> dict[Run, str]:
+    """Hashes of the weights of runs, as far as their `run.json` is there."""
+    trained = (run for run in runs if run.model not in study.elsewhere)
+    paths = {run: study.layout.run(run) / "run.json" for run in trained}
+    return {run: read_json(path)["weights_sha256"] for run, path in paths.items() if path.is_file()}
+
+
+def settle_weights(study: Study, before: dict[Run, str]) -> list[Run]:
+    """Let runs whose weights came back the same keep what was made from them; return the others.
+
+    Args:
+        study: the study.
+        before: hashes that the weights had.
+    """
+    others: list[Run] = []
+    for run, digest in before.items():
+        folder = study.layout.run(run)
+        if weights_of(study, [run]).get(run) != digest:
+            others.append(run)
+            continue
+        later = [
+            folder / name
+            for name in ("predictions.npz", "scores.csv", "transfer.csv")
+            if (folder / name).is_file()
+        ]
+        if later:
+            _set_before([folder / "model.pt", folder / "run.json", folder / "history.csv"], later)
+    return others
+
+
+def _set_before(files: Iterable[Path], others: Sequence[Path]) -> None:
+    """Set the times of `files` a second before those of the oldest of `others`."""
+    earliest = min(path.stat().st_mtime for path in others) - 1
+    for path in _existing(files):
+        os.utime(path, (earliest, earliest))
+
+
+def _existing(files: Iterable[Path]) -> Iterator[Path]:
+    return (path for path in files if path.exists())
