@@ -20,6 +20,7 @@ from attnbench.models.build import build_model
 from attnbench.models.registry import get_mechanism
 from attnbench.study.groups import TrainingSettings
 from attnbench.training.loop import take_step
+from attnbench.training.loss import loss_of
 from attnbench.training.optimiser import make_optimiser
 from benchmarks.naive import FORMULAS
 from benchmarks.record import Record, compare
@@ -85,4 +86,5 @@ def _step(network: nn.Module, shape: tuple[int, ...], device: str) -> Callable[[
     images = torch.randn(shape, device=device)
     masks = torch.randint(3, (shape[0], *shape[2:]), device=device)
     optimiser = make_optimiser(network, TrainingSettings(), torch.device(device))
-    return partial(take_step, network.train(), images, masks, optimiser, None)
+    loss = loss_of(TrainingSettings().loss)
+    return partial(take_step, network.train(), images, masks, loss, optimiser, None)

@@ -15,6 +15,7 @@ from attnbench.models.spec import NetworkSpec
 from attnbench.study.groups import TrainingSettings
 from attnbench.study.models import BackboneSettings, ModelSettings
 from attnbench.training.loop import take_step
+from attnbench.training.loss import loss_of
 from attnbench.training.optimiser import make_optimiser
 from benchmarks.record import Record
 from benchmarks.timing import alone
@@ -51,7 +52,8 @@ def _peak_of_step(model: ModelSettings, ndim: int) -> int:
     def make_and_train() -> None:
         network = build_network(model, BackboneSettings(), NetworkSpec(ndim, 1, 2, shape[2:]))
         optimiser = make_optimiser(network, TrainingSettings(), images.device)
-        take_step(network.train(), images, masks, optimiser, None)
+        loss = loss_of(TrainingSettings().loss)
+        take_step(network.train(), images, masks, loss, optimiser, None)
 
     make_and_train()  # what the libraries keep for good is no part of a model
     return peak_bytes(make_and_train)

@@ -31,6 +31,7 @@ from attnbench.study.groups import (
 )
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.loop import take_step
+from attnbench.training.loss import loss_of
 from attnbench.training.optimiser import make_optimiser
 from attnbench.training.plan import Planner
 from attnbench.training.sampler import CasePool, batches
@@ -118,15 +119,17 @@ class Ours:
         pool = CasePool(store, indices, device, Normalisation("z_score"))
         self.batches = batches(pool, planner, 10**9, work.batch, device, 0)
         self.network = unet(work, store, device).train()
+        self.loss = loss_of(settings.loss)
         self.optimiser = make_optimiser(self.network, settings, device)
         self.autocast = autocast_type("auto", device)
         self.fixed = next(self.batches)
 
     def step(self) -> object:
-        return take_step(self.network, *next(self.batches), self.optimiser, self.autocast)
+        batch = next(self.batches)
+        return take_step(self.network, *batch, self.loss, self.optimiser, self.autocast)
 
     def fixed_step(self) -> object:
-        return take_step(self.network, *self.fixed, self.optimiser, self.autocast)
+        return take_step(self.network, *self.fixed, self.loss, self.optimiser, self.autocast)
 
     def workers(self) -> Sequence[int]:
         return ()

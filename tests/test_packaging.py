@@ -28,7 +28,7 @@ extras = PROJECT["optional-dependencies"]
 REQUIRED = [Requirement(line) for line in PROJECT["dependencies"]]
 OPTIONAL = [
     Requirement(line)
-    for extra in ("test", "lint", "external", "browser", "dicom")
+    for extra in ("test", "lint", "external", "browser", "dicom", "onnx")
     for line in extras[extra]
 ]
 

@@ -11,18 +11,21 @@ from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.data.splits import Cases, count_split, label_problems
 from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError, listed
+from attnbench.files import sha256_of
 from attnbench.models.names import facts_of, known_models
 from attnbench.models.own_names import reference_of
 from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.own import planned, register
 from attnbench.study.base import is_own_code
-from attnbench.study.groups import DatasetSettings
-from attnbench.study.models import ModelSettings
+from attnbench.study.groups import DatasetSettings, TrainingSettings
+from attnbench.study.models import InitialSettings, ModelSettings
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.settings import Study, parse_study, read_yaml
 from attnbench.study.split import Split, run_problems
 from attnbench.training.budget import short_budgets
+from attnbench.training.loss_names import known_losses, option_problems
+from attnbench.training.losses import reference_of as reference_of_loss
 
 
 def check_study(content: Any, source: str = "study") -> Study:
@@ -33,6 +36,7 @@ def check_study(content: Any, source: str = "study") -> Study:
         raise StudyError(f"{source}: {error}") from error
     study = parse_study(content, known, source)
     refuse_unsuitable(study, source)
+    _refuse_unknown_options(study, source)
     return _with_sources(_with_catalog(_with_splits(study, source)), source)
 
 
@@ -178,25 +182,77 @@ def _with_catalog(study: Study) -> Study:
 
 
 def _with_sources(study: Study, source: str) -> Study:
-    """Write the fingerprints of own code beside its references, so that they are in recipes.
+    """Write the fingerprints of own code and weights beside them, so that they are in recipes.
 
     A study that was written when it was planned has them: it keeps them, and what has changed since
     is refused when it is loaded.
 
     Raises:
-        StudyError: own code that is not there, or is no Python.
+        StudyError: own code or a file of weights that is not there, or code that is no Python.
     """
     try:
         models = tuple(map(_fingerprinted, study.models))
+        training = _with_source_of_loss(study.training)
         metrics = {name: planned(name, own) for name, own in study.own_metrics.items()}
         register(metrics)
-    except OwnCodeError as error:
+    except (ModelError, OwnCodeError) as error:
         raise StudyError(f"{source}: {error}") from error
-    return study.model_copy(update={"models": models, "own_metrics": metrics})
+    update = {"models": models, "training": training, "own_metrics": metrics}
+    return study.model_copy(update=update)
+
+
+def _with_source_of_loss(training: TrainingSettings) -> TrainingSettings:
+    """The settings with the fingerprint of a loss that is own code; all others unchanged."""
+    loss, reference = training.loss, reference_of_loss(training.loss.name)
+    if "loss" not in training.model_fields_set or loss.source or reference is None:
+        return training
+    loss = loss.model_copy(update={"source": fingerprint(reference)})
+    return training.model_copy(update={"loss": loss})
+
+
+def _with_hash(initial: InitialSettings, model: str) -> InitialSettings:
+    """The settings with the hash of the file, which a study that was written already has."""
+    if initial.source:
+        return initial
+    path = Path(initial.file)
+    if not path.is_file():
+        raise ModelError(
+            f"models: {model}.initial: no file {path.resolve()}; paths of pretrained weights count "
+            "from the folder that the command is run in"
+        )
+    return initial.model_copy(update={"source": sha256_of(path)})
+
+
+def _refuse_unknown_options(study: Study, source: str) -> None:
+    """Refuse losses that are not there or have no such options; names every one.
+
+    Raises:
+        StudyError: with all of them.
+    """
+    given = [("training", study.training)]
+    own = ((one.name, one.training) for one in study.models if one.training)
+    given += [(f"models: {name}: training", training) for name, training in own]
+    problems: list[str] = []
+    for where, training in given:
+        # A study that was written when it was planned has been through this.
+        if "loss" in training.model_fields_set and training.loss.source is None:
+            try:
+                found = list(option_problems(training.loss))
+            except OwnCodeError as error:
+                found = [str(error)]
+            problems += [f"{where}.loss: {text}" for text in found]
+    if problems:
+        raise StudyError(
+            f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems)
+        )
 
 
 def _fingerprinted(model: ModelSettings) -> ModelSettings:
     update: dict[str, Any] = {}
+    if model.initial:
+        update["initial"] = _with_hash(model.initial, model.name)
+    if model.training:
+        update["training"] = _with_source_of_loss(model.training)
     if model.network:
         update["source"] = model.source or fingerprint(model.network)
     update["slots"] = {
@@ -235,6 +291,7 @@ def _known(content: Any) -> Known:
         # A package cannot change what a metric of ours means.
         own_metrics={name: brought[name] for name in brought if name not in metrics},
         mechanisms={**known.mechanisms, **own},
+        losses=(*known_losses(), *_own_losses(content)),
     )
 
 
@@ -248,6 +305,17 @@ def _own_mechanisms(content: Any) -> Iterator[str]:
                 name = item.get("name") if isinstance(item, Mapping) else item
                 if isinstance(name, str) and is_own_code(name):
                     yield name
+
+
+def _own_losses(content: Any) -> Iterator[str]:
+    """References to own code among the losses; what has another form is refused later."""
+    models = content.get("models") if isinstance(content, Mapping) else None
+    for holder in (content, *(models if isinstance(models, list | tuple) else ())):
+        training = holder.get("training") if isinstance(holder, Mapping) else None
+        loss = training.get("loss") if isinstance(training, Mapping) else None
+        name = loss.get("name") if isinstance(loss, Mapping) else loss
+        if isinstance(name, str) and is_own_code(name):
+            yield name
 
 
 def _folders(content: Any) -> tuple[Path, ...]:

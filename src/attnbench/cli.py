@@ -100,14 +100,17 @@ def check(
     from attnbench.reporting.splits import splits_of
 
     file = study_file(argument, option)
-    study = load_study(file)
+    study, notes = load_study(file), list[str]()
     if not light:
         from attnbench.models.buildable import check_models
+        from attnbench.models.initial import initial_notes
+        from attnbench.scoring.own import import_metrics
+        from attnbench.training.loss_check import check_losses
 
         check_models(study, str(file))
-        from attnbench.scoring.own import import_metrics
-
+        check_losses(study, str(file))
         import_metrics(study.own_metrics)
+        notes = initial_notes(study, str(file))
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
     folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)
@@ -119,7 +122,7 @@ def check(
     )
     for line in splits_of(study):
         typer.echo(line)
-    for warning in warnings_of(study):
+    for warning in (*warnings_of(study), *notes):
         typer.echo(f"warning: {warning}")
     if reasons := never_helps(study):
         typer.echo(f"note: it cannot say that a variant helps: {'; '.join(reasons)}")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli_options import DEFAULT_STUDY, StudyFile, start
+from attnbench.cli_options import (
+    DEFAULT_STUDY,
+    Dataset,
+    Fold,
+    Log,
+    Model,
+    Seed,
+    StudyFile,
+    start,
+)
 
 if TYPE_CHECKING:
     from attnbench.study.paths import Run
@@ -23,6 +32,8 @@ def add_results(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(export_predictions)
     app.command()(predict_images)
+    app.command()(export_model)
+    app.command()(model_card)
 
 
 def export_predictions(
@@ -70,6 +81,41 @@ def predict_images(
 
     sides = None if spacing is None else _sides(spacing)
     write_predictions(loaded, run, images, out, sides, fov, probabilities)
+
+
+def export_model(
+    dataset: Dataset,
+    model: Model,
+    fold: Fold,
+    seed: Seed,
+    form: Annotated[str, typer.Option("--format", help="onnx or torch (torch.export).")],
+    path: Annotated[Path, typer.Argument(metavar="OUT", help="To write: .onnx or .pt2.")],
+    study: StudyFile = DEFAULT_STUDY,
+    log: Log = None,
+) -> None:
+    """Write a trained network as a file for other programs, checked against the network."""
+    loaded = start(study, log)
+    from attnbench.inference.model_export import export_model as export_run
+    from attnbench.inference.model_export import format_of
+    from attnbench.study.paths import Run
+
+    content = export_run(loaded, Run(dataset, model, fold, seed), format_of(form), path)
+    shape, check = content["input"]["shape"], content["check"]
+    typer.echo(
+        f"{path}: input {' x '.join(map(str, shape))}; its logits differ by "
+        f"{check['largest_difference']:.2g} at most, the largest being {check['largest_logit']:.3g}"
+    )
+
+
+def model_card(
+    dataset: Dataset, model: Model, study: StudyFile = DEFAULT_STUDY, log: Log = None
+) -> None:
+    """Print the model card of a model on a dataset (Markdown with Hugging Face's fields)."""
+    loaded = start(study, log)
+    from attnbench.reporting.exports.card import Shared, compose_card
+    from attnbench.reporting.results import Results
+
+    typer.echo(compose_card(Shared.of(Results(loaded)), dataset, model), nl=False)
 
 
 def _sides(text: str) -> tuple[float, ...]:

@@ -18,15 +18,19 @@ from attnbench.own.meaning import meaning, tree_of
 from attnbench.reporting.contents import FIGURES, TABLES
 from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
+from attnbench.study.loss import DEFAULT_LOSS, LossSettings
 from attnbench.study.models import ModelSettings
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.study.split import SPLIT_KEYS
+from attnbench.training.losses import reference_of as reference_of_loss
 
 PACKAGE = Path(__file__).parent
 # What a job takes from these reaches it through `decides` or through its files: a new key or path
 # reruns nothing.
-_GLUE = frozenset(f"attnbench{name}" for name in ("", ".check", ".errors", ".files", ".study"))
+_GLUE = frozenset(
+    f"attnbench{name}" for name in ("", ".check", ".errors", ".files", ".own", ".study")
+)
 # Imports that are not followed, by the module that has them: what training only writes down
 # beside the weights, and the list of the mechanisms that exist. All others are followed, so that
 # a forgotten module makes training run again and never lets it go stale.
@@ -43,6 +47,8 @@ _ASIDE = {
     "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
 _BUILD = "attnbench.models.build"
+# Verbs that take steps of training, and depend on the loss.
+_LEARNING = frozenset({"train", "trial", "measure"})
 _SCORING_VERBS = frozenset(
     {"score", "score_external", "score_shift", "score_ensemble", "score_second_rater"}
 )
@@ -55,10 +61,11 @@ _FOR_READERS = ("title", "short", "paper", "in_paper")
 def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> list[Path]:
     """Source files that `attnbench <verb>` runs, with the templates and styles that these name.
 
-    They are all that the verb imports; `model` adds its mechanisms, `artefact` (a figure, a kind
-    of shift) what makes it.
+    They are all that the verb imports; `model` adds its mechanisms and its own loss (else the
+    default), `artefact` (a figure, a kind of shift) what makes it.
     """
-    return list(_code(verb, *_choices(model), artefact))
+    loss = model.training.loss if model and model.training else DEFAULT_LOSS
+    return list(_code(verb, *_choices(verb, model, loss), artefact))
 
 
 def catalog_files(study: Study, dataset: str) -> list[Path]:
@@ -100,7 +107,9 @@ def decides(
     if verb == "score_external":
         run = Run(dataset, model, int(artefact), int(seed))
         settings = _scoring(study, dataset, model) | _elsewhere(study, run)
-    chosen, others = _choices(study.model(model) if model else None)
+    of_model = study.model(model) if model else None
+    loss = study.training_of(dataset, model).loss if dataset and model else DEFAULT_LOSS
+    chosen, others = _choices(verb, of_model, loss)
     if verb in _SCORING_VERBS:
         chosen = tuple(sorted({*chosen, *_of_metrics(study)}))
     digest = _hash_of_code(verb, chosen, others, artefact)
@@ -138,8 +147,12 @@ def uses_gpu(study: Study) -> bool:
     return device == "cuda" or (device == "auto" and any(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Modules of a model's mechanisms, and those that `build_network` imports for others only."""
+def _choices(
+    verb: str, model: ModelSettings | None, loss: LossSettings
+) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Modules of a model's mechanisms and loss, and those that `build_network` imports for others
+    only.
+    """
     if model is None:
         return (), frozenset()
     others = {"names"}  # what a name means is in the recipe, slot by slot
@@ -151,7 +164,13 @@ def _choices(model: ModelSettings | None) -> tuple[tuple[str, ...], frozenset[st
     modules = {f"attnbench.models.attention.{name}" for name in named}
     # What own code is stands in the recipe; what it takes from this package is followed.
     own = [reference for name in model.mechanisms() if (reference := reference_of(name))]
-    for reference in (*own, *([model.network] if model.network else [])):
+    own += [model.network] if model.network else []
+    if verb in _LEARNING:
+        if reference := reference_of_loss(loss.name):
+            own.append(reference)
+        else:
+            modules.add(f"attnbench.training.losses.{loss.name}")
+    for reference in own:
         modules |= set(imported_modules(reference))
     return tuple(sorted(modules)), frozenset(f"attnbench.models.{name}" for name in others)
 

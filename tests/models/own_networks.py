@@ -35,5 +35,10 @@ class OneSize(nn.Module):
 class Half(nn.Module):
     """Logits at half the resolution: not what a study needs."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+
     def forward(self, x):
+        x = self.factor * x
         return torch.cat([x, x], dim=1)[..., ::2, ::2]

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from attnbench.models.blocks import Recurrent, RecurrentResidualBlock, ResidualBlock
 from attnbench.models.unet import UNet
-from attnbench.training.loss import dice_and_cross_entropy, losses_of
+from attnbench.study.loss import DEFAULT_LOSS
+from attnbench.training.loss import loss_of, losses_of
 
 WIDTHS = (4, 8, 12, 16)
 
@@ -71,13 +72,10 @@ def test_deep_supervision_leaves_the_network_itself_as_it_is():
 
 
 def test_losses_of_deep_supervision_are_weighted_halves():
-    masks = torch.randint(0, 3, (2, 8, 8))
+    masks, loss = torch.randint(0, 3, (2, 8, 8)), loss_of(DEFAULT_LOSS)
     outputs = [torch.randn(2, 3, side, side) for side in (8, 4, 2)]
-    single = [
-        torch.stack(dice_and_cross_entropy(x, masks[:, :: 8 // x.shape[2], :: 8 // x.shape[2]]))
-        for x in outputs
-    ]
-    torch.testing.assert_close(
-        losses_of(outputs, masks), (4 * single[0] + 2 * single[1] + single[2]) / 7
-    )
-    assert torch.equal(losses_of(outputs[0], masks), single[0])
+    single = [loss(x, masks[:, :: 8 // x.shape[2], :: 8 // x.shape[2]]).values for x in outputs]
+    found = losses_of(loss, outputs, masks)
+    assert found.names == ("dice", "cross_entropy")
+    torch.testing.assert_close(found.values, (4 * single[0] + 2 * single[1] + single[2]) / 7)
+    assert torch.equal(losses_of(loss, outputs[0], masks).values, single[0])

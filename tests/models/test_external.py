@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from attnbench.check import check_study, load_study
 from attnbench.errors import AttnBenchError, ModelError, StudyError
-from attnbench.models.build import build_network
+from attnbench.models.build import build_network, build_unet
 from attnbench.models.buildable import check_models
+from attnbench.models.cost import count_flops
 from attnbench.models.spec import NetworkSpec
+from attnbench.models.unet import UNet
 from attnbench.study.models import BackboneSettings, ModelSettings
 from attnbench.training.loop import train
 
@@ -29,8 +32,8 @@ def build(network="own_networks.Strict", arguments=ARGUMENTS, ndim=2, patch=(16,
 
 
 @pytest.mark.parametrize("size", [(16, 16), (9, 15), (3, 20, 8)])
-def test_a_divisor_pads_the_input_and_crops_the_first_output(size):
-    network = build(ndim=len(size), divisor=8)
+def test_a_divisor_pads_the_input_and_crops_the_chosen_output(size):
+    network = build(ndim=len(size), divisor=8, output=0)
     x = torch.randn(2, 1, *size)
     padded = torch.zeros(2, 1, *[-(-side // 8) * 8 for side in size])
     inside = (..., *map(slice, size))
@@ -98,13 +101,15 @@ def test_the_check_of_a_study_names_every_model_that_cannot_be_built():
         "name": "heads",
         "slots": {"encoder": {"name": "axial_attention", "options": {"heads": 7}}},
     }
-    good = {"name": "good", "network": "own_networks.Strict", "arguments": ARGUMENTS, "divisor": 8}
+    good = {"name": "good", "network": "own_networks.Strict", "arguments": ARGUMENTS}
+    good |= {"divisor": 8, "output": 0}
     with pytest.raises(StudyError) as refusal:
         check_models(study_with(half, wrong, heads, good, "cbam-flops"), "my.yaml")
     message = str(refusal.value)
     for line in (
-        "half on phantom2d: half: found output",
-        "expected (1,",
+        "half on phantom2d: half, for input",
+        "found output",
+        "expected (2, ",
         "wrong on phantom3d",
         "heads on phantom2d",
     ):
@@ -121,7 +126,13 @@ def test_a_network_of_the_users_own_trains_by_the_same_recipe():
     masks = (torch.rand(4, 12, 12) > 0.5).long()
     batches = [(masks.unsqueeze(1) + 0.1 * torch.randn(4, 1, 12, 12), masks)] * 60
     study = study_with(
-        {"name": "mine", "network": "own_networks.Strict", "arguments": ARGUMENTS, "divisor": 8}
+        {
+            "name": "mine",
+            "network": "own_networks.Strict",
+            "arguments": ARGUMENTS,
+            "divisor": 8,
+            "output": 0,
+        }
     )
     settings = study.training.model_copy(update={"learning_rate": 0.05})
     spec = NetworkSpec(2, 1, 2, (12, 12))
@@ -195,3 +206,77 @@ def test_a_network_of_segmentation_models_pytorch_trains_in_2d():
     settings = study_with().training
     rows = list(train(network, batches, batches[:1], settings, 3, torch.device("cpu"), None))
     assert all(math.isfinite(row["loss"]) for row in rows)
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+def test_controls_of_an_external_network_are_plain_unets_of_its_size():
+    """The FLOPs of its two convolutions are counted by hand."""
+    width, side = 96, 64
+    mine = {
+        "name": "mine",
+        "network": "own_networks.Strict",
+        "arguments": {**ARGUMENTS, "width": width},
+        "divisor": 8,
+        "output": 0,
+        "training": {"learning_rate": 0.003},
+    }
+    study = check_study(
+        {
+            "name": "own",
+            "datasets": ["phantom2d"],
+            "models": ["unet", mine],
+            "controls": ["random", "parameters", "flops"],
+            "backbone": {"widths": [2, 4]},
+        }
+    )
+    names = [model.name for model in study.models]
+    assert [name for name in names if name.startswith("mine")] == [
+        "mine", "mine-parameters", "mine-flops",
+    ]  # fmt: skip
+    assert ("mine", "mine-flops") in study.control_pairs
+    spec = NetworkSpec(2, 1, 2, (side, side))
+    built = {
+        name: build_network(study.model(name), study.backbone_of(name), spec) for name in names
+    }
+    assert isinstance(built["mine-parameters"], UNet) and isinstance(built["mine-flops"], UNet)
+    own = 9 * width + width + 2 * width + 2
+    assert count(built["mine"]) == own
+    assert abs(count(built["mine-parameters"]) / own - 1) <= 0.01
+    operations = 2 * side**2 * (9 * width + 2 * width)
+    assert abs(count_flops(built["mine-flops"], spec.input_shape) / operations - 1) <= 0.02
+    for name in ("mine-parameters", "mine-flops"):
+        assert study.model(name).training == study.model("mine").training
+        # Another network is another target.
+        assert study.recipe("phantom2d", name)["model"]["arguments"]["width"] == width
+    written = check_study(yaml.safe_load(study.to_yaml()))
+    assert written.model_dump() == study.model_dump()
+
+
+def test_a_control_begins_with_the_weights_that_its_widths_have_without_a_target():
+    mine = {"name": "mine", "network": "hostile_networks.Good", "arguments": {"width": 64}}
+    study = study_with(mine, "mine-parameters")
+    own = BackboneSettings(widths=(2, 3))
+    spec = NetworkSpec(2, 1, 2, (16, 16))
+    torch.manual_seed(0)
+    control = build_network(study.model("mine-parameters"), own, spec)
+    torch.manual_seed(0)
+    plain = build_unet(own, spec, widths=control.widths)
+    for one, other in zip(control.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("control", ["random", "gamma0", "uniform", "conv1x1"])
+def test_controls_that_change_mechanisms_are_refused_by_name(control):
+    with pytest.raises(StudyError, match="its controls are plain U-Nets of its size"):
+        study_with({"name": "mine", "network": "own_networks.Half"}, f"mine-{control}")
+
+
+def test_a_target_below_every_unet_is_said_with_what_can_be_done():
+    study = study_with({"name": "mine", "network": "hostile_networks.Good"}, "mine-parameters")
+    spec = NetworkSpec(2, 1, 2, (16, 16))
+    wide = BackboneSettings(widths=(4, 8, 16, 32, 64))
+    with pytest.raises(ModelError, match=r"5 levels within 1% of 50; nearest.*fewer levels are"):
+        build_network(study.model("mine-parameters"), wide, spec)

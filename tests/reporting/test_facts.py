@@ -45,7 +45,12 @@ CONTENT: dict[str, Any] = {
             "name": "mine",
             "slots": {"decoder": PLACEMENT},
             "backbone": {"widths": [8, 16, 32, 64]},
-            "training": {"weight_decay": 0.05, "augmentation": {"rotation": 5.0}},
+            "training": {
+                "weight_decay": 0.05,
+                "augmentation": {"rotation": 5.0},
+                "loss": {"name": "focal", "options": {"gamma": 1.5}},
+            },
+            "initial": {"file": "weights.pt"},
         },
         {
             "name": "theirs",
@@ -66,7 +71,10 @@ CONTENT: dict[str, Any] = {
     "transfer": [{"train": "phantom2d", "test": "retina_drive", "classes": {1: 1}}],
     "corruptions": ["noise", "blur"],
     "data_efficiency": [50],
-    "training": {"sweep": {"learning_rate": [0.002, 0.02]}},
+    "training": {
+        "sweep": {"learning_rate": [0.002, 0.02]},
+        "loss": {"name": "tversky", "options": {"alpha": 0.4}},
+    },
     "analysis": {"primary": {"metric": "nsd", "class": 1}},
 }
 STUDY = parse_study(CONTENT)
@@ -78,12 +86,16 @@ SILENT = {
     "ComputeSettings.minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),
     "ModelSettings.predictions",  # what is in it is told apart
+    # Fingerprints stand beside the code and the weights that they are of.
+    *(f"{name}.source" for name in ("ModelSettings", "Placement", "LossSettings")),
+    "InitialSettings.source",
     # Said in the row of each metric (test_own_metric.py).
     "Study.own_metrics",
     # Tested below: they need the catalog's count of folds.
     *(f"DatasetSettings.{key}" for key in SPLIT_KEYS),
 }
 NAMES = ("mine", "us_usgra", "phantom2d_faint", "cbam", "monai.networks.nets.UNETR", "hd95")
+NAMES += ("other.pt",)
 
 
 def keys_of(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[str, tuple[Any, ...], Any]]:
@@ -117,7 +129,7 @@ def others(value: Any, field: Any) -> Iterator[Any]:
         case str():
             yield from (*map(str, literals(field.annotation)), *NAMES, f"{value}_2")
         case None:
-            yield from ({"widths": [8, 16, 32]}, {"power": 0.5}, 2, [2, 2], [0])
+            yield from ({"widths": [8, 16, 32]}, {"power": 0.5}, 2, [2, 2], [0], "other.pt")
         case dict():
             yield {"skip": {"name": "cbam"}}
             yield {key: next(others(item, field), item) for key, item in value.items()}

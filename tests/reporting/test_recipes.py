@@ -130,3 +130,20 @@ def test_trials_are_counted_as_training_ahead(study):
     assert "sweep: 0 of 12 trials done" in lines
     write_json(swept.layout.trial("phantom2d", "unet", 0, 0), {"seconds": 60.0})
     assert "sweep: 1 of 12 trials done" in status_lines(swept, 2e9)
+
+
+def test_another_loss_and_another_start_are_said_beside_every_table(study, capsys):
+    content = study.model_dump(mode="json")
+    own = {"name": "attention_gate", "training": {"loss": "focal"}, "initial": "weights.pt"}
+    mixed = parse_study(content | {"models": ["unet", own]}, known_models())
+    for text in said_everywhere(mixed, capsys):
+        assert "Recipes differ in keys of their own: Attention gate (loss focal)" in text
+        assert "pretrained weights for Attention gate (weights.pt, " in text
+        assert "all others start from random weights" in text
+    methods = compose_methods(Results(mixed), [])
+    assert "loss: Dice + cross-entropy, equal weights;" in methods
+    assert "Loss of Attention gate: Focal, gamma 2.0, alpha None (Lin et al., " in methods
+    same = [{"name": name, "initial": "weights.pt"} for name in ("unet", "attention_gate")]
+    alike = parse_study(content | {"models": same}, known_models())
+    for text in said_everywhere(alike, capsys):
+        assert "Every model starts from pretrained weights: U-Net, Attention gate (" in text

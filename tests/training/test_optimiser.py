@@ -72,11 +72,15 @@ def test_a_step_does_not_load_the_compiler():
     script = """
 import sys, torch
 from attnbench.study.groups import TrainingSettings
+from attnbench.study.loss import DEFAULT_LOSS
 from attnbench.training.loop import take_step
+from attnbench.training.loss import loss_of
 from attnbench.training.optimiser import make_optimiser
 net = torch.nn.Conv2d(1, 2, 1)
 optimiser = make_optimiser(net, TrainingSettings(), torch.device("cpu"))
-take_step(net, torch.randn(2, 1, 4, 4), torch.zeros(2, 4, 4, dtype=torch.long), optimiser, None)
+loss = loss_of(DEFAULT_LOSS)
+masks = torch.zeros(2, 4, 4, dtype=torch.long)
+take_step(net, torch.randn(2, 1, 4, 4), masks, loss, optimiser, None)
 print("torch._dynamo" in sys.modules)
 """
     shown = subprocess.run(

@@ -89,7 +89,7 @@ def test_the_commands_of_the_page_put_another_tool_into_every_table(finished):
     means = pd.read_csv(finished.results / "analysis" / "means.csv")
     row = means.query("model == 'nnunet' and metric == 'dice' and `class` == '1'").iloc[0]
     assert np.isclose(row["mean"], expected) and row["cases"] == len(scores)
-    assert "Nnunet§ made elsewhere" in (finished.results / "report.html").read_text()
+    assert r"Nnunet\u00a7 made elsewhere" in (finished.results / "report.html").read_text()
     assert finished.planned() == {}
     # Of two folds one has changed.
     other = next((finished.folder / "nnunet" / "phantom2d" / "fold1").iterdir())

@@ -102,6 +102,11 @@ rule export:
         ],
         layout.methods,
         layout.references,
+        [
+            layout.card(data.name, model.name)
+            for data in study.trained_datasets
+            for model in study.trained_models
+        ],
     log:
         layout.log("export"),
     benchmark:
@@ -115,7 +120,7 @@ rule export:
         study=layout.study,
         decides=decides("export"),
     message:
-        "export scores, methods and references"
+        "export scores, methods, references and model cards"
     shell:
         "attnbench export --study {params.study:q} --log {log:q}"
 

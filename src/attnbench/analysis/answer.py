@@ -25,10 +25,8 @@ from attnbench.analysis.verdicts import (
     judge,
 )
 from attnbench.study.groups import AnalysisSettings
+from attnbench.study.names import SIZES
 from attnbench.study.settings import Study
-
-SIZES = ("parameters", "flops")
-"""Controls that rule out size: plain U-Nets with as many parameters, and as many operations."""
 
 HELPS, BIGGER = "helps", "not separated from size"
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from attnbench.models.layers import resize
 
-_OVERLAP = 0.5
-_SIGMA = 0.125
+OVERLAP = 0.5
+SIGMA = 0.125
 _WINDOWS_AT_ONCE = 16  # fills an accelerator
 _VOXELS_IN_CACHE = 2**17  # of a CPU: larger batches are slower there
 
@@ -24,7 +24,7 @@ def window_starts(side: int, window: int) -> list[int]:
     """Starts of evenly spread windows that cover `side` and overlap by one half at least."""
     if side <= window:
         return [0]
-    count = int(np.ceil((side - window) / (window * (1 - _OVERLAP)))) + 1
+    count = int(np.ceil((side - window) / (window * (1 - OVERLAP)))) + 1
     return [round(start) for start in np.linspace(0, side - window, count)]
 
 
@@ -37,7 +37,7 @@ def window_weight(window: Sequence[int], device: torch.device) -> Tensor:
     weight = torch.ones((), device=device)
     for side in window:
         distance = torch.arange(side, device=device) - (side - 1) / 2
-        weight = weight.unsqueeze(-1) * torch.exp(-0.5 * (distance / (side * _SIGMA)) ** 2)
+        weight = weight.unsqueeze(-1) * torch.exp(-0.5 * (distance / (side * SIGMA)) ** 2)
     return weight.clamp(min=1e-3)  # corners may be covered by one window: they are divided by it
 
 

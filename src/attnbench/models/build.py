@@ -23,11 +23,8 @@ def build_network(model: ModelSettings, backbone: BackboneSettings, spec: Networ
 
     Raises `ModelError` for what cannot be built.
     """
-    if model.network:
-        # Not at the top: a U-Net does not depend on this module, so that editing it reruns none.
-        from attnbench.models.external import ExternalNetwork
-
-        return ExternalNetwork(model, spec)
+    if model.is_external:
+        return _build_external(model, spec)
     backbone = model.backbone or backbone
     match = find_match(model, backbone, spec)
     if match:
@@ -75,10 +72,15 @@ def find_match(model: ModelSettings, backbone: BackboneSettings, spec: NetworkSp
             return count_parameters(network)
         return count_flops(network, spec.input_shape)
 
+    if model.network:
+        # Its constructor may read values, which the meta device does not have.
+        with torch.random.fork_rng(devices=[]):
+            target = count(_build_external(model, spec))
     # Shapes are enough to count by; on the meta device nothing is allocated or initialised, and
     # the random numbers of the network that is built afterwards stay untouched.
     with torch.device("meta"):
-        target = count(build_unet(backbone, spec, model.slots))
+        if not model.network:
+            target = count(build_unet(backbone, spec, model.slots))
 
         def count_plain(widths: tuple[int, ...]) -> int:
             return count(build_unet(backbone, spec, widths=widths))
@@ -87,6 +89,13 @@ def find_match(model: ModelSettings, backbone: BackboneSettings, spec: NetworkSp
             return match_widths(backbone.widths, target, TOLERANCE[model.control], count_plain)
         except ModelError as error:
             raise ModelError(f"{model.name}: {error}") from error
+
+
+def _build_external(model: ModelSettings, spec: NetworkSpec) -> nn.Module:
+    # Not at the top: a U-Net does not depend on this module, so that editing it reruns none.
+    from attnbench.models.external import ExternalNetwork
+
+    return ExternalNetwork(model, spec)
 
 
 def build_model(

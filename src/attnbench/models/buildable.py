@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
@@ -11,14 +12,17 @@ from attnbench.errors import AttnBenchError, StudyError
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_flops
 from attnbench.models.spec import NetworkSpec
+from attnbench.models.trial_pass import try_external
+from attnbench.study.models import ModelSettings
 from attnbench.study.settings import Study
 
 
 def check_models(study: Study, source: str) -> None:
     """Build every model for every dataset and pass a training patch through its shapes.
 
-    Nothing is computed, and nothing but the catalog is read. Raises `StudyError` with every
-    model that cannot be built.
+    Through external networks, whose code is not ours, a small batch passes as well
+    (`try_external`). Nothing but the catalog is read. Raises `StudyError` with every model that
+    cannot be built or trained.
     """
     problems = list(_problems(study))
     if problems:
@@ -27,14 +31,31 @@ def check_models(study: Study, source: str) -> None:
 
 
 def _problems(study: Study) -> Iterator[str]:
+    # Datasets often agree in all that a network depends on: once is enough.
+    known: dict[tuple[str, NetworkSpec, int], str] = {}
     for dataset in study.trained_datasets:
         entry = load_entry(dataset.name, study.catalog)
-        spec = NetworkSpec.of(entry, study.patch(dataset.name, entry.ndim))
+        spec = replace(
+            NetworkSpec.of(entry, study.patch(dataset.name, entry.ndim)),
+            in_channels=dataset.count_channels(entry.channels),
+        )
         for model in study.trained_models:
-            try:
-                # An external constructor may read values, which the meta device does not have.
-                with torch.device("cpu" if model.network else "meta"):
-                    network = build_network(model, study.backbone, spec)
-                count_flops(network, spec.input_shape)
-            except (AttnBenchError, RuntimeError, ValueError) as error:
-                yield f"{model.name} on {dataset.name}: {' '.join(str(error).split())}"
+            batch = study.training_of(dataset.name, model.name).batch
+            key = (model.name, spec, min(batch, 2))
+            if key not in known:
+                known[key] = _problem(study, model, spec, batch)
+            if known[key]:
+                yield f"{model.name} on {dataset.name}: {known[key]}"
+
+
+def _problem(study: Study, model: ModelSettings, spec: NetworkSpec, batch: int) -> str:
+    try:
+        if model.is_external:
+            try_external(model, spec, batch)
+        else:
+            with torch.device("meta"):
+                network = build_network(model, study.backbone, spec)
+            count_flops(network, spec.input_shape)
+    except (AttnBenchError, RuntimeError, ValueError) as error:
+        return " ".join(str(error).split())
+    return ""

@@ -85,6 +85,14 @@ def count_activation_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
     storage, parameters are not. This is what the network needs beside its weights, before an
     allocator rounds it up and before the backward pass frees it.
     """
+    try:
+        return _saved_bytes(network, shape)
+    except ValueError:
+        # Batch normalisation of pooled features refuses a single value: half of what two keep.
+        return _saved_bytes(network, (2 * shape[0], *shape[1:])) // 2
+
+
+def _saved_bytes(network: nn.Module, shape: tuple[int, ...]) -> int:
     saved: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:

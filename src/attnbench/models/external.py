@@ -1,4 +1,4 @@
-"""External networks, by dotted path: the same recipe, padded where they ask for sizes."""
+"""External networks, by reference: the same recipe, padded where they ask for sizes."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attnbench.errors import ModelError, nearest
+from attnbench.models.constructors import constructor_of
+from attnbench.models.outputs import logits_of, wrong_shape
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.unet import crop, pad_to_multiple
-from attnbench.own import load
 from attnbench.study.models import ModelSettings
 
 
 class ExternalNetwork(nn.Module):
-    """Network at a model's dotted path, mapping images to logits.
+    """The network that a model refers to, mapping images to logits.
 
     It maps (B, in_channels, *spatial) to (B, classes, *spatial). Its arguments are the model's,
     in which '{ndim}', '{in_channels}', '{classes}' (background included) and '{patch}' are
     replaced by values. With a `divisor` the input is zero-padded at the far ends to a multiple,
     with `fixed_size` to the `patch`, and the logits are cropped; nothing is resized. Of a network
-    that returns a list or tuple (heads of deep supervision) the first entry counts. Raises
-    `OwnCodeError` for what cannot be imported, `ModelError` for what cannot be built, and for
-    logits of the wrong shape.
+    that returns a list, tuple or mapping the entry `output` counts, in training too; without
+    `output` it is refused. Raises `OwnCodeError` for what cannot be imported or builds no
+    networks, `ModelError` for what cannot be built, and for logits of the wrong shape.
     """
 
     def __init__(self, model: ModelSettings, spec: NetworkSpec) -> None:
         super().__init__()
         self.name, self.classes, self.divisor = model.name, spec.classes, model.divisor
+        self.output = model.output
         self.size = spec.patch if model.fixed_size else None
         arguments = {key: _filled(value, vars(spec)) for key, value in model.arguments.items()}
-        constructor = load(str(model.network), model.source)
+        constructor = constructor_of(str(model.network), model.source)
         try:
             self.network = constructor(**arguments)
         except Exception as error:  # a constructor may raise anything; it is passed on
@@ -47,20 +49,17 @@ class ExternalNetwork(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = self.network(self._padded(x))
-        # Heads of deep supervision may be nested; the first is the one of full resolution.
-        while isinstance(logits, list | tuple):
-            logits = logits[0]
-        size = x.shape[2:]
-        expected = (len(x), self.classes, *size)
-        too_small = any(a < b for a, b in zip(logits.shape[2:], size, strict=True))
-        if tuple(logits.shape[:2]) != expected[:2] or too_small:
-            raise ModelError(
-                f"{self.name}: found output {tuple(logits.shape)} for input {tuple(x.shape)}; "
-                f"expected {expected}: logits of every class, background included, at the input's "
-                "resolution"
-            )
-        return crop(logits, size)
+        padded = self._padded(x)
+        found = self.network(padded)
+        try:
+            logits = logits_of(found, self.output)
+            wrong = wrong_shape(logits.shape, (len(x), self.classes, *padded.shape[2:]))
+        except ModelError as error:
+            wrong = str(error)
+        if wrong:
+            when = " in training" if self.training else ""
+            raise ModelError(f"{self.name}{when}, for input {tuple(padded.shape)}: {wrong}")
+        return crop(logits, x.shape[2:])
 
     def _padded(self, x: Tensor) -> Tensor:
         if self.size is None:

@@ -64,11 +64,14 @@ def match_widths(base: Sequence[int], target: int, tolerance: float, count: Coun
             break
     match = Match(best, count(best), target)
     if abs(match.difference) > tolerance:
+        smallest = match.found > target and max(best) == 1
+        advice = (
+            "fewer levels are smaller" if smallest else "wider or more levels allow finer steps"
+        )
         raise ModelError(
             f"no plain U-Net of {len(base)} levels within {tolerance:.0%} of {target:,}; nearest: "
-            f"widths {list(best)} "
-            f"with {match.found:,} ({match.difference:+.1%}); wider or more levels allow finer "
-            "steps"
+            f"widths {list(best)} with {match.found:,} ({match.difference:+.1%}); {advice}: give "
+            "the control a `backbone` of its own, or leave it out"
         )
     return match
 

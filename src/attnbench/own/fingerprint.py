@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from attnbench.errors import OwnCodeError
-from attnbench.own.locate import absolute, file_of, find_module, taken_apart
+from attnbench.own.locate import absolute, file_of, find_module, find_origin, taken_apart
 from attnbench.own.meaning import meaning, tree_of
 from attnbench.own.packages import is_installed, version_of
 
@@ -21,9 +21,13 @@ _UNCOUNTED = frozenset({"attnbench", "torch", "numpy"})
 
 @dataclass
 class _Closure:
-    """What own code consists of: its files, the packages it imports, and modules of ours."""
+    """What own code consists of: its files, the packages it imports, and modules of ours.
+
+    `files` are Python, with their modules' names; `compiled` are libraries.
+    """
 
     files: dict[Path, str] = field(default_factory=dict)
+    compiled: set[Path] = field(default_factory=set)
     packages: set[str] = field(default_factory=set)
     ours: set[str] = field(default_factory=set)
 
@@ -42,6 +46,8 @@ def fingerprint(reference: str) -> str:
     digest = hashlib.sha256()
     for text in sorted(meaning(tree_of(path)) for path in closure.files):
         digest.update(text.encode())
+    for library in sorted(hashlib.sha256(path.read_bytes()).digest() for path in closure.compiled):
+        digest.update(library)
     for package in sorted(closure.packages):
         digest.update(version_of(package).encode())
     return digest.hexdigest()
@@ -50,6 +56,11 @@ def fingerprint(reference: str) -> str:
 def imported_modules(reference: str) -> tuple[str, ...]:
     """Modules of this package that own code imports: a change of theirs reruns it, too."""
     return tuple(sorted(_closure(reference).ours))
+
+
+def own_modules(reference: str) -> dict[str, Path]:
+    """The user's own files that a reference consists of, by the names they are imported by."""
+    return {name: path for path, name in _closure(reference).files.items() if name}
 
 
 def _closure(reference: str) -> _Closure:
@@ -84,9 +95,11 @@ def _sorted_in(module: str, folder: Path | None, closure: _Closure) -> list[tupl
     found = find_module(module, folder)
     if found is None:
         # A name in a module, or a compiled one.
-        top_file = find_module(top, folder)
-        if top_file is not None and is_installed(top_file):
+        origin = find_origin(module, folder) or find_origin(top, folder)
+        if origin is not None and is_installed(origin):
             closure.packages.add(top)
+        elif origin is not None and origin.suffix != ".py":
+            closure.compiled.add(origin)
         return []
     if is_installed(found):
         closure.packages.add(top)
@@ -113,5 +126,7 @@ def _imports(path: Path, module: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = absolute(node, module, path.name == "__init__.py")
+            if not base:
+                continue  # relative in a file that is in no package, which Python refuses
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")

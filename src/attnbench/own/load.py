@@ -12,16 +12,11 @@ from types import ModuleType
 from typing import Any
 
 from attnbench.errors import OwnCodeError, nearest
-from attnbench.own.fingerprint import fingerprint
-from attnbench.own.locate import file_of, taken_apart
+from attnbench.own.fingerprint import fingerprint, own_modules
+from attnbench.own.locate import file_of, how_to_get, taken_apart
 
 # `os.system` or `torch.load` would run, or read, whatever a study file tells them to.
 _REFUSED = frozenset(sys.stdlib_module_names)
-_EXTRAS = {
-    "monai": "pip install 'attnbench[external]'",
-    "segmentation_models_pytorch": "pip install segmentation-models-pytorch and the torchvision "
-    "of your torch",
-}
 
 
 def load(reference: str, source: str | None = None) -> Any:
@@ -46,6 +41,11 @@ def load(reference: str, source: str | None = None) -> Any:
             f"{reference} has changed since this study was planned; start it again, and what "
             "depends on it runs again (`snakemake --configfile <study>`)"
         )
+    for own, origin in own_modules(reference).items():
+        # Of another folder's network, which has a file of the same name beside it.
+        known = getattr(sys.modules.get(own), "__file__", None)
+        if known is not None and Path(known).resolve() != origin:
+            del sys.modules[own]
     if path is not None:
         file = file_of(reference)
         loaded = _module_of_file(file, file.stat().st_mtime_ns)
@@ -68,12 +68,9 @@ def _module(reference: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        package = module.split(".")[0]
-        own = (
-            f"install {package}, run in the folder that holds it, or add that folder to PYTHONPATH"
-        )
-        raise OwnCodeError(f"{reference}: {error}; {_EXTRAS.get(package, own)}") from error
-    except Exception as error:  # own code may raise anything while it is imported
+        package = str(error.name or module).split(".")[0]
+        raise OwnCodeError(f"{reference}: {error}; {how_to_get(package)}") from error
+    except (Exception, SystemExit) as error:  # own code may raise anything while it is imported
         raise OwnCodeError(
             f"{reference}: importing {module} fails: {type(error).__name__}: {error}"
         ) from error
@@ -82,19 +79,26 @@ def _module(reference: str, module: str) -> ModuleType:
 @cache
 def _module_of_file(path: Path, _changed: int) -> ModuleType:
     """The module in a file, imported once; its neighbours can be imported by their names."""
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
     # Files of two folders may have one name.
     unique = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(unique, path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[unique] = module
+    # First while it is imported, as for a script; last for what it imports when it is called.
+    folder = str(path.parent)
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # as above
+    except (Exception, SystemExit) as error:  # as above; a script's `argparse` exits
         del sys.modules[unique]
+        package = "relative import" in str(error)
+        advice = "; a file of a package is named by its dotted path, `package.module.Name`"
         raise OwnCodeError(
-            f"{path}: importing it fails: {type(error).__name__}: {error}"
+            f"{path}: importing it fails: {type(error).__name__}: {error}{advice * package}"
         ) from error
+    finally:
+        sys.path.remove(folder)
+        if folder not in sys.path:
+            sys.path.append(folder)
     return module

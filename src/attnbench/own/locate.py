@@ -12,6 +12,11 @@ from pathlib import Path
 from attnbench.errors import OwnCodeError, nearest
 from attnbench.own.meaning import tree_of
 
+_EXTRAS = {
+    "monai": "pip install 'attnbench[external]'",
+    "segmentation_models_pytorch": "pip install segmentation-models-pytorch and the torchvision "
+    "of your torch",
+}
 Node = ast.ClassDef | ast.FunctionDef
 
 
@@ -80,31 +85,48 @@ def file_of(reference: str) -> Path:
     if found is None:
         package = module.split(".")[0]
         raise OwnCodeError(
-            f"{reference}: there is no module {module!r} that Python could import; install "
-            f"{package}, run in the folder that holds it, add that folder to PYTHONPATH, or "
-            "name the file: ./my_file.py:Name"
+            f"{reference}: there is no module {module!r} that Python could import; "
+            f"{how_to_get(package)}, or name the file: ./my_file.py:Name"
         )
     return found
 
 
+def how_to_get(package: str) -> str:
+    """What makes Python find a package that own code asks for."""
+    own = f"install {package}, run in the folder that holds it, or add that folder to PYTHONPATH"
+    return _EXTRAS.get(package, own)
+
+
 def find_module(module: str, folder: Path | None = None) -> Path | None:
-    """File of a module by dotted name, None without one; nothing is imported.
+    """Python file of a module by dotted name, None without one; nothing is imported.
 
     Searched are `folder`, sys.path and the working directory, in this order.
     """
-    search: list[str] | None = [*([str(folder)] if folder else []), *sys.path, str(Path.cwd())]
+    origin = find_origin(module, folder)
+    return origin if origin and origin.suffix == ".py" else None
+
+
+def find_origin(module: str, folder: Path | None = None) -> Path | None:
+    """File of a module, as `find_module`, or the library of a compiled one."""
+    search: list[str] = [*([str(folder)] if folder else []), *sys.path, str(Path.cwd())]
     spec: ModuleSpec | None = None
     parts = module.split(".")
     for number in range(len(parts)):
-        spec = _spec(".".join(parts[: number + 1]), search)
+        inside = [inner for path in search if (inner := Path(path) / parts[number]).is_dir()]
+        try:
+            spec = _spec(".".join(parts[: number + 1]), search)
+        except KeyError:
+            # A namespace within a namespace: Python asks for the outer one, which is not imported.
+            spec, search = None, [str(path) for path in inside]
+            continue
         if spec is None:
             return None
         search = list(spec.submodule_search_locations or ())
     origin = spec.origin if spec else None
-    return Path(origin).resolve() if origin and origin.endswith(".py") else None
+    return Path(origin).resolve() if origin and spec and spec.has_location else None
 
 
-def _spec(name: str, search: list[str] | None) -> ModuleSpec | None:
+def _spec(name: str, search: list[str]) -> ModuleSpec | None:
     for finder in sys.meta_path:
         # Editable installs have finders of their own.
         find = getattr(finder, "find_spec", None)

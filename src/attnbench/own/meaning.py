@@ -17,7 +17,8 @@ def tree_of(path: Path) -> ast.Module:
 
 @cache
 def _tree(path: Path, _changed: int, _size: int) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    # Bytes: a byte order mark or a line on the encoding is then read as Python does.
+    return ast.parse(path.read_bytes(), str(path))
 
 
 def meaning(node: ast.AST, decorator: str = "", silent: tuple[str, ...] = ()) -> str:

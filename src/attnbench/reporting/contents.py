@@ -65,6 +65,8 @@ def _asks_for(key: str) -> Wanted:
 class Section:
     """A section of the page: its `title` in the navigation and its `heading`.
 
+    The answer's heading is the study's question, which its models decide.
+
     Tables stand before figures unless `figures_first`.
     """
 
@@ -120,7 +122,7 @@ class Figure:
 
 
 SECTIONS = (
-    Section("answer", "Answer", "Does attention make a U‑Net segment this data better?", True),
+    Section("answer", "Answer", "", True),
     Section("datasets", "Datasets", "Datasets"),
     Section("models", "Models", "Models"),
     Section("effects", "Effects", "Effects: by how much?"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from attnbench.reporting.losses import pretrained_notes
 from attnbench.reporting.results import records
 from attnbench.study.describe import given_in_words
 from attnbench.training.budget import short_budgets
@@ -17,7 +18,7 @@ _OF_PATCHES = ("steps", "batch", "foreground", "augmentation")
 
 def recipe_notes(results: Results) -> list[str]:
     """Return sentences on what models do not share of the recipe; empty if they share it all."""
-    return [*_swept(results), *_own(results)]
+    return [*_swept(results), *_own(results), *pretrained_notes(results)]
 
 
 def _swept(results: Results) -> Iterator[str]:

@@ -11,10 +11,10 @@ import pandas as pd
 
 from attnbench.analysis.case_choice import Choice
 from attnbench.analysis.case_values import case_values
+from attnbench.analysis.frames import read_frame
 from attnbench.analysis.second_rater import SECOND_RATER
-from attnbench.analysis.tables import FRAMES, TEXTS
+from attnbench.analysis.tables import FRAMES
 from attnbench.data.store import CaseStore
-from attnbench.errors import DataError
 from attnbench.files import read_json
 from attnbench.reporting.words import dataset_label, model_label
 from attnbench.scoring.definitions import main_metrics
@@ -169,15 +169,7 @@ class Results:
         path = self._path(name)
         if not path.exists():
             return pd.DataFrame(columns=list(FRAMES[name]))
-        texts = dict.fromkeys(TEXTS.intersection(FRAMES[name]), "str")
-        # Only an empty field is missing: "none" and "NA" may be names.
-        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
-        lacking = [column for column in FRAMES[name] if column not in frame.columns]
-        if lacking:
-            raise DataError(
-                f"{path}: columns {', '.join(lacking)} are missing, found "
-                f"{', '.join(frame.columns)}; write it again with `attnbench analyse`"
-            )
+        frame = read_frame(path, name)
         kept = pd.Series(True, index=frame.index)
         names = [
             (_OF_DATASETS, [*self.every_dataset, ALL]),

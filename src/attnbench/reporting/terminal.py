@@ -101,6 +101,7 @@ def _exports(study: Study) -> Iterator[tuple[str, Path]]:
     yield from (
         ("claims", layout.claims_reloaded(dataset.name)) for dataset in study.trained_datasets
     )
+    yield "cards", layout.cards
     yield "parquet", layout.parquet
     yield "provenance", layout.provenance
     yield "report", layout.report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,24 @@ def model_label(settings: ModelSettings) -> str:
     if settings.control_of:
         return f"{mechanism_label(settings.control_of)} ({settings.control})"
     return mechanism_label(settings.name) + (ELSEWHERE if settings.predictions else "")
+
+
+def whole_networks(models: Iterable[ModelSettings]) -> list[str]:
+    """What a difference of the external networks among some models says; empty without any.
+
+    >>> from attnbench.study.models import ModelSettings
+    >>> whole_networks([ModelSettings(name="unet")])
+    []
+    """
+    labels = [model_label(model) for model in models if model.is_external]
+    if not labels:
+        return []
+    one = len(labels) == 1
+    return [
+        f"{', '.join(labels)}: {'an external network' if one else 'external networks'}, so that a "
+        f"difference is one of whole networks, never of attention alone; controls of "
+        f"{'its' if one else 'their'} size are plain U-Nets and rule out size, nothing else"
+    ]
 
 
 def dataset_label(name: str, folders: tuple[Path, ...] = ()) -> str:

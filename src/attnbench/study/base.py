@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationInfo
 
@@ -41,6 +41,11 @@ NameOrOwnCode = Annotated[str, AfterValidator(_refuse_neither)]
 def is_own_code(name: str) -> bool:
     """True for a reference to own code, which no bare name is."""
     return "." in name
+
+
+def name_as_mapping(value: Any) -> Any:
+    """Return `cbam` as `{name: cbam}`; anything else unchanged."""
+    return {"name": value} if isinstance(value, str) else value
 
 
 class Settings(BaseModel):

@@ -40,7 +40,8 @@ def given_in_words(settings: BaseModel) -> str:
     for key, field in type(settings).model_fields.items():
         if key in settings.model_fields_set:
             value = getattr(settings, key)
-            inner = isinstance(value, BaseModel)
+            said_otherwise = any(isinstance(item, InWords) for item in field.metadata)
+            inner = isinstance(value, BaseModel) and not said_otherwise
             text = f"({given_in_words(value)})" if inner else _in_words(field, value)
             said.append(f"{_label(key, field)} {text}")
     return "; ".join(said)

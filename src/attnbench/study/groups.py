@@ -20,6 +20,7 @@ from pydantic import (
 from attnbench.errors import nearest
 from attnbench.study.base import Name, Settings, one_of
 from attnbench.study.describe import PER_AXIS, InWords
+from attnbench.study.loss import DEFAULT_LOSS, Loss
 from attnbench.study.split import HeldOut, SplitSource, contradictions
 
 
@@ -438,6 +439,11 @@ class TrainingSettings(Settings):
     augmentation: Augmentation = Field(
         default_factory=AugmentationSettings,
         description="Random changes of a training patch, or the name of a set of them: nnunet.",
+    )
+    loss: Loss = Field(
+        DEFAULT_LOSS,
+        description="The loss: a name (docs/losses.md), `{name: tversky, options: {alpha: 0.3}}`, "
+        "or own code, `./my_losses.py:my_loss`.",
     )
     sweep: Annotated[dict[SweptKey, tuple[float, ...]] | None, InWords(_sweep_text)] = Field(
         None,

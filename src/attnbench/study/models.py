@@ -12,19 +12,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from attnbench.errors import nearest
-from attnbench.study.base import Name, NameOrOwnCode, OwnCode, Settings, is_own_code, one_of
+from attnbench.study.base import (
+    Name,
+    NameOrOwnCode,
+    OwnCode,
+    Settings,
+    is_own_code,
+    name_as_mapping,
+    one_of,
+)
 from attnbench.study.describe import InWords, given_in_words
 from attnbench.study.groups import OwnTraining
-from attnbench.study.names import Control, Known, Slot
+from attnbench.study.names import SIZES, Control, Known, Slot
 from attnbench.study.paths import Run
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z0-9_]+)?$")]
@@ -38,12 +40,12 @@ def _refuse_identity(control: Any) -> Any:
     return control
 
 
+_SIZE_ALONE = (
+    "such a control changes mechanisms in the slots of our U-Net, and an external network has "
+    f"none; its controls are plain U-Nets of its size: {', '.join(SIZES)}"
+)
+
 OfferedControl = Annotated[Control, BeforeValidator(_refuse_identity)]
-
-
-def name_as_mapping(value: Any) -> Any:
-    """Return `cbam` as `{name: cbam}`; anything else unchanged."""
-    return {"name": value} if isinstance(value, str) else value
 
 
 def _as_list(value: Any) -> Any:
@@ -68,6 +70,31 @@ class Placement(Settings):
     )
     source: str | None = Field(
         None, description="Fingerprint of own code; written when the study is planned."
+    )
+
+
+def _refuse_other_formats(file: str) -> str:
+    if not file.endswith((".pt", ".pth")):
+        raise ValueError(
+            "pretrained weights are a .pt or .pth file of tensors; read others with their own "
+            "package and write `torch.save(tensors, 'weights.pt')`"
+        )
+    return file
+
+
+def _as_file(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+class InitialSettings(Settings):
+    """Pretrained weights that a model starts from."""
+
+    file: Annotated[str, AfterValidator(_refuse_other_formats)] = Field(
+        title="",
+        description="A .pt or .pth file of tensors by name, from the working directory.",
+    )
+    source: str | None = Field(
+        None, description="SHA-256 of the file; written when the study is planned."
     )
 
 
@@ -214,6 +241,17 @@ class ModelSettings(Settings):
         description="`network` takes the training patch's size only: others are padded.",
     )
 
+    initial: Annotated[
+        InitialSettings | None,
+        BeforeValidator(_as_file, json_schema_input_type=str | InitialSettings | None),
+        InWords(lambda initial: initial.file),
+    ] = Field(
+        None,
+        title="starts from",
+        description="Pretrained weights, a .pt or .pth file: what matches by name and shape is "
+        "loaded before the training (docs/losses.md). Controls but those of equal size start from "
+        "them too, their mechanisms left out.",
+    )
     output: int | str | None = Field(
         None,
         title="entry of the output that has the logits",
@@ -250,10 +288,12 @@ class ModelSettings(Settings):
                 "`control` is given by the name: call it "
                 f"{self.control_of or self.name}-{self.control or 'random'}"
             )
-        if self.network and (self.slots or self.backbone or self.control):
+        if self.network and (self.slots or (self.backbone and not self.control)):
             raise ValueError(
-                "`network` is the whole model; `slots`, `backbone` and controls belong to the U-Net"
+                "`network` is the whole model; `slots` and `backbone` belong to the U-Net"
             )
+        if self.network and self.control and self.control not in SIZES:
+            raise ValueError(_SIZE_ALONE)
         external = {
             "arguments": self.arguments,
             "output": self.output is not None,
@@ -274,6 +314,11 @@ class ModelSettings(Settings):
         """Keys that this model was given and that only a network of this study can have."""
         given = self.model_fields_set - {"name", "predictions", "source"}
         return sorted(key for key in given if getattr(self, key) not in (None, {}, 1, False))
+
+    @property
+    def is_external(self) -> bool:
+        """True for an external network itself, not for a control of one, which is a plain U-Net."""
+        return self.network is not None and self.control is None
 
     def own_code(self) -> tuple[str, ...]:
         """Return the references to own code of this model, its network or mechanisms, sorted."""
@@ -320,11 +365,13 @@ def resolve_models(
             slots=variant.slots,
             backbone=variant.backbone,
             training=variant.training,
+            **_network_of(variant),
+            initial=_initial_of(variant, control),
         )
         for variant in resolved
-        if variant.slots and not variant.control
+        if (variant.slots or variant.network) and not variant.control
         for control in controls
-        if not any(_lacking(variant, control, known))
+        if _applies(variant, control, known)
     )
     return (*resolved, *(model for model in added if model.name not in named))
 
@@ -348,7 +395,7 @@ def resolve_model(
     """
     variant = model
     if model.control_of:
-        written = ModelSettings(name=model.control_of, slots=model.slots)
+        written = ModelSettings(name=model.control_of, slots=model.slots, **_network_of(model))
         variant = named.get(model.control_of, written)
     slots = _slots_of(variant, known)
     if slots is None and model.control:
@@ -359,6 +406,11 @@ def resolve_model(
             "no such model, and no `slots` that would define one; "
             f"{nearest(model.name, known.models)}"
         )
+    if variant.network and model.control:
+        if model.control not in SIZES:
+            raise ValueError(_SIZE_ALONE)
+        own = {"training": model.training or variant.training}
+        return model.model_copy(update={**_network_of(variant), **own})
     if model.control and not slots:
         raise ValueError(f"{variant.name!r} has no mechanisms; only variants have controls")
     own_backbone = model.backbone or variant.backbone
@@ -367,13 +419,37 @@ def resolve_model(
         slot: tuple(_at_levels(placement, slot, depth, known) for placement in placements)
         for slot, placements in (model.slots or slots).items()
     }
-    takes_over = {"backbone": own_backbone, "training": model.training or variant.training}
+    takes_over = {
+        "backbone": own_backbone,
+        "training": model.training or variant.training,
+        "initial": model.initial or _initial_of(variant, model.control),
+    }
     resolved = model.model_copy(update={"slots": placed, **takes_over})
     unfit = next(_lacking(resolved, model.control, known), None)
     if unfit:
         missing = {"gamma0": "scale that starts at zero", "uniform": "softmax over positions"}
         raise ValueError(f"{unfit} has no {missing[str(model.control)]}")
     return resolved
+
+
+def _network_of(model: ModelSettings) -> dict[str, Any]:
+    """The keys that define an external network; empty for a U-Net."""
+    if not model.network:
+        return {}
+    keys = ("network", "source", "arguments", "divisor", "fixed_size", "output")
+    return {key: getattr(model, key) for key in keys}
+
+
+def _applies(variant: ModelSettings, control: Control, known: Known) -> bool:
+    """False where a variant, or an external network, cannot have a control."""
+    if variant.network:
+        return control in SIZES
+    return not any(_lacking(variant, control, known))
+
+
+def _initial_of(variant: ModelSettings, control: Control | None) -> InitialSettings | None:
+    """Return the pretrained weights that a control takes over: they fit its variant's widths."""
+    return None if control in ("parameters", "flops") else variant.initial
 
 
 def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placement, ...]] | None:

@@ -10,6 +10,8 @@ Slot = Literal["encoder", "bottleneck", "skip", "decoder"]
 SLOTS: tuple[Slot, ...] = get_args(Slot)
 Control = Literal["gamma0", "random", "uniform", "conv1x1", "parameters", "flops"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
+SIZES: tuple[Control, ...] = ("parameters", "flops")
+"""Controls that rule out size: plain U-Nets with as many parameters, and as many operations."""
 
 
 @dataclass(frozen=True)

@@ -154,6 +154,15 @@ class Layout:
         return self.output / "references.bib"
 
     @property
+    def cards(self) -> Path:
+        """Folder of the model cards."""
+        return self.output / "cards"
+
+    def card(self, dataset: str, model: str) -> Path:
+        """The model card of one model on one dataset."""
+        return self.cards / dataset / f"{model}.md"
+
+    @property
     def report(self) -> Path:
         """The report to read first."""
         return self.output / "report.html"

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from attnbench.errors import StudyError, nearest
-from attnbench.study.base import Name, Settings
+from attnbench.study.base import Name, Settings, name_as_mapping
 from attnbench.study.groups import (
     SWEEP_RULE,
     AnalysisSettings,
@@ -35,6 +35,7 @@ from attnbench.study.groups import (
     SweptKey,
     TrainingSettings,
 )
+from attnbench.study.loss import DEFAULT_LOSS
 from attnbench.study.messages import problems_of
 from attnbench.study.metrics import MetricName, OwnMetrics, with_own_metrics
 from attnbench.study.models import (
@@ -42,7 +43,6 @@ from attnbench.study.models import (
     ModelName,
     ModelSettings,
     OfferedControl,
-    name_as_mapping,
     resolve_models,
 )
 from attnbench.study.names import DatasetFacts, Known
@@ -479,8 +479,13 @@ class Study(Settings):
         Of a swept key it has grid and rule; which value is chosen depends on the fold.
         """
         # Absent where nothing is swept or set: such recipes are those of before these keys came.
-        own = None if self.model(model).training else {"training"}
+        own = self.model(model).training
+        # Of pretrained weights the content counts, not where it lies.
+        apart: dict[str, Any] = {"initial": {"file"}, **({} if own else {"training": True})}
         sweep = {"sweep": {"grid": self.training.sweep, "rule": SWEEP_RULE}}
+        silent = {"sweep"}
+        if self.training.loss == DEFAULT_LOSS or (own and "loss" in own.model_fields_set):
+            silent.add("loss")
         return {
             # What decides the folds is in the hash of their file, what is done about copies in that
             # of the data.
@@ -488,9 +493,9 @@ class Study(Settings):
                 mode="json", exclude={"duplicates", *SPLIT_KEYS}
             ),
             # Keys without a value are left out: a new one changes no recipe that does without.
-            "model": self.model(model).model_dump(mode="json", exclude=own, exclude_none=True),
+            "model": self.model(model).model_dump(mode="json", exclude=apart, exclude_none=True),
             "backbone": self.backbone_of(model).model_dump(mode="json"),
-            "training": self.training.model_dump(mode="json", exclude={"sweep"}),
+            "training": self.training.model_dump(mode="json", exclude=silent),
             "precision": self.compute.precision,
             **(sweep if self.training.sweep else {}),
         }

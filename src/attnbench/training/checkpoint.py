@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,20 @@ def hash_of_weights(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def save_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> None:
-    """Write weights and `hashes` (recipe, data, folds), whole or not at all."""
+def save_checkpoint(
+    path: Path, network: nn.Module, hashes: dict[str, str], trained_on: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write weights, `hashes` (recipe, data, folds) and what they saw, whole or not at all.
+
+    `trained_on` has a mapping per training that led to the weights: `dataset`, `data_hash`, and
+    `cases` that they have seen.
+    """
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     with whole_file(path) as temporary:
-        torch.save({"weights": weights, "hashes": hashes}, temporary)
+        torch.save(
+            {"weights": weights, "hashes": hashes, "trained_on": [dict(one) for one in trained_on]},
+            temporary,
+        )
 
 
 def load_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from attnbench.errors import DivergenceError
 from attnbench.study.groups import TrainingSettings
-from attnbench.training.loss import losses_of, pooled_dice
+from attnbench.training.loss import Loss, Terms, loss_of, losses_of, pooled_dice
 from attnbench.training.optimiser import make_optimiser, rate_factor
 
 LARGEST_GRADIENT = 12.0  # norm over all parameters, as in nnU-Net
@@ -38,75 +38,87 @@ def train(
 ) -> Iterator[dict[str, float]]:
     """Train in place; yield a row of HISTORY every fifth of `validate_every` and at the end.
 
-    The loss of a row is the mean since the row before; `validation_dice` is NaN on rows without
-    a validation pass. The learning rate of a step is that of `rate_factor`.
+    The loss of a row is the mean since the row before, its parts are NaN where the study's loss
+    has no such part; `validation_dice` is NaN on rows without a validation pass. The learning rate
+    of a step is that of `rate_factor`.
 
     Args:
         network: on `device`, returns logits (B, K, *patch) or a sequence of them.
         batches: `steps` pairs of images (B, C, *patch) and masks (B, *patch) on `device`.
         validation: fixed batches of the same form.
-        settings: optimiser, learning rate, its schedule, and how often to validate.
+        settings: loss, optimiser, learning rate, its schedule, and how often to validate.
         steps: length of the schedule.
         device: where everything is.
         autocast: dtype of mixed precision; None for float32.
 
     Raises:
         DivergenceError: the loss is not finite.
+        OwnCodeError: an own loss cannot be loaded, or returns no scalar.
     """
+    loss = loss_of(settings.loss)
     optimiser = make_optimiser(network, settings, device)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: rate_factor(step, steps, settings)
     )
     row_every = max(1, settings.validate_every // 5)
     network.train()
-    sums, since, started = torch.zeros(2, device=device), 0, time.perf_counter()
+    sums, since, started = torch.zeros((), device=device), 0, time.perf_counter()
     for step, (images, masks) in enumerate(batches, start=1):
         rate = float(schedule.get_last_lr()[0])
-        sums += take_step(network, images, masks, optimiser, autocast)
+        terms = take_step(network, images, masks, loss, optimiser, autocast)
+        sums = sums + terms.values
         schedule.step()
         since += 1
         validate = step % settings.validate_every == 0 or step == steps
         if step % row_every and not validate:
             continue
         # Reading numbers waits for the device: only here, never at every step.
-        dice, cross_entropy = (sums / since).tolist()
+        means = dict(zip(terms.names, (sums / since).tolist(), strict=True))
         if not torch.isfinite(sums).all():
-            raise DivergenceError(
-                f"the loss is not finite at step {step} (Dice {dice}, cross-entropy "
-                f"{cross_entropy}); lower training.learning_rate or set compute.precision: float32"
-            )
+            raise DivergenceError(_diverged(loss, step, means))
         speed = since * len(images) / (time.perf_counter() - started)
         score = validation_dice(network, validation, device, autocast) if validate else math.nan
-        row = (step, dice + cross_entropy, dice, cross_entropy, score, rate, speed)
+        parts = (means.get(name, math.nan) for name in ("dice", "cross_entropy"))
+        row = (step, sum(means.values()), *parts, score, rate, speed)
         yield dict(zip(HISTORY, row, strict=True))
-        sums, since, started = torch.zeros_like(sums), 0, time.perf_counter()
+        sums, since, started = torch.zeros((), device=device), 0, time.perf_counter()
+
+
+def _diverged(loss: Loss, step: int, means: dict[str, float]) -> str:
+    parts = ", ".join(f"{name} {value:g}" for name, value in means.items())
+    return (
+        f"the loss {loss.name} is not finite at step {step} ({parts}); lower "
+        "training.learning_rate or set compute.precision: float32"
+    )
 
 
 def take_step(
     network: nn.Module,
     images: Tensor,
     masks: Tensor,
+    loss: Loss,
     optimiser: torch.optim.Optimizer,
     autocast: torch.dtype | None,
-) -> Tensor:
-    """Take one step on one batch; return (Dice loss, cross-entropy) before it, on the device.
+) -> Terms:
+    """Take one step on one batch; return the terms of the loss before it, on the device.
 
     Args:
         network: in training mode.
         images: (B, C, *patch) float32.
         masks: (B, *patch) integers.
+        loss: of logits and masks.
         optimiser: of the network's parameters.
         autocast: dtype of mixed precision; None for float32.
     """
     with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
         outputs = network(images)
     # The loss is in float32; backward runs in the dtypes of the forward pass by itself.
-    losses = losses_of(outputs, masks)
-    losses.sum().backward()
+    terms = losses_of(loss, outputs, masks)
+    terms.values.sum().backward()
     nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
     optimiser.step()
     network.zero_grad(set_to_none=True)
-    return losses.detach()
+    return Terms(terms.names, terms.values.detach())
 
 
 @torch.no_grad()

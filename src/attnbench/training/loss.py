@@ -1,38 +1,88 @@
-"""The loss of all models: soft Dice plus cross-entropy."""
+"""The loss of a run: one by name or own code, at every resolution that a network has logits of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from attnbench.errors import OwnCodeError
+from attnbench.own import load
+from attnbench.study.loss import LossSettings
+from attnbench.training.losses import FOLDER, reference_of
 
-def dice_and_cross_entropy(
-    logits: Tensor, masks: Tensor, smooth: float = 1e-5
-) -> tuple[Tensor, Tensor]:
-    """(Dice loss, cross-entropy), to be added; in natural units.
 
-    `logits` (B, K, *spatial), `masks` (B, *spatial) integers in [0, K). The Dice loss is 1 -
-    soft Dice, averaged over the foreground classes, each pooled over the batch: so classes
-    absent from a patch are harmless (Milletari et al., V-Net, 3DV 2016, here with plain sums in
-    the denominator as in nnU-Net). The cross-entropy is averaged over voxels.
+class Terms(NamedTuple):
+    """Terms of a loss that are added: their names, and their values (T,) on the device."""
+
+    names: tuple[str, ...]
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss by its name in the study; calling it checks what the function returns."""
+
+    name: str
+    function: Callable[..., Tensor | Mapping[str, Tensor]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, logits: Tensor, masks: Tensor) -> Terms:
+        """Terms of logits (B, K, *spatial) and masks (B, *spatial), integers in [0, K).
+
+        Raises:
+            OwnCodeError: what the function returns is no scalar and no mapping of scalars.
+        """
+        # A loss sums over a whole batch of voxels: in float32, also under mixed precision.
+        found = self.function(logits.float(), masks, **self.options)
+        terms = found if isinstance(found, Mapping) else {self.name: found}
+        for name, value in terms.items():
+            if not isinstance(value, Tensor) or value.dim():
+                kind = (
+                    f"a tensor of shape {tuple(value.shape)}"
+                    if isinstance(value, Tensor)
+                    else f"a {type(value).__name__}"
+                )
+                raise OwnCodeError(
+                    f"{self.name}: found {kind}{'' if len(terms) == 1 else f' as {name!r}'}; a "
+                    "loss returns a scalar tensor, or a mapping of names to scalar tensors, which "
+                    "are added"
+                )
+        if not terms:
+            raise OwnCodeError(f"{self.name}: found a mapping without a term")
+        return Terms(tuple(terms), torch.stack(list(terms.values())))
+
+
+def loss_of(settings: LossSettings) -> Loss:
+    """The loss that a study names.
+
+    Raises:
+        OwnCodeError: own code cannot be loaded, is no function, or has changed since the study was
+            planned.
     """
-    classes = torch.arange(logits.shape[1], device=logits.device).view(-1, *[1] * (masks.dim() - 1))
-    reference = (masks.unsqueeze(1) == classes).float()
-    # Sums over a whole batch of voxels need float32, also under mixed precision.
-    logarithms = logits.float().log_softmax(dim=1)
-    probabilities = logarithms.exp()
-    axes = (0, *range(2, logits.dim()))  # all but the classes
-    overlap = (probabilities * reference).sum(axes)
-    total = probabilities.sum(axes) + reference.sum(axes)
-    dice = ((2 * overlap + smooth) / (total + smooth))[1:].mean()  # without the background
-    return 1 - dice, -(logarithms * reference).sum() / masks.numel()
+    name = settings.name
+    if (FOLDER / f"{name}.py").is_file():
+        module = import_module(f"attnbench.training.losses.{name}")
+        return Loss(name, getattr(module, name), settings.options)
+    reference = reference_of(name)
+    if reference is None:
+        raise OwnCodeError(f"there is no loss {name!r}, and no installed package brings one")
+    function = load(reference, settings.source)
+    if not callable(function) or isinstance(function, type):
+        raise OwnCodeError(f"{reference}: {NO_FUNCTION}")
+    return Loss(name, function, settings.options)
 
 
-def losses_of(outputs: Tensor | Sequence[Tensor], masks: Tensor) -> Tensor:
-    """(Dice loss, cross-entropy) as one tensor (2,) of a network's outputs in training.
+NO_FUNCTION = "no function; a loss is `def my_loss(logits, masks)`, which returns a scalar tensor"
+
+
+def losses_of(loss: Loss, outputs: Tensor | Sequence[Tensor], masks: Tensor) -> Terms:
+    """Terms of a loss of a network's outputs in training.
 
     Logits, or with deep supervision a sequence of them from fine to coarse: their losses weigh
     1, 1/2, 1/4, ... (in sum 1), against masks (B, *spatial) brought to their resolution by the
@@ -40,13 +90,14 @@ def losses_of(outputs: Tensor | Sequence[Tensor], masks: Tensor) -> Tensor:
     """
     levels = [outputs] if isinstance(outputs, Tensor) else outputs
     weights = [0.5**level for level in range(len(levels))]
-    losses = [
-        torch.stack(dice_and_cross_entropy(logits, nearest_mask(masks, logits.shape[2:])))
-        for logits in levels
-    ]
-    return torch.stack(
-        [weight / sum(weights) * loss for weight, loss in zip(weights, losses, strict=True)]
+    losses = [loss(logits, nearest_mask(masks, logits.shape[2:])) for logits in levels]
+    values = torch.stack(
+        [
+            weight / sum(weights) * terms.values
+            for weight, terms in zip(weights, losses, strict=True)
+        ]
     ).sum(0)
+    return Terms(losses[0].names, values)
 
 
 def nearest_mask(masks: Tensor, size: Sequence[int]) -> Tensor:

@@ -18,6 +18,7 @@ from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.loop import take_step
+from attnbench.training.loss import loss_of
 from attnbench.training.optimiser import make_optimiser
 from attnbench.training.provenance import provenance
 from attnbench.training.run import network_for
@@ -48,11 +49,11 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
             memory_format=layout
         )
         masks = torch.randint(spec.classes, (batch, *spec.patch), device=device)
-        optimiser = make_optimiser(network, training, device)
+        loss, optimiser = loss_of(training.loss), make_optimiser(network, training, device)
         works: dict[str, Work] = {
             "latency": lambda: _infer(network, images[:1], autocast),
             "inference": lambda: _infer(network, images, autocast),
-            "step": lambda: take_step(network.train(), images, masks, optimiser, autocast),
+            "step": lambda: take_step(network.train(), images, masks, loss, optimiser, autocast),
         }
         peaks = {f"{name}_peak_bytes": _peak_of(work, device) for name, work in works.items()}
         seconds = time_in_turn(works, device)

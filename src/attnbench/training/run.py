@@ -28,6 +28,7 @@ from attnbench.study.settings import Study
 from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.energy import energy_between, energy_used
+from attnbench.training.initial import Start, start_from_file
 from attnbench.training.loop import HISTORY, Batch, train
 from attnbench.training.plan import Planner
 from attnbench.training.progress import record_progress
@@ -115,11 +116,13 @@ def train_run(study: Study, run: Run) -> None:
     steps = inputs.training.steps
     folder, progress = study.layout.run(run), study.layout.progress(run)
     with claim_device(study.compute) as device, record_progress(progress) as record:
-        network, rows, seconds, joules = fit(study, run, inputs, device, record)
-        save_checkpoint(folder / "model.pt", network, inputs.hashes)
+        network, rows, seconds, joules, start = fit(study, run, inputs, device, record)
+        trained_on = [_trained_on(run, inputs), *start.trained_on]
+        save_checkpoint(folder / "model.pt", network, inputs.hashes, trained_on)
         write_rows(folder / "history.csv", HISTORY, rows)
         facts = provenance(device, autocast_type(study.compute.precision, device)) | {
             "chosen": inputs.chosen,
+            "initial": start.facts,
             "training_groups": inputs.training_groups,
             "steps": steps,
             "train_seconds": seconds,
@@ -143,6 +146,16 @@ class Fitted(NamedTuple):
     rows: list[dict[str, float]]
     seconds: float
     joules: float | None
+    start: Start
+
+
+def _trained_on(run: Run, inputs: RunInputs) -> dict[str, Any]:
+    """The cases that weights have seen: by training, or by a choice on the inner validation."""
+    return {
+        "dataset": run.dataset,
+        "data_hash": inputs.hashes["data"],
+        "cases": sorted({*inputs.fold.train, *inputs.fold.validation}),
+    }
 
 
 def fit(
@@ -156,10 +169,13 @@ def fit(
 
     Raises:
         DivergenceError: the loss is not finite.
+        ModelError: pretrained weights cannot be read, have changed, or do not fit.
+        CheckpointError: pretrained weights have seen what the run is tested on.
     """
     settings, steps = inputs.training, inputs.training.steps
     autocast = autocast_type(study.compute.precision, device)
     network = network_for(study, run, inputs.store)
+    start = start_from_file(study, run, inputs.store, inputs.fold, network)
     network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
     training, validation = _data(run, inputs, device)
     # The counter is the GPU's: with other runs on it, the energies cannot be separated.
@@ -172,7 +188,7 @@ def fit(
             log.debug("%s  %s", run, _line(row, steps))
     seconds = time.perf_counter() - started
     joules = energy_between(energy, energy_used(device) if alone else None)
-    return Fitted(network, rows, seconds, joules)
+    return Fitted(network, rows, seconds, joules, start)
 
 
 def _data(run: Run, inputs: RunInputs, device: torch.device) -> tuple[Any, list[Batch]]:

@@ -43,7 +43,8 @@ def attend(
     Returns (..., N, C). The method is chosen here alone: on the CPU the matrix of all pairs
     is held where a query has at most `SHORT` keys, which is faster there and no more than a
     constant per query; else torch's kernels choose. On the meta device, where operations are
-    counted, the products are plain: what the kernels pad is no need of the mechanism.
+    counted, the products are plain: what the kernels pad is no need of the mechanism. Traced for a
+    file, the method depends on no size, so that the file holds for others.
 
     Args:
         query: (..., N, D).
@@ -54,7 +55,8 @@ def attend(
     """
     for watcher in _WATCHERS:
         watcher(query, key, scale, bias)
-    if query.is_meta or (query.device.type == "cpu" and key.shape[-2] <= SHORT):
+    few = not torch.compiler.is_compiling() and key.shape[-2] <= SHORT
+    if query.is_meta or (query.device.type == "cpu" and few):
         scores = (scale * query) @ key.transpose(-1, -2)
         return (scores if bias is None else scores + bias).softmax(-1) @ value
     if bias is not None:
@@ -76,7 +78,8 @@ def _attend_in_parts(query: Tensor, key: Tensor, value: Tensor, scale: float) ->
         F.pad(x, (0, width - x.shape[-1])).flatten(0, -3).contiguous() for x in (query, key, value)
     )
     # The greatest common divisor, so that all parts have as many queries.
-    parts = math.gcd(q.shape[1], max(1, PARTS // len(q))) if q.device.type == "cpu" else 1
+    split = q.device.type == "cpu" and not torch.compiler.is_compiling()
+    parts = math.gcd(q.shape[1], max(1, PARTS // len(q))) if split else 1
     q, k, v = (
         q.unflatten(1, (parts, -1)),
         *(x.unsqueeze(1).expand(-1, parts, -1, -1) for x in (k, v)),

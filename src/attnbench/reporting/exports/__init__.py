@@ -1,4 +1,4 @@
-"""Exports for other tools and a paper: scores, ranking input, methods in words, references."""
+"""Exports for other tools and a paper: scores, ranking input, methods, references, model cards."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from attnbench.analysis.blocks import read_scores
 from attnbench.files import whole_file, write_csv, write_text
+from attnbench.reporting.exports.card import Shared, compose_card
 from attnbench.reporting.exports.challenger import rank_input
 from attnbench.reporting.exports.claims_reloaded import claim_inputs
 from attnbench.reporting.exports.methods import compose_methods
-from attnbench.reporting.exports.references import bibliography, collect_references
+from attnbench.reporting.exports.references import bibliography
 from attnbench.reporting.results import Results
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 
 def write_exports(study: Study) -> None:
-    """Write `scores.parquet`, `methods.md`, `references.bib`, and tables for other tools.
+    """Write `scores.parquet`, `methods.md`, `references.bib`, model cards, and tables for other
+    tools.
 
-    Those are `tables/challenger.csv` and, for each dataset, `tables/claims_reloaded_<dataset>.csv`.
+    The tables are `tables/challenger.csv` and, for each dataset,
+    `tables/claims_reloaded_<dataset>.csv`; the cards `cards/<dataset>/<model>.md`.
     """
     results, layout = Results(study), study.layout
     # pandas opens its own file, so the rename that keeps it whole is made around it.
@@ -28,6 +31,9 @@ def write_exports(study: Study) -> None:
     write_csv(layout.challenger, rank_input(results))
     for dataset, frame in claim_inputs(study).items():
         write_csv(layout.claims_reloaded(dataset), frame)
-    references = collect_references(study)
-    write_text(layout.methods, compose_methods(results, references))
-    write_text(layout.references, bibliography(references))
+    shared = Shared.of(results)
+    write_text(layout.methods, compose_methods(results, shared.references))
+    write_text(layout.references, bibliography(shared.references))
+    for name in results.datasets:
+        for model in study.trained_models:
+            write_text(layout.card(name, model.name), compose_card(shared, name, model.name))

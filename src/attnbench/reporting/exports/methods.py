@@ -13,6 +13,7 @@ from attnbench.catalog import load_entry
 from attnbench.catalog.suitable import RESTRICTED
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
+from attnbench.reporting.losses import own_losses, pretrained_notes
 from attnbench.reporting.origins import origin_notes
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
@@ -28,7 +29,7 @@ from attnbench.reporting.units import (
     origin_of_groups,
     unit_of_evidence,
 )
-from attnbench.reporting.words import ELSEWHERE, mechanism_label
+from attnbench.reporting.words import ELSEWHERE, mechanism_label, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
@@ -153,7 +154,7 @@ def _models(
 ) -> Iterator[str]:
     study = results.study
     shared = [
-        model.name for model in study.trained_models if not model.network and not model.backbone
+        model.name for model in study.trained_models if not model.is_external and not model.backbone
     ]
     named = [
         results.label(name) + (" (the baseline)" if name == results.baseline else "")
@@ -167,7 +168,9 @@ def _models(
         if setting.startswith("Model: ")
     )
     external = [
-        (results.label(model.name), model.network) for model in study.models if model.network
+        (results.label(model.name), str(model.network))
+        for model in study.models
+        if model.is_external
     ]
     names = {UNET, *results.every_dataset, *(path for _, path in external)}
     sources = [
@@ -182,6 +185,7 @@ def _models(
     if external:
         networks = [f"{label}{_cite(references, path)}" for label, path in external]
         yield f"External networks, each with its own layers: {_joined(networks)}."
+        yield from (f"{note}." for note in whole_networks(study.models))
     for path in uncited_networks(study):
         yield f"The paper of `{path}` is not known here and has to be cited."
     sizes = [
@@ -242,6 +246,9 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         f"with probability one half per axis ({protocol['Mirrored along']}); precision: "
         f"{protocol['Precision']}. The baseline was {protocol['Baseline']}."
     )
+    yield from own_losses(results)
+    yield from pretrained_notes(results)
+    yield from _not_loaded(results)
     yield (
         f"Intensities were normalised when images were read ({protocol['Intensities']}), alike in "
         "training and prediction, external test sets included."
@@ -257,6 +264,18 @@ def _training(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         f"{_number(len(results.study.seeds), 'seed')} ({protocol['Seeds']}); dataset, fold and "
         "seed fix initial weights, order of the batches and augmentation."
     )
+
+
+def _not_loaded(results: Results) -> Iterator[str]:
+    """Yield how many tensors models took from pretrained weights, where runs differ the span."""
+    loaded: dict[str, list[tuple[int, int]]] = {}
+    for facts in results.run_facts:
+        if start := facts.get("initial"):
+            of = start["loaded"] + len(start["missing"]) + len(start["other_shape"])
+            loaded.setdefault(facts["model"], []).append((start["loaded"], of))
+    for model, counts in loaded.items():
+        said = " or ".join(f"{count} of {of}" for count, of in dict.fromkeys(counts))
+        yield f"{results.label(model)} took {said} tensors from its file, by name and shape."
 
 
 def _sweep(results: Results) -> Iterator[str]:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from attnbench.files import write_text
 from attnbench.reporting.contents import SECTIONS, Section, absent_tables, figures_of, tables_of
-from attnbench.reporting.page.answer import answer_study
+from attnbench.reporting.page.answer import answer_study, question_of
 from attnbench.reporting.page.case_browser import browse_cases
 from attnbench.reporting.page.pictures import Picture, embed_figure
 from attnbench.reporting.page.sortable import join_blocks
@@ -62,6 +62,7 @@ def write_report(study: Study) -> None:
     text = environment.get_template("report.html.jinja").render(
         study=study,
         contents=contents,
+        question=question_of(results),
         answer=answer_study(results),
         data=data_in_short(results),
         new=new_units(study, results.datasets),

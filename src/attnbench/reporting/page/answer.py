@@ -21,7 +21,7 @@ from attnbench.reporting.recipes import recipe_notes, undertrained_in_short
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
 from attnbench.reporting.units import new_units, unit_of_evidence
-from attnbench.reporting.words import display_unit
+from attnbench.reporting.words import display_unit, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 class Answer:
     """The answer in a few words (`verdict`), with the claims that are kept apart.
 
-    `trained`: on new patients with the models as trained; `retrained`: about the mechanisms, with
-    models trained again; `size`: beside controls of equal size, empty where nothing is to be said.
+    `trained`: on new patients with the models as trained; `retrained`: about mechanisms and
+    networks, with models trained again; `size`: beside controls of equal size, empty where nothing
+    is to be said.
     """
 
     verdict: str
@@ -68,7 +69,13 @@ def answer_study(results: Results) -> Answer:
         _trained(results, rows),
         again,
         _size(results, rows),
-        (*_limits(results, rows), *_hardly_trained(results, hardly), *recipes, *absent),
+        (
+            *_whole(results),
+            *_limits(results, rows),
+            *_hardly_trained(results, hardly),
+            *recipes,
+            *absent,
+        ),
     )
 
 
@@ -97,6 +104,40 @@ def _verdict(results: Results, rows: pd.DataFrame) -> str:
         return f"Cannot be told with {few}"
     which = "the one comparison" if len(rows) == 1 else f"any of {len(rows)} comparisons"
     return f"Not shown in {which}"
+
+
+def question_of(results: Results) -> str:
+    """Return the question that the study's models can answer."""
+    study = results.study
+    external = [model.is_external for model in study.trained_models if model.name != study.baseline]
+    if not any(external):
+        return "Does attention make a U\N{NON-BREAKING HYPHEN}Net segment this data better?"
+    controls = [
+        model.control is not None for model in study.trained_models if model.name != study.baseline
+    ]
+    if all(one or other for one, other in zip(external, controls, strict=True)):
+        one = external.count(True) == 1
+        does = "Does this network segment" if one else "Do these networks segment"
+        return f"{does} this data better than {results.baseline_label}?"
+    return (
+        "Does attention in a U\N{NON-BREAKING HYPHEN}Net, or another network, segment this data "
+        "better?"
+    )
+
+
+def _whole(results: Results) -> Iterator[str]:
+    """Yield what is not shown of external networks."""
+    for note in whole_networks(results.study.models):
+        yield f"Attention: {note}."
+
+
+def _claim(results: Results, rows: pd.DataFrame) -> str:
+    """Return what a claim would be about: `a mechanism`, or whole networks."""
+    settings = [results.study.model(name) for name in rows["model"].unique()]
+    external = [model.is_external for model in settings]
+    if all(external):
+        return "a network"
+    return "a mechanism or a network" if any(external) else "a mechanism"
 
 
 def _scores(results: Results, rows: pd.DataFrame) -> str:
@@ -222,14 +263,14 @@ def _retrained(results: Results, rows: pd.DataFrame) -> str:
         return (
             "With one fixed split there is one training set, and nothing is claimed of models "
             "trained on others, however often these are trained; cross-validation is needed. No "
-            "claim about a mechanism follows."
+            f"claim about {_claim(results, rows)} follows."
         )
     few = rows["verdict"].isin([TOO_FEW_TRAININGS, ONE_SPLIT, GROUPS_CROSS])
     if few.all():
         return (
             f"With {_trainings(rows)} per model nothing is claimed about models trained again, "
             f"which takes {MIN_TRAININGS} folds (times repeats); {_detectable(rows)}. No claim "
-            "about a mechanism follows."
+            f"about {_claim(results, rows)} follows."
         )
     held = rows[rows["verdict"].isin([HELPS, BIGGER, "worse"])]
     equal = rows[rows["verdict"] == "equivalent"]
@@ -242,14 +283,14 @@ def _retrained(results: Results, rows: pd.DataFrame) -> str:
         none = "The one difference is not" if len(rows) == 1 else f"None of the {len(rows)} is"
         return (
             f"{none} shown to come out again when the "
-            "models are trained again, so no claim about a mechanism follows; "
+            f"models are trained again, so no claim about {_claim(results, rows)} follows; "
             f"{_detectable(rows)}.{within}"
         )
     largest = records(held.loc[[held["difference"].abs().idxmax()]])[0]
     return (
-        f"{len(held)} of {len(rows)} also hold for models trained again, which a claim about a "
-        f"mechanism needs: {_listed(results, held)}; the largest, with its interval for retrained "
-        f"models, is {_one(results, largest, 'retrained_')}.{within}"
+        f"{len(held)} of {len(rows)} also hold for models trained again, which a claim about "
+        f"{_claim(results, rows)} needs: {_listed(results, held)}; the largest, with its interval "
+        f"for retrained models, is {_one(results, largest, 'retrained_')}.{within}"
     )
 
 

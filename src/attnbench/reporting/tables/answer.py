@@ -10,6 +10,7 @@ from attnbench.reporting.results import records
 from attnbench.reporting.tables.cells import shares
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 from attnbench.reporting.units import groups_cell
+from attnbench.reporting.words import whole_networks
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def tabulate_answer(results: Results) -> Table:
             "shown to be worse. A comparison that is not significant shows nothing.",
             "Better / equal / worse: posterior probabilities of the Bayesian correlated t test for "
             "models trained again, equal within the margin; a dash below five folds.",
+            *(f"{note}." for note in whole_networks(results.study.models)),
             *_lacking(results),
             *undertrained_notes(results),
             *(["No variant and baseline have both been scored yet."] if frame.empty else []),

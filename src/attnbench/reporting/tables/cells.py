@@ -150,7 +150,7 @@ def legend(results: Results) -> tuple[str, ...]:
         f"⁺ better, ⁻ worse than the baseline on new {new} with the models as trained "
         f"(p ≤ {results.level:.2g}); without a mark not distinguishable from the baseline.",
         "⁺⁺, ⁻⁻: also when the models are trained again (corrected resampled t test). Only that is "
-        "evidence about a mechanism; a single mark may be the luck of these trainings.",
+        "evidence about a mechanism or network; a single mark may be the luck of these trainings.",
     )
 
 

@@ -13,6 +13,7 @@ from attnbench.reporting.tables.cells import block_title, exploratory, few_group
 from attnbench.reporting.tables.facts import control_notes
 from attnbench.reporting.tables.render import Block, Column, Row, Table, plain_row
 from attnbench.reporting.units import groups_cell
+from attnbench.reporting.words import whole_networks
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -56,6 +57,7 @@ def tabulate_controls(results: Results) -> Table:
             "nothing is shown, neither that the control explains the gain nor that it does not.",
             exploratory(results),
             *(words for control, words in _RULED_OUT.items() if control in present),
+            *(f"{note}." for note in whole_networks(results.study.models)),
             *control_notes(results),
             *few_groups(compared["difference"], compared["low"]),
             *(["No variant and control have both been scored yet."] if frame.empty else []),

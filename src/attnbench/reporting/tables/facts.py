@@ -12,6 +12,7 @@ from attnbench.catalog.suitable import RESTRICTED
 from attnbench.files import read_json
 from attnbench.models.matching import TOLERANCE
 from attnbench.reporting.format import NOTHING, count
+from attnbench.reporting.losses import loss_in_full
 from attnbench.reporting.splits import dataset_notes
 from attnbench.reporting.tables.render import Block, Cell, Column, Row, Table, plain_row
 from attnbench.reporting.units import (
@@ -27,6 +28,7 @@ from attnbench.scoring.definitions import METRICS, EmptyValue, stated_rule
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.describe import describe, in_words
 from attnbench.study.groups import COPIES, SCHEMES
+from attnbench.study.loss import DEFAULT_LOSS
 from attnbench.study.models import ModelSettings
 from attnbench.study.split import SPLIT_KEYS
 
@@ -185,7 +187,8 @@ def tabulate_protocol(results: Results) -> Table:
 def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
     training = dict(describe(study.training.model_copy(update=_unused_patches(results))))
-    del training["augmentation"]  # has a row of its own
+    # These have rows of their own.
+    del training["augmentation"], training["loss"]
     yield "Datasets", ", ".join(map(results.dataset_label, results.every_dataset))
     yield "Models", ", ".join(map(results.label, results.models))
     yield "Baseline", results.baseline_label
@@ -211,7 +214,7 @@ def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     yield "Intensities", "; ".join(_intensities(results))
     yield "Mirrored along", "; ".join(_mirror_axes(results))
     yield "Prediction", _prediction(results)
-    yield "Loss", "Dice + cross-entropy, equal weights"
+    yield "Loss", loss_in_full(study.training.loss, cite=study.training.loss != DEFAULT_LOSS)
     yield "Precision", dict(describe(study.compute))["precision"]
     asked = dict(describe(study))
     # Kinds may share a key, whose row has what is asked of each.

@@ -51,7 +51,8 @@ def tabulate_models(results: Results) -> Table:
 
 
 def _row(results: Results, model: ModelSettings, size: list[float]) -> Row:
-    role = "control" if model.control else "variant"
+    role = "external network" if model.is_external else "variant"
+    role = "control" if model.control else role
     role = "baseline" if model.name == results.baseline else role
     role = MADE_ELSEWHERE if model.predictions else role
     own = model_differences(results.study, model) or NOTHING
