@@ -65,7 +65,8 @@ decides = partial(rerun.decides_by, cache(partial(rerun.decides, study)))
 
 wildcard_constraints:
     dataset="[a-z0-9_]+",
-    model="[a-z0-9_-]+",
+    # Predictions made elsewhere have a rule of their own, which leaves the same files.
+    model="".join(rf"(?!{name}/)" for name in study.elsewhere) + "[a-z0-9_-]+",
     fold=r"\d+",
     seed=r"\d+",
     share=r"|-groups\d+",

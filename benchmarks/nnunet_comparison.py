@@ -21,10 +21,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 
 from attnbench.analysis.blocks import ALL_CLASSES
-from attnbench.analysis.external import compare_external
+from attnbench.analysis.external import compare_fold
 from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.data.download.fetch import fetch_dataset
@@ -35,7 +36,7 @@ from attnbench.files import read_json, write_json, write_text
 from attnbench.scoring.external import score_external
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
-from benchmarks.peers.nnunet_trained import Training
+from benchmarks.peers.nnunet_trained import MIRRORED, PLAIN, Training
 from benchmarks.record import RESULTS, machine
 from benchmarks.timing import ROOT
 
@@ -51,7 +52,7 @@ SETS: dict[str, dict[str, Any]] = {
 STEPS, SEEDS = (1000, 5000), (0, 1, 2)
 RECIPES = {"default": {}, "nnunet_recipe": ROOT / "studies" / "nnunet_recipe.yaml"}
 # nnU-Net predicts with mirror images, as it is used, and without.
-PREDICTIONS = {"mirrored": "nnunet", "plain": "nnunet_without_mirroring"}
+PREDICTIONS = {MIRRORED: "nnunet", PLAIN: "nnunet_without_mirroring"}
 FIGURES, PAGE = RESULTS / "nnunet.json", ROOT / "docs" / "nnunet_comparison.md"
 _PLACE = re.compile(r"(<!-- figures -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -66,7 +67,19 @@ def study_of(work: Path, dataset: str, recipe: str, steps: int, seed: int) -> St
     shared = {
         "name": recipe,
         "datasets": [{"name": dataset, **SETS[dataset]}],
-        "models": ["unet"],
+        "models": [
+            "unet",
+            *(
+                {
+                    "name": name,
+                    "predictions": {
+                        "folder": f"{nnunet_folder(work, dataset, steps, seed)}/{kind}",
+                        "origin": "nnU-Net v2",
+                    },
+                }
+                for kind, name in PREDICTIONS.items()
+            ),
+        ],
         "backbone": content.get("backbone", {}) | {"widths": WIDTHS},
         "training": training | {"steps": steps, "validate_every": steps // 5},
         "seeds": [seed],
@@ -167,17 +180,17 @@ def figures(work: Path) -> dict[str, Any]:
         if not (peer / "facts.json").exists() or not done:
             continue
         place = {"dataset": dataset, "steps": steps, "seed": seed}
-        for (kind, name), recipe in itertools.product(PREDICTIONS.items(), done):
-            score_external(studies[recipe], dataset, name, FOLD, peer / kind)
-            table = compare_external(studies[recipe], dataset, name, FOLD, "unet")
-            dice = table[table["metric"] == "dice"]
+        for name, recipe in itertools.product(PREDICTIONS.values(), done):
+            elsewhere = Run(dataset, name, FOLD, seed)
+            score_external(studies[recipe], elsewhere)
+            dice = ours_minus_theirs(compare_fold(studies[recipe], elsewhere))
             if recipe == done[0]:
                 facts = read_json(peer / "facts.json")
                 rows.append(_row(place | {"contestant": name}, dice, "mean", facts))
             ours = place | {"contestant": f"unet, {recipe}"}
             if name == "nnunet":
                 facts = read_json(runs[recipe] / "run.json") | read_json(runs[recipe] / "cost.json")
-                rows.append(_row(ours, dice, "mean_model", facts))
+                rows.append(_row(ours, dice, "mean_baseline", facts))
             differences += [
                 ours
                 | {"minus": name, "class": row["class"]}
@@ -194,6 +207,12 @@ def figures(work: Path) -> dict[str, Any]:
         "trainings": rows,
         "differences": differences,
     }
+
+
+def ours_minus_theirs(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of Dice with differences the other way round, as this page states them."""
+    turned = {"difference": -table["difference"], "low": -table["high"], "high": -table["low"]}
+    return table.assign(**turned)[table["metric"] == "dice"]
 
 
 def _recipe(study: Study) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_an_expected_error_is_one_message_and_makes_a_run_failed(attnbench, tmp_
     )
     said = capsys.readouterr().err
     assert said.startswith("error: ") and "Traceback" not in said and log.read_text() == said
-    status = run_status(study.layout, run, log.stat().st_mtime)
+    status = run_status(study, run, log.stat().st_mtime)
     assert status.state == "failed" and said.startswith(status.says)
 
 

@@ -1,7 +1,7 @@
 """From originals to nnU-Net's files, and from another tool's predictions to scores."""
 
 import csv
-import json
+import re
 import sys
 
 import nibabel as nib
@@ -12,19 +12,19 @@ import SimpleITK
 from PIL import Image
 from scipy import stats
 
-from attnbench.analysis.external import compare_external
-from attnbench.catalog import Entry
+from attnbench.analysis.external import compare_fold
+from attnbench.catalog import load_entry
+from attnbench.check import check_study
 from attnbench.cli import main
 from attnbench.data.folds import load_folds, write_folds
 from attnbench.data.nnunet import export_nnunet
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
-from attnbench.files import read_json, write_json
-from attnbench.scoring.external import score_external
+from attnbench.files import read_json, sha256_of, write_json
+from attnbench.scoring.external import external_run, score_external
 from attnbench.scoring.run import score_run
 from attnbench.study.paths import Run
-from attnbench.study.settings import parse_study
 
 CASES = 12
 SPACING = {2: (1.0, 1.0), 3: (1.5, 0.5, 2.0)}
@@ -54,18 +54,24 @@ class Toy:
 
     def __init__(self, folder, ndim, working_grid=None, **own):
         self.folder, self.ndim, self.raw = folder, ndim, folder / "raw"
-        self.entry = self._originals()
+        self._originals()
+        self.entry = load_entry("toy", (folder,))
         dataset = {"name": "toy", **own} | ({"size": working_grid} if working_grid else {})
-        self.study = parse_study(
-            {
-                "name": "trial",
-                "datasets": [dataset],
-                "models": ["unet"],
-                "metrics": ["dice", "hd95"],
-                "folds": {"outer": 2, "inner": 3},
-                "output": str(folder / "out"),
-            }
-        )
+        self.predicted = folder / "predictions" / "fold1"
+        self.elsewhere = {
+            "folder": f"{folder}/predictions/fold{{fold}}",
+            "origin": "another tool, 3 epochs",
+        }
+        self.content = {
+            "name": "trial",
+            "catalog": [str(folder)],
+            "datasets": [dataset],
+            "models": ["unet", {"name": "other", "predictions": self.elsewhere}],
+            "metrics": ["dice", "hd95"],
+            "folds": {"outer": 2, "inner": 3},
+            "output": str(folder / "out"),
+        }
+        self.study = check_study(self.content)
         layout = self.study.layout
         self.prepared, self.split = layout.prepared("toy"), layout.folds("toy")
         prepare_dataset(self.entry, self.study.dataset("toy"), self.raw, self.prepared)
@@ -90,28 +96,31 @@ class Toy:
                     picture = Image.fromarray(array, mode="P")
                     picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
                     picture.save(path)
-                rows.append((path.name, 1, "0" * 64, role, f"case{number}", f"group{number}"))
+                facts = path.stat().st_size, sha256_of(path)
+                rows.append((path.name, *facts, role, f"case{number}", f"group{number}"))
         listing = self.folder / "toy.files.csv"
         with listing.open("w", newline="") as stream:
             csv.writer(stream).writerows(
                 [("path", "bytes", "sha256", "role", "case", "group"), *rows]
             )
-        words = dict.fromkeys(("title", "short", "task", "modality", "licence", "citation"), "toy")
-        return Entry(
-            **words,
-            name="toy",
-            ndim=self.ndim,
-            channels={2: 3, 3: 1}[self.ndim],
-            classes={1: "box", 2: "small"},
-            spacing_unit="mm" if self.ndim == 3 else "px",
-            axes=tuple("abc"[: self.ndim]),
-            mirror={"axes": (), "reason": "toy"},
-            cases=CASES,
-            groups=CASES,
-            groups_inferred=False,
-            listing=listing,
-            origin={"kind": "files", "url": "http://localhost/{path}", "page": "http://localhost"},
-            reader="nifti" if self.ndim == 3 else "index_mask",
+        words = ("title", "short", "task", "modality", "licence", "citation")
+        write_json(
+            self.folder / "toy.yaml",  # JSON is YAML
+            {
+                **dict.fromkeys(words, "toy"),
+                "name": "toy",
+                "ndim": self.ndim,
+                "channels": {2: 3, 3: 1}[self.ndim],
+                "classes": {1: "box", 2: "small"},
+                "spacing_unit": "mm" if self.ndim == 3 else "px",
+                "axes": list("abc"[: self.ndim]),
+                "mirror": {"axes": [], "reason": "toy"},
+                "cases": CASES,
+                "groups": CASES,
+                "groups_inferred": False,
+                "origin": {"kind": "local", "folder": "raw"},
+                "reader": "nifti" if self.ndim == 3 else "index_mask",
+            },
         )
 
     def export(self, folder):
@@ -121,12 +130,12 @@ class Toy:
     def number(self, case):
         return int(case.removeprefix("case"))
 
-    def predictions(self, change=lambda array, case: array):
-        """A folder as nnU-Net leaves it: masks of fold 1 written by SimpleITK over its files."""
-        folder = self.folder / "predictions"
-        folder.mkdir()
-        for case in self.folds.fold(1).test:
-            image = SimpleITK.ReadImage(self.out / "imagesTs_fold1" / f"{case}_0000.nii.gz")
+    def predictions(self, change=lambda array, case: array, fold=1):
+        """A folder as nnU-Net leaves it: masks of a fold written by SimpleITK over its images."""
+        folder = self.predicted.with_name(f"fold{fold}")
+        folder.mkdir(parents=True)
+        for case in self.folds.fold(fold).test:
+            image = SimpleITK.ReadImage(self.out / f"imagesTs_fold{fold}" / f"{case}_0000.nii.gz")
             mask = SimpleITK.ReadImage(self.out / "labelsTr" / f"{case}.nii.gz")
             array = change(SimpleITK.GetArrayFromImage(mask), case)
             written = SimpleITK.GetImageFromArray(array.astype(np.uint8))
@@ -135,9 +144,21 @@ class Toy:
         write_json(folder / "plans.json", {"left": "alone"})
         return folder
 
-    def score(self, folder, fold=1):
-        path = score_external(self.study, "toy", "other", fold, folder)
+    def score(self, fold=1, **elsewhere):
+        """Scores of the predictions of a fold; `elsewhere` are further keys of `predictions`."""
+        model = {"name": "other", "predictions": self.elsewhere | elsewhere}
+        study = check_study(self.content | {"models": ["unet", model]})
+        run = external_run(study, "toy", "other", fold, None)
+        score_external(study, run)
+        path = study.layout.run(run) / "scores.csv"
         return pd.read_csv(path, keep_default_na=False, na_values={"value": [""]})
+
+    def refused(self, fold=1, **elsewhere):
+        """What is said of predictions that are not scored, and leave nothing behind."""
+        with pytest.raises(DataError) as error:
+            self.score(fold, **elsewhere)
+        assert not list(self.study.layout.run(Run("toy", "other", fold, 0)).glob("*"))
+        return str(error.value)
 
     def score_model(self, shifts, seed=0):
         """Scores of a run whose predictions are the references moved along the first axis."""
@@ -219,8 +240,21 @@ def test_nnunet_trains_and_validates_on_the_cases_of_the_fold_and_never_on_its_t
         assert tested == set(fold.test) and not tested & {*split["train"], *split["val"]}
 
 
+def test_the_export_lies_where_the_originals_do(volumes):
+    """nibabel's own turn of the originals: the same place, axes right, anterior, superior."""
+    for number in range(CASES):
+        expected = nib.as_closest_canonical(nib.load(volumes.raw / f"image{number}.nii.gz"))
+        for part in (f"imagesTr/case{number}_0000", f"labelsTr/case{number}"):
+            exported = nib.load(volumes.out / f"{part}.nii.gz")
+            assert np.allclose(exported.affine, expected.affine)
+            assert exported.shape == expected.shape
+        image = nib.load(volumes.out / f"imagesTr/case{number}_0000.nii.gz")
+        assert np.array_equal(image.get_fdata(), expected.get_fdata())
+
+
 def test_the_exported_masks_as_predictions_have_a_dice_of_one(toy):
-    scores = toy.score(toy.predictions())
+    toy.predictions()
+    scores = toy.score()
     assert sorted(set(scores["case"])) == sorted(toy.folds.fold(1).test)
     assert set(scores.loc[scores["metric"] == "dice", "value"]) == {1.0}
     assert set(scores.loc[scores["metric"] == "hd95", "value"]) == {0.0}
@@ -230,98 +264,195 @@ def test_the_exported_masks_as_predictions_have_a_dice_of_one(toy):
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_box_moved_by_a_voxel_has_the_dice_of_its_side_and_the_spacing_as_distance(volumes, axis):
     # SimpleITK counts axes from the last.
-    moved = volumes.predictions(lambda array, case: np.roll(array, 1, axis=2 - axis))
-    scores = volumes.score(moved)
+    volumes.predictions(lambda array, case: np.roll(array, 1, axis=2 - axis))
+    scores = volumes.score()
     of_box = scores[scores["class"] == 1].set_index("metric")["value"]
     assert of_box["dice"].to_numpy() == pytest.approx((SIDES[axis] - 1) / SIDES[axis])
     assert of_box["hd95"].to_numpy() == pytest.approx(SPACING[3][axis])
 
 
-def test_predictions_in_the_axes_of_the_original_files_are_turned(volumes):
-    folder = volumes.folder / "turned"
-    folder.mkdir()
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "mha", "nrrd"])
+def test_predictions_in_the_axes_of_the_original_files_are_turned(volumes, ending):
+    volumes.predicted.mkdir(parents=True)
     for case in volumes.folds.fold(1).test:
         _, mask = drawn(volumes.number(case), 3)
-        nib.save(nib.Nifti1Image(*as_stored(mask)), folder / f"{case}.nii")
-    scores = volumes.score(folder)
+        nifti = volumes.folder / "one.nii"
+        nib.save(nib.Nifti1Image(*as_stored(mask)), nifti)
+        SimpleITK.WriteImage(SimpleITK.ReadImage(nifti), volumes.predicted / f"{case}.{ending}")
+    scores = volumes.score()
     assert set(scores.loc[scores["metric"] == "dice", "value"]) == {1.0}
 
 
-def test_pictures_may_be_png(pictures):
-    folder = pictures.folder / "png"
-    folder.mkdir()
+@pytest.mark.parametrize("ending", ["png", "bmp", "tif"])
+def test_pictures_may_be_what_loses_nothing(pictures, ending):
+    pictures.predicted.mkdir(parents=True)
     for case in pictures.folds.fold(1).test:
         _, mask = drawn(pictures.number(case), 2)
-        Image.fromarray(np.roll(mask, 1, axis=1)).save(folder / f"{case}.png")
-    dice = pictures.score(folder).query("metric == 'dice' and `class` == 1")["value"]
+        Image.fromarray(np.roll(mask, 1, axis=1)).save(pictures.predicted / f"{case}.{ending}")
+    dice = pictures.score().query("metric == 'dice' and `class` == 1")["value"]
     assert dice.to_numpy() == pytest.approx((SIDES[1] - 1) / SIDES[1])
 
 
 def test_a_study_that_resamples_exports_and_scores_on_the_cases_own_grid(tmp_path):
     toy = Toy(tmp_path, 3, working_grid=[8, 8, 8])
-    assert set(toy.score(toy.predictions()).query("metric == 'dice'")["value"]) == {1.0}
+    toy.predictions()
+    assert set(toy.score().query("metric == 'dice'")["value"]) == {1.0}
 
 
-def replaced(toy, array, affine=None):
-    """Predictions of which the first is replaced; returns the folder and that case."""
+def test_a_run_has_an_origin_and_no_recipe(volumes):
+    folder = volumes.predictions()
+    volumes.score()
+    run = volumes.study.layout.run(Run("toy", "other", 1, 0))
+    facts = read_json(run / "run.json")
+    assert facts["origin"] == "another tool, 3 epochs" and "recipe_hash" not in facts
+    assert facts["data_hash"] == volumes.store.info.content_hash
+    assert facts["folds_hash"] == volumes.folds.hash and facts["missing"] == []
+    assert facts["sha256"] == {
+        path.name.removesuffix(".nii.gz"): sha256_of(path) for path in folder.glob("*.nii.gz")
+    }
+    with np.load(run / "predictions.npz") as masks:
+        for case in volumes.folds.fold(1).test:
+            _, mask = drawn(volumes.number(case), 3)
+            assert np.array_equal(masks[case], mask)
+
+
+def replaced(toy, array, affine):
+    """Predictions of which the first is replaced; returns that case."""
     folder, case = toy.predictions(), toy.folds.fold(1).test[0]
-    affine = np.diag([*SPACING[3], 1]) if affine is None else affine
     nib.save(nib.Nifti1Image(array, affine), folder / f"{case}.nii.gz")
-    return folder, case
+    return case
 
 
-def test_another_grid_is_refused(volumes):
-    shape = np.array(
-        volumes.store.original_shape(volumes.store.index(volumes.folds.fold(1).test[0]))
-    )
-    folder, case = replaced(volumes, np.zeros((*shape[:2], shape[2] + 1), np.uint8))
-    with pytest.raises(DataError, match=rf"{case}.*has shape .*resample"):
-        volumes.score(folder)
+def affine_of(toy):
+    """Where the first tested case lies, by nibabel."""
+    number = toy.number(toy.folds.fold(1).test[0])
+    return nib.as_closest_canonical(nib.load(toy.raw / f"image{number}.nii.gz")).affine
+
+
+def shape_of(toy):
+    return toy.store.original_shape(toy.store.index(toy.folds.fold(1).test[0]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (lambda x, y, z: (x, y, z + 1), "resample"),
+        (lambda x, y, z: (z, y, x), "same sides in another order"),
+        (lambda x, y, z: (x, y, z, 3), "3 numbers per voxel.*argmax"),
+    ],
+)
+def test_another_grid_is_refused(volumes, shape, words):
+    case = replaced(volumes, np.zeros(shape(*shape_of(volumes)), np.uint8), affine_of(volumes))
+    said = volumes.refused()
+    assert f"{case}.nii.gz: has" in said and re.search(words, said)
 
 
 def test_another_spacing_is_refused(volumes):
-    shape = volumes.store.original_shape(volumes.store.index(volumes.folds.fold(1).test[0]))
-    folder, case = replaced(volumes, np.zeros(shape, np.uint8), np.diag([1.5, 0.5, 1.0, 1.0]))
-    with pytest.raises(DataError, match=rf"{case}.*has spacing \(1.5, 0.5, 1.0\)"):
-        volumes.score(folder)
+    case = replaced(volumes, np.zeros(shape_of(volumes), np.uint8), np.diag([1.5, 0.5, 1.0, 1.0]))
+    assert f"{case}.nii.gz: has spacing 1.5 x 0.5 x 1, the case 1.5 x 0.5 x 2" in volumes.refused()
 
 
-@pytest.mark.parametrize("value", [3, 255, 0.5, np.nan])
-def test_what_is_no_class_is_refused(volumes, value):
-    shape = volumes.store.original_shape(volumes.store.index(volumes.folds.fold(1).test[0]))
-    folder, case = replaced(volumes, np.full(shape, value, np.float32))
-    with pytest.raises(DataError, match=rf"{case}.*holds {value:g}.*0, 1, 2"):
-        volumes.score(folder)
+def test_what_lies_elsewhere_is_refused(volumes):
+    """Shifted by a voxel; and an array in the original's axes whose affine was lost."""
+    shifted = affine_of(volumes)
+    shifted[0, 3] += SPACING[3][0]
+    case = replaced(volumes, np.zeros(shape_of(volumes), np.uint8), shifted)
+    # Counted in the smallest side, 0.5 mm.
+    assert f"{case}.nii.gz: lies 3 voxels away" in volumes.refused()
+    _, mask = drawn(volumes.number(case), 3)
+    # In the order of the right axes, still mirrored along two of them.
+    mirrored = np.transpose(as_stored(mask)[0], (2, 0, 1))
+    lost = nib.Nifti1Image(mirrored, np.diag([*SPACING[3], 1]))
+    nib.save(lost, volumes.predicted / f"{case}.nii.gz")
+    assert "may be shifted, mirrored or turned" in volumes.refused()
 
 
-def test_exactly_one_file_per_test_case_is_scored(volumes):
-    folder, case = volumes.predictions(), volumes.folds.fold(1).test[0]
-    taken = (folder / f"{case}.nii.gz").rename(folder / "elsewhere")
-    with pytest.raises(DataError, match=rf"1 missing \({case}\)"):
-        volumes.score(folder)
-    taken.rename(folder / f"{case}.nii.gz")
-    with pytest.raises(DataError, match=r"6 missing .* 6 not tested here"):
-        volumes.score(folder, fold=0)
-    Image.fromarray(np.zeros((3, 3), np.uint8)).save(folder / f"{case}.png")
-    with pytest.raises(DataError, match="of the same case"):
-        volumes.score(folder)
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (3, "holds 3; allowed are the classes 0, 1, 2"),
+        (255, "holds 255"),
+        (0.5, "holds 0.5; .*probabilities"),
+        (-1, "holds -1"),
+        (1.5, "holds 1.5"),
+        (np.nan, "holds nan"),
+    ],
+)
+def test_what_is_no_class_is_refused(volumes, value, words):
+    array = np.full(shape_of(volumes), value, np.float32)
+    case = replaced(volumes, array, affine_of(volumes))
+    assert re.search(rf"{case}\.nii\.gz: {words}", volumes.refused())
 
 
-def test_an_unreadable_file_and_a_coloured_picture_are_refused(pictures):
-    folder, case = pictures.predictions(), pictures.folds.fold(1).test[0]
-    (folder / f"{case}.nii.gz").write_bytes(b"no volume")
-    with pytest.raises(DataError, match=rf"{case}.*cannot be read"):
-        pictures.score(folder)
+def test_classes_may_be_stored_as_floats(volumes):
+    _, mask = drawn(volumes.number(volumes.folds.fold(1).test[0]), 3)
+    replaced(volumes, mask.astype(np.float64), affine_of(volumes))
+    assert set(volumes.score().query("metric == 'dice'")["value"]) == {1.0}
+
+
+def test_every_wrong_file_is_named_at_once(pictures):
+    folder, cases = pictures.predictions(), sorted(pictures.folds.fold(1).test)
+    unread, doubled, empty, soft, coloured, gone = cases
+    (folder / f"{unread}.nii.gz").write_bytes(b"no volume")
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(folder / f"{doubled}.png")
+    (folder / f"{empty}.nii.gz").write_bytes(b"")
+    for case in (soft, coloured, gone):
+        (folder / f"{case}.nii.gz").unlink()
+    shape = drawn(pictures.number(soft), 2)[1].shape
+    nib.save(nib.Nifti1Image(np.full(shape, 0.25), np.eye(4)), folder / f"{soft}.nii.gz")
+    shape = drawn(pictures.number(coloured), 2)[1].shape
+    colours = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    Image.fromarray(colours).save(folder / f"{coloured}.png")
+    foreign = pictures.folds.fold(0).test[0]
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(folder / f"{foreign}.png")
+    said = pictures.refused()
+    for words in (
+        f"{unread}.nii.gz: cannot be read",
+        f"several files of one case, keep one: {doubled}.nii.gz, {doubled}.png",
+        f"{empty}.nii.gz: is empty (0 bytes)",
+        f"{soft}.nii.gz: holds 0.25",
+        f"{coloured}.png: is in colours",
+        f"1 of 6 test cases have no file: {gone};",
+        f"1 file(s) of no case that is tested here: {foreign}.png; is it the folder of another",
+    ):
+        assert words in said, (words, said)
+
+
+def test_a_folder_of_another_fold_and_one_without_masks_are_refused(volumes):
+    volumes.predictions()
+    assert "no such folder" in volumes.refused(fold=0)
+    volumes.predicted.rename(volumes.predicted.with_name("fold0"))
+    said = volumes.refused(fold=0)
+    missing, extra = volumes.folds.fold(0).test, volumes.folds.fold(1).test
+    assert all(case in said for case in missing) and all(f"{case}.nii.gz" in said for case in extra)
+    volumes.predicted.mkdir()
+    (volumes.predicted / "plans.json").write_text("{}")
+    assert "no file of a mask in it" in volumes.refused()
+
+
+def test_missing_cases_count_as_empty_masks_where_the_study_says_so(volumes):
+    folder, case = volumes.predictions(), volumes.folds.fold(1).test[2]
     (folder / f"{case}.nii.gz").unlink()
-    Image.fromarray(np.zeros((20, 17, 3), np.uint8)).save(folder / f"{case}.png")
-    with pytest.raises(DataError, match=rf"{case}.*mode is 'RGB'"):
-        pictures.score(folder)
+    assert f"have no file: {case};" in volumes.refused()
+    scores = volumes.score(missing="empty").query("metric == 'dice'").set_index("case")
+    assert set(scores.loc[case, "value"]) == {0.0}
+    assert set(scores.loc[case, "status"]) == {"prediction_empty"}
+    assert set(scores.drop(case)["value"]) == {1.0}
+    facts = read_json(volumes.study.layout.run(Run("toy", "other", 1, 0)) / "run.json")
+    assert facts["missing"] == [case] and case not in facts["sha256"]
 
 
-@pytest.mark.parametrize("name", ["unet", "nnU-Net"])
-def test_the_name_of_a_model_and_no_name_are_refused(volumes, name):
-    with pytest.raises(StudyError, match=name):
-        score_external(volumes.study, "toy", name, 1, volumes.predictions())
+def test_one_folder_may_have_the_cases_of_all_folds(volumes):
+    volumes.predictions(fold=0)
+    volumes.predictions(fold=1)
+    together = volumes.folder / "together"
+    together.mkdir()
+    for path in volumes.predicted.parent.glob("fold?/*.nii.gz"):
+        path.rename(together / path.name)
+    for fold in (0, 1):
+        scores = volumes.score(fold=fold, folder=str(together))
+        assert sorted(set(scores["case"])) == sorted(volumes.folds.fold(fold).test)
+        assert set(scores.query("metric == 'dice'")["value"]) == {1.0}
 
 
 def test_an_export_never_replaces_and_fits_its_originals(volumes):
@@ -337,37 +468,53 @@ def test_an_export_never_replaces_and_fits_its_originals(volumes):
 
 def test_the_difference_is_paired_by_group_with_students_interval(volumes):
     shifts = [0, 1, 2, 1, 0, 1]
-    volumes.score(volumes.predictions(lambda array, case: np.roll(array, 1, axis=2)))
+    volumes.predictions(lambda array, case: np.roll(array, 1, axis=2))
+    volumes.score()
+    run = Run("toy", "other", 1, 0)
+    assert compare_fold(volumes.study, run)["difference"].isna().all()
     volumes.score_model(shifts)
-    table = compare_external(volumes.study, "toy", "other", 1, "unet").set_index(
-        ["class", "metric"]
-    )
+    table = compare_fold(volumes.study, run).set_index(["class", "metric"])
     # A box of three voxels moved by s keeps (3 - s) / 3 of itself.
     own, other = 1 - np.array(shifts) / 3, 2 / 3
-    expected = stats.ttest_1samp(own - other, 0).confidence_interval(0.95)
+    expected = stats.ttest_1samp(other - own, 0).confidence_interval(0.95)
     row = table.loc[("1", "dice")]
-    assert (row["mean"], row["mean_model"]) == pytest.approx((other, own.mean()))
-    assert row["difference"] == pytest.approx(own.mean() - other)
+    assert (row["mean"], row["mean_baseline"]) == pytest.approx((other, own.mean()))
+    assert row["difference"] == pytest.approx(other - own.mean())
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert (row["cases"], row["groups"]) == (6, 6)
 
 
 def test_scores_on_other_folds_are_not_compared(volumes):
-    volumes.score(volumes.predictions())
+    volumes.predictions()
+    volumes.score()
     run = volumes.score_model([0] * 6)
     write_json(run / "run.json", {"data_hash": volumes.folds.data_hash, "folds_hash": "other"})
     with pytest.raises(DataError, match="folds_hash is other"):
-        compare_external(volumes.study, "toy", "other", 1, "unet")
-    with pytest.raises(StudyError, match="unet"):
-        compare_external(volumes.study, "toy", "other", 1, "unte")
+        compare_fold(volumes.study, Run("toy", "other", 1, 0))
+
+
+@pytest.mark.parametrize(
+    ("model", "fold", "seed", "words"),
+    [
+        ("unet", 1, None, "trained by this study"),
+        ("other", 2, None, "no such run"),
+        ("other", 1, 3, "no such run"),
+        ("othr", 1, None, "other"),
+    ],
+)
+def test_only_runs_of_the_study_that_were_made_elsewhere_are_scored(
+    volumes, model, fold, seed, words
+):
+    with pytest.raises(StudyError, match=words):
+        external_run(volumes.study, "toy", model, fold, seed)
 
 
 def test_the_command_line_labels_them_as_made_elsewhere(tmp_path, monkeypatch, capsys):
-    study = tmp_path / "study.yaml"
-    out = tmp_path / "out"
+    study, predictions = tmp_path / "study.yaml", tmp_path / "predictions"
     study.write_text(
-        f"{{name: trial, datasets: [phantom2d], models: [unet], metrics: [dice], output: {out}, "
-        "folds: {outer: 5}}"
+        "{name: trial, datasets: [phantom2d], metrics: [dice], folds: {outer: 5}, "
+        f"output: '{tmp_path / 'out'}', models: [unet, {{name: other, predictions: "
+        f"{{folder: '{predictions}', origin: a copy}}}}]}}"
     )
 
     def attnbench(*arguments):
@@ -381,14 +528,10 @@ def test_the_command_line_labels_them_as_made_elsewhere(tmp_path, monkeypatch, c
     raw = tmp_path / "Dataset001_phantom2d"
     for arguments in (("prepare",), ("folds",), ("export-nnunet", str(raw))):
         attnbench(*arguments)
-    predictions = tmp_path / "predictions"
     predictions.mkdir()
     for path in (raw / "imagesTs_fold2").iterdir():
         name = path.name.replace("_0000", "")
         (predictions / name).write_bytes((raw / "labelsTr" / name).read_bytes())
-    attnbench("score-external", "--name", "other", "--fold", "2", str(predictions))
+    attnbench("score-external", "--model", "other", "--fold", "2")
     said = capsys.readouterr().out
-    assert "other*" in said and "predictions made elsewhere" in said and "1.000" in said
-    origin = json.loads((out / "external/phantom2d/other/fold2/origin.json").read_text())
-    assert origin["origin"] == "predictions made elsewhere"
-    assert set(origin["sha256"]) == {path.name.split(".")[0] for path in predictions.iterdir()}
+    assert "Other§" in said and "predictions made elsewhere: a copy" in said and "1.000" in said

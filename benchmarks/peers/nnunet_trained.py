@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 KINDS = ("raw", "preprocessed", "results")
+MIRRORED, PLAIN = "mirrored", "plain"
+"""Folders of predictions: averaged over mirror images, as nnU-Net does, and without."""
 ITERATIONS = 50  # of an epoch: the learning rate falls by epochs, and 1,000 steps have 20 of them
 
 
@@ -143,9 +145,10 @@ def train_and_predict(work: Training) -> None:
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     trainer.set_deep_supervision_enabled(False)
     out, predicted = Path(work.out), {}
-    for folder, mirrored in (("mirrored", True), ("plain", False)):
+    # Without an axis to mirror along both would be the same.
+    for folder in (MIRRORED, PLAIN) if work.mirror_axes else (PLAIN,):
         predictor = nnUNetPredictor(
-            use_mirroring=mirrored and bool(work.mirror_axes),
+            use_mirroring=folder == MIRRORED,
             perform_everything_on_device=False,
             device=trainer.device,
             allow_tqdm=False,

@@ -10,7 +10,7 @@ from typing import Any
 from attnbench.catalog import EmbeddedOrigin, Entry, catalog_names, load_entry
 from attnbench.catalog.suitable import refuse_unsuitable, same_images
 from attnbench.data.splits import Cases, count_split, label_problems
-from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError
+from attnbench.errors import CatalogError, ModelError, OwnCodeError, StudyError, listed
 from attnbench.files import sha256_of
 from attnbench.models.names import known_models
 from attnbench.models.own_names import reference_of
@@ -52,13 +52,34 @@ def warnings_of(study: Study) -> list[str]:
         *same_images(study),
         *_mirrored_by_nothing(study),
         *_too_short(study),
+        *_nowhere(study),
     ]
+
+
+def _nowhere(study: Study) -> Iterator[str]:
+    """Yield models whose predictions were made elsewhere, as long as their folders are not there.
+
+    Only a warning: nnU-Net, say, gets its folds from this very study before it predicts.
+    """
+    for model in study.models:
+        if model.predictions is None:
+            continue
+        runs = (
+            run for data in study.trained_datasets for run in study.runs_of(data.name, model.name)
+        )
+        folders = dict.fromkeys(map(model.predictions.folder_of, runs))
+        if absent := [str(folder) for folder in folders if not folder.is_dir()]:
+            yield (
+                f"{model.name}: {len(absent)} folder(s) of predictions made elsewhere are not "
+                f"there yet: {listed(absent)}; its jobs fail until they are "
+                "(predictions.datasets names the datasets that there are predictions of)"
+            )
 
 
 def _against_the_catalog(study: Study) -> Iterator[str]:
     for entry in (load_entry(one.name, study.catalog) for one in study.trained_datasets):
         of_models = (
-            study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.models
+            study.mirror_axes(entry.name, entry.ndim, model.name) for model in study.trained_models
         )
         axes = set().union(*of_models) - set(entry.mirror.axes)
         if axes:
@@ -71,7 +92,7 @@ def _against_the_catalog(study: Study) -> Iterator[str]:
 
 def _too_short(study: Study) -> Iterator[str]:
     for budget in short_budgets(study):
-        every = len(budget.models) == len(study.models)
+        every = len(budget.models) == len(study.trained_models)
         of = "" if every else f" of {', '.join(budget.models)}"
         named = " and ".join(f"{rate:g}" for rate in budget.rates)
         yield (
@@ -87,7 +108,7 @@ def _mirrored_by_nothing(study: Study) -> Iterator[str]:
     for dataset in study.trained_datasets if study.inference.mirroring else ():
         if not any(
             study.mirror_axes(dataset.name, _ndim(study, dataset.name), model.name)
-            for model in study.models
+            for model in study.trained_models
         ):
             yield (
                 f"{dataset.name}: `inference.mirroring` averages over the axes that patches are "

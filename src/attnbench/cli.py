@@ -31,7 +31,7 @@ from attnbench.cli_options import (
     start,
     study_file,
 )
-from attnbench.cli_results import add_results
+from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
 from attnbench.errors import AttnBenchError
@@ -114,7 +114,7 @@ def check(
     runs, few = sum(1 for _ in study.runs()), sum(1 for _ in study.data_efficiency_runs())
     shift = f", {few} on fewer groups" if few else ""
     folds = sum(len(study.folds_to_run(one.name)) for one in study.trained_datasets)
-    tries = folds * len(study.models) * len(study.training.trials())
+    tries = folds * len(study.trained_models) * len(study.training.trials())
     swept = f", {tries} trials of the sweep" if tries else ""
     typer.echo(
         f"{file}: valid; {len(study.datasets)} datasets x {len(study.models)} models, {runs} "
@@ -506,22 +506,23 @@ def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: 
 @app.command()
 def score_external(
     dataset: Dataset,
+    model: Model,
     fold: Fold,
-    name: Annotated[str, typer.Option("--name", help="Of the other tool, as nnunet.")],
-    folder: Annotated[Path, typer.Argument(help="Holds <case>.nii.gz or .png of every test case.")],
-    against: Annotated[
-        str | None, typer.Option("--against", help="A model of the study, scored on this fold.")
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Where every seed has predictions of its own.")
     ] = None,
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Score another tool's predictions of a fold, and compare them with a model's."""
+    """Score predictions of a fold that were made elsewhere; without --log also print them."""
     loaded = start(study, log)
-    from attnbench.reporting.external import show_external
+    from attnbench.scoring.external import external_run
     from attnbench.scoring.external import score_external as score_folder
 
-    score_folder(loaded, dataset, name, fold, folder)
-    show_external(loaded, dataset, name, fold, against)
+    run = external_run(loaded, dataset, model, fold, seed)
+    score_folder(loaded, run)
+    if log is None:
+        show_fold(loaded, run)
 
 
 @app.command()

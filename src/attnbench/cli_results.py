@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from attnbench.cli_options import (
     StudyFile,
     start,
 )
+
+if TYPE_CHECKING:
+    from attnbench.study.paths import Run
+    from attnbench.study.settings import Study
 
 Probabilities = Annotated[
     bool,
@@ -122,3 +126,13 @@ def _sides(text: str) -> tuple[float, ...]:
     if not sides or not all(0 < side < float("inf") for side in sides):
         raise typer.BadParameter(f"{text!r} is no list of positive numbers, as 0.5,0.5")
     return sides
+
+
+def show_fold(study: Study, run: Run) -> None:
+    """Print what was scored of a fold that was predicted elsewhere.
+
+    Here, not in the verb: what is printed decides nothing of what a job writes.
+    """
+    from attnbench.reporting.external import show_fold as show
+
+    show(study, run)

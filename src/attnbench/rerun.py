@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.catalog import entry_files, load_entry
-from attnbench.catalog.local import state_of_files
+from attnbench.catalog.local import state_of_files, state_of_folder
 from attnbench.models.own_names import reference_of
 from attnbench.own import imported_modules
 from attnbench.own.meaning import meaning, tree_of
@@ -20,6 +20,7 @@ from attnbench.reporting.words import model_label
 from attnbench.shift.kinds import KINDS
 from attnbench.study.loss import DEFAULT_LOSS, LossSettings
 from attnbench.study.models import ModelSettings
+from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.study.split import SPLIT_KEYS
 from attnbench.training.losses import reference_of as reference_of_loss
@@ -48,7 +49,9 @@ _ASIDE = {
 _BUILD = "attnbench.models.build"
 # Verbs that take steps of training, and depend on the loss.
 _LEARNING = frozenset({"train", "trial", "measure"})
-_SCORING_VERBS = frozenset({"score", "score_shift", "score_ensemble", "score_second_rater"})
+_SCORING_VERBS = frozenset(
+    {"score", "score_external", "score_shift", "score_ensemble", "score_second_rater"}
+)
 # Verbs that read what the catalog says of a dataset's files.
 _OF_ORIGINALS = frozenset({"fetch", "inspect", "prepare"})
 # What `@mechanism(...)` says for readers: only `describe` passes it on.
@@ -75,7 +78,9 @@ def catalog_files(study: Study, dataset: str) -> list[Path]:
     return [_here(path) for path in files if not path.is_relative_to(PACKAGE)]
 
 
-def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefact: str = "") -> str:
+def decides(
+    study: Study, verb: str, dataset: str = "", model: str = "", artefact: str = "", seed: str = ""
+) -> str:
     """Fingerprint of a job as a line of JSON: the settings that decide it and the hash of its code.
 
     Where it changes the job runs again. A hash, not the files as input: they would be nine in
@@ -86,8 +91,9 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
         verb: function of the command line that the job calls.
         dataset: dataset that the job is about; empty if it is about all.
         model: model that the job is about; empty if it is about all.
-        artefact: figure that the job draws, kind of shift that it scores, or number of the value
-            that it tries.
+        artefact: figure that the job draws, kind of shift that it scores, number of the value
+            that it tries, or fold that was predicted elsewhere.
+        seed: of predictions made elsewhere.
     """
     settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
     if verb == "trial":
@@ -98,6 +104,9 @@ def decides(study: Study, verb: str, dataset: str = "", model: str = "", artefac
         of_kind = KINDS[artefact].settings(study, dataset)
         scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
         settings = scoring | {artefact: of_kind}
+    if verb == "score_external":
+        run = Run(dataset, model, int(artefact), int(seed))
+        settings = _scoring(study, dataset, model) | _elsewhere(study, run)
     of_model = study.model(model) if model else None
     loss = study.training_of(dataset, model).loss if dataset and model else DEFAULT_LOSS
     chosen, others = _choices(verb, of_model, loss)
@@ -250,6 +259,16 @@ def _scoring(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     return study.model_dump(mode="json", include={"metrics", "own_metrics", "scoring"})
 
 
+def _elsewhere(study: Study, run: Run) -> dict[str, Any]:
+    """Settings of predictions made elsewhere, and the state of the files that a run has of them."""
+    predictions = study.model(run.model).predictions
+    assert predictions is not None
+    return {
+        "predictions": predictions.model_dump(mode="json", exclude={"datasets"}),
+        "files": state_of_folder(predictions.folder_of(run)),
+    }
+
+
 def _ensemble(study: Study, dataset: str, model: str) -> dict[str, Any]:
     scored = _scoring(study, dataset, model) | _inference(study, dataset, model)
     members = [[run.fold, run.seed] for run in study.runs_of(dataset, model)]
@@ -266,6 +285,8 @@ def _everything(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
 def _comparison(study: Study, _dataset: str, _model: str) -> dict[str, Any]:
     """Datasets, models, metrics and statistics of a comparison, in order; the seed of its cases."""
     names = {key: [item.name for item in getattr(study, key)] for key in ("datasets", "models")}
+    # Absent where there are none: such comparisons are those of before there could be any.
+    names |= {"elsewhere": [*study.elsewhere]} if study.elsewhere else {}
     return (
         study.model_dump(mode="json", include={"baseline", "metrics", "own_metrics", "analysis"})
         | names

@@ -58,6 +58,14 @@ CONTENT: dict[str, Any] = {
             "arguments": {"spatial_dims": "{ndim}", "features": [16, 16]},
             "divisor": 16,
         },
+        {
+            "name": "another",
+            "predictions": {
+                "folder": "another/{dataset}/fold{fold}",
+                "origin": "another tool",
+                "datasets": ["us_usgra", "hippocampus"],
+            },
+        },
     ],
     "folds": {"outer": 3, "inner": 2, "run": [0, 1]},
     "transfer": [{"train": "phantom2d", "test": "retina_drive", "classes": {1: 1}}],
@@ -77,6 +85,7 @@ SILENT = {
     *(f"ComputeSettings.{key}" for key in ("device", "threads", "runs_per_gpu", "memory_mb")),
     "ComputeSettings.minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),
+    "ModelSettings.predictions",  # what is in it is told apart
     # Fingerprints stand beside the code and the weights that they are of.
     *(f"{name}.source" for name in ("ModelSettings", "Placement", "LossSettings")),
     "InitialSettings.source",

@@ -15,7 +15,7 @@ NOW = 2_000_000_000.0
 
 
 def state_of(study, now=NOW):
-    return [run_status(study.layout, run, now) for run in study.runs()]
+    return [run_status(study, run, now) for run in study.runs()]
 
 
 def write(path, text, age_s):

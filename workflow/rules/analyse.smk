@@ -26,12 +26,12 @@ rule analyse:
         descriptions=[
             layout.model(data.name, model.name)
             for data in study.trained_datasets
-            for model in study.models
+            for model in study.trained_models
         ],
         measured=[
             layout.measured(data.name, model.name)
             for data in study.trained_datasets
-            for model in study.models
+            for model in study.trained_models
         ],
     output:
         ANALYSIS,

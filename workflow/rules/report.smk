@@ -81,7 +81,7 @@ rule export:
         descriptions=[
             layout.model(data.name, model.name)
             for data in study.trained_datasets
-            for model in study.models
+            for model in study.trained_models
         ],
     output:
         layout.parquet,
@@ -105,7 +105,7 @@ rule export:
         [
             layout.card(data.name, model.name)
             for data in study.trained_datasets
-            for model in study.models
+            for model in study.trained_models
         ],
     log:
         layout.log("export"),

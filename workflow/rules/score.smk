@@ -25,6 +25,42 @@ rule score:
         "attnbench score --study {params.study:q} {params.run} --log {log:q}"
 
 
+# Predictions made elsewhere: the files of a training, its predictions and its scores in one step.
+rule score_external:
+    input:
+        folds=layout.folds("{dataset}"),
+        # Their headers say where the voxels of a prediction have to lie.
+        originals=lambda wildcards: (
+            [layout.raw(wildcards.dataset) / "receipt.json"]
+            if wildcards.dataset in inspected
+            else []
+        ),
+    output:
+        predictions=layout.run(any_run) / "predictions.npz",
+        scores=layout.run(any_run) / "scores.csv",
+        facts=layout.run(any_run) / "run.json",
+    log:
+        layout.log(f"score_external/{any_run}"),
+    benchmark:
+        layout.benchmark(f"score_external/{any_run}")
+    wildcard_constraints:
+        model="|".join(study.elsewhere) or "(?!)",
+    conda:
+        "../../envs/cpu.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        study=layout.study,
+        run=rerun.options_of_run,
+        decides=decides("score_external", "dataset", "model", artefact="fold", seed="seed"),
+    message:
+        "score predictions made elsewhere: {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, "
+        "seed {wildcards.seed}"
+    shell:
+        "attnbench score-external --study {params.study:q} {params.run} --log {log:q}"
+
+
 rule second_rater:
     input:
         dataset=layout.prepared("{dataset}") / "dataset.json",

@@ -81,11 +81,11 @@ def asked(study: Study) -> list[Asked]:
             model.name,
             {
                 str(control.control): control.name
-                for control in study.models
+                for control in study.trained_models
                 if control.control_of == model.name and control.control in SIZES
             },
         )
-        for model in study.models
+        for model in study.trained_models
         if not model.control and model.name != study.baseline
     ]
 

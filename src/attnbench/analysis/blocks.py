@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -166,6 +166,40 @@ def gathered_blocks(study: Study, metrics: Sequence[str]) -> list[DatasetScores]
     models = [model.name for model in study.models]
     scores = read_scores(study.layout.scores)
     return arrange(scores, list(study.splits), models, metrics, study.splits)
+
+
+def of_models(block: DatasetScores, models: Collection[str]) -> DatasetScores:
+    """The scores of some of the models alone, in the order of the block."""
+    kept = [index for index, name in enumerate(block.models) if name in models]
+    if len(kept) == len(block.models):
+        return block
+    return replace(
+        block,
+        models=tuple(block.models[index] for index in kept),
+        values=block.values[:, :, kept],
+        status=block.status[:, :, kept],
+    )
+
+
+def in_every_seed(block: DatasetScores, models: Collection[str]) -> DatasetScores:
+    """The scores, with those of the first seed repeated in every seed where a model has no other.
+
+    So every training of another model is paired with the one prediction that `models` have of a
+    case.
+    """
+    values, status = block.values.copy(), block.status.copy()
+    shape = (len(block.cases), block.repeats, len(block.seeds))
+    for index, name in enumerate(block.models):
+        if name not in models:
+            continue
+        for metric, class_ in np.ndindex(values.shape[:2]):
+            own = status[metric, class_, index].reshape(shape)
+            # A first seed without a row was not scored: nothing to repeat.
+            absent = (own < 0) & (own[..., :1] >= 0)
+            scores = values[metric, class_, index].reshape(shape)
+            own[absent] = np.broadcast_to(own[..., :1], shape)[absent]
+            scores[absent] = np.broadcast_to(scores[..., :1], shape)[absent]
+    return replace(block, values=values, status=status)
 
 
 def _positions(column: pd.Series, names: Sequence[str]) -> Integers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,7 @@ from attnbench.analysis.verdicts import (
     FAILURES_DIFFER,
     FLOOR,
     GROUPS_CROSS,
+    MADE_ELSEWHERE,
     NEAR_ZERO,
     ONE_SPLIT,
     SAME_NETWORK,
@@ -47,6 +48,15 @@ from attnbench.study.groups import AnalysisSettings
 
 Pair = tuple[str, str]
 """A model and the baseline that it is compared with."""
+
+
+# Whether it would come out again, and how far it may move, if both models were trained again.
+_OF_RETRAINING = frozenset(
+    {
+        "retrained_low", "retrained_high", "retrained_error", "free", "p_retrained",
+        "probability_better", "probability_equal", "probability_worse", "p_equivalence",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ def compute_effects(
     settings: AnalysisSettings,
     class_names: ClassNames,
     controls: Sequence[Pair] = (),
+    elsewhere: Collection[str] = (),
 ) -> pd.DataFrame:
     """One row per dataset, class (and `all`), metric and pair of models; columns: docs/files.md.
 
@@ -99,6 +110,8 @@ def compute_effects(
         settings: confidence, resamples, seed and margin.
         class_names: name of each class by dataset and class.
         controls: pairs (variant, control) that are compared as well, as `Study.control_pairs`.
+        elsewhere: models whose predictions were made elsewhere: a family of tests of their own, so
+            that they change nothing for the others, and no word about training again.
     """
     frames = [
         _effects_of(block, pairs, baseline, settings, class_names.get(block.dataset, {}))
@@ -107,8 +120,16 @@ def compute_effects(
     ]
     if not frames:
         return joined("effects", [])
-    frame = _corrected(pd.concat(frames, ignore_index=True), baseline, 1 - settings.confidence)
+    frame = pd.concat(frames, ignore_index=True)
+    frame = _as_trained_only(frame.assign(elsewhere=frame["model"].isin(elsewhere)))
+    frame = _corrected(frame, baseline, 1 - settings.confidence)
     return joined("effects", [_judged(frame, 1 - settings.confidence)])
+
+
+def _as_trained_only(frame: pd.DataFrame) -> pd.DataFrame:
+    """Take from rows of predictions made elsewhere what only a recipe can say."""
+    columns = [name for name in frame if name in _OF_RETRAINING]
+    return frame.assign(**{name: frame[name].mask(frame["elsewhere"]) for name in columns})
 
 
 def paired(block: DatasetScores, pairs: Sequence[Pair]) -> Paired:
@@ -306,8 +327,12 @@ def _present(
 
 
 def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame:
-    """Add Holm's p over the comparisons of a metric, single classes and their mean apart."""
+    """Add Holm's p over the comparisons of a metric, single classes and their mean apart.
+
+    Those with predictions made elsewhere are apart too.
+    """
     kind = np.where(frame["class"] == ALL_CLASSES, "mean over classes", "single classes")
+    kind = kind.astype(object) + np.where(frame["elsewhere"], f", {MADE_ELSEWHERE}", "")
     families = frame.groupby([frame["metric"], kind], sort=False)
     code = families.ngroup().to_numpy().astype(np.int64)
     titles = [
@@ -394,9 +419,13 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
         level,
         equivalent,
         np.where(
-            few & frame["p"].notna(),
-            np.where(frame["fixed"], ONE_SPLIT, TOO_FEW_TRAININGS),
-            withheld,
+            frame["elsewhere"] & frame["p"].notna(),
+            MADE_ELSEWHERE,
+            np.where(
+                few & frame["p"].notna(),
+                np.where(frame["fixed"], ONE_SPLIT, TOO_FEW_TRAININGS),
+                withheld,
+            ),
         ),
     )
     said = again["verdict"].mask(again["verdict"].eq("undecided") & within & near_zero, NEAR_ZERO)

@@ -1,70 +1,54 @@
-"""Predictions made elsewhere beside a model of the study, on the cases of one fold."""
+"""Predictions made elsewhere beside the baseline, on the cases of one fold."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from attnbench.analysis.blocks import arrange, read_scores
+from attnbench.analysis.blocks import arrange, in_every_seed, read_scores
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.runs import read_object
-from attnbench.errors import DataError, StudyError, nearest
-from attnbench.study.paths import Run
+from attnbench.errors import DataError
+from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
 
 KEYS = ["class", "class_name", "metric", "unit"]
 
 
-def compare_external(
-    study: Study, dataset: str, name: str, fold: int, model: str | None = None
-) -> pd.DataFrame:
+def compare_fold(study: Study, run: Run) -> pd.DataFrame:
     """One row per class (and `all`) and metric of the scores of predictions made elsewhere.
 
-    Columns: `mean` and its `cases` and `groups`; with a model also its `mean_model` and the paired
-    `difference`, model minus the other tool, with the interval `low` to `high`: Student's, over
-    the groups of the fold. Every training of the model on this fold is paired with the same
-    predictions; how much the other tool would vary from training to training stays unknown.
-
-    Args:
-        study: it has the confidence.
-        dataset: one of the study's.
-        name: of the other tool.
-        fold: the outer fold that both were tested on.
-        model: of the study; without one only means are given.
+    Columns: `mean` and its `cases` and `groups`; as far as the baseline is scored on this fold also
+    its `mean_baseline` and the paired `difference` from it, with the interval `low` to `high`:
+    Student's, over the groups of the fold; NaN else. Every training of the baseline on this fold is
+    paired with the same predictions.
 
     Raises:
-        StudyError: the study has no such model.
-        DataError: scores are missing, or the two were not scored on the same data and folds.
+        DataError: there are no scores, or the two were not scored on the same data and folds.
     """
-    own = study.layout.external(dataset, name, fold)
-    elsewhere, runs = read_scores(own / "scores.csv"), []
-    if model is not None:
-        models = [one.name for one in study.models]
-        if model not in models:
-            raise StudyError(f"--against: no such model; {nearest(model, models)}")
-        folders = [study.layout.run(Run(dataset, model, fold, seed)) for seed in study.seeds]
-        origin = read_object(own / "origin.json")
-        for folder in folders:
-            facts = read_object(folder / "run.json")
-            for fact in ("data_hash", "folds_hash"):
-                if facts.get(fact) != origin.get(fact):
-                    raise DataError(
-                        f"{folder}: its {fact} is {facts.get(fact)}, that of {name} "
-                        f"{origin.get(fact)}; train, predict and score both on the same data and "
-                        "folds"
-                    )
-        runs = [read_scores(folder / "scores.csv") for folder in folders]
-    repeated = [elsewhere.assign(seed=seed) for seed in (study.seeds if runs else (0,))]
-    scores = pd.concat([*runs, *repeated], ignore_index=True)
-    order = [name] if model is None else [model, name]
-    blocks = arrange(scores, [dataset], order, study.metrics, study.splits)
-    names = {dataset: read_object(study.layout.prepared(dataset) / "dataset.json")["classes"]}
+    layout, baseline = study.layout, study.baseline
+    origin = read_object(layout.run(run) / "run.json")
+    paths = [layout.run(Run(run.dataset, baseline, run.fold, seed)) for seed in study.seeds]
+    folders = [folder for folder in paths if (folder / STAGES["score"]).is_file()]
+    for folder in folders:
+        facts = read_object(folder / "run.json")
+        for fact in ("data_hash", "folds_hash"):
+            if facts.get(fact) != origin.get(fact):
+                raise DataError(
+                    f"{folder}: its {fact} is {facts.get(fact)}, that of {run} {origin.get(fact)}; "
+                    "train, predict and score both on the same data and folds"
+                )
+    tables = [read_scores(folder / STAGES["score"]) for folder in [layout.run(run), *folders]]
+    scores, models = pd.concat(tables, ignore_index=True), [baseline, run.model]
+    blocks = arrange(scores, [run.dataset], models, study.metrics, study.splits)
+    names = {run.dataset: read_object(layout.prepared(run.dataset) / "dataset.json")["classes"]}
     means = compute_means(blocks, study.analysis, names)
-    table = means[means["model"] == name][[*KEYS, "mean", "cases", "groups"]]
-    if model is None:
-        return table.reset_index(drop=True)
-    of_model = means[means["model"] == model].rename(columns={"mean": "mean_model"})
-    effects = compute_effects(blocks, name, study.analysis, names)
-    return table.merge(of_model[[*KEYS, "mean_model"]], on=KEYS).merge(
-        effects[[*KEYS, "difference", "low", "high"]], on=KEYS
+    paired = [in_every_seed(block, [run.model]) for block in blocks]
+    effects = compute_effects(
+        paired, baseline, study.analysis, names, elsewhere=[run.model]
+    )  # fmt: skip
+    table = means[means["model"] == run.model][[*KEYS, "mean", "cases", "groups"]]
+    of_baseline = means[means["model"] == baseline].rename(columns={"mean": "mean_baseline"})
+    return table.merge(of_baseline[[*KEYS, "mean_baseline"]], on=KEYS, how="left").merge(
+        effects[[*KEYS, "difference", "low", "high"]], on=KEYS, how="left"
     )

@@ -161,7 +161,9 @@ def plan_study(study: Study, question: Question) -> list[Plan]:
             cannot be answered as it is put.
     """
     variants = [
-        model.name for model in study.models if not model.control and model.name != study.baseline
+        model.name
+        for model in study.trained_models
+        if not model.control and model.name != study.baseline
     ]
     if not variants:
         raise StudyError(
@@ -235,7 +237,7 @@ def _plan(
         Option(
             one,
             detectable_effect(spread, one, level),
-            (one.runs + one.folds * one.repeats * trials) * len(study.models) * seconds,
+            (one.runs + one.folds * one.repeats * trials) * len(study.trained_models) * seconds,
         )
         for one in _designs(question, design, told)
     )
@@ -316,7 +318,7 @@ def _designs(question: Question, design: Design, told: bool) -> Iterator[Design]
 
 def _seconds(study: Study, dataset: str) -> float:
     """Mean seconds of the trainings of a dataset that are done; NaN without any."""
-    runs = (run for run in study.runs() if run.dataset == dataset)
+    runs = (run for run in study.trainings() if run.dataset == dataset)
     facts = (read_object(study.layout.run(run) / "run.json") for run in runs)
     return mean([float(one["train_seconds"]) for one in facts if "train_seconds" in one] or [nan])
 

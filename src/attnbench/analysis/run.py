@@ -9,7 +9,7 @@ import pandas as pd
 from attnbench.analysis.across import compute_across
 from attnbench.analysis.answer import asked, compute_answer
 from attnbench.analysis.best import compute_best, compute_pairs
-from attnbench.analysis.blocks import arrange, read_scores
+from attnbench.analysis.blocks import arrange, in_every_seed, of_models, read_scores
 from attnbench.analysis.case_choice import compute_cases
 from attnbench.analysis.cost import compute_cost
 from attnbench.analysis.difficulty import (
@@ -59,7 +59,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     learning, sweep = compute_learning(layout, runs), compute_sweep(study)
     runs = with_rise(runs, learning, study.analysis.margin)
     shifted = read_shift_scores(study)
-    missing = compute_missing("scores", layout.stages, study.runs(), runs[runs["gathered"]])
+    missing = compute_missing("scores", study.stages, study.runs(), runs[runs["gathered"]])
     if len(missing):
         log.warning(
             "%d of %d runs have no scores yet; the analysis covers the others",
@@ -68,7 +68,11 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         )
     datasets = list(study.splits)
     models = [model.name for model in study.models]
-    blocks = arrange(scores, datasets, models, study.metrics, study.splits)
+    everybody = arrange(scores, datasets, models, study.metrics, study.splits)
+    # What is decided among models of one recipe is decided without predictions made elsewhere.
+    trained = [model.name for model in study.trained_models]
+    blocks = [own for block in everybody if (own := of_models(block, trained)).models]
+    elsewhere = study.elsewhere
     names = {
         name: read_object(layout.prepared(name) / "dataset.json").get("classes", {})
         for name in datasets
@@ -82,12 +86,20 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     telling = [block for block in blocks if not block.crossing]
     ranked, level = rankings(blocks), 1 - study.analysis.confidence
     tested = ranked if len(telling) == len(blocks) else rankings(telling)
-    averages = compute_means(blocks, study.analysis, names)
-    effects = compute_effects(blocks, study.baseline, study.analysis, names, study.control_pairs)
+    means = compute_means(everybody, study.analysis, names)
+    averages = means[~means["model"].isin(elsewhere)]
+    effects = compute_effects(
+        [in_every_seed(block, elsewhere) for block in everybody],
+        study.baseline,
+        study.analysis,
+        names,
+        study.control_pairs,
+        elsewhere,
+    )
     hard, sizes = read_difficulty(layout, datasets), same_size(study)
     gates = compute_gates(layout, study.runs())
     return {
-        "means": averages,
+        "means": means,
         "effects": effects,
         "answer": compute_answer(
             effects, blocks, study.baseline, asked(study), study.analysis, study.primary
@@ -124,6 +136,6 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "gates": gates,
         **compute_quality(study),
         "openness": compute_openness(gates),
-        **compute_shift(study, scores, runs, shifted),
+        **compute_shift(study, scores[~scores["model"].isin(elsewhere)], runs, shifted),
         "ensembles": compute_ensembles(study, shifted["transfer"], shifted["ensembles"]),
     }

@@ -48,6 +48,8 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
     return {
         **dict(zip(RUN_COLUMNS, key, strict=True)),
         **{done: (folder / STAGES[stage]).is_file() for done, stage in _DONE.items()},
+        # Predictions made elsewhere have an origin, and no training that this study knows of.
+        **({"trained": False} if "origin" in facts else {}),
         "gathered": key in gathered,
         **{fact: facts.get(fact) for fact in FACTS},
     }

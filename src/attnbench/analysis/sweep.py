@@ -24,7 +24,7 @@ def compute_sweep(study: Study) -> pd.DataFrame:
 
 def _rows(study: Study) -> Iterator[dict[str, Any]]:
     for dataset in study.trained_datasets if study.training.sweep else ():
-        for model in study.models:
+        for model in study.trained_models:
             for fold in study.folds_to_run(dataset.name):
                 place = {"dataset": dataset.name, "model": model.name, "fold": fold}
                 choice = read_object(study.layout.choice(dataset.name, model.name, fold))

@@ -24,6 +24,8 @@ SAME_NETWORK = "same network"
 """A control that came out as the baseline itself, with equal scores: one test, not two."""
 NEAR_ZERO = "both near zero"
 """Neither model segments anything to speak of: that they do so alike shows nothing."""
+MADE_ELSEWHERE = "made elsewhere"
+"""Predictions by another recipe: nothing is known of training it again."""
 FLOOR = 0.1
 """Mean score, of 1 where a metric's best is 1, below which a model segments next to nothing."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from attnbench.catalog.entry import Entry, LocalOrigin
 
@@ -15,9 +17,19 @@ def state_of_files(entry: Entry) -> str | None:
     """
     if not isinstance(entry.origin, LocalOrigin):
         return None
+    return _state(os.fspath(entry.origin.folder), dict.fromkeys(row.path for row in entry.files()))
+
+
+def state_of_folder(folder: Path) -> str | None:
+    """Hash over name, size and time of the last change of every file in `folder`; None: no such."""
+    if not folder.is_dir():
+        return None
+    return _state(os.fspath(folder), sorted(os.listdir(folder)))  # noqa: PTH208
+
+
+def _state(folder: str, paths: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    folder = os.fspath(entry.origin.folder)
-    for path in dict.fromkeys(row.path for row in entry.files()):
+    for path in paths:
         try:
             # not pathlib: it takes as long as the file system
             found = os.stat(f"{folder}/{path}")  # noqa: PTH116

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.catalog import Entry
-from attnbench.data.case import RawCase, Spacing, case_error
+from attnbench.data.case import RawCase, case_error
 from attnbench.data.channels import choose_channels
 from attnbench.data.folds import load_folds
 from attnbench.data.info import DatasetInfo
+from attnbench.data.masks import place_of
 from attnbench.data.read import read_cases
 from attnbench.data.store import CaseStore
+from attnbench.data.targets import Target, targets_of
 from attnbench.errors import DataError
 from attnbench.files import write_json
 from attnbench.study.groups import DatasetSettings
@@ -34,7 +36,8 @@ def export_nnunet(
     Images are the originals on their own grids with the channels that the study takes, neither
     resampled nor normalised: nnU-Net prepares them itself, with its own CT scheme where the study
     has `ct`, without any where it has `none`, else by z-score. Volumes have right-anterior-superior
-    axes, pictures are NIfTI images with two axes; spacings are kept. `splits_final.json` has fold k
+    axes, all alike, and lie where their originals do; pictures are NIfTI images with two axes;
+    spacings are kept. `splits_final.json` has fold k
     of the study at place k: its training cases as `train`, its inner validation as `val`. The test
     cases of fold k are linked in `imagesTs_fold<k>`, ready to be predicted.
 
@@ -58,10 +61,11 @@ def export_nnunet(
         made = Path(temporary) / folder.name
         for name in ("imagesTr", "labelsTr"):
             (made / name).mkdir(parents=True)
+        targets = targets_of(entry, raw, store, store.columns["case"])
         for case in read_cases(entry, raw):
             _refuse_others(store, case)
             image = choose_channels(case.image, settings.channels)
-            _write_case(made, replace(case, image=image), entry)
+            _write_case(made, replace(case, image=image), targets[case.case])
         for k, fold in enumerate(split.folds):
             _link(made, f"imagesTs_fold{k}", fold.test, store.info.channels)
         splits = [
@@ -101,20 +105,21 @@ def _refuse_others(store: CaseStore, case: RawCase) -> None:
         )
 
 
-def _write_case(folder: Path, case: RawCase, entry: Entry) -> None:
+def _write_case(folder: Path, case: RawCase, target: Target) -> None:
     for channel, image in enumerate(case.image):
         path = folder / "imagesTr" / f"{case.case}_{channel:04d}{ENDING}"
-        _write_volume(path, np.asarray(image, np.float32), case.spacing, entry.spacing_unit)
-    mask = folder / "labelsTr" / f"{case.case}{ENDING}"
-    _write_volume(mask, case.mask, case.spacing, entry.spacing_unit)
+        _write_volume(path, np.asarray(image, np.float32), target)
+    _write_volume(folder / "labelsTr" / f"{case.case}{ENDING}", case.mask, target)
 
 
-def _write_volume(path: Path, array: NDArray[Any], spacing: Spacing, unit: str) -> None:
+def _write_volume(path: Path, array: NDArray[Any], target: Target) -> None:
     import nibabel
 
-    affine = np.diag([*spacing, *[1.0] * (4 - len(spacing))])
-    image = nibabel.Nifti1Image(array, affine)
-    image.header.set_xyzt_units("mm" if unit == "mm" else "unknown")
+    image = nibabel.Nifti1Image(array, place_of(target).affine)
+    # Readers differ in which of the two they take.
+    image.set_qform(image.affine, "scanner")
+    image.set_sform(image.affine, "scanner")
+    image.header.set_xyzt_units("mm" if target.unit == "mm" else "unknown")
     nibabel.save(image, path)
 
 

@@ -76,7 +76,7 @@ def chosen_runs(
     Raises:
         StudyError: the study has no such dataset, model, fold or seed, or no run with all of them.
     """
-    runs = list(study.runs())
+    runs = list(study.trainings())
     asked = {"dataset": dataset, "model": model, "fold": fold, "seed": seed}
     for name, value in asked.items():
         there = {getattr(run, name) for run in runs}

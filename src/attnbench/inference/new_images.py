@@ -106,11 +106,11 @@ def runs_named(study: Study, name: str) -> tuple[Run, ...]:
         StudyError: the study has no such run, with the nearest name.
     """
     asked = name.rstrip("/").removeprefix(f"{study.layout.output / 'runs'}/")
-    single = {str(run): (run,) for run in (*study.runs(), *study.data_efficiency_runs())}
+    single = {str(run): (run,) for run in (*study.trainings(), *study.data_efficiency_runs())}
     models = {
         f"{dataset.name}/{model.name}": tuple(study.runs_of(dataset.name, model.name))
         for dataset in study.trained_datasets
-        for model in study.models
+        for model in study.trained_models
     }
     known = models | single
     if asked not in known:

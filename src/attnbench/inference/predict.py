@@ -7,13 +7,12 @@ import time
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
-import numpy as np
-
 from attnbench.files import whole_file, write_rows
 from attnbench.inference.gates import gates_of_run
 from attnbench.inference.trained import as_mask, case_reliability, trained_network
 from attnbench.models.gate_readings import COLUMNS as GATE_COLUMNS
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
+from attnbench.scoring.run import append_mask
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -35,7 +34,7 @@ def predict_run(study: Study, run: Run) -> None:
         predicted = trained.predict(store, indices)
         with ZipFile(path, "w", ZIP_DEFLATED) as archive:
             for case, index, own in zip(cases, indices, predicted, strict=True):
-                _append(archive, case, as_mask(own))
+                append_mask(archive, case, as_mask(own))
                 calibration += (
                     {"case": case, **row}
                     for row in case_reliability(own, store, index, store.info.classes)
@@ -46,9 +45,3 @@ def predict_run(study: Study, run: Run) -> None:
     study.layout.removed(run).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)
-
-
-def _append(archive: ZipFile, name: str, mask: np.ndarray) -> None:
-    """Add an array as `numpy.savez_compressed` does, which wants all arrays at once."""
-    with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
-        np.lib.format.write_array(stream, mask, allow_pickle=False)

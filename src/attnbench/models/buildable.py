@@ -40,7 +40,7 @@ def _problems(study: Study) -> Iterator[str]:
             NetworkSpec.of(entry, study.patch(dataset.name, entry.ndim)),
             in_channels=dataset.count_channels(entry.channels),
         )
-        for model in study.models:
+        for model in study.trained_models:
             batch = study.training_of(dataset.name, model.name).batch
             key = (model.name, spec, min(batch, 2))
             if key not in known:

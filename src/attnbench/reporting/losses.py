@@ -31,7 +31,7 @@ def loss_in_full(loss: LossSettings, cite: bool = True) -> str:
 def own_losses(results: Results) -> Iterator[str]:
     """Yield which models are trained by another loss than the study's, and by which."""
     labels: dict[str, list[str]] = {}
-    for model in results.study.models:
+    for model in results.study.trained_models:
         if model.training and "loss" in model.training.model_fields_set:
             text = loss_in_full(model.training.loss)
             labels.setdefault(text, []).append(results.label(model.name))
@@ -41,14 +41,14 @@ def own_losses(results: Results) -> Iterator[str]:
 def pretrained_notes(results: Results) -> Iterator[str]:
     """Yield which models start from pretrained weights, and that all others do not."""
     labels: dict[str, list[str]] = {}
-    for model in results.study.models:
+    for model in results.study.trained_models:
         if model.initial:
             shown = f"{model.initial.file}, SHA-256 {(model.initial.source or 'unknown')[:12]}"
             labels.setdefault(shown, []).append(results.label(model.name))
     if not labels:
         return
     said = "; ".join(f"{', '.join(named)} ({shown})" for shown, named in labels.items())
-    if sum(map(len, labels.values())) == len(results.study.models) and len(labels) == 1:
+    if sum(map(len, labels.values())) == len(results.study.trained_models) and len(labels) == 1:
         yield f"Every model starts from pretrained weights: {said}."
     else:
         yield (

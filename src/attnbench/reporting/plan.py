@@ -37,7 +37,7 @@ def show_plan(study: Study, question: Question) -> None:
     for plan in plan_study(study, question):
         label = dataset_label(plan.dataset, study.catalog)
         unit = unit_of_evidence(study, [plan.dataset])
-        for line in heading(plan, label, len(study.models), unit):
+        for line in heading(plan, label, len(study.trained_models), unit):
             console.print(line, markup=False)
         console.print(caption(plan), markup=False)
         console.print(_grid(plan))

@@ -76,7 +76,12 @@ class Results:
         """The look of every model, by name."""
         from attnbench.reporting.style import model_styles
 
-        return model_styles(self.models, self.baseline, self.label)
+        return model_styles(self.models, self.baseline, self.drawn_label)
+
+    def drawn_label(self, model: str) -> str:
+        """Return the label of a model where there is no footnote: in figures and under images."""
+        elsewhere = model in self.study.elsewhere
+        return f"{self.label(model)} made elsewhere" if elsewhere else self.label(model)
 
     def label(self, model: str) -> str:
         """Return the label of a model, or of the second rater."""
@@ -158,7 +163,7 @@ class Results:
     @cached_property
     def run_facts(self) -> list[dict[str, Any]]:
         """The `run.json` of every trained run."""
-        paths = (self.layout.run(run) / "run.json" for run in self.study.runs())
+        paths = (self.layout.run(run) / "run.json" for run in self.study.trainings())
         return [read_json(path) for path in paths if path.is_file()]
 
     @cached_property

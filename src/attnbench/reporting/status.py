@@ -16,7 +16,7 @@ from attnbench.study.paths import STAGES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from attnbench.study.paths import Layout, Run
+    from attnbench.study.paths import Run
     from attnbench.study.settings import Study
 
 STATES = ("done", "running", "failed", "stopped", "left")
@@ -40,9 +40,10 @@ class RunStatus:
     step: int = 0
 
 
-def run_status(layout: Layout, run: Run, now: float) -> RunStatus:
+def run_status(study: Study, run: Run, now: float) -> RunStatus:
     """Return the state of `run` at `now`, in seconds since the epoch."""
-    stages = (name for name, file in STAGES.items() if not (layout.run(run) / file).exists())
+    layout = study.layout
+    stages = (name for name, file in study.stages(run).items() if not file.exists())
     # Removed to free space, they are predicted again only where something asks for them.
     removed = layout.removed(run).exists()
     stage = next((name for name in stages if not (removed and name == "predict")), "")
@@ -86,7 +87,7 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
     done = {
         status.run: study.layout.run(status.run) / STAGES["train"]
         for status in statuses
-        if status.stage != "train"
+        if status.stage != "train" and status.run.model not in study.elsewhere
     }
     taken = [(run, float(read_json(path)["train_seconds"])) for run, path in done.items()]
     taken += [(run, float(read_json(path)["seconds"])) for run, path in trials if path.exists()]
@@ -99,7 +100,7 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
 
 def trial_files(study: Study) -> list[tuple[Run, Path]]:
     """Return the file of every trial of a study's sweep with the run that it is like."""
-    first = (run for run in study.runs() if run.seed == study.seeds[0])
+    first = (run for run in study.trainings() if run.seed == study.seeds[0])
     return [
         (run, study.layout.trial(run.dataset, run.model, run.fold, number))
         for run in first
@@ -121,7 +122,7 @@ def _expected(run: Run, taken: Sequence[tuple[Run, float]]) -> float:
 def status_lines(study: Study, now: float) -> list[str]:
     """Return the lines of `attnbench status`: counts, unfinished runs by state, time left."""
     runs = [*study.runs(), *study.data_efficiency_runs()]
-    statuses = [run_status(study.layout, run, now) for run in runs]
+    statuses = [run_status(study, run, now) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
     lines = [f"{study.name}: {len(statuses)} runs: {counts}"]
     if trials := trial_files(study):

@@ -14,6 +14,9 @@ from attnbench.study.base import is_own_code
 if TYPE_CHECKING:
     from attnbench.study.models import ModelSettings
 
+ELSEWHERE = "§"
+"""Stands behind the label of every model whose predictions were made elsewhere."""
+
 _UNITS = {"um": "µm", "1": "", "count": ""}
 _MEASURES = {
     "blur": "Boundary blur",
@@ -49,13 +52,15 @@ def mechanism_labels(names: Iterable[str]) -> dict[str, str]:
 def model_label(settings: ModelSettings) -> str:
     """Return what a reader sees for a model; a control stands behind its variant.
 
+    Predictions made elsewhere are marked.
+
     >>> from attnbench.study.models import ModelSettings
     >>> [model_label(ModelSettings(name=name)) for name in ("cbam", "cbam-random")]
     ['CBAM', 'CBAM (random)']
     """
     if settings.control_of:
         return f"{mechanism_label(settings.control_of)} ({settings.control})"
-    return mechanism_label(settings.name)
+    return mechanism_label(settings.name) + (ELSEWHERE if settings.predictions else "")
 
 
 def whole_networks(models: Iterable[ModelSettings]) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,8 @@ def score_run(study: Study, run: Run) -> None:
             raise type(error)(f"{path}: {error}") from error
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     write_csv(path.with_name("scores.csv"), scores)
-    log.info("%s: %d cases scored%s%s", run, len(tested), _failures(scores), _undefined(scores))
+    said = failures_in_words(scores) + _undefined(scores)
+    log.info("%s: %d cases scored%s", run, len(tested), said)
 
 
 def origin_of(run: Run) -> dict[str, Any]:
@@ -132,7 +134,13 @@ def refuse_other_cases(
         )
 
 
-def _failures(scores: pd.DataFrame) -> str:
+def append_mask(archive: ZipFile, case: str, mask: NDArray[Any]) -> None:
+    """Add a mask to `predictions.npz` as `numpy.savez_compressed` does, which wants all at once."""
+    with archive.open(f"{case}.npy", "w", force_zip64=True) as stream:
+        np.lib.format.write_array(stream, mask, allow_pickle=False)
+
+
+def failures_in_words(scores: pd.DataFrame) -> str:
     """Counts of empty masks in words; nothing when no mask was empty."""
     of_masks_only = scores[scores["status"] != "not_a_number"]
     counts = of_masks_only.drop_duplicates(["case", "class"])["status"].value_counts()

@@ -93,7 +93,9 @@ KINDS: dict[str, ShiftKind] = {
         ShiftKind(
             "transfer",
             key="transfer",
-            runs=lambda study: (run for run in study.runs() if study.transfers_of(run.dataset)),
+            runs=lambda study: (
+                run for run in study.trainings() if study.transfers_of(run.dataset)
+            ),
             absent_note="runs not scored on external test sets",
             module="transfer",
             settings=lambda study, dataset: _classes_by_test_set(
@@ -105,7 +107,9 @@ KINDS: dict[str, ShiftKind] = {
         ShiftKind(
             "ensembles",
             key="transfer",
-            runs=lambda study: (run for run in study.runs() if study.ensembles_of(run.dataset)),
+            runs=lambda study: (
+                run for run in study.trainings() if study.ensembles_of(run.dataset)
+            ),
             absent_note="runs whose ensemble is not scored",
             settings=lambda study, dataset: _classes_by_test_set(
                 study, study.ensembles_of(dataset)
@@ -117,7 +121,7 @@ KINDS: dict[str, ShiftKind] = {
         ShiftKind(
             "held_out",
             key="held_out",
-            runs=lambda study: (run for run in study.runs() if run.dataset in study.held_out),
+            runs=lambda study: (run for run in study.trainings() if run.dataset in study.held_out),
             absent_note="runs not scored on the held-out test set",
             module="held_out",
             reads=lambda _study, dataset: [dataset],
@@ -125,7 +129,7 @@ KINDS: dict[str, ShiftKind] = {
         ShiftKind(
             "corrupted",
             key="corruptions",
-            runs=lambda study: study.runs(),
+            runs=lambda study: study.trainings(),
             absent_note="runs not scored on corrupted images",
             module="corruption",
             settings=lambda study, _dataset: study.corruptions,

@@ -7,7 +7,9 @@ explicit levels.
 
 from __future__ import annotations
 
+import string
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
@@ -25,6 +27,7 @@ from attnbench.study.base import (
 from attnbench.study.describe import InWords, given_in_words
 from attnbench.study.groups import OwnTraining
 from attnbench.study.names import SIZES, Control, Known, Slot
+from attnbench.study.paths import Run
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z0-9_]+)?$")]
 
@@ -121,8 +124,68 @@ class BackboneSettings(Settings):
     )
 
 
+_PLACES = ("dataset", "fold", "seed")
+
+
+def _refuse_other_places(folder: str) -> str:
+    try:
+        places = [name for _, name, _, _ in string.Formatter().parse(folder) if name is not None]
+    except ValueError as error:
+        raise ValueError(f"{error}; a folder is written as in {_EXAMPLE}") from None
+    if other := [name for name in places if name not in _PLACES]:
+        raise ValueError(
+            f"{_in_braces(other)} stands for nothing; allowed are {_in_braces(_PLACES)}, as in "
+            f"{_EXAMPLE}"
+        )
+    return folder
+
+
+def _in_braces(names: Sequence[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in names)
+
+
+_EXAMPLE = "nnunet/{dataset}/fold{fold}"
+
+
+class PredictionsElsewhere(Settings):
+    """Predictions that were made elsewhere, which a model has instead of a network."""
+
+    folder: Annotated[str, Field(min_length=1), AfterValidator(_refuse_other_places)] = Field(
+        description="Folder of the masks of one fold's test cases, one file per case, from the "
+        "working directory; `{dataset}`, `{fold}` and `{seed}` stand for values. Without `{seed}` "
+        "there is one training per fold."
+    )
+    origin: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\r\n]+$")] = Field(
+        description="What made them, in words for every table: `nnU-Net v2.8, 3d_fullres, 1000 "
+        "epochs`."
+    )
+    missing: Literal["refuse", "empty"] = Field(
+        "refuse",
+        title="missing predictions",
+        description="A test case without a file is refused, or counts as an `empty` mask and is "
+        "named.",
+    )
+    datasets: tuple[Name, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Datasets that there are predictions of; default: all that models are "
+        "trained on.",
+    )
+
+    def folder_of(self, run: Run) -> Path:
+        """Return the folder that has the masks of a run's test cases."""
+        return Path(self.folder.format(dataset=run.dataset, fold=run.fold, seed=run.seed))
+
+    @property
+    def by_seed(self) -> bool:
+        """True where every seed of the study has predictions of its own."""
+        return "{seed}" in self.folder
+
+
 class ModelSettings(Settings):
-    """One named network: the U-Net with mechanisms in its slots, or an external network."""
+    """One named network: the U-Net with mechanisms in its slots, or an external network; or
+    predictions that were made elsewhere.
+    """
 
     name: ModelName = Field(
         description="The model's name in the study, its paths and its tables; "
@@ -195,6 +258,12 @@ class ModelSettings(Settings):
         description="Where `network` returns a list, a tuple or a mapping: number or key of the "
         "entry that has the logits.",
     )
+    predictions: PredictionsElsewhere | None = Field(
+        None,
+        title="predictions made elsewhere:",
+        description="Predictions made elsewhere, by nnU-Net say: scored on the same folds and "
+        "cases, labelled wherever they appear; instead of every other key.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -234,7 +303,17 @@ class ModelSettings(Settings):
         if not self.network and any(external.values()):
             keys = ", ".join(key for key in external if external[key])
             raise ValueError(f"{keys}: only together with `network`")
+        if self.predictions and (given := self._of_networks()):
+            raise ValueError(
+                "`predictions` were made elsewhere: there is nothing to build or train; remove "
+                f"{', '.join(given)}"
+            )
         return self
+
+    def _of_networks(self) -> list[str]:
+        """Keys that this model was given and that only a network of this study can have."""
+        given = self.model_fields_set - {"name", "predictions", "source"}
+        return sorted(key for key in given if getattr(self, key) not in (None, {}, 1, False))
 
     @property
     def is_external(self) -> bool:
@@ -375,7 +454,7 @@ def _initial_of(variant: ModelSettings, control: Control | None) -> InitialSetti
 
 def _slots_of(model: ModelSettings, known: Known) -> Mapping[Slot, tuple[Placement, ...]] | None:
     """Return mechanisms by slot, levels as written; None where nothing defines them."""
-    if model.slots or model.network or model.name == "unet":
+    if model.slots or model.network or model.predictions or model.name == "unet":
         return model.slots
     names = known.presets.get(model.name)
     if model.name in known.mechanisms:

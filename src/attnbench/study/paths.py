@@ -65,10 +65,6 @@ class Layout:
         """Scores of a dataset's second rater."""
         return self.output / "data" / "second_rater" / f"{dataset}.csv"
 
-    def external(self, dataset: str, name: str, fold: int) -> Path:
-        """Folder with the scores of predictions of one fold that were made elsewhere."""
-        return self.output / "external" / dataset / name / f"fold{fold}"
-
     def model(self, dataset: str, model: str) -> Path:
         """Size and cost of one network on one dataset."""
         return self.output / "models" / dataset / f"{model}.json"

@@ -46,7 +46,7 @@ from attnbench.study.models import (
     resolve_models,
 )
 from attnbench.study.names import DatasetFacts, Known
-from attnbench.study.paths import Layout, Run
+from attnbench.study.paths import STAGES, Layout, Run
 from attnbench.study.shift import (
     Corruption,
     Percent,
@@ -194,6 +194,7 @@ class Study(Settings):
                 f"baseline: {self.baseline!r} is not among the models; "
                 f"{nearest(self.baseline, models)}"
             )
+        problems += self._elsewhere_wrongly()
         for dataset in self.datasets if facts else ():
             problems += self._impossible(dataset, facts[dataset.name])
             classes = facts[dataset.name].classes
@@ -243,6 +244,22 @@ class Study(Settings):
             if dataset.test_only and any(one.train == name for one in self.transfer):
                 yield f"transfer: {name} is `test_only`; no model is trained on it"
 
+    def _elsewhere_wrongly(self) -> Iterator[str]:
+        """Yield what predictions made elsewhere cannot be, and datasets that there are none of."""
+        if self.baseline in self.elsewhere:
+            yield (
+                f"baseline: {self.baseline!r} was predicted elsewhere; every model is compared "
+                "with one that was trained by this study's recipe"
+            )
+        trained = [dataset.name for dataset in self.trained_datasets]
+        for model in self.models:
+            for name in (model.predictions and model.predictions.datasets) or ():
+                if name not in trained:
+                    yield (
+                        f"models: {model.name!r}: predictions.datasets: no model is trained on "
+                        f"{name!r}; {nearest(name, trained)}"
+                    )
+
     def _impossible(self, dataset: DatasetSettings, facts: DatasetFacts) -> Iterator[str]:
         """Yield problems of a dataset's settings, and of its folds, that its facts rule out."""
         name, ndim = dataset.name, facts.ndim
@@ -260,7 +277,7 @@ class Study(Settings):
                 f"{ndim - 1}"
             )
         patch = self.patch(name, ndim)
-        depth = max(len((model.backbone or self.backbone).widths) for model in self.models)
+        depth = max(len((model.backbone or self.backbone).widths) for model in self.trained_models)
         divisor = 2 ** (depth - 1)  # every level but the first halves the sides
         if any(side % divisor for side in patch):
             near = [max(divisor, round(side / divisor) * divisor) for side in patch]
@@ -392,23 +409,55 @@ class Study(Settings):
         """Return how intensities of `dataset` are normalised; z_score where none is said."""
         return self.dataset(dataset).normalisation or "z_score"
 
+    @property
+    def trained_models(self) -> tuple[ModelSettings, ...]:
+        """Models that this study trains: all but those whose predictions were made elsewhere."""
+        return tuple(model for model in self.models if model.predictions is None)
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """Names of the models whose predictions were made elsewhere."""
+        return tuple(model.name for model in self.models if model.predictions is not None)
+
     def runs(self) -> Iterator[Run]:
-        """Yield every run of the study, in a fixed order."""
+        """Yield every run of the study, in a fixed order; those made elsewhere included."""
         for dataset in self.trained_datasets:
             for model in self.models:
                 yield from self.runs_of(dataset.name, model.name)
 
+    def trainings(self) -> Iterator[Run]:
+        """Yield every run that this study trains, in the same order."""
+        elsewhere = self.elsewhere
+        return (run for run in self.runs() if run.model not in elsewhere)
+
     def runs_of(self, dataset: str, model: str) -> Iterator[Run]:
-        """Yield every run of one model on one dataset, in a fixed order."""
+        """Yield every run of one model on one dataset, in a fixed order.
+
+        Predictions made elsewhere have one run per fold, with the first seed, unless every seed has
+        predictions of its own; none on a dataset that they do not cover.
+        """
+        elsewhere, seeds = self.model(model).predictions, self.seeds
+        if elsewhere:
+            seeds = seeds if elsewhere.by_seed else seeds[:1]
+            if elsewhere.datasets is not None and dataset not in elsewhere.datasets:
+                return
         for fold in self.folds_to_run(dataset):
-            for seed in self.seeds:
+            for seed in seeds:
                 yield Run(dataset, model, fold, seed)
 
     def data_efficiency_runs(self) -> Iterator[Run]:
-        """Yield every run again for each share of the training groups that the study asks for."""
+        """Yield every training again for each share of the training groups that is asked for."""
         return (
-            replace(run, percent=percent) for percent in self.data_efficiency for run in self.runs()
+            replace(run, percent=percent)
+            for percent in self.data_efficiency
+            for run in self.trainings()
         )
+
+    def stages(self, run: Run) -> dict[str, Path]:
+        """Return the verbs that lead to a run's scores, each with the last file that it leaves."""
+        if run.model in self.elsewhere:
+            return {"score_external": self.layout.run(run) / STAGES["score"]}
+        return self.layout.stages(run)
 
     def transfers_of(self, dataset: str) -> tuple[TransferSettings, ...]:
         """Return the transfers of the models that are trained on `dataset`."""

@@ -29,7 +29,7 @@ class ShortBudget(NamedTuple):
 def short_budgets(study: Study) -> list[ShortBudget]:
     """Return budgets of AdamW by whose rate no set was learned in the experiment."""
     found: dict[tuple[str, tuple[float, ...], int], list[str]] = {}
-    for dataset, model in itertools.product(study.trained_datasets, study.models):
+    for dataset, model in itertools.product(study.trained_datasets, study.trained_models):
         training = study.training_of(dataset.name, model.name)
         rates = (training.sweep or {}).get("learning_rate", (training.learning_rate,))
         small = tuple(rate for rate in rates if rate * training.steps < LEAST_RATE_STEPS)

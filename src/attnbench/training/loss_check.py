@@ -36,7 +36,7 @@ def _problems(study: Study) -> Iterator[str]:
         entry = load_entry(dataset.name, study.catalog)
         patch = study.patch(dataset.name, entry.ndim)
         sides = tuple(min(side, _SIDE) for side in patch)
-        for model in study.models:
+        for model in study.trained_models:
             loss = study.training_of(dataset.name, model.name).loss
             if (case := (loss, sides, len(entry.classes))) not in tried:
                 tried.append(case)

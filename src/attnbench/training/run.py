@@ -246,6 +246,6 @@ def _summary(run: Run, last: dict[str, float], facts: dict[str, Any]) -> str:
 
 def _trained(study: Study) -> str:
     """Count of the runs that are trained, of all runs of the study, in words."""
-    runs = [*study.runs(), *study.data_efficiency_runs()]
+    runs = [*study.trainings(), *study.data_efficiency_runs()]
     done = sum((study.layout.run(run) / STAGES["train"]).exists() for run in runs)
     return f"trained {done:>{len(str(len(runs)))}}/{len(runs)}"

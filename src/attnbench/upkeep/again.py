@@ -61,8 +61,13 @@ def chosen_runs(study: Study, choice: Choice) -> list[Run]:
 
 
 def words_for(study: Study, runs: Iterable[Run], stage: Stage) -> list[str]:
-    """Words for Snakemake that make `runs` again from a stage on, and all that follows of them."""
-    return ["--forcerun", *(str(study.layout.run(run) / _FIRST_FILE[stage]) for run in runs)]
+    """Words for Snakemake that make `runs` again from a stage on, and all that follows of them.
+
+    Predictions made elsewhere have one stage, which scores them.
+    """
+    elsewhere = study.elsewhere
+    first = {run: _FIRST_FILE["score" if run.model in elsewhere else stage] for run in runs}
+    return ["--forcerun", *(str(study.layout.run(run) / file) for run, file in first.items())]
 
 
 def targets_of(gone: Sequence[Gone], kind: str) -> list[str]:
@@ -127,7 +132,8 @@ def restore_data(study: Study, dataset: str) -> bool:
 
 def weights_of(study: Study, runs: Iterable[Run]) -> dict[Run, str]:
     """Hashes of the weights of runs, as far as their `run.json` is there."""
-    paths = {run: study.layout.run(run) / "run.json" for run in runs}
+    trained = (run for run in runs if run.model not in study.elsewhere)
+    paths = {run: study.layout.run(run) / "run.json" for run in trained}
     return {run: read_json(path)["weights_sha256"] for run, path in paths.items() if path.is_file()}
 
 

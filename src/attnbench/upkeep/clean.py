@@ -39,7 +39,7 @@ def clean_predictions(study: Study) -> Freed:
     freed: list[Run] = []
     kept: list[tuple[Run, str]] = []
     total = 0
-    for run in [*study.runs(), *study.data_efficiency_runs()]:
+    for run in [*study.trainings(), *study.data_efficiency_runs()]:
         folder = study.layout.run(run)
         path = folder / "predictions.npz"
         if not path.is_file():
@@ -78,7 +78,7 @@ def removed_line(study: Study, source: str) -> list[str]:
 def removed_runs(study: Study) -> dict[Run, int]:
     """Runs whose predictions were removed, with the bytes that they had."""
     found: dict[Run, int] = {}
-    for run in [*study.runs(), *study.data_efficiency_runs()]:
+    for run in [*study.trainings(), *study.data_efficiency_runs()]:
         marker = study.layout.removed(run)
         if marker.is_file() and not (study.layout.run(run) / "predictions.npz").is_file():
             found[run] = int(read_json(marker)["bytes"])

@@ -54,7 +54,7 @@ def gone_files(study: Study) -> list[Gone]:
     itself. Predictions that `attnbench clean` removed are not either.
     """
     layout = study.layout
-    runs = [*study.runs(), *study.data_efficiency_runs()]
+    runs = [*study.trainings(), *study.data_efficiency_runs()]
     found = [_gone_data(study, [run for run in runs if (layout.run(run) / "run.json").is_file()])]
     scored = [run for run in runs if (layout.run(run) / "scores.csv").is_file()]
     found += [_gone_of_runs(layout, kind, scored) for kind in _OF_RUN]

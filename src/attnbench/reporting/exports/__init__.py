@@ -35,5 +35,5 @@ def write_exports(study: Study) -> None:
     write_text(layout.methods, compose_methods(results, shared.references))
     write_text(layout.references, bibliography(shared.references))
     for name in results.datasets:
-        for model in study.models:
+        for model in study.trained_models:
             write_text(layout.card(name, model.name), compose_card(shared, name, model.name))

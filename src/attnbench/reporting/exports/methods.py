@@ -14,6 +14,7 @@ from attnbench.catalog.suitable import RESTRICTED
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.losses import own_losses, pretrained_notes
+from attnbench.reporting.origins import origin_notes
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
 from attnbench.reporting.tables.facts import (
@@ -28,7 +29,7 @@ from attnbench.reporting.units import (
     origin_of_groups,
     unit_of_evidence,
 )
-from attnbench.reporting.words import whole_networks
+from attnbench.reporting.words import ELSEWHERE, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
@@ -152,7 +153,9 @@ def _models(
     results: Results, references: Sequence[Reference], protocol: Mapping[str, str]
 ) -> Iterator[str]:
     study = results.study
-    shared = [model.name for model in study.models if not model.is_external and not model.backbone]
+    shared = [
+        model.name for model in study.trained_models if not model.is_external and not model.backbone
+    ]
     named = [
         results.label(name) + (" (the baseline)" if name == results.baseline else "")
         for name in shared
@@ -179,6 +182,7 @@ def _models(
         yield f"Mechanisms: {_joined(sources)}."
     yield from _own_mechanisms(results)
     yield from _placements(results)
+    yield from (note.removeprefix(f"{ELSEWHERE} ") for note in origin_notes(results))
     if external:
         networks = [f"{label}{_cite(references, path)}" for label, path in external]
         yield f"External networks, each with its own layers: {_joined(networks)}."
@@ -314,7 +318,7 @@ def _sweep(results: Results) -> Iterator[str]:
         if edges.any():
             yield (
                 f"The chosen value lay at the edge of the grid in {int(edges.sum())} of "
-                f"{_number(len(study.models) * sum(counts.values()), 'choice')}."
+                f"{_number(len(study.trained_models) * sum(counts.values()), 'choice')}."
             )
 
 
@@ -458,8 +462,10 @@ def _tested(results: Results, name: str) -> str:
 
 
 def _runs(results: Results) -> Iterator[str]:
-    planned = sum(1 for _ in results.study.runs())
-    missing = int((results.frame("missing")["table"] == "scores").sum())
+    planned = sum(1 for _ in results.study.trainings())
+    lacking = results.frame("missing")
+    lacking = lacking[~lacking["model"].isin(results.study.elsewhere)]
+    missing = int((lacking["table"] == "scores").sum())
     state = (
         f"{planned - missing} were finished and analysed"
         if results.analysed

@@ -136,13 +136,17 @@ def _compared(
     """Show a model's prediction with its score in one panel, the errors of it in the other."""
     prediction = read_prediction(results.layout.run(scored[0]), choice.case) if scored else None
     if scored is None or prediction is None:
-        show_plane(pair[0], None, None, plane, results.label(model))
+        show_plane(pair[0], None, None, plane, results.drawn_label(model))
         pair[1].set_axis_off()
         return
     i, unit = store.index(choice.case), METRICS[results.metric].unit
     image, mask = image_plane(store, i, plane), mask_plane(prediction, store, i, plane)
     show_plane(
-        pair[0], image, mask, plane, f"{results.label(model)} ({number(scored[1], decimals(unit))})"
+        pair[0],
+        image,
+        mask,
+        plane,
+        f"{results.drawn_label(model)} ({number(scored[1], decimals(unit))})",
     )
     pair[0].title.set_fontweight("bold" if model == choice.model else "normal")
     show_errors(pair[1], image, mask, mask_plane(store.reference(i), store, i, plane), plane)

@@ -193,7 +193,8 @@ def no_case(results: Results, dataset: str) -> str:
 
 
 def coloured(results: Results, most: int = 9) -> dict[str, ModelStyle]:
-    """Choose models to colour: all of up to `most`, else the baseline and those that rank best.
+    """Choose models to colour: all of up to `most`, else the baseline, what was predicted
+    elsewhere, and those that rank best.
 
     Curves of the others are drawn in grey behind them; their numbers are in the CSV.
     """
@@ -202,7 +203,7 @@ def coloured(results: Results, most: int = 9) -> dict[str, ModelStyle]:
     ranks = results.whole("ranks")
     widest = ALL if (ranks["dataset"] == ALL).any() else results.datasets[0]
     best = ranks[ranks["dataset"] == widest].sort_values("mean_rank", kind="stable")["model"]
-    order = dict.fromkeys([results.baseline, *best, *results.styles])
+    order = dict.fromkeys([results.baseline, *results.study.elsewhere, *best, *results.styles])
     kept = set(list(order)[:most])
     return {name: style for name, style in results.styles.items() if name in kept}
 

@@ -67,7 +67,7 @@ def _heatmap(
     height = len(models) * row_mm(len(models)) + 17
     columns = page.columns(least_mm)
     figure, panels = make_grid(page, len(titled), height, extra_mm=6, columns=columns)
-    labels = [results.label(name) for name in models]
+    labels = [results.drawn_label(name) for name in models]
     for axes, rows in fill_panels(panels, titled, "no effect yet"):
         _panel(axes, rows, models)
         axes.set_yticks(range(len(models)), labels if leads_row(axes) else [""] * len(models))

@@ -66,6 +66,9 @@ def draw_pareto(results: Results) -> Drawn:
     if not costs:
         return draw_message(page, "No model has both a score and a cost yet.", frame)
     styles, names = _in_colour(results, frame, costs, higher), results.datasets
+    # Predictions made elsewhere have no cost that is known here.
+    for name in results.study.elsewhere:
+        styles.pop(name, None)
     legend = legend_mm(len(styles) + 1, page.double)
     figure, panels = make_blocks(page, len(names), len(costs), 42, legend + 4, [_LEAST_MM])
     for axes, (name, cost) in zip(chain(*panels), product(names, costs), strict=True):
@@ -78,7 +81,7 @@ def draw_pareto(results: Results) -> Drawn:
         axes.set_ylabel(METRICS[results.metric].label if leads_row(axes) else "")
         axes.tick_params(labelleft=leads_row(axes))
     figure.align_ylabels()
-    others = len(results.models) - len(styles)
+    others = len(results.study.trained_models) - len(styles)
     draw_model_legend(figure, styles.values(), lines=False, others=others)
     lacking = [label.lower() for name, (label, _) in _COSTS.items() if name not in costs]
     if lacking:
@@ -91,7 +94,7 @@ def _in_colour(
 ) -> dict[str, ModelStyle]:
     styles = coloured(results)
     if len(styles) == len(results.models):
-        return styles
+        return dict(styles)
     fronts = [
         front_of(rows.dropna(subset=["mean", cost]), cost, higher_is_better)["model"]
         for _, rows in frame.groupby("dataset")

@@ -56,7 +56,7 @@ def _drawn(
     results: Results, frame: pd.DataFrame, column: str, draw: Callable[[Axes, pd.DataFrame], None]
 ) -> Drawn:
     """Draw one panel per ranking, that over datasets last: markers at `column`, then `draw`."""
-    models, page = len(results.models), results.page
+    models, page = len(results.study.trained_models), results.page
     if models < 2:
         return draw_message(page, "No ranking: the study has one model.", frame)
     titled = by_dataset(results, frame)

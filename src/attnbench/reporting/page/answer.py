@@ -109,10 +109,12 @@ def _verdict(results: Results, rows: pd.DataFrame) -> str:
 def question_of(results: Results) -> str:
     """Return the question that the study's models can answer."""
     study = results.study
-    external = [model.is_external for model in study.models if model.name != study.baseline]
+    external = [model.is_external for model in study.trained_models if model.name != study.baseline]
     if not any(external):
         return "Does attention make a U\N{NON-BREAKING HYPHEN}Net segment this data better?"
-    controls = [model.control is not None for model in study.models if model.name != study.baseline]
+    controls = [
+        model.control is not None for model in study.trained_models if model.name != study.baseline
+    ]
     if all(one or other for one, other in zip(external, controls, strict=True)):
         one = external.count(True) == 1
         does = "Does this network segment" if one else "Do these networks segment"
@@ -166,9 +168,11 @@ def _hardly_trained(results: Results, rows: pd.DataFrame) -> Iterator[str]:
 
 def _nothing(results: Results) -> str:
     study = results.study
-    if all(model.control for model in study.models if model.name != study.baseline):
-        alone = "alone" if len(study.models) == 1 else "and controls alone"
-        return f"No comparison: the study has {results.baseline_label} {alone}."
+    trained = study.trained_models
+    if all(model.control for model in trained if model.name != study.baseline):
+        alone = "alone" if len(trained) == 1 else "and controls alone"
+        beside = " beside predictions made elsewhere" if study.elsewhere else ""
+        return f"No comparison: the study has {results.baseline_label} {alone}{beside}."
     return "No answer yet: no model and the baseline have been scored on the same cases."
 
 
@@ -349,7 +353,7 @@ def _limits(results: Results, rows: pd.DataFrame) -> tuple[str, ...]:
     steps = _range(
         study.training_of(dataset, model).steps
         for dataset in results.datasets
-        for model in results.models
+        for model in (one.name for one in study.trained_models)
     )
     counts = [len(study.folds_to_run(name)) * len(study.seeds) for name in results.datasets]
     trainings = f"{_range(counts)} training{'' if set(counts) == {1} else 's'}"

@@ -44,7 +44,7 @@ def browse_cases(results: Results, room: int) -> dict[str, Any]:
     return {
         "metric": METRICS[results.metric].label,
         "baseline": results.baseline_label,
-        "models": [results.label(name) for name in results.models],
+        "models": [results.drawn_label(name) for name in results.models],
         "compared": [name != results.baseline for name in results.models],
         "datasets": [
             _dataset(results, name, values[values["dataset"] == name], share) for name in present

@@ -10,6 +10,7 @@ from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.verdicts import (
     FAILURES_DIFFER,
     GROUPS_CROSS,
+    MADE_ELSEWHERE,
     SAME_NETWORK,
     TOO_FEW_GROUPS,
 )
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 DASH = Cell(NOTHING)
 AS_GOOD = "†"
 _MARKS = {"better": "⁺", "worse": "⁻"}
-_WITHHELD = (GROUPS_CROSS, FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK)
+_WITHHELD = (GROUPS_CROSS, FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK, MADE_ELSEWHERE)
 
 
 def against_baseline(results: Results, frame: pd.DataFrame) -> pd.Series:
@@ -121,12 +122,13 @@ def best_notes(results: Results) -> tuple[str, ...]:
     """Return what bold and daggers mean; nothing for a model alone."""
     if len(results.models) == 1:
         return ()
+    of = " of those trained here" if results.study.elsewhere else ""
     return (
-        f"Bold: best mean. {AS_GOOD}: not distinguishable from the best as trained (sign-flip test "
-        "over groups, corrected for all pairs of models, since the best was chosen by these very "
-        f"scores, p > {results.level:.2g}), which does not show that it is as good; none where the "
-        "groups are too few to tell any. Neither where models failed on different cases: their "
-        "means are of different cases then.",
+        f"Bold: best mean{of}. {AS_GOOD}: not distinguishable from the best as trained "
+        "(sign-flip test over groups, corrected for all pairs of models, since the best was chosen "
+        f"by these very scores, p > {results.level:.2g}), which does not show that it is as good; "
+        "none where the groups are too few to tell any. Neither where models failed on different "
+        "cases: their means are of different cases then.",
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.analysis.verdicts import MADE_ELSEWHERE
 from attnbench.reporting.format import duration, number, scaled
 from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import keyed
@@ -57,7 +58,12 @@ def _of_trials(frame: pd.DataFrame) -> str:
 
 def _block(results: Results, frame: pd.DataFrame, dataset: str) -> Block:
     costs = keyed(frame[frame["dataset"] == dataset], "model")
-    rows = (_row(results.label(model), costs.get(model)) for model in results.models)
+    rows = (
+        plain_row(results.label(model), MADE_ELSEWHERE, *[DASH] * (len(_COLUMNS) - 2))
+        if model in results.study.elsewhere
+        else _row(results.label(model), costs.get(model))
+        for model in results.models
+    )
     return Block(results.dataset_label(dataset), tuple(rows))
 
 
@@ -88,6 +94,6 @@ def _absent(results: Results, frame: pd.DataFrame) -> Iterator[str]:
     recorded = set(zip(measured["dataset"], measured["model"], strict=True))
     for dataset in results.datasets:
         for model in results.models:
-            if (dataset, model) not in recorded:
+            if (dataset, model) not in recorded and model not in results.study.elsewhere:
                 label = results.dataset_label(dataset)
                 yield f"{label}, {results.label(model)}: no cost recorded yet"

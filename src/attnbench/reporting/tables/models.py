@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attnbench.analysis.verdicts import MADE_ELSEWHERE
 from attnbench.reporting.format import NOTHING, scaled
 from attnbench.reporting.results import records
 from attnbench.reporting.tables.facts import control_notes, model_differences
@@ -53,5 +54,6 @@ def _row(results: Results, model: ModelSettings, size: list[float]) -> Row:
     role = "external network" if model.is_external else "variant"
     role = "control" if model.control else role
     role = "baseline" if model.name == results.baseline else role
+    role = MADE_ELSEWHERE if model.predictions else role
     own = model_differences(results.study, model) or NOTHING
     return plain_row(results.label(model.name), role, own, *map(scaled, size))

@@ -25,7 +25,7 @@ def tabulate_environment(results: Results) -> Table:
         for key in ("device", "precision"):
             seen.setdefault(key.capitalize(), []).append(str(fact.get(key)))
     rows = [(key, _distinct(values)) for key, values in seen.items()]
-    planned = sum(1 for _ in results.study.runs())
+    planned = sum(1 for _ in results.study.trainings())
     return Table(
         name="environment",
         caption="Environment of the runs",
