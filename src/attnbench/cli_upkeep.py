@@ -57,17 +57,17 @@ def rerun(
     Prepared data and weights that come back the same (their hashes are compared) leave everything
     made from them as it is.
     """
-    from attnbench.upkeep.again import Choice, chosen_runs, words_for
+    from attnbench.upkeep.again import runs_again, words_for
 
     file = study_file(study)
     loaded = start(file, None)
-    choice = Choice(dataset, model, fold, seed)
-    if missing and choice != Choice():
+    asked = {"dataset": dataset, "model": model, "fold": fold, "seed": seed}
+    if missing and any(value is not None for value in asked.values()):
         raise StudyError("--missing stands alone: it finds what is gone of all runs")
     if missing:
         _restore(loaded, file, cores, dry_run, further or [])
         return
-    runs = chosen_runs(loaded, choice)
+    runs = runs_again(loaded, **asked)
     typer.echo(f"{len(runs)} run(s) again, from {stage.value} on: {listed(runs, 5)}")
     _snakemake(file, cores, dry_run, [*words_for(loaded, runs, stage.value), *(further or [])])
 

@@ -7,7 +7,7 @@ import pytest
 from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.study.paths import Run
-from attnbench.upkeep.again import Choice, chosen_runs, words_for
+from attnbench.upkeep.again import runs_again, words_for
 from attnbench.upkeep.clean import clean_predictions, removed_line, removed_runs
 from attnbench.upkeep.gone import gone_files, gone_lines
 
@@ -96,7 +96,7 @@ def test_cleaning_where_nothing_was_predicted_says_so(study):
 
 
 def test_runs_are_chosen_by_all_that_is_given(finished):
-    chosen = chosen_runs(finished, Choice(model="unet", fold=1))
+    chosen = runs_again(finished, model="unet", fold=1)
     assert chosen == [Run("phantom2d", "unet", 1, seed) for seed in (0, 1)]
     words = words_for(finished, chosen[:1], "predict")
     assert words == ["--forcerun", str(finished.layout.run(chosen[0]) / "predictions.npz")]
@@ -105,14 +105,14 @@ def test_runs_are_chosen_by_all_that_is_given(finished):
 @pytest.mark.parametrize(
     ("choice", "said"),
     [
-        (Choice(), "which runs"),
-        (Choice(model="unte"), "did you mean 'unet'"),
-        (Choice(fold=7), "allowed: 0, 1"),
+        ({}, "which runs"),
+        ({"model": "unte"}, "did you mean 'unet'"),
+        ({"fold": 7}, "allowed: 0, 1"),
     ],
 )
 def test_a_choice_of_no_run_is_refused(finished, choice, said):
     with pytest.raises(StudyError, match=said):
-        chosen_runs(finished, choice)
+        runs_again(finished, **choice)
 
 
 def test_the_marker_states_what_was_there(finished):

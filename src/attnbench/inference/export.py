@@ -16,7 +16,7 @@ from attnbench.catalog import load_entry
 from attnbench.data.mask_files import mask_file, write_mask, write_probabilities
 from attnbench.data.store import CaseStore
 from attnbench.data.targets import Target, targets_of
-from attnbench.errors import DataError, StudyError, listed, nearest
+from attnbench.errors import DataError, listed
 from attnbench.files import read_json, write_json
 from attnbench.inference.new_images import (
     PROBABILITIES,
@@ -27,6 +27,7 @@ from attnbench.inference.new_images import (
 )
 from attnbench.inference.trained import as_mask, trained_network
 from attnbench.scoring.run import refuse_other_cases
+from attnbench.study.chosen import chosen
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
 from attnbench.training.run import RunInputs, load_inputs
@@ -76,22 +77,7 @@ def chosen_runs(
     Raises:
         StudyError: the study has no such dataset, model, fold or seed, or no run with all of them.
     """
-    runs = list(study.trainings())
-    asked = {"dataset": dataset, "model": model, "fold": fold, "seed": seed}
-    for name, value in asked.items():
-        there = {getattr(run, name) for run in runs}
-        if value is not None and value not in there:
-            found = nearest(str(value), map(str, there))
-            raise StudyError(f"--{name} {value}: the study has no run of it; {found}")
-    kept = [
-        run
-        for run in runs
-        if all(value in (None, getattr(run, name)) for name, value in asked.items())
-    ]
-    if not kept:
-        given = ", ".join(f"--{name} {value}" for name, value in asked.items() if value is not None)
-        raise StudyError(f"no run of the study has {given} together")
-    return kept
+    return chosen(study.trainings(), dataset=dataset, model=model, fold=fold, seed=seed)
 
 
 def _refuse_unfinished(study: Study, runs: Sequence[Run], probabilities: bool) -> None:

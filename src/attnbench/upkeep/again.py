@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from attnbench.errors import DataError, StudyError, nearest
+from attnbench.errors import DataError, StudyError
 from attnbench.files import read_json
+from attnbench.study.chosen import chosen
 
 if TYPE_CHECKING:
     from attnbench.study.paths import Run
@@ -26,38 +26,18 @@ _FIRST_FILE: dict[Stage, str] = {
 log = logging.getLogger("attnbench")
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which runs: those of a dataset, model, fold and seed; None stands for all of them."""
-
-    dataset: str | None = None
-    model: str | None = None
-    fold: int | None = None
-    seed: int | None = None
-
-
-def chosen_runs(study: Study, choice: Choice) -> list[Run]:
-    """Return the runs that were chosen, those on fewer groups too.
+def runs_again(study: Study, **asked: str | int | None) -> list[Run]:
+    """Return the runs that `chosen` finds among all of a study, those on fewer groups too.
 
     Raises:
-        StudyError: nothing is chosen, or the study has no such dataset, model, fold or seed.
+        StudyError: nothing is asked for, or as of `chosen`.
     """
-    runs = [*study.runs(), *study.data_efficiency_runs()]
-    given = {key: value for key, value in vars(choice).items() if value is not None}
-    if not given:
+    if all(value is None for value in asked.values()):
         raise StudyError(
             "which runs? name --model, --dataset, --fold or --seed, or give --missing; all runs "
             "again are a new study: remove its `runs` folder"
         )
-    for key, value in given.items():
-        allowed = list(dict.fromkeys(str(getattr(run, key)) for run in runs))
-        if str(value) not in allowed:
-            raise StudyError(f"--{key} {value}: the study has none; {nearest(str(value), allowed)}")
-    chosen = [run for run in runs if all(getattr(run, k) == v for k, v in given.items())]
-    if not chosen:
-        named = ", ".join(f"{key} {value}" for key, value in given.items())
-        raise StudyError(f"the study has no run with {named} together")
-    return chosen
+    return chosen([*study.runs(), *study.data_efficiency_runs()], **asked)
 
 
 def words_for(study: Study, runs: Iterable[Run], stage: Stage) -> list[str]:
@@ -99,7 +79,7 @@ def restore_data(study: Study, dataset: str) -> bool:
 
     layout, settings = study.layout, study.dataset(dataset)
     entry = load_entry(dataset, study.catalog)
-    stated = [layout.run(run) / "run.json" for run in study.runs() if run.dataset == dataset]
+    stated = [layout.run(run) / "run.json" for run in study.trainings() if run.dataset == dataset]
     trained = [path for path in stated if path.is_file()]
     if not trained:
         raise DataError(f"{dataset}: no run of it is trained; `snakemake` prepares it")
