@@ -93,7 +93,7 @@ def study_text(
         "  blocks_per_level: 1  # the default is 2",
         "folds:",
         f"  outer: {outer}  # every {_unit(entry)} is tested once; {_count(entry)}",
-        f"  inner: {inner}  # one part in {inner} of the others chooses the best weights",
+        f"  inner: {inner}  # one part in {inner} of the others is watched, and chooses nothing",
         "seeds: [0]  # more seeds tell luck of the training from the model: [0, 1, 2]",
         "training:",
         f"  steps: {STEPS}  # enough for a first look; for a result give thousands",
