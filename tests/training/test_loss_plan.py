@@ -9,6 +9,7 @@ from attnbench.check import check_study
 from attnbench.errors import StudyError
 from attnbench.reporting.losses import loss_in_full
 from attnbench.study.loss import LossSettings
+from attnbench.training.loss_check import check_losses
 
 LOSSES = """
 from torch.nn import functional as F
@@ -119,3 +120,10 @@ def test_reports_name_the_loss_its_options_and_its_source(folder):
     own = study.training_of("phantom2d", "cbam").loss
     (folder / "my_losses.py").unlink()
     assert loss_in_full(own) == f"own code {MINE} (fingerprint {own.source[:12]})"
+
+
+def test_losses_are_tried_with_the_background_as_a_class():
+    """On a dataset of one class, too: its masks have two."""
+    content = {"name": "x", "datasets": ["nuclei_mini"], "models": ["unet"]}
+    for name in ("dice_ce", "cross_entropy", "tversky"):
+        check_losses(check_study(content | {"training": {"loss": name}}), "my.yaml")

@@ -8,6 +8,7 @@ from attnbench.analysis.blocks import arrange, in_every_seed, read_scores
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.runs import read_object
+from attnbench.analysis.verdicts import FAILURES_DIFFER
 from attnbench.errors import DataError
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
@@ -20,8 +21,8 @@ def compare_fold(study: Study, run: Run) -> pd.DataFrame:
 
     Columns: `mean` and its `cases` and `groups`; as far as the baseline is scored on this fold also
     its `mean_baseline` and the paired `difference` from it, with the interval `low` to `high`:
-    Student's, over the groups of the fold; NaN else. Every training of the baseline on this fold is
-    paired with the same predictions.
+    Student's, over the groups of the fold; NaN else, and where the two failed on different cases.
+    Every training of the baseline on this fold is paired with the same predictions.
 
     Raises:
         DataError: there are no scores, or the two were not scored on the same data and folds.
@@ -44,9 +45,10 @@ def compare_fold(study: Study, run: Run) -> pd.DataFrame:
     names = {run.dataset: read_object(layout.prepared(run.dataset) / "dataset.json")["classes"]}
     means = compute_means(blocks, study.analysis, names)
     paired = [in_every_seed(block, [run.model]) for block in blocks]
-    effects = compute_effects(
-        paired, baseline, study.analysis, names, elsewhere=[run.model]
-    )  # fmt: skip
+    effects = compute_effects(paired, baseline, study.analysis, names, elsewhere=[run.model])
+    # As in every table: what both have is not what either would have on all cases.
+    uneven = effects["verdict"].eq(FAILURES_DIFFER)
+    effects.loc[uneven, ["difference", "low", "high"]] = float("nan")
     table = means[means["model"] == run.model][[*KEYS, "mean", "cases", "groups"]]
     of_baseline = means[means["model"] == baseline].rename(columns={"mean": "mean_baseline"})
     return table.merge(of_baseline[[*KEYS, "mean_baseline"]], on=KEYS, how="left").merge(

@@ -90,8 +90,10 @@ def _refuse_unfinished(study: Study, runs: Sequence[Run], probabilities: bool) -
     if missing:
         raise DataError(
             f"{len(missing)} of {len(runs)} run(s) are not finished, or files of theirs were "
-            f"removed: {listed(missing, len(missing))}; run the study first, or choose with "
-            "--dataset, --model, --fold and --seed"
+            f"removed: {listed(missing, len(missing))}; run the study first (what was deleted "
+            "comes back by `attnbench rerun STUDY --missing`, after `attnbench clean` by "
+            "`attnbench rerun STUDY --from predict --model M`), or choose with --dataset, "
+            "--model, --fold and --seed"
         )
 
 

@@ -31,7 +31,10 @@ def logits_of(found: Any, output: int | str | None) -> Tensor:
     held = f"returns a {type(found).__name__} with {_listed(entries)}"
     if output is None:
         first = next(iter(entries))
-        raise ModelError(f"{held}; name the entry that has the logits, as in `output: {first}`")
+        raise ModelError(
+            f"{held}; name the entry that has the logits, before any softmax, as in "
+            f"`output: {first}`"
+        )
     if output not in entries:
         close = nearest(str(output), map(str, _said(entries)))
         raise ModelError(f"{held}; there is no `output: {output}`; {close}")

@@ -50,6 +50,7 @@ def show_fold(study: Study, run: Run) -> None:
     origin = model.predictions.origin if model.predictions else ""
     console.print(
         f"{ELSEWHERE} predictions made elsewhere: {origin}; {run.dataset}, fold {run.fold}: "
-        f"{cases} cases, {behind}, each with equal weight; as trained only",
+        f"{cases} cases, {behind}, each with equal weight; as trained only; no difference where "
+        "the two failed on different cases",
         markup=False,
     )

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from attnbench.catalog import load_entry
 from attnbench.errors import AttnBenchError, StudyError
+from attnbench.models.spec import NetworkSpec
 from attnbench.study.loss import LossSettings
 from attnbench.study.settings import Study
 from attnbench.training.loss import Loss, loss_of
@@ -35,10 +36,11 @@ def _problems(study: Study) -> Iterator[str]:
     for dataset in study.trained_datasets:
         entry = load_entry(dataset.name, study.catalog)
         patch = study.patch(dataset.name, entry.ndim)
-        sides = tuple(min(side, _SIDE) for side in patch)
+        spec = NetworkSpec.of(entry, patch)
+        sides = tuple(min(side, _SIDE) for side in spec.patch)
         for model in study.trained_models:
             loss = study.training_of(dataset.name, model.name).loss
-            if (case := (loss, sides, len(entry.classes))) not in tried:
+            if (case := (loss, sides, spec.classes)) not in tried:
                 tried.append(case)
                 yield from loss_problems(*case)
 

@@ -99,7 +99,12 @@ def restore_data(study: Study, dataset: str) -> bool:
     facts = [read_json(path) for path in trained]
     same = all(found[key] == one[key] for one in facts for key in found)
     if same:
-        _set_before([*prepared.iterdir(), split, layout.statistics(dataset), raw], trained)
+        # From the last to the first, each before what was made from it.
+        _set_before([split, layout.statistics(dataset)], [*_made_of(study, dataset), *trained])
+        _set_before(prepared.iterdir(), [split])
+        earlier = [*inspected.iterdir()] if inspected else []
+        _set_before(earlier, [prepared / "dataset.json"])
+        _set_before([raw / "receipt.json"], earlier or [prepared / "dataset.json"])
     log.info(
         "%s: prepared again%s",
         dataset,
@@ -108,6 +113,17 @@ def restore_data(study: Study, dataset: str) -> bool:
         else "; NOT the data or folds that its runs were trained on, which train again",
     )
     return same
+
+
+def _made_of(study: Study, dataset: str) -> list[Path]:
+    """What there is that was made from the prepared data or folds, trainings left out."""
+    layout, model = study.layout, study.models[0].name
+    folders = [
+        path.parent for path in (layout.model(dataset, model), layout.measured(dataset, model))
+    ]
+    files = [path for folder in folders for path in folder.glob("*.json")]
+    files += layout.choice(dataset, model, 0).parent.parent.rglob("*.json")
+    return [*files, *_existing([layout.second_rater(dataset)])]
 
 
 def weights_of(study: Study, runs: Iterable[Run]) -> dict[Run, str]:

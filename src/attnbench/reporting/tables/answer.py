@@ -50,8 +50,9 @@ def tabulate_answer(results: Results) -> Table:
             f"Δ: difference from {results.baseline_label} with simultaneous {level:.0%} intervals "
             "(Bonferroni over the rows), for the models as trained; Retrained: the same for models "
             "trained again. p: intersection-union test, the largest p of the comparisons with the "
-            "baseline and with each control of equal size, corrected by Holm over the rows. Least "
-            "gain: the smallest of these gains, above 0 is better whatever the metric.",
+            "baseline and with each control of equal size, corrected by Holm over the rows. "
+            "Weakest gain: of these the one with the least evidence; above 0 is better whatever "
+            "the metric.",
             "Helps: better than all of them, as trained and when trained again. Not separated from "
             "size: better than the baseline, but a control of equal size is missing or is not "
             "shown to be worse. A comparison that is not significant shows nothing.",
