@@ -65,7 +65,7 @@ def code(verb: str, model: ModelSettings | None = None, artefact: str = "") -> l
     default), `artefact` (a figure, a kind of shift) what makes it.
     """
     loss = model.training.loss if model and model.training else DEFAULT_LOSS
-    return list(_code(verb, *_choices(verb, model, loss), artefact))
+    return list(map(_here, _code(verb, *_choices(verb, model, loss), artefact)))
 
 
 def catalog_files(study: Study, dataset: str) -> list[Path]:
@@ -201,7 +201,7 @@ def _code(
         *_declared(verb, artefact),
     }
     modules = tuple(_file(module) for module in sorted(_closure(frozenset(roots), others)))
-    return tuple(_here(path) for path in (*modules, *_named_by(modules)))
+    return (*modules, *_named_by(modules))
 
 
 @cache

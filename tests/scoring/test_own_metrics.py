@@ -227,9 +227,9 @@ def test_a_package_brings_metrics_by_name(folder, monkeypatch):
         "[attnbench.metrics]\nlab_ratio = my_metrics:mine\ndice = my_metrics:mine\n"
     )
     monkeypatch.syspath_prepend(str(folder))
-    from attnbench.own.packages import entry_points
+    from attnbench.own.packages import brought
 
-    entry_points.cache_clear()
+    brought.cache_clear()
     try:
         study = check_study(content("dice", "lab_ratio"))
         assert {name: own.code for name, own in study.own_metrics.items()} == {
@@ -239,7 +239,7 @@ def test_a_package_brings_metrics_by_name(folder, monkeypatch):
         with pytest.raises(StudyError, match="did you mean 'lab_ratio'"):
             check_study(content("dice", "lab_ration"))
     finally:
-        entry_points.cache_clear()
+        brought.cache_clear()
 
 
 @pytest.mark.parametrize(

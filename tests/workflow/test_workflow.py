@@ -156,7 +156,7 @@ def test_a_run_ends_with_the_comparison_and_the_paths(first_run):
         stem, _, suffixes = name.partition(".{")
         endings = suffixes.rstrip("}").split(",") if suffixes else [""]
         assert all(
-            (checkout.folder / (f"{stem}.{end}" if end else stem)).is_file() for end in endings
+            (checkout.folder / (f"{stem}.{end}" if end else stem)).exists() for end in endings
         )
 
 
