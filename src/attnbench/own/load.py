@@ -59,7 +59,8 @@ def load(reference: str, source: str | None = None) -> Any:
         # A large package has hundreds of names: the nearest say more than all of them.
         if len(public) >= 20:
             close = close.partition(" allowed:")[0]
-        raise OwnCodeError(f"{reference}: {loaded.__name__} has no {name!r}; {close}")
+        named = path.name if path is not None else loaded.__name__
+        raise OwnCodeError(f"{reference}: {named} has no {name!r}; {close}")
     return getattr(loaded, name)
 
 
