@@ -148,8 +148,10 @@ def train(
             "chosen for this fold yet; run the study (`snakemake` or `attnbench run`), or give the "
             "key one value"
         )
-    _prepare(study, dataset)
+    from attnbench.data.make import make_data
     from attnbench.training.run import load_inputs, train_run
+
+    make_data(study, dataset)
 
     folder = study.layout.run(run)
     path = folder / STAGES["train"]
@@ -314,40 +316,6 @@ def _run_of(study: Study, dataset: str, model: str, fold: int, seed: int | None)
 
 def _words(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
-
-
-def _prepare(study: Study, dataset: str) -> None:
-    """Make what a training reads and is not there yet, step by step as the workflow does."""
-    layout, settings, entry = (
-        study.layout,
-        study.dataset(dataset),
-        load_entry(dataset, study.catalog),
-    )
-    prepared, folds = layout.prepared(dataset), layout.folds(dataset)
-    memory = study.compute.memory_mb
-    if not (prepared / "dataset.json").is_file():
-        from attnbench.data.download.fetch import fetch_dataset
-        from attnbench.data.prepare import prepare_dataset
-        from attnbench.data.scan.inspect import inspect_dataset
-        from attnbench.data.scan.merge import merged_groups
-
-        raw, inspected = layout.raw(dataset), None
-        fetch_dataset(entry, raw, study.data.mirror, study.data.offline, study.data.mirrors)
-        if not entry.generated:
-            inspected = layout.inspected(dataset)
-            inspect_dataset(entry, raw, inspected, study.compute.threads, memory)
-        merged = merged_groups(dataset, settings.duplicates, inspected)
-        prepare_dataset(
-            entry, settings, raw, prepared, study.compute.threads, memory, merged=merged
-        )
-    if not folds.is_file() or not layout.statistics(dataset).is_file():
-        from attnbench.data.folds import write_folds
-        from attnbench.data.intensities import write_statistics
-
-        count = study.split_of(dataset).count
-        write_folds(prepared, study.folds, folds, settings, count)
-        scheme = study.normalisation(dataset)
-        write_statistics(prepared, folds, scheme, layout.statistics(dataset))
 
 
 def _of_cases(study: Study, run: Run, cases: list[str] | None) -> Iterator[Predicted]:

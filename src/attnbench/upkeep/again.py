@@ -69,31 +69,18 @@ def restore_data(study: Study, dataset: str) -> bool:
         FetchError: the originals cannot be fetched.
     """
     from attnbench.catalog import load_entry
-    from attnbench.data.download.fetch import fetch_dataset
-    from attnbench.data.folds import load_folds, write_folds
-    from attnbench.data.intensities import write_statistics
-    from attnbench.data.prepare import prepare_dataset
-    from attnbench.data.scan.inspect import inspect_dataset
-    from attnbench.data.scan.merge import merged_groups
+    from attnbench.data.folds import load_folds
+    from attnbench.data.make import make_data
     from attnbench.data.store import CaseStore
 
-    layout, settings = study.layout, study.dataset(dataset)
-    entry = load_entry(dataset, study.catalog)
+    layout, entry = study.layout, load_entry(dataset, study.catalog)
     stated = [layout.run(run) / "run.json" for run in study.trainings() if run.dataset == dataset]
     trained = [path for path in stated if path.is_file()]
     if not trained:
         raise DataError(f"{dataset}: no run of it is trained; `snakemake` prepares it")
     raw, prepared, split = layout.raw(dataset), layout.prepared(dataset), layout.folds(dataset)
-    if not (raw / "receipt.json").is_file():
-        data = study.data
-        fetch_dataset(entry, raw, data.mirror, data.offline, data.mirrors)
     inspected = None if entry.generated else layout.inspected(dataset)
-    if inspected and not (inspected / "pairs.csv").is_file():
-        inspect_dataset(entry, raw, inspected, 1, study.compute.memory_mb)
-    merged = merged_groups(dataset, settings.duplicates, inspected)
-    prepare_dataset(entry, settings, raw, prepared, 1, study.compute.memory_mb, merged=merged)
-    write_folds(prepared, study.folds, split, settings, study.split_of(dataset).count)
-    write_statistics(prepared, split, study.normalisation(dataset), layout.statistics(dataset))
+    make_data(study, dataset, again=True)
     store = CaseStore.open(prepared)
     found = {"data_hash": store.info.content_hash, "folds_hash": load_folds(split, store).hash}
     facts = [read_json(path) for path in trained]
