@@ -57,6 +57,8 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
     "did you mean 'unet'? allowed: attention_gate, unet"
     """
     words = sorted(allowed)
+    # Finding the nearest takes time by the square of a word's length.
+    given = given[:MOST_WORDS]
     close = get_close_matches(given, words, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     if len(words) > MOST_WORDS:
