@@ -22,7 +22,8 @@ ORDER = (
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
     "errors", "files", "seals", "workflow", "study", "own", "catalog", "scoring", "check",
-    "analysis", "reporting", "rerun", "upkeep", "api", "cli_options", "cli_dataset", "cli_metric", "cli_model",
+    "analysis", "reporting", "rerun", "upkeep", "api", "cli_options", "cli_dataset",
+    "cli_metric", "cli_model",
     "cli_results", "cli_run", "cli_upkeep", "cli",
 )  # fmt: skip
 by_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
