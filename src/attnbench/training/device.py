@@ -85,7 +85,7 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     """
     torch.set_num_threads(compute.threads)
     kind = choose_kind(compute.device)
-    _set_products(resolved_precision(compute.precision, kind))
+    _set_products(resolved_precision(compute.precision, kind), kind)
     # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes
     # as long as torch.
     torch.set_deterministic_debug_mode("error" if kind == "cpu" else "default")
@@ -104,12 +104,12 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
         os.close(lock)
 
 
-def _set_products(precision: str) -> None:
-    """Let products and convolutions of float32 tensors be TF32 only where nobody asked for float32.
+def _set_products(precision: str, kind: str) -> None:
+    """Let a GPU's products and convolutions of float32 tensors be TF32 unless float32 is to run.
 
-    Under bfloat16 they are few, and no more exact than the rest has to be.
+    Under bfloat16 they are few, and need not be more exact than the rest.
     """
-    exact = precision == "float32"
+    exact = precision == "float32" or kind != "cuda"
     torch.set_float32_matmul_precision("highest" if exact else "high")
     # Apart from products: torch lets convolutions be TF32 unless it is told otherwise.
     torch.backends.cudnn.allow_tf32 = not exact

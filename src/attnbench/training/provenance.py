@@ -20,7 +20,7 @@ def machine_of(compute: ComputeSettings, device: torch.device) -> Machine:
     return {
         "device": device.type,
         "precision": resolved_precision(compute.precision, device.type),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
 
 
