@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +13,6 @@ from torch import nn
 
 from attnbench.errors import CheckpointError
 from attnbench.files import whole_file
-
-
-def hash_of(content: Any) -> str:
-    """SHA-256 of plain data in canonical JSON."""
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
 
 
 def hash_of_weights(network: nn.Module) -> str:

@@ -18,14 +18,14 @@ from attnbench.data.folds import Fold, fewer_groups, load_folds
 from attnbench.data.intensities import load_normalisation
 from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
-from attnbench.files import write_json, write_rows
+from attnbench.files import hash_of, write_json, write_rows
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
 from attnbench.study.groups import TrainingSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
-from attnbench.training.checkpoint import hash_of, hash_of_weights, save_checkpoint
+from attnbench.training.checkpoint import hash_of_weights, save_checkpoint
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.energy import energy_between, energy_used
 from attnbench.training.initial import Start, start_from_file
