@@ -40,8 +40,20 @@ class CheckpointError(AttnBenchError):
     """A checkpoint does not belong to the study, the data or the model at hand."""
 
 
+class SealError(AttnBenchError):
+    """A file of a study is not as the job that wrote it left it, or nobody can tell."""
+
+
+class LockError(AttnBenchError):
+    """Another process works where this one would write, or a lock cannot be had there."""
+
+
 class DivergenceError(AttnBenchError):
     """The loss of a training is not finite any more."""
+
+
+class Stopped(AttnBenchError):
+    """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
 class WorkflowError(AttnBenchError):

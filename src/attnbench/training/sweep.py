@@ -11,9 +11,8 @@ from typing import Any
 from attnbench.data.folds import Folds, load_folds
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, listed
-from attnbench.files import read_json, write_json
+from attnbench.files import hash_of, read_json, write_json
 from attnbench.study.settings import Study
-from attnbench.training.checkpoint import hash_of
 
 log = logging.getLogger("attnbench")
 
