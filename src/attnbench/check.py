@@ -18,7 +18,7 @@ from attnbench.models.own_names import reference_of
 from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.own import planned, register
-from attnbench.study.base import is_own_code
+from attnbench.study.base import is_own_code, is_reference
 from attnbench.study.groups import DatasetSettings, TrainingSettings
 from attnbench.study.limits import too_long, too_many_runs
 from attnbench.study.messages import in_lines
@@ -309,7 +309,10 @@ def _mechanisms(content: Any) -> Iterator[str]:
             name = item.get("name") if isinstance(item, Mapping) else item
             if isinstance(name, str):
                 # A bare name may be that of a control, `<variant>-<control>`.
-                yield name if is_own_code(name) else name.partition("-")[0]
+                if is_reference(name):
+                    yield name
+                elif not is_own_code(name):
+                    yield name.partition("-")[0]
 
 
 def _own_losses(content: Any) -> Iterator[str]:
@@ -319,7 +322,7 @@ def _own_losses(content: Any) -> Iterator[str]:
         training = holder.get("training") if isinstance(holder, Mapping) else None
         loss = training.get("loss") if isinstance(training, Mapping) else None
         name = loss.get("name") if isinstance(loss, Mapping) else loss
-        if isinstance(name, str) and is_own_code(name):
+        if isinstance(name, str) and is_reference(name):
             yield name
 
 

@@ -60,6 +60,17 @@ class WorkflowError(AttnBenchError):
     """The workflow's files, or the `attnbench` that its rules call, cannot be found."""
 
 
+def printable(text: str) -> str:
+    """A text without characters that a terminal would obey; these as Python writes them.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text
+    )
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """A sentence that names the nearest to `given`, then everything that is allowed.
 

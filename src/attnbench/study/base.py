@@ -52,6 +52,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**31), NUMBER]
 """A seed that every random number generator takes, also with what folds add to it."""
 
 
+def _refuse_other_than_truth(value: Any) -> Any:
+    if isinstance(value, bool) or str(value).lower() in ("true", "false"):
+        return value
+    raise ValueError("true or false is expected")
+
+
+Bool = Annotated[bool, BeforeValidator(_refuse_other_than_truth)]
+"""A truth value, which 0, 1, `yes` and `no` are not."""
+
+
 def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a list's entries, unless one stands there twice."""
     seen: set[Any] = set()

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from attnbench.errors import nearest
-from attnbench.study.base import NUMBER, Float, Int, Name, Seed, Settings, each_once, one_of
+from attnbench.study.base import NUMBER, Bool, Float, Int, Name, Seed, Settings, each_once, one_of
 from attnbench.study.describe import PER_AXIS, InWords
 from attnbench.study.loss import DEFAULT_LOSS, Loss
 from attnbench.study.places import ResultsPath
@@ -173,11 +173,11 @@ class DatasetSettings(Settings):
         "`official` (the official test part), a CSV of its `case`s or `group`s, or a share of the "
         "groups, drawn by the seed of the folds. Its groups are in no fold.",
     )
-    test_only: bool = Field(
+    test_only: Bool = Field(
         False,
         description="No model is trained on this dataset; it is only the `test` of a `transfer`.",
     )
-    accept_crossing_groups: bool = Field(
+    accept_crossing_groups: Bool = Field(
         False,
         description="Accept a given split that puts cases of one group on both sides. Every table "
         "says so, and no verdict is given.",
@@ -260,7 +260,7 @@ class FoldsSettings(Settings):
 class _Mirrored(Settings):
     """Part of every set of changes: which axes are mirrored."""
 
-    flip: bool | Axes | None = Field(
+    flip: Bool | Axes | None = Field(
         None,
         description="Axes that a patch is mirrored along, each with probability one half: `true` "
         "for all, `false` for none, or a list, from 0; default: those of the dataset that the "
@@ -560,7 +560,7 @@ OwnTraining = Annotated[
 class InferenceSettings(Settings):
     """How trained models predict, the same for all of them."""
 
-    mirroring: bool = Field(
+    mirroring: Bool = Field(
         False,
         title="mirroring at test time",
         description="Average probabilities over the image and its mirror images, along all "
@@ -726,7 +726,7 @@ class DataSettings(Settings):
         description="By dataset (or family of sizes): URL or folder that holds its files as its "
         "origin names them, tried before `mirror`.",
     )
-    offline: bool = Field(False, description="Never leave the mirror.")
+    offline: Bool = Field(False, description="Never leave the mirror.")
     downloads: ResultsPath | None = Field(
         None,
         description="Folder of verified originals, to share between studies; default: in the "

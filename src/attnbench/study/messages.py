@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from attnbench.errors import nearest
+from attnbench.errors import nearest, printable
 
 MOST_PROBLEMS = 50
 _LONGEST = 200
@@ -17,7 +17,7 @@ _LONGEST = 200
 
 def in_lines(problems: Sequence[str]) -> str:
     """Return problems as the lines of a message, after how many they are; at most fifty."""
-    shown = [f"  {line}" for line in problems[:MOST_PROBLEMS]]
+    shown = [f"  {printable(line)}" for line in problems[:MOST_PROBLEMS]]
     if len(problems) > MOST_PROBLEMS:
         shown.append(f"  and {len(problems) - MOST_PROBLEMS} more")
     return f"{len(problems)} problem(s)\n" + "\n".join(shown)

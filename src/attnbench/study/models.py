@@ -19,6 +19,7 @@ from attnbench.errors import nearest
 from attnbench.study.base import (
     LONGEST_NAME,
     NUMBER,
+    Bool,
     Int,
     Name,
     NameOrOwnCode,
@@ -143,7 +144,7 @@ class BackboneSettings(Settings):
         description="Plain convolutions, nnU-Net's residual encoder, or R2U-Net's recurrent "
         "residual blocks.",
     )
-    deep_supervision: bool = Field(
+    deep_supervision: Bool = Field(
         False,
         description="Losses at every decoder level but the two deepest resolutions, as in nnU-Net.",
     )
@@ -281,7 +282,7 @@ class ModelSettings(Settings):
         description="`network` takes sides that are multiples of this: its input is padded, its "
         "output cropped.",
     )
-    fixed_size: bool = Field(
+    fixed_size: Bool = Field(
         False,
         title="fixed input size",
         description="`network` takes the training patch's size only: others are padded.",

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from attnbench.errors import nearest
-from attnbench.study.base import NUMBER, Name, Settings
+from attnbench.study.base import NUMBER, Bool, Name, Settings
 from attnbench.study.names import DatasetFacts
 
 Corruption = Literal["noise", "blur", "contrast", "bias_field", "resolution", "ghosting"]
@@ -27,7 +27,7 @@ class TransferSettings(Settings):
         description="Class of the test set: class of the training set; default: classes of equal "
         "names.",
     )
-    ensemble: bool = Field(
+    ensemble: Bool = Field(
         False,
         description="Also score the mean of the class probabilities of all trainings (folds and "
         "seeds) of each model.",
