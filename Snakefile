@@ -4,6 +4,7 @@ import sys
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
+from shlex import quote
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -59,7 +60,10 @@ layout = study.layout
 text = study.to_yaml()
 planned = layout.planned(sha256(text.encode()).hexdigest())
 if workflow.is_main_process:
-    for line in [*gone_lines(study, "STUDY"), *at_work_lines(study)]:
+    # One file is the study that was named; a module, or several files, are what is written of them.
+    named = [] if is_module else workflow.overwrite_configfiles or ["config.yaml"]
+    named = quote(str(*named) if len(named) == 1 else str(layout.study))
+    for line in [*gone_lines(study, named), *at_work_lines(study)]:
         print(f"warning: {line}", file=sys.stderr)
 
     def lock_output():
