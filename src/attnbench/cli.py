@@ -398,13 +398,13 @@ def train(
     """Train one run."""
     loaded = start(study, log)
     from attnbench.study.paths import Run
-    from attnbench.training.finished import is_trained
+    from attnbench.training.finished import why_untrained
     from attnbench.training.run import train_run
 
     run = Run(dataset, model, fold, seed, percent)
     # Taken before a device: who waits for the run takes no GPU from others.
     with at_work(loaded, run, "train") as waited:
-        if not (waited and is_trained(loaded, run)):
+        if not waited or why_untrained(loaded, run):
             train_run(loaded, run)
 
 

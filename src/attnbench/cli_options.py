@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.errors import StudyError, listed
-from attnbench.locks import exclusive
+from attnbench.locks import exclusive, job_lock
 from attnbench.study.paths import STUDY_OF_JOB
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def start(study: Path, log: Path | None) -> Study:
     _log_to(handlers)
     if log:
         handlers[0].setLevel(logging.INFO)
-        _JOB.enter_context(exclusive(log.with_name(f".{log.name}.lock"), f"the job of {log}"))
+        _JOB.enter_context(exclusive(job_lock(log), f"the job of {log}"))
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
         _log_to(handlers)
         logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)

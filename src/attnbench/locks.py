@@ -138,6 +138,11 @@ def leave(lock: Lock) -> None:
     os.close(lock.file)
 
 
+def job_lock(log: Path) -> Path:
+    """The lock of the job that writes a log: two of the same job would write the same files."""
+    return log.with_name(f".{log.name}.lock")
+
+
 def holder_of(path: Path) -> tuple[Holder, bool] | None:
     """Who holds the lock at `path`, or held it when it was killed, and whether it is still at work.
 

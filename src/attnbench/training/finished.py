@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from attnbench.files import read_json
-from attnbench.study.paths import STAGES, Run
+from attnbench.errors import SealError
+from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.run import load_inputs
+from attnbench.training.sealed import FILES, sealed_files
+from attnbench.training.stamp import stamp_of
 
 
-def is_trained(study: Study, run: Run) -> bool:
-    """Whether the files of a training are there, of this very recipe, data and folds."""
-    folder = study.layout.run(run)
-    path = folder / STAGES["train"]
-    if not all((folder / name).is_file() for name in ("model.pt", "history.csv", path.name)):
-        return False
-    expected = {f"{name}_hash": value for name, value in load_inputs(study, run).hashes.items()}
-    return expected.items() <= read_json(path).items()
+def why_untrained(study: Study, run: Run) -> str:
+    """Why the files of a training cannot be taken for that of a run; empty where they can.
+
+    They can where their seal holds, and is that of this very recipe, data and folds.
+    """
+    expected = stamp_of(run, load_inputs(study, run).hashes, {})
+    try:
+        sealed_files(study, run, *FILES["train"], expected=expected)
+    except SealError as error:
+        return str(error)
+    return ""

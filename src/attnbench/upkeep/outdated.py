@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.check import load_study
-from attnbench.errors import AttnBenchError, listed
-from attnbench.files import hash_of, read_json
+from attnbench.errors import AttnBenchError, DataError, listed
 from attnbench.reporting.contents import figure_names
 from attnbench.rerun import settings_of
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import STAGES, STUDY_OF_JOB
+from attnbench.training.stamp import Stamp, identities, read_facts
 
 if TYPE_CHECKING:
     from attnbench.study.paths import Run
@@ -43,11 +43,11 @@ def outdated_files(study: Study, planned: Path) -> dict[Path, str]:
     knows are taken for those of the study, which jobs find at `planned`.
     """
     runs = [*study.trainings(), *study.data_efficiency_runs()]
-    expected, own, others = _recipes(study), _settings_in(study), cache(_settings_at)
+    own, others = _settings_in(study), cache(_settings_at)
     found: dict[Path, str] = {}
-    for run in runs:
+    for run, identity in identities(study, runs).items():
         path = study.layout.run(run) / STAGES["train"]
-        if path.exists() and (why := _of_another(path, run, expected(run))):
+        if path.exists() and (why := _of_another(path, identity)):
             found[path] = why
     for job in jobs_of(study):
         if job.file.exists() and (stated := study_of_log(job.log)) not in (None, planned):
@@ -145,25 +145,13 @@ def _of_sweep(study: Study) -> Iterator[Job]:
             yield Job("trial", log, file, dataset, model, str(number))
 
 
-def _recipes(study: Study) -> Callable[[Run], str]:
-    """The hash of a run's recipe, which is that of all folds and seeds."""
-
-    @cache
-    def of_model(dataset: str, model: str, percent: int) -> str:
-        share = {} if percent == 100 else {"percent": percent}
-        return hash_of(study.recipe(dataset, model) | share)
-
-    return lambda run: of_model(run.dataset, run.model, run.percent)
-
-
-def _of_another(path: Path, run: Run, recipe: str) -> str:
+def _of_another(path: Path, identity: Stamp) -> str:
     """Why a `run.json` is not that of a run of the study; empty where it is."""
     try:
-        stated = read_json(path)
-        own = {name: stated.get(name, 100) for name in vars(run)}
-        return "" if (own, stated["recipe_hash"]) == (vars(run), recipe) else "by another recipe"
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return "less readable"
+        stated = read_facts(path)
+    except DataError:
+        return "unreadable"
+    return "" if identity.items() <= stated.items() else "by another recipe"
 
 
 def _settings_at(path: Path) -> Callable[[Job], Any] | None:
