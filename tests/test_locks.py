@@ -91,9 +91,11 @@ def test_who_holds_a_lock_is_named_and_no_second_one_has_it(tmp_path, holder, be
     child = holder(before)
     found, at_work = holder_of(tmp_path / ".lock")
     assert at_work and (found.process.pid, found.what) == (child.pid, "the other")
-    with pytest.raises(LockError, match=f"the other .process {child.pid} on"):
-        with exclusive(tmp_path / ".lock", "mine", wait=False):
-            pass
+    with (
+        pytest.raises(LockError, match=f"the other .process {child.pid} on"),
+        exclusive(tmp_path / ".lock", "mine", wait=False),
+    ):
+        pass
     child.stdin.write("\n")
     child.stdin.close()
     with exclusive(tmp_path / ".lock", "mine") as waited:

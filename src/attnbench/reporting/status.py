@@ -60,15 +60,14 @@ def run_status(study: Study, run: Run) -> RunStatus:
     says = ", ".join(f"{_SAID[name]} {float(row[name]):.4g}" for name in _SAID if row.get(name))
     step, step_s = int(row.get("step", 0)), _seconds_per_step(study, run, row)
     if at_work:
-        said = filter(None, [says, _elsewhere(at_work[0])])
-        return RunStatus(run, "running", stage, ", ".join(said), step, step_s)
+        says = ", ".join(filter(None, [says, _elsewhere(at_work[0])]))
+        return RunStatus(run, "running", stage, says, step, step_s)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     if errors := [line for line in lines if line.startswith("error:")]:
         return RunStatus(run, "failed", stage, errors[-1].strip())
     # Who ends by itself takes its lock away.
-    said = [says] if says else []
-    said += [f"process {one.process.pid} was killed" for one, _ in holders[:1]]
-    return RunStatus(run, "stopped", stage, ", ".join(said), step, step_s)
+    killed = f"process {holders[0][0].process.pid} was killed" if holders else ""
+    return RunStatus(run, "stopped", stage, ", ".join(filter(None, [says, killed])), step, step_s)
 
 
 def _elsewhere(holder: Holder) -> str:
@@ -105,8 +104,9 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
         for status in statuses
         if status.stage != "train" and status.run.model not in study.elsewhere
     }
-    taken = [(run, float(read_json(path)["train_seconds"])) for run, path in done.items()]
-    taken += [(run, float(read_json(path)["seconds"])) for run, path in trials if path.exists()]
+    took = [(run, _took(path, "train_seconds")) for run, path in done.items()]
+    took += [(run, _took(path, "seconds")) for run, path in trials if path.exists()]
+    taken = [(run, seconds) for run, seconds in took if seconds == seconds]
     training = [status for status in statuses if status.stage == "train"]
     known = {run.dataset for run, _ in taken}
     taken += [
@@ -131,6 +131,14 @@ def run_left(study: Study, status: RunStatus, taken: Sequence[tuple[Run, float]]
     if status.state == "running" and status.step_s == status.step_s:
         return left * status.step_s
     return _expected(status.run, taken) * left / steps
+
+
+def _took(path: Path, key: str) -> float:
+    """Seconds that a file states; NaN where it is damaged, which its readers refuse."""
+    try:
+        return float(read_json(path)[key])
+    except (OSError, ValueError, TypeError, KeyError):
+        return float("nan")
 
 
 def _steps(study: Study, status: RunStatus) -> int:
