@@ -404,7 +404,9 @@ def train(
     run = Run(dataset, model, fold, seed, percent)
     # Taken before a device: who waits for the run takes no GPU from others.
     with at_work(loaded, run, "train") as waited:
-        if not waited or why_untrained(loaded, run):
+        if waited and not why_untrained(loaded, run):
+            logging.getLogger("attnbench").info("%s: trained by the process waited for", run)
+        else:
             train_run(loaded, run)
 
 
