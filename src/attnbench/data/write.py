@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +17,7 @@ from attnbench.data.info import TABLE, DatasetInfo
 from attnbench.data.normalise import STATISTICS, statistic_column
 from attnbench.data.store import LABEL
 from attnbench.errors import DataError
-from attnbench.files import sha256_of, write_csv, write_json
+from attnbench.files import sha256_of, temporary_folder, write_csv, write_json
 
 IMAGE_TYPES: tuple[np.dtype[Any], ...] = tuple(
     map(np.dtype, (np.uint8, np.int16, np.uint16, np.float32))
@@ -85,16 +84,11 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
     Raises:
         DataError: there is no case, a name occurs twice, or a case lacks what `info` promises.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with temporary_folder(folder) as temporary:
         complete = _write(temporary, cases, info)
-        temporary.chmod(0o755)  # `mkdtemp` makes folders for one user only
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return complete
 
 
