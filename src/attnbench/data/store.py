@@ -14,6 +14,7 @@ import csv
 import hashlib
 import math
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
@@ -78,14 +79,15 @@ class CaseStore:
             raise _damaged(folder, error) from error
         return store
 
-    def check_arrays(self) -> None:
-        """Read every array and compare its content with its hash; memory stays flat.
+    def check_arrays(self, names: Iterable[str] | None = None) -> None:
+        """Read arrays, by default all, and compare their content with its hash; memory stays flat.
 
         Raises:
             DataError: one has changed since it was written.
         """
         arrays = {"images": self.images, "masks": self.masks, **self._originals}
-        for name, array in arrays.items():
+        for name in arrays if names is None else names:
+            array = arrays[name]
             digest = hashlib.sha256()
             step = _CHUNK // array.itemsize
             for start in range(0, array.size, step):
