@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from attnbench.analysis.tables import FRAMES
 from attnbench.errors import listed
 from attnbench.seals import refuse_changed, write_seal
-from attnbench.training.stamp import recipe_hash
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -56,14 +55,8 @@ def sealed_job(
     job = _JOBS[verb](study, About(dataset, model, fold, name))
     refuse_changed_files(study, job.reads)
     yield
-    stamp: dict[str, object] = {
-        key: value for key, value in (("dataset", dataset), ("model", model)) if value
-    }
-    if model:
-        from attnbench.study.paths import Run
-
-        stamp["recipe_hash"] = recipe_hash(study, Run(dataset, model, 0, 0))
     layout = study.layout
+    stamp = {key: value for key, value in (("dataset", dataset), ("model", model)) if value}
     # What a job leaves may depend on what there was to show.
     write_seal(layout.seal(job.name), layout.output, filter(Path.exists, job.leaves), stamp)
 
@@ -209,10 +202,23 @@ def _shown(study: Study) -> dict[str, list[Path]]:
     return {**analysed(study), **_data(study), **_described(study)}
 
 
-def provenance(study: Study) -> Iterable[Path]:
-    """Files in the output folder that no job of this package leaves, and that belong there."""
-    layout = study.layout
-    return [layout.study, layout.provenance]
+def jobs_after_data(study: Study) -> Iterator[Job]:
+    """Yield the jobs of a study that `sealed_job` seals."""
+    from attnbench.reporting.contents import figure_names
+
+    values = len(study.training.trials()) if study.training.sweep else 0
+    for dataset in (one.name for one in study.datasets):
+        yield _second_rater(study, About(dataset))
+    for dataset in (one.name for one in study.trained_datasets):
+        for model in (one.name for one in study.trained_models):
+            about = About(dataset, model)
+            yield from (of(study, about) for of in (_describe, _measure, _attend))
+            for fold in study.folds_to_run(dataset) if values else ():
+                yield _choose(study, About(dataset, model, fold))
+                for number in range(values):
+                    yield _trial(study, About(dataset, model, fold, str(number)))
+    yield from (_figure(study, About(name=name)) for name in figure_names(study))
+    yield from (of(study, About()) for of in (_analyse, _tables, _export, _report))
 
 
 _JOBS: Mapping[str, Callable[[Study, About], Job]] = {
