@@ -16,7 +16,7 @@ ORDER = (
     "errors", "process", "files", "seals", "locks", "workflow", "study", "own", "catalog", "data",
     "intake",
     "models", "training", "scoring",
-    "check", "inference", "shift", "analysis", "reporting", "rerun", "upkeep", "api",
+    "check", "inference", "shift", "analysis", "reporting", "sealing", "rerun", "upkeep", "api",
     "cli_options", "cli_dataset", "cli_metric", "cli_model", "cli_results", "cli_run",
     "cli_upkeep", "cli",
 )  # fmt: skip

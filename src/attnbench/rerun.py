@@ -38,6 +38,7 @@ _GLUE = frozenset(
         ".locks",
         ".own",
         ".process",
+        ".sealing",
         ".seals",
         ".study",
     )

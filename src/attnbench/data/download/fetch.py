@@ -13,9 +13,10 @@ from attnbench.data.download.http import Patience
 from attnbench.data.download.mirror import Source, sources
 from attnbench.data.download.parallel import STAGING, Download, Failure
 from attnbench.data.download.progress import show_progress
+from attnbench.data.download.receipt import read_receipt, write_receipt
 from attnbench.data.download.wanted import Wanted, has_size, mismatch, wanted_files
 from attnbench.errors import FetchError
-from attnbench.files import read_json, sha256_of, write_json
+from attnbench.files import sha256_of
 
 SHOWN_FAILURES = 3
 SHOWN_LOCAL = 10
@@ -55,12 +56,12 @@ def fetch_dataset(
         return
     receipt.unlink(missing_ok=True)
     if isinstance(entry.origin, EmbeddedOrigin):
-        write_json(receipt, {"dataset": entry.name, "source": "embedded", "files": []})
+        write_receipt(receipt, entry.name, "embedded", [])
         return
     if isinstance(entry.origin, LocalOrigin):
         _verify_local(entry.name, entry.origin.folder, wanted)
         files = [_receipt_row(entry.origin.folder, item, "local") for item in wanted]
-        write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": files})
+        write_receipt(receipt, entry.name, entry.origin.page, files)
         _log.info("%s: %d files verified where they are", entry.name, len(files))
         return
     came_from = {item.path: "kept from an earlier download" for item in wanted if _keep(raw, item)}
@@ -68,7 +69,7 @@ def fetch_dataset(
         tried = sources(entry, mirror, offline, mirrors or {})
         _download(entry.name, wanted, raw, tried, patience, came_from)
     rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
-    write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": rows})
+    write_receipt(receipt, entry.name, entry.origin.page, rows)
     shutil.rmtree(raw / STAGING, ignore_errors=True)
     _log.info("%s: %d files verified", entry.name, len(rows))
 
@@ -166,12 +167,17 @@ def _receipt_row(raw: Path, item: Wanted, source: str) -> dict[str, Any]:
 
 
 def _complete(receipt: Path, wanted: Sequence[Wanted]) -> bool:
-    """Return whether the receipt lists just the wanted files and all are there in its sizes."""
+    """Return whether the receipt lists just the wanted files and all are there, hashed again."""
     if not receipt.is_file():
         return False
-    rows = {row["path"]: row for row in read_json(receipt)["files"]}
+    try:
+        rows = read_receipt(receipt)
+    except FetchError as error:
+        _log.warning("%s; verified anew", error)
+        return False
     return rows.keys() == {item.path for item in wanted} and all(
         rows[item.path].get(item.algorithm) == item.digest
         and has_size(receipt.parent / item.path, rows[item.path]["bytes"])
+        and not mismatch(receipt.parent / item.path, item)
         for item in wanted
     )
