@@ -13,7 +13,8 @@ from attnbench.reporting.contents import FIGURES, TABLES
 
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
-    "errors", "process", "files", "seals", "locks", "workflow", "study", "own", "catalog", "data",
+    "errors", "encoding", "process", "files", "seals", "locks", "workflow", "study", "own",
+    "catalog", "data",
     "intake",
     "models", "training", "scoring",
     "check", "inference", "shift", "analysis", "reporting", "sealing", "rerun", "upkeep", "api",
@@ -22,7 +23,8 @@ ORDER = (
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
-    "errors", "process", "files", "seals", "locks", "workflow", "study", "own", "catalog",
+    "errors", "encoding", "process", "files", "seals", "locks", "workflow", "study", "own",
+    "catalog",
     "scoring", "check",
     "analysis", "reporting", "rerun", "upkeep", "api", "cli_options", "cli_dataset",
     "cli_metric", "cli_model",

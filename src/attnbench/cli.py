@@ -35,6 +35,7 @@ from attnbench.cli_options import (
 from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
+from attnbench.encoding import print_in_any_encoding
 from attnbench.errors import AttnBenchError
 
 app = typer.Typer(
@@ -59,11 +60,19 @@ def main() -> None:
     Both stand in the job's log and end with status 1.
     """
     log = logging.getLogger("attnbench")
+    print_in_any_encoding()
     try:
         app()
     except AttnBenchError as error:
         log.error("error: %s", error)
         sys.exit(1)
+    except SystemExit as error:
+        from attnbench.own import line_of
+
+        if place := line_of(error):
+            log.error("error: own code of the study ended the program%s: %r", place, error)
+            sys.exit(1)
+        raise
     except Exception as error:
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -58,10 +59,10 @@ def study_file(argument: Path | None, option: Path | None = None) -> Path:
     if argument and option and argument != option:
         raise StudyError(f"two studies, {argument} and --study {option}; name one")
     if study := argument or option:
-        if not study.is_file():
+        if not os.path.lexists(study):
             raise StudyError(f"{study}: no such study file (looked from {Path.cwd()})")
         return study
-    if DEFAULT_STUDY.is_file():
+    if DEFAULT_STUDY.exists():
         return DEFAULT_STUDY
     beside = sorted(path.name for path in Path().glob("*.y*ml"))
     files = f"; YAML files here: {listed(beside)}" if beside else ""

@@ -60,6 +60,17 @@ class WorkflowError(AttnBenchError):
     """The workflow's files, or the `attnbench` that its rules call, cannot be found."""
 
 
+def printable(text: str) -> str:
+    """A text without characters that a terminal would obey; these as Python writes them.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text
+    )
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """A sentence that names the nearest to `given`, then everything that is allowed.
 
@@ -69,6 +80,8 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
     "did you mean 'unet'? allowed: attention_gate, unet"
     """
     words = sorted(allowed)
+    # Finding the nearest takes time by the square of a word's length.
+    given = given[:MOST_WORDS]
     close = get_close_matches(given, words, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     if len(words) > MOST_WORDS:
