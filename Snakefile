@@ -4,12 +4,14 @@ import sys
 from functools import cache, partial
 from shlex import quote
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from attnbench import rerun
 from attnbench.catalog import load_entry
 from attnbench.check import check_study
-from attnbench.errors import StudyError
+from attnbench.disk.room import refuse_too_little
+from attnbench.errors import DiskError, StudyError
 from attnbench.files import update_text
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
@@ -107,12 +109,22 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
+def look_for_room():
+    """Warn where the disk may be too small, end where it clearly is; never what is only planned."""
+    try:
+        for line in refuse_too_little(study, workflow.resource_settings.cores):
+            print(f"warning: {line}", file=sys.stderr)
+    except DiskError as error:
+        raise WorkflowError(str(error)) from None
+
+
 # Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
 if is_module:
-    before_jobs(workflow, lambda: update_text(layout.study, study.to_yaml()))
+    before_jobs(workflow, lambda: [look_for_room(), update_text(layout.study, study.to_yaml())])
 else:
 
     onstart:
+        look_for_room()
         update_text(layout.study, study.to_yaml())
 
     onsuccess:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.errors import StudyError, listed
+from attnbench.full_disk import look_in
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -76,4 +77,6 @@ def start(study: Path, log: Path | None) -> Study:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logging.getLogger("attnbench").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
-    return load_study(study)
+    loaded = load_study(study)
+    look_in(loaded.layout.output, loaded.layout.downloads)
+    return loaded

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench.full_disk import naming_full_disk
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -24,7 +26,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     os.close(handle)  # who writes opens the file by its name
     temporary = Path(name)
     try:
-        yield temporary
+        with naming_full_disk(path, temporary):
+            yield temporary
         # `mkstemp` makes files that their owner alone may read.
         temporary.chmod(0o644)
         temporary.replace(path)

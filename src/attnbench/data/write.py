@@ -21,6 +21,7 @@ from attnbench.data.normalise import STATISTICS, statistic_column
 from attnbench.data.store import LABEL
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
+from attnbench.full_disk import naming_full_disk
 
 IDENTITY = (
     "name",
@@ -100,7 +101,8 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        complete = _write(temporary, cases, info)
+        with naming_full_disk(folder):
+            complete = _write(temporary, cases, info)
         temporary.chmod(0o755)  # `mkdtemp` makes folders for one user only
         if folder.exists():
             shutil.rmtree(folder)
