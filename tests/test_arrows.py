@@ -13,7 +13,7 @@ from attnbench.reporting.contents import FIGURES, TABLES
 
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
-    "errors", "full_disk", "files", "seals", "locks", "workflow", "study", "own", "catalog",
+    "errors", "process", "full_disk", "files", "seals", "locks", "workflow", "study", "own", "catalog",
     "disk", "data", "intake", "models", "training", "scoring",
     "check", "inference", "shift", "analysis", "reporting", "rerun", "upkeep", "api",
     "cli_options", "cli_dataset", "cli_metric", "cli_model", "cli_results", "cli_run",
@@ -21,9 +21,10 @@ ORDER = (
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
-    "errors", "full_disk", "files", "seals", "workflow", "study", "own", "catalog", "disk",
-    "scoring", "check", "analysis", "reporting", "rerun", "upkeep", "api", "cli_options",
-    "cli_dataset", "cli_metric", "cli_model",
+    "errors", "process", "full_disk", "files", "seals", "locks", "workflow", "study", "own", "catalog",
+    "disk", "scoring", "check",
+    "analysis", "reporting", "rerun", "upkeep", "api", "cli_options", "cli_dataset",
+    "cli_metric", "cli_model",
     "cli_results", "cli_run", "cli_upkeep", "cli",
 )  # fmt: skip
 by_file = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,7 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.check import load_study as load_file
 from attnbench.data.opened import Dataset, open_originals, open_prepared
-from attnbench.errors import AttnBenchError, DataError, nearest
-from attnbench.files import read_json
+from attnbench.errors import AttnBenchError, DataError, SealError, nearest
 from attnbench.scoring.case import score_case
 from attnbench.scoring.definitions import metric
 from attnbench.study.groups import AnalysisSettings
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from attnbench.inference.trained import Trained
     from attnbench.models.build import build_model
     from attnbench.models.registry import mechanism
+
+log = logging.getLogger("attnbench")
 
 __all__ = [
     "Dataset",
@@ -108,9 +110,14 @@ def open_dataset(
 class TrainedRun:
     """A finished training: where its files lie, and what its `run.json` says."""
 
+    study: Study
     run: Run
-    folder: Path
     facts: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.study.layout.run(self.run)
 
     @property
     def weights(self) -> Path:
@@ -119,9 +126,16 @@ class TrainedRun:
 
     @property
     def history(self) -> pd.DataFrame:
-        """Loss, Dice of the inner validation and learning rate by step: `history.csv`."""
+        """Loss, Dice of the inner validation and learning rate by step: `history.csv`.
+
+        Raises:
+            SealError: it is not as the training left it.
+        """
         import pandas as pd
 
+        from attnbench.training.sealed import sealed_files
+
+        sealed_files(self.study, self.run, "history.csv")
         return pd.read_csv(self.folder / "history.csv")
 
 
@@ -150,16 +164,20 @@ def train(
         )
     from attnbench.data.make import make_data
     from attnbench.training.run import load_inputs, train_run
+    from attnbench.training.sealed import FILES, sealed_files
+    from attnbench.training.stamp import read_facts, stamp_of
 
     make_data(study, dataset)
 
-    folder = study.layout.run(run)
-    path = folder / STAGES["train"]
-    expected = {f"{name}_hash": value for name, value in load_inputs(study, run).hashes.items()}
-    stated = read_json(path) if path.is_file() and (folder / "model.pt").is_file() else {}
-    if not expected.items() <= stated.items():
+    path = study.layout.run(run) / STAGES["train"]
+    expected = stamp_of(run, load_inputs(study, run).hashes, {})
+    try:
+        sealed_files(study, run, *FILES["train"], expected=expected)
+    except SealError as error:
+        if path.is_file():
+            log.info("%s: trained again: %s", run, error)
         train_run(study, run)
-    return TrainedRun(run, folder, read_json(path))
+    return TrainedRun(study, run, read_facts(path))
 
 
 @dataclass(frozen=True, eq=False)
