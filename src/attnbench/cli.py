@@ -37,6 +37,7 @@ from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
 from attnbench.encoding import print_in_any_encoding
 from attnbench.errors import AttnBenchError
+from attnbench.full_disk import said_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,6 +75,9 @@ def main() -> None:
             sys.exit(1)
         raise
     except Exception as error:
+        if full := said_of(error):
+            log.error("error: %s", full)
+            sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
 
@@ -107,6 +111,7 @@ def check(
     """
     from attnbench.analysis.answer import never_helps
     from attnbench.check import load_study, warnings_of
+    from attnbench.disk.room import room_lines
     from attnbench.reporting.splits import splits_of
 
     file = study_file(argument, option)
@@ -131,6 +136,8 @@ def check(
         f"runs{shift}{swept}"
     )
     for line in splits_of(study):
+        typer.echo(line)
+    for line in room_lines(study):
         typer.echo(line)
     for warning in (*warnings_of(study), *notes):
         typer.echo(f"warning: {warning}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.errors import StudyError, listed
+from attnbench.full_disk import look_in
 from attnbench.locks import exclusive, job_lock
 from attnbench.study.paths import STUDY_OF_JOB
 
@@ -90,7 +91,9 @@ def start(study: Path, log: Path | None) -> Study:
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
         _log_to(handlers)
         logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
-    return load_study(study)
+    loaded = load_study(study)
+    look_in(loaded.layout.output, loaded.layout.downloads)
+    return loaded
 
 
 def _log_to(handlers: list[logging.Handler]) -> None:

@@ -56,6 +56,10 @@ class Stopped(AttnBenchError):
     """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
+class DiskError(AttnBenchError):
+    """A disk is full, or clearly too small for what a study writes."""
+
+
 class WorkflowError(AttnBenchError):
     """The workflow's files, or the `attnbench` that its rules call, cannot be found."""
 

@@ -35,6 +35,7 @@ _GLUE = frozenset(
         ".check",
         ".errors",
         ".files",
+        ".full_disk",
         ".locks",
         ".own",
         ".process",
