@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
+from attnbench.addresses import without_secrets
 from attnbench.catalog import EmbeddedOrigin, Entry, LocalOrigin
 from attnbench.data.download.http import Patience
 from attnbench.data.download.mirror import Source, sources
-from attnbench.data.download.parallel import STAGING, Download, Failure
+from attnbench.data.download.parallel import Download, Failure
 from attnbench.data.download.progress import show_progress
-from attnbench.data.download.wanted import Wanted, has_size, mismatch, wanted_files
+from attnbench.data.download.staged import STAGING, VERSIONS, own_disk, refuse_links
+from attnbench.data.download.wanted import (
+    LOCK,
+    RECEIPT,
+    Wanted,
+    has_size,
+    mismatch,
+    most_bytes,
+    wanted_files,
+)
 from attnbench.errors import FetchError
 from attnbench.files import read_json, sha256_of, write_json
 
 SHOWN_FAILURES = 3
 SHOWN_LOCAL = 10
+KEPT = "kept from an earlier download"
+SAID_EVERY_S = 10.0
 _PATIENCE = Patience()
 _log = logging.getLogger(__name__)
 
@@ -34,43 +50,74 @@ def fetch_dataset(
     """Bring a dataset's files to `raw`, each verified before it gets its name; the receipt last.
 
     Files that are already there and right are kept, partial ones resumed where the server allows
-    it.
+    it. Of several processes with the same `raw` one works, and the others take what it has got.
 
     Args:
         entry: the dataset's catalog entry.
         raw: folder of the originals and of `receipt.json`.
         mirror: URL or folder that is tried before the origin; else the environment's
             ATTNBENCH_MIRROR.
-        offline: never go to the origin.
+        offline: never go to the origin, nor to another host than a mirror's.
         mirrors: URL or folder by dataset or family; this dataset's is tried before all others.
         patience: how often and how long to try.
 
     Raises:
         FetchError: a file is missing still; what was verified until then stays.
     """
-    receipt, wanted = raw / "receipt.json", wanted_files(entry)
+    wanted = wanted_files(entry)
     # A user's own files may change at any time: they are verified whenever they are asked for.
-    if not isinstance(entry.origin, LocalOrigin) and _complete(receipt, wanted):
-        _log.info("%s: complete, %d files", entry.name, len(wanted))
-        return
-    receipt.unlink(missing_ok=True)
-    if isinstance(entry.origin, EmbeddedOrigin):
-        write_json(receipt, {"dataset": entry.name, "source": "embedded", "files": []})
-        return
-    if isinstance(entry.origin, LocalOrigin):
-        _verify_local(entry.name, entry.origin.folder, wanted)
-        files = [_receipt_row(entry.origin.folder, item, "local") for item in wanted]
-        write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": files})
-        _log.info("%s: %d files verified where they are", entry.name, len(files))
-        return
-    came_from = {item.path: "kept from an earlier download" for item in wanted if _keep(raw, item)}
-    if len(came_from) < len(wanted):
-        tried = sources(entry, mirror, offline, mirrors or {})
-        _download(entry.name, wanted, raw, tried, patience, came_from)
-    rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
-    write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": rows})
-    shutil.rmtree(raw / STAGING, ignore_errors=True)
+    own = isinstance(entry.origin, LocalOrigin)
+    if not own and _complete(raw / RECEIPT, wanted):
+        return _still_complete(entry, raw, wanted)
+    with own_disk(raw):
+        raw.mkdir(parents=True, exist_ok=True)
+        with _alone(raw, entry.name):
+            if not own and _complete(raw / RECEIPT, wanted):
+                return _still_complete(entry, raw, wanted)
+            (raw / RECEIPT).unlink(missing_ok=True)
+            if isinstance(entry.origin, EmbeddedOrigin):
+                source, rows = "embedded", []
+            elif isinstance(entry.origin, LocalOrigin):
+                _verify_local(entry.name, entry.origin.folder, wanted)
+                source = entry.origin.page
+                rows = [_receipt_row(entry.origin.folder, item, "local") for item in wanted]
+            else:
+                refuse_links(raw, (item.path for item in wanted))
+                refuse_links(raw / STAGING, (item.path for item in wanted))
+                refuse_links(raw, (f"{STAGING}/{VERSIONS}/any",))
+                came_from = {item.path: KEPT for item in wanted if _keep(raw, item)}
+                if len(came_from) < len(wanted):
+                    tried = sources(entry, mirror, offline, mirrors or {})
+                    _download(entry, wanted, raw, tried, patience, came_from)
+                source = without_secrets(entry.origin.page)
+                rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
+                shutil.rmtree(raw / STAGING, ignore_errors=True)
+            write_json(raw / RECEIPT, {"dataset": entry.name, "source": source, "files": rows})
     _log.info("%s: %d files verified", entry.name, len(rows))
+
+
+@contextmanager
+def _alone(raw: Path, name: str) -> Iterator[None]:
+    """Hold the folder's lock; say so while another process has it."""
+    lock = FileLock(raw / LOCK)
+    while True:
+        try:
+            lock.acquire(timeout=SAID_EVERY_S)
+            break
+        except Timeout:
+            _log.info("%s: another process downloads into %s; waiting for it", name, raw)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _still_complete(entry: Entry, raw: Path, wanted: Sequence[Wanted]) -> None:
+    """Say so, and when: a receipt older than a changed entry would be asked for for ever."""
+    # A folder that others share may not be ours to write to.
+    with suppress(OSError):
+        os.utime(raw / RECEIPT)
+    _log.info("%s: complete, %d files", entry.name, len(wanted))
 
 
 def _verify_local(name: str, folder: Path, wanted: Sequence[Wanted]) -> None:
@@ -100,7 +147,7 @@ def _verify_local(name: str, folder: Path, wanted: Sequence[Wanted]) -> None:
 
 
 def _download(
-    name: str,
+    entry: Entry,
     wanted: Sequence[Wanted],
     raw: Path,
     tried: Sequence[Source],
@@ -108,9 +155,9 @@ def _download(
     came_from: dict[str, str],
 ) -> None:
     """Go through the sources until nothing is missing; `FetchError` if something still is."""
-    failures: list[Failure] = []
+    name, failures = entry.name, list[Failure]()
     with show_progress(name, len(wanted), len(came_from)) as progress:
-        download = Download(raw, patience, progress, came_from)
+        download = Download(raw, patience, progress, came_from, most_bytes(entry))
         for source in tried:
             missing = [item for item in wanted if item.path not in came_from]
             failed = download.take(source, missing) if missing else []
@@ -149,7 +196,9 @@ def _keep(raw: Path, item: Wanted) -> bool:
     file = raw / item.path
     if not file.exists():
         return False
-    problem = mismatch(file, item)
+    if file.is_dir():
+        raise FetchError(f"{file}: a folder is where a file is to be; remove it")
+    problem = mismatch(file, item) if file.is_file() else "a pipe or device"
     if problem:
         _log.warning("%s: expected %s, found %s; removed, to be fetched again", file, item, problem)
         file.unlink()
@@ -166,12 +215,20 @@ def _receipt_row(raw: Path, item: Wanted, source: str) -> dict[str, Any]:
 
 
 def _complete(receipt: Path, wanted: Sequence[Wanted]) -> bool:
-    """Return whether the receipt lists just the wanted files and all are there in its sizes."""
-    if not receipt.is_file():
+    """Return whether the receipt lists just the wanted files, and all are there in its sizes and
+    were not written since; what cannot be read is no receipt.
+    """
+    try:
+        written = receipt.stat().st_mtime_ns
+        rows = {row["path"]: row for row in read_json(receipt)["files"]}
+        return rows.keys() == {item.path for item in wanted} and all(
+            rows[item.path].get(item.algorithm) == item.digest
+            and has_size(receipt.parent / item.path, rows[item.path]["bytes"])
+            and (receipt.parent / item.path).stat().st_mtime_ns <= written
+            for item in wanted
+        )
+    except FileNotFoundError:
         return False
-    rows = {row["path"]: row for row in read_json(receipt)["files"]}
-    return rows.keys() == {item.path for item in wanted} and all(
-        rows[item.path].get(item.algorithm) == item.digest
-        and has_size(receipt.parent / item.path, rows[item.path]["bytes"])
-        for item in wanted
-    )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _log.warning("%s: cannot be read (%s); every file is verified anew", receipt, error)
+        return False
