@@ -120,6 +120,7 @@ def test_code_is_what_python_imports(verb: str):
         "check.py",
         "errors.py",
         "files.py",
+        "addresses.py",
         "locks.py",
         "seals.py",
         "__init__.py",

@@ -31,15 +31,7 @@ PACKAGE = Path(__file__).parent
 _GLUE = frozenset(
     f"attnbench{name}"
     for name in (
-        "",
-        ".addresses",
-        ".check",
-        ".errors",
-        ".files",
-        ".locks",
-        ".own",
-        ".seals",
-        ".study",
+        *("", ".addresses", ".check", ".errors", ".files", ".locks", ".own", ".seals", ".study"),
     )
 )
 # Imports that are not followed, by the module that has them: what training only writes down

@@ -26,12 +26,17 @@ _own = threading.local()
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
+def printable(text: str) -> str:
+    """What a server said, without what would move a terminal's cursor, and not without end."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:300])
+
+
 class TransferError(FetchError):
     """An address did not give the file: what was `found` instead, what to do, a dead source."""
 
     def __init__(self, found: str, todo: str = OTHER_COPY, dead: bool = False) -> None:
-        super().__init__(f"found {found}; {todo}")
-        self.found, self.todo, self.dead = found, todo, dead
+        self.found, self.todo, self.dead = printable(found), todo, dead
+        super().__init__(f"found {self.found}; {todo}")
 
 
 class _Timed:
@@ -56,13 +61,12 @@ class _Timed:
         timer.daemon = True
         timer.start()
         try:
-            answer = super().getresponse()  # type: ignore[misc]
+            return super().getresponse()  # type: ignore[misc]
         finally:
             timer.cancel()
-        # http.client takes a head that breaks off for a whole one.
-        if late.is_set():
-            raise TimeoutError(f"no whole answer within {self.timeout:g} s")
-        return answer
+            # http.client takes a head that breaks off for a whole one, or for something else.
+            if late.is_set():
+                raise TimeoutError(f"no whole answer within {self.timeout:g} s")
 
 
 class _TimedHttp(_Timed, HTTPConnection):
@@ -79,6 +83,12 @@ class _Adapter(HTTPAdapter):
         timed: dict[str, Any] = {"http": _TimedHttp, "https": _TimedHttps}
         pool.ConnectionCls = timed[pool.scheme or "http"]
         return pool
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: `answer` follows redirects. requests would read their bodies, without end."""
+        return None
 
 
 def cut(connection: Any) -> None:
@@ -154,7 +164,7 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
 def _session() -> requests.Session:
     """One session per thread: connections are kept open, sessions are not shared."""
     if not hasattr(_own, "session"):
-        _own.session = requests.Session()
+        _own.session = _Session()
         for scheme in ("http://", "https://"):
             _own.session.mount(scheme, _Adapter())
     session: requests.Session = _own.session

@@ -15,7 +15,7 @@ import requests
 import urllib3
 
 from attnbench.addresses import hide_secrets
-from attnbench.data.download.connection import OTHER_COPY, TransferError, answer, cut
+from attnbench.data.download.connection import OTHER_COPY, TransferError, answer, cut, printable
 from attnbench.data.download.staged import Staged, Version, own_disk
 from attnbench.errors import FetchError
 
@@ -81,7 +81,7 @@ class Passing(Exception):
         self, found: str, wait_s: float = 0.0, dead: bool = False, slow: bool = False
     ) -> None:
         super().__init__(found)
-        self.found, self.wait_s, self.dead, self.slow = found, wait_s, dead, slow
+        self.found, self.wait_s, self.dead, self.slow = printable(found), wait_s, dead, slow
 
 
 def ask_once(
@@ -231,7 +231,9 @@ def _as_trouble(wish: Wish) -> Iterator[None]:
 def _reason(error: BaseException, wish: Wish) -> str:
     """The cause below the layers that requests puts around it."""
     inner = error.args[0] if error.args else error
-    text = str(getattr(inner, "reason", inner)) or type(error).__name__
+    if isinstance(inner, urllib3.exceptions.ProtocolError) and inner.args:
+        inner = inner.args[-1]
+    text = str(getattr(inner, "reason", inner)) or type(inner).__name__
     return hide_secrets(text, wish.address)[:300]
 
 

@@ -80,6 +80,8 @@ def _transfer(
             return ask_once(wish, patience, deadline, count, stop)
         except Passing as trouble:
             have = wish.staged.size()
+            if have == wish.listed and have > most:
+                return  # whatever came after the last byte that is wanted
             failed = 0 if have > most and not trouble.slow else failed + 1
             most = max(most, have)
             wait = max(trouble.wait_s, patience.backoff_s * 2 ** max(failed - 1, 0))
