@@ -44,6 +44,16 @@ def without_secrets(address: str) -> str:
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}{'?...' if asked else ''}"
 
 
+def shown(address: str) -> str:
+    """An address for a message: without secrets, and printable."""
+    return printable(without_secrets(address))
+
+
+def printable(text: str) -> str:
+    """What somebody else wrote, without what moves a terminal's cursor, and not without end."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:500])
+
+
 def hide_secrets(text: str, address: str = "") -> str:
     """`text` without the secrets of any URL in it, nor those of `address` wherever they stand."""
     text = _IN_TEXT.sub(lambda found: without_secrets(found[0]), text)
@@ -60,5 +70,8 @@ def _secrets_of(address: str) -> set[str]:
     password = user.partition(":")[2]
     values = [value for _, value in parse_qsl(query)]
     found = {user, password, query, *values}
+    if without_secrets(address).endswith("://..."):
+        # Where a password ends cannot be told.
+        found |= {part for part in re.split("[:/@]", before.partition("://")[2])[1:] if part}
     # Shorter ones would be replaced within innocent words.
     return {part for one in found for part in (one, unquote(one)) if len(part) > 2}

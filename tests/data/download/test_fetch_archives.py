@@ -52,7 +52,7 @@ def there(raw: Path) -> dict[str, bytes]:
     return {
         str(path): (raw / path).read_bytes()
         for path in found
-        if path.parts[0] not in (".lock", ".partial", "receipt.json")
+        if path.parts[0] not in (".partial", "receipt.json")
     }
 
 

@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from attnbench.addresses import hide_secrets, without_secrets
+from attnbench.addresses import hide_secrets, printable, without_secrets
 from attnbench.errors import FetchError
 
 MOST_REDIRECTS = 8
@@ -24,11 +24,6 @@ _own = threading.local()
 
 # urllib3 warns of every header that it mends; what is wrong with an answer is said once, by us.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
-
-
-def printable(text: str) -> str:
-    """What a server said, without what would move a terminal's cursor, and not without end."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:300])
 
 
 class TransferError(FetchError):

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from attnbench.addresses import without_secrets
 from attnbench.catalog import EmbeddedOrigin, Entry, LocalOrigin
@@ -30,11 +28,11 @@ from attnbench.data.download.wanted import (
 )
 from attnbench.errors import FetchError
 from attnbench.files import read_json, sha256_of, write_json
+from attnbench.locks import exclusive
 
 SHOWN_FAILURES = 3
 SHOWN_LOCAL = 10
 KEPT = "kept from an earlier download"
-SAID_EVERY_S = 10.0
 _PATIENCE = Patience()
 _log = logging.getLogger(__name__)
 
@@ -71,7 +69,7 @@ def fetch_dataset(
         return _still_complete(entry, raw, wanted)
     with own_disk(raw):
         raw.mkdir(parents=True, exist_ok=True)
-        with _alone(raw, entry.name):
+        with exclusive(raw / LOCK, f"fetch {entry.name}"):
             if not own and _complete(raw / RECEIPT, wanted):
                 return _still_complete(entry, raw, wanted)
             (raw / RECEIPT).unlink(missing_ok=True)
@@ -94,22 +92,6 @@ def fetch_dataset(
                 shutil.rmtree(raw / STAGING, ignore_errors=True)
             write_json(raw / RECEIPT, {"dataset": entry.name, "source": source, "files": rows})
     _log.info("%s: %d files verified", entry.name, len(rows))
-
-
-@contextmanager
-def _alone(raw: Path, name: str) -> Iterator[None]:
-    """Hold the folder's lock; say so while another process has it."""
-    lock = FileLock(raw / LOCK)
-    while True:
-        try:
-            lock.acquire(timeout=SAID_EVERY_S)
-            break
-        except Timeout:
-            _log.info("%s: another process downloads into %s; waiting for it", name, raw)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _still_complete(entry: Entry, raw: Path, wanted: Sequence[Wanted]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import requests
 import urllib3
 
-from attnbench.addresses import hide_secrets
-from attnbench.data.download.connection import OTHER_COPY, TransferError, answer, cut, printable
+from attnbench.addresses import hide_secrets, printable
+from attnbench.data.download.connection import OTHER_COPY, TransferError, answer, cut
 from attnbench.data.download.staged import Staged, Version, own_disk
 from attnbench.errors import FetchError
 

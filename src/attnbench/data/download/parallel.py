@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from attnbench.addresses import hide_secrets, without_secrets
+from attnbench.addresses import hide_secrets, shown, without_secrets
 from attnbench.data.download.connection import TransferError
 from attnbench.data.download.http import Patience, Wish
 from attnbench.data.download.mirror import Source
@@ -89,22 +89,22 @@ class Download:
 
     def _failure(self, item: Wanted, address: str, take: Callable[[], None]) -> Failure | None:
         """Take a file; whatever a source does wrong is its failure, and the next is tried."""
-        shown = without_secrets(address)
+        where = shown(address)
         try:
             take()
         except TransferError as error:
-            return Failure(item, shown, error)
+            return Failure(item, where, error)
         except FetchError:
             raise
         except Exception as error:
             found = hide_secrets(f"{type(error).__name__}: {error}", address)[:300]
-            return Failure(item, shown, TransferError(found))
+            return Failure(item, where, TransferError(found))
         return None
 
     def _take_file(self, address: str, source: Source, item: Wanted, stop: threading.Event) -> None:
         staged = Staged(self.raw / STAGING, item.path)
         wish = Wish(address, staged, item.bytes, self.at_most, source.stay)
-        with self.progress.waiting_for(without_secrets(address)) as count:
+        with self.progress.waiting_for(shown(address)) as count:
             obtain(wish, lambda file: mismatch(file, item), self.patience, count, stop)
         self._place(address, item, staged.file)
 
@@ -128,7 +128,7 @@ class Download:
 
         def take() -> None:
             wish = Wish(address, staged, None, self.at_most, source.stay)
-            with self.progress.waiting_for(without_secrets(address)) as count:
+            with self.progress.waiting_for(shown(address)) as count:
                 obtain(wish, unpacked, self.patience, count, threading.Event())
             staged.remove()
 
@@ -136,9 +136,8 @@ class Download:
         failure = self._failure(first, address, take)
         if failure:
             return [failure]
-        shown = without_secrets(address)
         return [
-            Failure(item, shown, TransferError(problems[item.path]))
+            Failure(item, shown(address), TransferError(problems[item.path]))
             for item in missing
             if item.path in problems
         ]

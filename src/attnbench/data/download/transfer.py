@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from attnbench.addresses import is_url, without_secrets
+from attnbench.addresses import is_url, shown
 from attnbench.data.download.connection import OTHER_COPY, TransferError
 from attnbench.data.download.http import (
     CHUNK,
@@ -93,7 +93,7 @@ def _transfer(
                 raise TransferError(f"{trouble.found} ({tries})", todo, trouble.dead) from trouble
             _log.info(
                 "%s: %s; asked again in %.1f s, from byte %d",
-                without_secrets(wish.address),
+                shown(wish.address),
                 trouble.found,
                 wait,
                 have,

@@ -154,14 +154,14 @@ def _take(
     with own_disk(staged.file):
         staged.size()
         target = staged.open(go_on=False)
+    problem: str | None = "a member that cannot be read"
     try:
-        while chunk := stream.read(_CHUNK):
-            with own_disk(staged.file):
-                target.write(chunk)
+        with target:
+            while chunk := stream.read(_CHUNK):
+                with own_disk(staged.file):
+                    target.write(chunk)
+        problem = mismatch(staged.file, item)
     finally:
-        with own_disk(staged.file):
-            target.close()
-    problem = mismatch(staged.file, item)
-    if problem:
-        staged.remove()
+        if problem:
+            staged.remove()
     return problem
