@@ -32,6 +32,7 @@ _GLUE = frozenset(
     f"attnbench{name}"
     for name in (
         "",
+        ".addresses",
         ".check",
         ".errors",
         ".files",
