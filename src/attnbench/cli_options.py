@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.errors import StudyError, listed
+from attnbench.full_disk import look_in
 from attnbench.locks import exclusive, job_lock
 from attnbench.study.paths import STUDY_OF_JOB
 
@@ -65,10 +67,10 @@ def study_file(argument: Path | None, option: Path | None = None) -> Path:
     if argument and option and argument != option:
         raise StudyError(f"two studies, {argument} and --study {option}; name one")
     if study := argument or option:
-        if not study.is_file():
+        if not os.path.lexists(study):
             raise StudyError(f"{study}: no such study file (looked from {Path.cwd()})")
         return study
-    if DEFAULT_STUDY.is_file():
+    if DEFAULT_STUDY.exists():
         return DEFAULT_STUDY
     beside = sorted(path.name for path in Path().glob("*.y*ml"))
     files = f"; YAML files here: {listed(beside)}" if beside else ""
@@ -98,7 +100,9 @@ def start(study: Path, log: Path | None) -> Study:
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
         _log_to(handlers)
         logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
-    return load_study(study)
+    loaded = load_study(study)
+    look_in(loaded.layout.output, loaded.layout.downloads)
+    return loaded
 
 
 def _log_to(handlers: list[logging.Handler]) -> None:

@@ -99,6 +99,8 @@ def write_folds(
             everything that is wrong with it.
     """
     store = CaseStore.open(prepared)
+    # All that is trained rests on these folds: whatever they are made for is read in full.
+    store.check_arrays()
     name = store.info.name
     own = dataset or DatasetSettings.model_construct(name=name)
     cases = store_cases(store)

@@ -14,6 +14,7 @@ from attnbench.analysis.case_values import case_values
 from attnbench.analysis.frames import read_frame
 from attnbench.analysis.second_rater import SECOND_RATER
 from attnbench.analysis.tables import FRAMES
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.files import read_json
 from attnbench.reporting.words import (
@@ -157,7 +158,7 @@ class Results:
     def store(self, dataset: str) -> CaseStore:
         """Return the prepared cases of a dataset."""
         if dataset not in self._stores:
-            self._stores[dataset] = CaseStore.open(self.layout.prepared(dataset))
+            self._stores[dataset] = open_store(self.layout, dataset)
         return self._stores[dataset]
 
     @cached_property

@@ -16,7 +16,7 @@ from attnbench.catalog import load_entry
 from attnbench.data.folds import load_folds
 from attnbench.data.masks import ENDINGS, mask_files, read_mask
 from attnbench.data.readers.grid import Refused
-from attnbench.data.store import CaseStore
+from attnbench.data.sealed import open_store
 from attnbench.data.targets import Target, targets_of
 from attnbench.errors import DataError, StudyError, nearest
 from attnbench.files import sha256_of, whole_file, write_csv, write_json
@@ -64,7 +64,7 @@ def score_external(study: Study, run: Run) -> None:
     if elsewhere is None:
         raise StudyError(f"{run}: it is trained by this study, not predicted elsewhere")
     layout, folder = study.layout, elsewhere.folder_of(run)
-    store = CaseStore.open(layout.prepared(run.dataset))
+    store = open_store(layout, run.dataset)
     folds = load_folds(layout.folds(run.dataset), store)
     tested = folds.fold(run.fold).test
     entry = load_entry(run.dataset, study.catalog)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attnbench.data.folds import load_folds
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, OwnCodeError, listed
 from attnbench.files import write_csv
@@ -38,7 +39,7 @@ def score_run(study: Study, run: Run) -> None:
         OwnCodeError: an own metric has changed since the study was planned, fails, or returns what
             it must not; with case and class.
     """
-    store = CaseStore.open(study.layout.prepared(run.dataset))
+    store = open_store(study.layout, run.dataset)
     tested = load_folds(study.layout.folds(run.dataset), store).fold(run.fold).test
     path = study.layout.run(run) / "predictions.npz"
     if not path.is_file():

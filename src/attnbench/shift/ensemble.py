@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from attnbench.data.known_images import image_hash
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
 from attnbench.files import write_rows
@@ -42,9 +43,9 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
             f"the study asks for no ensemble of models of {dataset}; say `ensemble: true` in one "
             "of its transfers"
         )
-    own = CaseStore.open(study.layout.prepared(dataset))
+    own = open_store(study.layout, dataset)
     # Before any member is loaded: a case that one of them has seen ends the job at once.
-    tests = [CaseStore.open(study.layout.prepared(transfer.test)) for transfer in transfers]
+    tests = [open_store(study.layout, transfer.test) for transfer in transfers]
     for test in tests:
         refuse_seen_cases(own, test)
     runs = tuple(study.runs_of(dataset, model))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from attnbench.data.store import CaseStore
+from attnbench.data.sealed import open_store
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, trained_network
 from attnbench.scoring.run import origin_of
@@ -40,7 +40,7 @@ def _transferred(
     study: Study, run: Run, trained: Trained, transfer: TransferSettings
 ) -> Iterator[dict[str, Any]]:
     own = trained.inputs.store
-    store = CaseStore.open(study.layout.prepared(transfer.test))
+    store = open_store(study.layout, transfer.test)
     indices = range(len(store))
     classes = transfer.mapped(own.info.classes, store.info.classes)
     origin = origin_of(run) | {"test": transfer.test}
