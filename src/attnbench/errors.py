@@ -28,7 +28,7 @@ class DataError(AttnBenchError):
     """A case, a prepared store or a fold file breaks its contract."""
 
 
-class DamagedError(AttnBenchError, ValueError):
+class DamagedError(DataError, ValueError):
     """A file is not of the form that it was written in; a `ValueError` for whoever knows more."""
 
 

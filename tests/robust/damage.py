@@ -104,6 +104,7 @@ def _text(content: Any) -> bytes:
 def _of_csv(content: bytes) -> Iterator[Damaged]:
     yield from _of_text(content)
     header, *rows = content.decode().splitlines()
+    last = rows[-1] if rows else ""
     names = header.split(",")
     yield "header alone", f"{header}\n".encode()
     yield "no header", "\n".join([*rows, ""]).encode()
@@ -111,10 +112,10 @@ def _of_csv(content: bytes) -> Iterator[Damaged]:
     yield "an open quote", content + b'"open'
     yield "no last newline", content.rstrip(b"\n")
     yield "a row cut", "\n".join([header, *rows[:-1], ""]).encode()
-    yield "a row twice", "\n".join([header, *rows, rows[-1], ""]).encode()
+    yield "a row twice", "\n".join([header, *rows, last, ""]).encode()
     yield "rows in another order", "\n".join([header, *rows[::-1], ""]).encode()
-    yield "a longer row", "\n".join([header, *rows, f"{rows[-1]},1", ""]).encode()
-    yield "a shorter row", "\n".join([header, *rows, rows[-1].rpartition(",")[0], ""]).encode()
+    yield "a longer row", "\n".join([header, *rows, f"{last},1", ""]).encode()
+    yield "a shorter row", "\n".join([header, *rows, last.rpartition(",")[0], ""]).encode()
     for place, name in enumerate(names):
         swapped = [*names]
         other = (place + 1) % len(names)
@@ -143,15 +144,14 @@ def _of_npy(content: bytes) -> Iterator[Damaged]:
         return b"\x93NUMPY" + bytes([version, 0]) + size + padded.encode() + payload
 
     own, shape = repr(array.dtype.str), array.shape
-    for name, made_of in {
+    yield from {
         "objects": made("'|O'", shape), "another type": made("'<f8'", shape),
         "a type of fields": made("[('a', '<f4')]", shape), "huge": made(own, (2**62,)),
         "too huge": made(own, (10**30,)), "negative": made(own, (-1,)), "no type": made("3", shape),
         "two axes": made(own, (1, *shape)), "no axis": made(own, ()),
         "Fortran": made(own, (1, *shape), True), "version 9": made(own, shape, version=9),
         "code": made("__import__('os').system('false')", shape), "an open header": made("(", shape),
-    }.items():  # fmt: skip
-        yield name, made_of
+    }.items()  # fmt: skip
     changed = np.roll(array, 1)
     yield "one voxel on", content[: -array.nbytes] + changed.tobytes()
 

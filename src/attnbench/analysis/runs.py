@@ -59,7 +59,6 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in `path`; empty without such a file.
 
     Raises:
-        DamagedError: the file is no JSON.
         DataError: the file holds something else.
     """
     try:

@@ -147,7 +147,7 @@ def _read_unchanged(
             _at_home(Entry.model_validate({**own, **files}), path.parent)
             for own in by_size(content)
         )
-    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+    except (OSError, yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise CatalogError(f"{path}: not a catalog entry: {error}") from error
     name = entries[0].family or entries[0].name
     if name != path.stem:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
@@ -289,8 +291,7 @@ def read_labels(path: Path, changed: int) -> dict[str, dict[str, str]]:
         CatalogError: no column `case`, a row too short or long, or a case twice.
     """
     labels: dict[str, dict[str, str]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = csv.reader(stream)
+    with _table(path) as lines:
         header = next(lines, [])
         if header[:1] != ["case"] or len(set(header)) < len(header):
             raise CatalogError(
@@ -316,8 +317,7 @@ def read_listing(path: Path, changed: int) -> tuple[FileRow, ...]:
     Raises:
         CatalogError: other columns, or a line that is no row or leaves the dataset's folder.
     """
-    with path.open(encoding="utf-8", newline="") as stream:
-        lines = csv.reader(stream)
+    with _table(path) as lines:
         header = tuple(next(lines, ()))
         if header != COLUMNS:
             raise CatalogError(
@@ -326,10 +326,24 @@ def read_listing(path: Path, changed: int) -> tuple[FileRow, ...]:
         return tuple(_row(path, number, line) for number, line in enumerate(lines, start=2))
 
 
+@contextmanager
+def _table(path: Path) -> Iterator[Iterator[list[str]]]:
+    """Yield the lines of a table in UTF-8; `CatalogError` where it is none."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield csv.reader(stream, strict=True)
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CatalogError(f"{path}: no table in UTF-8: {error}") from error
+
+
 def _row(listing: Path, number: int, line: list[str]) -> FileRow:
     try:
         path, size, sha256, role, case, group = line
         row = FileRow(path, int(size), sha256, role, case, group)
+        if row.bytes < 0 or not path:
+            raise ValueError("every file has a path and no fewer than 0 bytes")
     except ValueError as error:
         raise CatalogError(
             f"{listing}, line {number}: not a row of a list of files: {error}"
