@@ -28,13 +28,16 @@ from attnbench.cli_options import (
     StudyFile,
     StudyOption,
     Workers,
+    at_work,
     start,
     study_file,
 )
 from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
+from attnbench.encoding import print_in_any_encoding
 from attnbench.errors import AttnBenchError
+from attnbench.full_disk import said_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,12 +61,23 @@ def main() -> None:
     Both stand in the job's log and end with status 1.
     """
     log = logging.getLogger("attnbench")
+    print_in_any_encoding()
     try:
         app()
     except AttnBenchError as error:
         log.error("error: %s", error)
         sys.exit(1)
+    except SystemExit as error:
+        from attnbench.own import line_of
+
+        if place := line_of(error):
+            log.error("error: own code of the study ended the program%s: %r", place, error)
+            sys.exit(1)
+        raise
     except Exception as error:
+        if full := said_of(error):
+            log.error("error: %s", full)
+            sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
 
@@ -97,6 +111,7 @@ def check(
     """
     from attnbench.analysis.answer import never_helps
     from attnbench.check import load_study, warnings_of
+    from attnbench.disk.room import room_lines
     from attnbench.reporting.splits import splits_of
 
     file = study_file(argument, option)
@@ -121,6 +136,8 @@ def check(
         f"runs{shift}{swept}"
     )
     for line in splits_of(study):
+        typer.echo(line)
+    for line in room_lines(study):
         typer.echo(line)
     for warning in (*warnings_of(study), *notes):
         typer.echo(f"warning: {warning}")
@@ -408,9 +425,14 @@ def train(
     """Train one run."""
     loaded = start(study, log)
     from attnbench.study.paths import Run
+    from attnbench.training.finished import why_untrained
     from attnbench.training.run import train_run
 
-    train_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    # Taken before a device: who waits for the run takes no GPU from others.
+    with at_work(loaded, run, "train") as waited:
+        if not waited or why_untrained(loaded, run):
+            train_run(loaded, run)
 
 
 @app.command()
@@ -459,7 +481,9 @@ def predict(
     from attnbench.inference.predict import predict_run
     from attnbench.study.paths import Run
 
-    predict_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "predict"):
+        predict_run(loaded, run)
 
 
 @app.command()
@@ -477,7 +501,9 @@ def score(
     from attnbench.scoring.run import score_run
     from attnbench.study.paths import Run
 
-    score_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "score"):
+        score_run(loaded, run)
 
 
 @app.command()
@@ -495,7 +521,9 @@ def score_shift(
     from attnbench.shift.score import score_shift as score_kind
     from attnbench.study.paths import Run
 
-    score_kind(loaded, kind, Run(dataset, model, fold, seed))
+    run = Run(dataset, model, fold, seed)
+    with at_work(loaded, run, f"score {kind} of"):
+        score_kind(loaded, kind, run)
 
 
 @app.command()
@@ -537,7 +565,8 @@ def score_external(
     from attnbench.scoring.external import score_external as score_folder
 
     run = external_run(loaded, dataset, model, fold, seed)
-    score_folder(loaded, run)
+    with at_work(loaded, run, "score"):
+        score_folder(loaded, run)
     if log is None:
         show_fold(loaded, run)
 

@@ -13,6 +13,7 @@ import typer
 
 from attnbench.cli_options import StudyArgument, start, study_file
 from attnbench.errors import StudyError, WorkflowError, listed
+from attnbench.locks import exclusive
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -129,7 +130,8 @@ def _restore(
                 typer.echo(f"would {jobs}")
         return
     for name in (name for one in gone if one.kind == "prepared" for name in one.names):
-        restore_data(study, name)
+        with exclusive(study.layout.lock, f"prepare {name} again", wait=False):
+            restore_data(study, name)
     runs = [run for one in gone if one.kind == "weights" for run in one.runs]
     if runs:
         before = weights_of(study, runs)

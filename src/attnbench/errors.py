@@ -60,8 +60,23 @@ class Stopped(AttnBenchError):
     """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
+class DiskError(AttnBenchError):
+    """A disk is full, or clearly too small for what a study writes."""
+
+
 class WorkflowError(AttnBenchError):
     """The workflow's files, or the `attnbench` that its rules call, cannot be found."""
+
+
+def printable(text: str) -> str:
+    """A text without characters that a terminal would obey; these as Python writes them.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text
+    )
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
@@ -73,6 +88,8 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
     "did you mean 'unet'? allowed: attention_gate, unet"
     """
     words = sorted(allowed)
+    # Finding the nearest takes time by the square of a word's length.
+    given = given[:MOST_WORDS]
     close = get_close_matches(given, words, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     if len(words) > MOST_WORDS:

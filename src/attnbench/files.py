@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnbench.errors import DamagedError
+from attnbench.full_disk import naming_full_disk
 from attnbench.process import Process, this_process
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     temporary.touch(exist_ok=False)  # with the permissions that the user's umask gives
     try:
-        yield temporary
+        with naming_full_disk(path, temporary):
+            yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -45,7 +47,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     temporary.mkdir()
     try:
-        yield temporary
+        with naming_full_disk(path):
+            yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -16,7 +16,7 @@ from attnbench.files import write_text
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.page import write_report
 from attnbench.scoring.gather import gather_scores
-from attnbench.study.settings import read_yaml
+from attnbench.study.reading import read_yaml
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request

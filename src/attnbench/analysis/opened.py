@@ -12,7 +12,8 @@ from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError, StudyError, nearest
 from attnbench.files import read_json
 from attnbench.scoring.own import register
-from attnbench.study.settings import Study, parse_study, read_yaml
+from attnbench.study.reading import read_yaml
+from attnbench.study.settings import Study, parse_study
 from attnbench.study.split import Split
 
 if TYPE_CHECKING:
