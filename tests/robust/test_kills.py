@@ -29,7 +29,8 @@ datasets: [{{name: phantom2d, size: [32, 32]}}]
 models: [unet, attention_gate]
 backbone: {{widths: [4, 8], blocks_per_level: 1}}
 folds: {{outer: 2, inner: 2, run: [0]}}
-training: {{steps: {STEPS}, batch: 4, patch_2d: [16, 16], validate_every: 10}}
+training:
+  {{steps: {STEPS}, batch: 4, patch_2d: [16, 16], validate_every: 10}}
 metrics: [dice, hd95]
 analysis: {{bootstrap: 200}}
 compute: {{checkpoint_minutes: 0.005}}
