@@ -31,7 +31,7 @@ from attnbench.reporting.tables.facts import (
     stated,
     tabulate_protocol,
 )
-from attnbench.reporting.tables.render import to_md
+from attnbench.reporting.tables.render import to_md, without_tags
 from attnbench.reporting.units import groups_in_words, groups_known, origin_of_groups
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
@@ -74,6 +74,9 @@ class Shared:
         return cls(results, protocol, collect_references(results.study))
 
 
+_WITH_CODE = ("How to use it", "Citation")
+
+
 def compose_card(shared: Shared, dataset: str, model: str) -> str:
     """Return the model card of a model on a dataset: Markdown behind YAML front matter.
 
@@ -100,8 +103,13 @@ def compose_card(shared: Shared, dataset: str, model: str) -> str:
         "How to use it": [_how_to_load(results, dataset, model, trained)],
         "Citation": ["```bibtex", _citation(shared, dataset, model), "```"],
     }
-    title = f"# {results.label(model)} on {results.dataset_label(dataset)}"
-    body = "\n\n".join(f"## {name}\n\n" + "\n".join(lines) for name, lines in sections.items())
+    title = without_tags(f"# {results.label(model)} on {results.dataset_label(dataset)}")
+    # In code a sign stands for itself.
+    texts = {
+        name: "\n".join(lines) if name in _WITH_CODE else without_tags("\n".join(lines))
+        for name, lines in sections.items()
+    }
+    body = "\n\n".join(f"## {name}\n\n{text}" for name, text in texts.items())
     head = front_matter(_fields(results, entry, model, meaning, means))
     return f"{head}\n{title}\n\n{body}\n"
 

@@ -24,6 +24,7 @@ from attnbench.reporting.tables.facts import (
     tabulate_datasets,
     tabulate_protocol,
 )
+from attnbench.reporting.tables.render import without_tags
 from attnbench.reporting.units import (
     groups_known,
     origin_of_groups,
@@ -59,11 +60,8 @@ def compose_methods(results: Results, references: Sequence[Reference]) -> str:
         **({"Shift": _shift(results)} if requested_kinds(results.study) else {}),
         "Runs and software": _runs(results),
     }
-    return (
-        "# Methods\n\n"
-        + "\n\n".join(f"**{title}.** {' '.join(lines)}" for title, lines in paragraphs.items())
-        + "\n"
-    )
+    text = "\n\n".join(f"**{title}.** {' '.join(lines)}" for title, lines in paragraphs.items())
+    return f"# Methods\n\n{without_tags(text)}\n"
 
 
 def _data(
