@@ -74,6 +74,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
+def device_in_words(facts: Mapping[str, Any]) -> str:
+    """Kind and name of a run's device, as `cuda: NVIDIA H100`; empty where its facts have none."""
+    words = (str(facts[name]) for name in ("device", "device_name") if facts.get(name))
+    return ": ".join(words)
+
+
 def recipe_of(path: Path) -> str | None:
     """The recipe's hash that a `run.json` states; None of predictions made elsewhere.
 

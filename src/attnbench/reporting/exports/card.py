@@ -37,6 +37,7 @@ from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.describe import describe, in_words
 from attnbench.study.groups import SCHEMES
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -354,7 +355,7 @@ def _weights(
     yield "| fold | seed | file | device | hash of the weights |"
     yield "|---:|---:|---|---|---|"
     for run, facts in trained:
-        cells = (str(run.fold), str(run.seed), f"`runs/{run}/model.pt`", facts.get("device", ""))
+        cells = (str(run.fold), str(run.seed), f"`runs/{run}/model.pt`", device_in_words(facts))
         weights = facts.get("weights_sha256", "")
         yield f"| {' | '.join(cells)} | `{weights}` |"
 

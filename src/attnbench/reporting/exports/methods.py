@@ -33,6 +33,7 @@ from attnbench.reporting.words import ELSEWHERE, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -481,7 +482,7 @@ def _runs(results: Results) -> Iterator[str]:
     if used:
         releases = [f"{name} {_either(values)}" for name, values in used.items()]
         yield f"Trained with {_joined(releases)}."
-    devices = [facts["device"] for facts in results.run_facts if facts.get("device")]
+    devices = [words for facts in results.run_facts if (words := device_in_words(facts))]
     if devices:
         yield f"Devices: {_either(devices)}."
     yield f"Scored and analysed with {_joined([f'{name} {version(name)}' for name in PACKAGES])}."
