@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.check import load_study as load_file
 from attnbench.data.opened import Dataset, open_originals, open_prepared
-from attnbench.errors import AttnBenchError, DataError, SealError
+from attnbench.errors import AttnBenchError, DataError, SealError, nearest
 from attnbench.scoring.case import score_case
 from attnbench.scoring.definitions import metric
 from attnbench.study.groups import AnalysisSettings
@@ -185,14 +185,15 @@ class Predicted:
     """Prediction of one image on its own grid.
 
     `probabilities` (K, *spatial) float32, summing to 1 over the background and the classes;
-    `classes`: name by number, from 1. `seen` are cases of the study that show this very image,
-    where that was looked for.
+    `classes`: name by number, from 1. `seen`: cases of the study that show this very image, where
+    that was looked for, each with what it was to how many of the runs that predicted: `training`,
+    `validation` or `test` case, or `unused`.
     """
 
     name: str
     probabilities: NDArray[np.float32]
     classes: Mapping[int, str]
-    seen: tuple[str, ...] = ()
+    seen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -256,7 +257,7 @@ def compare(
     scores: pd.DataFrame | StudyResults,
     baseline: pd.DataFrame | str,
     *,
-    metric: str = "dice",
+    metric: str | None = None,
     confidence: float = 0.95,
     margin: float = 0.01,
     seed: int = 0,
@@ -270,9 +271,10 @@ def compare(
     Args:
         scores: a table with `case` and `value`, and where there are any `group` (patient; else
             every case counts as one), `fold`, `seed`, `class`, and `model` for several models; or
-            the results of a study, of which all metrics are compared.
+            the results of a study.
         baseline: the table of what `scores` are compared with, or the name of a model in them.
-        metric: of a table: says unit and direction.
+        metric: of a table: says unit and direction, by default Dice. Of a study's results: rows of
+            this metric alone, their numbers those of the comparison of all metrics, the default.
         confidence: of intervals, between 0.5 and 1; 1 - confidence is the level of tests.
         margin: differences below it are negligible, for metrics without a unit.
         seed: of the resampling.
@@ -292,7 +294,12 @@ def compare(
     if isinstance(scores, StudyResults):
         if not isinstance(baseline, str):
             raise DataError("of a study's results, `baseline` is the name of one of its models")
-        return effects_of(scores.blocks(), baseline, settings)
+        asked = scores.study.metrics if metric is None else (metric,)
+        if metric is not None and metric not in scores.study.metrics:
+            raise DataError(f"no scores by {metric!r}; {nearest(metric, scores.study.metrics)}")
+        effects = effects_of(scores.blocks(), baseline, settings)
+        return effects[effects["metric"].isin(asked)].reset_index(drop=True)
+    metric = "dice" if metric is None else metric
     if isinstance(baseline, str):
         if "model" not in scores:
             raise DataError(
@@ -337,6 +344,7 @@ def _words(numbers: Iterable[int]) -> str:
 
 
 def _of_cases(study: Study, run: Run, cases: list[str] | None) -> Iterator[Predicted]:
+    from attnbench.inference.new_images import role_of
     from attnbench.inference.trained import trained_network
 
     with trained_network(study, run) as trained:
@@ -344,7 +352,8 @@ def _of_cases(study: Study, run: Run, cases: list[str] | None) -> Iterator[Predi
         names = list(trained.inputs.fold.test) if cases is None else cases
         maps = trained.predict(store, [store.index(name) for name in names])
         for name, own in zip(names, maps, strict=True):
-            yield Predicted(name, own.cpu().numpy(), store.info.classes, (name,))
+            roles = {name: {role_of(trained, name): 1}}
+            yield Predicted(name, own.cpu().numpy(), store.info.classes, roles)
 
 
 def _of_arrays(
@@ -406,5 +415,5 @@ def _of_files(
     from attnbench.inference.new_images import predict_images
 
     for one in predict_images(study, name, paths, spacing):
-        seen = tuple(seen.case for seen in one.seen)
+        seen = {seen.case: seen.roles for seen in one.seen}
         yield Predicted(one.name, one.probabilities, one.classes, seen)

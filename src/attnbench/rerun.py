@@ -30,7 +30,17 @@ PACKAGE = Path(__file__).parent
 # reruns nothing.
 _GLUE = frozenset(
     f"attnbench{name}"
-    for name in ("", ".check", ".errors", ".files", ".locks", ".own", ".seals", ".study")
+    for name in (
+        "",
+        ".check",
+        ".errors",
+        ".files",
+        ".locks",
+        ".own",
+        ".process",
+        ".seals",
+        ".study",
+    )
 )
 # Imports that are not followed, by the module that has them: what training only writes down
 # beside the weights, and the list of the mechanisms that exist. All others are followed, so that
