@@ -8,6 +8,7 @@ import pandas as pd
 
 from attnbench.analysis.across import compute_across
 from attnbench.analysis.answer import asked, compute_answer
+from attnbench.analysis.belongs import compute_machines, refuse_foreign, refuse_mixed_machines
 from attnbench.analysis.best import compute_best, compute_pairs
 from attnbench.analysis.blocks import arrange, in_every_seed, of_models, read_scores
 from attnbench.analysis.case_choice import compute_cases
@@ -52,6 +53,10 @@ def analyse_study(study: Study) -> None:
 def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     """Every table of the analysis by name; columns as in docs/files.md."""
     layout = study.layout
+    # Before anything is read: what another study left here would look like results of this one.
+    refuse_foreign(study)
+    machines = compute_machines(study)
+    refuse_mixed_machines(machines, study)
     scores = read_scores(layout.scores)
     runs = compute_runs(layout, study.runs(), scores)
     # Before any statistic: a pair on different folds would look like a difference of models.
@@ -109,6 +114,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(descriptions, runs, sweep, study.baseline),
         "learning": learning,
+        "machines": machines,
         "runs": runs,
         "sweep": sweep,
         "missing": pd.concat([missing, *compute_missing_shift(study, shifted)], ignore_index=True),
