@@ -1,4 +1,4 @@
-"""What the analysis reads of a study, before it does: of this study, whole, and from one machine."""
+"""What the analysis reads of a study: of this study, as it was left, and of one machine."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def refuse_mixed_machines(machines: pd.DataFrame, study: Study) -> None:
         DataError: which there are, with the number of runs of each, and what to do.
     """
     for fact, rows in machines.groupby("fact", sort=False):
-        if rows["value"].nunique() > 1 and fact not in study.analysis.accept_mixed:
+        if len(set(rows["value"])) > 1 and fact not in study.analysis.accept_mixed:
             said = "; ".join(machines_in_words(rows))
             raise DataError(
                 f"runs of different {_WORDS[str(fact)]} in one comparison: {said}. A difference "

@@ -20,5 +20,5 @@ def machine_notes(results: Results) -> list[str]:
         f"(`analysis.accept_mixed`): {'; '.join(machines_in_words(rows))}. Part of a difference "
         "may be one of machines."
         for fact, rows in frame.groupby("fact", sort=False)
-        if rows["value"].nunique() > 1
+        if len(set(rows["value"])) > 1
     ]

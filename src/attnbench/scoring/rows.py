@@ -185,8 +185,6 @@ class _Known:
         groups, group = self.part.cases, row[self.group]
         if groups is not None and group != groups[row[self.case]]:
             return f"case {row[self.case]!r} is of group {groups[row[self.case]]!r}, not {group!r}"
-                f"case {row[self.case]!r} has the group {group!r}, not {groups[row[self.case]]!r}"
-            )
         key = tuple(row[place] for _, place, _ in self.keys)
         if key in self.seen:
             return f"the row of {' '.join(key)} stands there twice"
