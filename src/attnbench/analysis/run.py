@@ -8,7 +8,7 @@ import pandas as pd
 
 from attnbench.analysis.across import compute_across
 from attnbench.analysis.answer import asked, compute_answer
-from attnbench.analysis.belongs import compute_machines, refuse_foreign, refuse_mixed_machines
+from attnbench.analysis.belongs import refuse_foreign
 from attnbench.analysis.best import compute_best, compute_pairs
 from attnbench.analysis.blocks import arrange, in_every_seed, of_models, read_scores
 from attnbench.analysis.case_choice import compute_cases
@@ -22,6 +22,7 @@ from attnbench.analysis.difficulty import (
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.ensembles import compute_ensembles
 from attnbench.analysis.gates import compute_gates, compute_openness
+from attnbench.analysis.machines import compute_machines, refuse_mixed_machines
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.quality import compute_quality
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attnbench.files import read_json
 from attnbench.reporting.format import duration
 from attnbench.study.paths import STAGES
+from attnbench.training.stamp import read_facts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +90,7 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
         for status in statuses
         if status.stage != "train" and status.run.model not in study.elsewhere
     }
-    taken = [(run, float(read_json(path)["train_seconds"])) for run, path in done.items()]
+    taken = [(run, float(read_facts(path)["train_seconds"])) for run, path in done.items()]
     taken += [(run, float(read_json(path)["seconds"])) for run, path in trials if path.exists()]
     ahead = [
         (status.run, _share_left(study, status)) for status in statuses if status.stage == "train"
