@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnbench.scoring.gather import table_stamp
+from attnbench.scoring.rows import Tested
 from attnbench.seals import refuse_changed
 from attnbench.shift.gather import shift_stamp
 from attnbench.shift.kinds import requested_kinds
@@ -26,10 +27,10 @@ def refuse_foreign(study: Study) -> None:
         SealError: a file that is there has changed since its job left it, has no seal, or is of
             another run, recipe, metric or question; with what to do.
     """
-    layout = study.layout
+    layout, tested = study.layout, Tested(study)
     refuse_other_table(study, layout.scores, "gather", table_stamp(study))
     for name, kind in requested_kinds(study).items():
-        refuse_other_table(study, layout.shift(name), f"gather/{name}", shift_stamp(study, kind))
+        refuse_other_table(study, layout.shift(name), f"gather/{name}", shift_stamp(tested, kind))
     for run in study.runs():
         elsewhere = run.model in study.elsewhere
         for job in ("score_external",) if elsewhere else ("train", "predict"):

@@ -51,10 +51,10 @@ def refuse_mixed_machines(machines: pd.DataFrame, study: Study) -> None:
     """
     for fact, rows in machines.groupby("fact", sort=False):
         if len(set(rows["value"])) > 1 and fact not in study.analysis.accept_mixed:
-            said = "; ".join(machines_in_words(rows))
+            said, facts = "; ".join(machines_in_words(rows)), FACTS_IN_WORDS[str(fact)]
             raise DataError(
-                f"runs of different {FACTS_IN_WORDS[str(fact)]} in one comparison: {said}. A difference "
-                "of models could be one of machines: make the smaller part again on the machine of "
+                f"runs of different {facts} in one comparison: {said}. A difference of models "
+                "could be one of machines: make the smaller part again on the machine of "
                 "the others (`attnbench rerun STUDY --model M --fold K --seed S`, with `--from "
                 "predict` where only predictions differ), or accept it by name, "
                 f"`analysis: {{accept_mixed: [{fact}]}}`, which every table then says"

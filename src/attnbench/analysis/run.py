@@ -46,7 +46,15 @@ log = logging.getLogger(__name__)
 
 
 def analyse_study(study: Study) -> None:
-    """Write `analysis/*.csv` of what is scored so far; `missing.csv` names the rest."""
+    """Write `analysis/*.csv` of what is scored so far; `missing.csv` names the rest.
+
+    Raises:
+        SealError: as `refuse_foreign`.
+        DataError: scores contradict each other, or as `refuse_mixed_machines`.
+    """
+    # Before anything is read: what another study left here would look like results of this one.
+    refuse_foreign(study)
+    refuse_mixed_machines(compute_machines(study), study)
     for name, frame in compute_analysis(study).items():
         write_csv(study.layout.analysis / f"{name}.csv", frame)
 
@@ -54,10 +62,6 @@ def analyse_study(study: Study) -> None:
 def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
     """Every table of the analysis by name; columns as in docs/files.md."""
     layout = study.layout
-    # Before anything is read: what another study left here would look like results of this one.
-    refuse_foreign(study)
-    machines = compute_machines(study)
-    refuse_mixed_machines(machines, study)
     scores = read_scores(layout.scores)
     runs = compute_runs(layout, study.runs(), scores)
     # Before any statistic: a pair on different folds would look like a difference of models.
@@ -115,7 +119,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(descriptions, runs, sweep, study.baseline),
         "learning": learning,
-        "machines": machines,
+        "machines": compute_machines(study),
         "runs": runs,
         "sweep": sweep,
         "missing": pd.concat([missing, *compute_missing_shift(study, shifted)], ignore_index=True),

@@ -10,7 +10,7 @@ from attnbench.scoring.rows import Tested
 from attnbench.seals import write_seal
 from attnbench.shift.kinds import ShiftKind
 from attnbench.shift.score import requested_kind
-from attnbench.shift.sealed import check_shift
+from attnbench.shift.sealed import asked_of, check_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -37,13 +37,16 @@ def gather_shift(study: Study, name: str) -> tuple[Run, ...]:
         lambda run, path: check_shift(tested, kind, run, path),
         kind.facts,
     )
-    stamp = shift_stamp(study, kind)
+    stamp = shift_stamp(tested, kind)
     write_seal(layout.seal(f"gather/{name}"), layout.output, [layout.shift(name)], stamp)
     return missing
 
 
-def shift_stamp(study: Study, kind: ShiftKind) -> dict[str, str]:
+def shift_stamp(tested: Tested, kind: ShiftKind) -> dict[str, str]:
     """What a table of one kind belongs to: its runs as of `table_stamp`, and what was asked."""
+    study = tested.study
     datasets = dict.fromkeys(run.dataset for run in kind.runs(study))
-    asked = {dataset: kind.settings(study, dataset) for dataset in datasets}
-    return {**table_stamp(study, kind.runs(study)), "shift_hash": hash_of(asked)}
+    asked = {dataset: asked_of(tested, kind, dataset) for dataset in datasets}
+    # Where prepared data are gone, nobody knows what was asked of them.
+    whole = {"asked_hash": hash_of(asked)} if all(asked.values()) else {}
+    return {**table_stamp(study, kind.runs(study)), **whole}

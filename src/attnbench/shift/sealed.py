@@ -44,10 +44,19 @@ def asked_of(tested: Tested, kind: ShiftKind, dataset: str) -> dict[str, str]:
     far as these are there.
     """
     study = tested.study
-    asked = {"shift_hash": hash_of(kind.settings(study, dataset))}
-    stores = {name: tested.store(name) for name in kind.reads(study, dataset)}
-    known = {name: store.info.content_hash for name, store in stores.items() if store}
-    return asked | ({"shown_hash": hash_of(known)} if len(known) == len(stores) else {})
+    stores = {name: tested.store(name) for name in (dataset, *kind.reads(study, dataset))}
+    known = {name: store.info for name, store in stores.items() if store}
+    if len(known) < len(stores):
+        return {}
+    asked: Any = list(study.corruptions) if kind.key == "corruptions" else []
+    if kind.key == "transfer":
+        of_kind = study.ensembles_of if kind.ensembled else study.transfers_of
+        asked = [
+            [one.test, [*one.mapped(known[dataset].classes, known[one.test].classes).items()]]
+            for one in of_kind(dataset)
+        ]
+    shown = {name: info.content_hash for name, info in known.items()}
+    return {"shift_hash": hash_of(asked), "shown_hash": hash_of(shown)}
 
 
 def check_shift(tested: Tested, kind: ShiftKind, run: Run, path: Path) -> None:

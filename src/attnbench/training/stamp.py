@@ -121,5 +121,9 @@ _WORDS = {
     "origin": "origin",
     "inference_hash": "way to predict (`inference` of the study)",
     "scoring_hash": "way to score (`metrics`, `own_metrics`, `scoring` of the study)",
-    "shift_hash": "question about shift",
+    "shift_hash": "question of the study about shift",
+    "shown_hash": "state of the data that were predicted",
+    "asked_hash": "question of the study about shift",
+    "runs_hash": "list of runs and recipes, as of a study that was changed",
+    "weights_hash": "state of the weights of the members",
 }
