@@ -16,6 +16,7 @@ from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError
 from attnbench.files import read_json
 from attnbench.study.paths import STAGES, Layout, Run
+from attnbench.training.stamp import device_in_words
 
 RUN_COLUMNS = ("dataset", "model", "fold", "seed")
 FACTS = (
@@ -52,6 +53,7 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
         **({"trained": False} if "origin" in facts else {}),
         "gathered": key in gathered,
         **{fact: facts.get(fact) for fact in FACTS},
+        "device": device_in_words(facts) or None,
     }
 
 

@@ -17,6 +17,7 @@ from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, load_trained
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_ensemble
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
 from attnbench.training.device import claim_device
@@ -58,6 +59,8 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
             for row in _scored(study, model, members, transfer, test)
         )
         write_rows(study.layout.ensemble(dataset, model), KINDS["ensembles"].columns, rows)
+        stamps = [member.stamp for member in members]
+        seal_ensemble(study, KINDS["ensembles"], list(runs), stamps)
 
 
 def _scored(

@@ -12,6 +12,7 @@ from attnbench.inference.trained import Trained, trained_network
 from attnbench.scoring.run import origin_of
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
@@ -34,6 +35,7 @@ def score_transfer(study: Study, run: Run) -> None:
             for row in _transferred(study, run, trained, transfer)
         )
         write_rows(study.layout.run(run) / "transfer.csv", KINDS["transfer"].columns, rows)
+        seal_shift(study, run, KINDS["transfer"], trained.stamp)
 
 
 def _transferred(

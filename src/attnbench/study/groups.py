@@ -653,6 +653,15 @@ class AnalysisSettings(Settings):
         description="Differences below this are negligible, for metrics without a unit (Dice and "
         "its like).",
     )
+    accept_mixed: Annotated[
+        tuple[Literal["device", "precision", "torch"], ...],
+        InWords(lambda facts: ", ".join(facts) or "none"),
+    ] = Field(
+        (),
+        title="differences between the machines of runs that are accepted",
+        description="Facts in which runs of one comparison may differ: device, precision, torch; "
+        "by default such runs are refused. Every table then says so.",
+    )
 
 
 # Springer LNCS has one column; IEEE and Nature have two. The height leaves room for a caption.
