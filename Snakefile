@@ -12,7 +12,8 @@ from snakemake.utils import min_version, update_config
 from attnbench import rerun
 from attnbench.catalog import load_entry
 from attnbench.check import check_study, refuse_output
-from attnbench.errors import LockError, StudyError
+from attnbench.disk.room import refuse_too_little
+from attnbench.errors import DiskError, LockError, StudyError
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
 from attnbench.study.reading import read_study
@@ -133,12 +134,22 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
+def look_for_room():
+    """Warn where the disk may be too small, end where it clearly is; never what is only planned."""
+    try:
+        for line in refuse_too_little(study, workflow.resource_settings.cores):
+            print(f"warning: {line}", file=sys.stderr)
+    except DiskError as error:
+        raise WorkflowError(str(error)) from None
+
+
 # Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
 if is_module:
-    before_jobs(workflow, lambda: begin(study, planned))
+    before_jobs(workflow, lambda: [look_for_room(), begin(study, planned)])
 else:
 
     onstart:
+        look_for_room()
         begin(study, planned)
 
     onsuccess:

@@ -32,12 +32,15 @@ _GLUE = frozenset(
     f"attnbench{name}"
     for name in (
         "",
+        ".addresses",
         ".check",
         ".errors",
         ".files",
+        ".full_disk",
         ".locks",
         ".own",
         ".process",
+        ".sealing",
         ".seals",
         ".study",
     )

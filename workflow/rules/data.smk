@@ -1,16 +1,17 @@
 # Originals, case store and folds of each dataset.
 
 
+# Studies may share the folder: a receipt that another has is not removed first. A download tries
+# again by itself, as often as it helps: no `retries`.
 rule fetch:
     input:
         catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
     output:
-        layout.raw("{dataset}") / "receipt.json",
+        update(layout.raw("{dataset}") / "receipt.json"),
     log:
         layout.log("fetch/{dataset}"),
     benchmark:
         layout.benchmark("fetch/{dataset}")
-    retries: 3
     conda:
         "../../envs/cpu.yaml"
     resources:

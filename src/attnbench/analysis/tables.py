@@ -148,6 +148,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "folds_hash", "device", "precision", "steps", "train_seconds", "images_per_second",
         "peak_memory_bytes", "energy_j", "parameters", "training_groups", "rise", "still_rising",
     ),
+    "machines": ("fact", "stage", "value", "runs"),
     "inspected": (
         "dataset", "cases", "groups", "exact_across", "near_across", "exact_within",
         "near_within", "duplicates", "merged", "merged_into", "empty_masks", "equal_masks",

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from attnbench.addresses import has_secrets, without_secrets
 from attnbench.errors import nearest
 from attnbench.study.base import NUMBER, Bool, Float, Int, Name, Seed, Settings, each_once, one_of
 from attnbench.study.describe import PER_AXIS, InWords
@@ -652,6 +653,15 @@ class AnalysisSettings(Settings):
         description="Differences below this are negligible, for metrics without a unit (Dice and "
         "its like).",
     )
+    accept_mixed: Annotated[
+        tuple[Literal["device", "precision", "torch"], ...],
+        InWords(lambda facts: ", ".join(facts) or "none"),
+    ] = Field(
+        (),
+        title="differences between the machines of runs that are accepted",
+        description="Facts in which runs of one comparison may differ: device, precision, torch; "
+        "by default such runs are refused. Every table then says so.",
+    )
 
 
 # Springer LNCS has one column; IEEE and Nature have two. The height leaves room for a caption.
@@ -732,3 +742,16 @@ class DataSettings(Settings):
         description="Folder of verified originals, to share between studies; default: in the "
         "output folder.",
     )
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Self:
+        """Refuse users, passwords and tokens: a study is kept beside its results and shown."""
+        named = {f"data.mirrors.{name}": mirror for name, mirror in self.mirrors.items()}
+        for key, mirror in {"data.mirror": self.mirror, **named}.items():
+            if mirror and has_secrets(mirror):
+                raise ValueError(
+                    f"{key}: {without_secrets(mirror)} came with a user, password or token, which "
+                    "a study does not keep: put user and password into ~/.netrc, or the whole "
+                    "address into the environment's ATTNBENCH_MIRROR"
+                )
+        return self

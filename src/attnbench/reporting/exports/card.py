@@ -37,6 +37,8 @@ from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.describe import describe, in_words
 from attnbench.study.groups import SCHEMES
+from attnbench.training.sealed import facts_of_run
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -175,7 +177,7 @@ def _trained(results: Results, dataset: str, model: str) -> Iterator[tuple[Run, 
     for run in results.study.runs_of(dataset, model):
         path = results.layout.run(run) / "run.json"
         if path.is_file():
-            yield run, read_json(path)
+            yield run, facts_of_run(results.study, run)
 
 
 def _what_it_is(results: Results, entry: Entry, model: str) -> Iterator[str]:
@@ -362,7 +364,7 @@ def _weights(
     yield "| fold | seed | file | device | hash of the weights |"
     yield "|---:|---:|---|---|---|"
     for run, facts in trained:
-        cells = (str(run.fold), str(run.seed), f"`runs/{run}/model.pt`", facts.get("device", ""))
+        cells = (str(run.fold), str(run.seed), f"`runs/{run}/model.pt`", device_in_words(facts))
         weights = facts.get("weights_sha256", "")
         yield f"| {' | '.join(cells)} | `{weights}` |"
 

@@ -14,6 +14,7 @@ from attnbench.catalog.suitable import RESTRICTED
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.losses import own_losses, pretrained_notes
+from attnbench.reporting.machines import machine_notes
 from attnbench.reporting.origins import origin_notes
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
@@ -34,6 +35,7 @@ from attnbench.reporting.words import ELSEWHERE, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -479,7 +481,8 @@ def _runs(results: Results) -> Iterator[str]:
     if used:
         releases = [f"{name} {_either(values)}" for name, values in used.items()]
         yield f"Trained with {_joined(releases)}."
-    devices = [facts["device"] for facts in results.run_facts if facts.get("device")]
+    yield from machine_notes(results)
+    devices = [words for facts in results.run_facts if (words := device_in_words(facts))]
     if devices:
         yield f"Devices: {_either(devices)}."
     yield f"Scored and analysed with {_joined([f'{name} {version(name)}' for name in PACKAGES])}."
