@@ -67,18 +67,19 @@ def main() -> None:
     except AttnBenchError as error:
         log.error("error: %s", error)
         sys.exit(1)
-    except SystemExit as error:
-        from attnbench.own import line_of
-
-        if place := line_of(error):
-            log.error("error: own code of the study ended the program%s: %r", place, error)
-            sys.exit(1)
-        raise
     except Exception as error:
         if full := said_of(error):
             log.error("error: %s", full)
             sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
+        sys.exit(1)
+    except BaseException as error:  # an end that was asked for, or own code that exits
+        from attnbench.own import line_of
+
+        place = line_of(error)
+        if not place or isinstance(error, KeyboardInterrupt):
+            raise
+        log.error("error: own code of the study ended the program%s: %r", place, error)
         sys.exit(1)
 
 
