@@ -391,6 +391,14 @@ class TrainingSettings(Settings):
         description="Optimiser steps, the same for every model.",
     )
     batch: int = Field(8, gt=0, title="patches per step", description="Patches per step.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        title="parts that a step takes its patches in",
+        description="Parts that a step takes its patches in, one after another, where memory is "
+        "short: patches, steps and gradient stay those of the whole batch, and every patch passes "
+        "forward once more. Not with batch norm.",
+    )
     patch_2d: Annotated[tuple[int, int], PER_AXIS] = Field(
         (128, 128), title="2-D patch in pixels", description="Pixels of a 2-D training patch."
     )

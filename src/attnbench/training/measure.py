@@ -53,7 +53,9 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         works: dict[str, Work] = {
             "latency": lambda: _infer(network, images[:1], autocast),
             "inference": lambda: _infer(network, images, autocast),
-            "step": lambda: take_step(network.train(), images, masks, loss, optimiser, autocast),
+            "step": lambda: take_step(
+                network.train(), images, masks, loss, optimiser, autocast, training.accumulate
+            ),
         }
         peaks = {f"{name}_peak_bytes": _peak_of(work, device) for name, work in works.items()}
         seconds = time_in_turn(works, device)

@@ -19,6 +19,7 @@ from attnbench.data.intensities import load_normalisation
 from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.files import write_json, write_rows
+from attnbench.models.batch_norm import refuse_batch_norm
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
@@ -175,6 +176,7 @@ def fit(
     settings, steps = inputs.training, inputs.training.steps
     autocast = autocast_type(study.compute.precision, device)
     network = network_for(study, run, inputs.store)
+    refuse_batch_norm(network, settings.accumulate)
     start = start_from_file(study, run, inputs.store, inputs.fold, network)
     network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
     training, validation = _data(run, inputs, device)
