@@ -8,7 +8,7 @@ BENCH := .venv-bench
 # Rules call `attnbench` by name: the environment comes first in PATH for every recipe.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help install run test test-fast test-report trust trust-full bench lint format schema docs clean
+.PHONY: help install run test test-fast test-report robust trust trust-full bench lint format schema docs clean
 
 help:  ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ test-report: $(INSTALLED)  ## open the report of real runs in a browser; install
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]'
 	tests/browser/chromium.sh
 	pytest -m browser tests/browser
+
+robust: $(INSTALLED)  ## kills, faults and hostile files by the hundred, which the tests have a share of
+	OMP_NUM_THREADS=1 pytest -m robust -n auto --dist worksteal tests/robust
 
 trust: $(INSTALLED)  ## simulate studies with known truth; print what the statistics promise and do (10 minutes)
 	OMP_NUM_THREADS=1 python -m benchmarks.trust --minutes 10

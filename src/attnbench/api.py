@@ -139,7 +139,7 @@ def train(
         FetchError: originals are not to be had.
         DataError: the data break their contract.
         ModelError: the network cannot be built.
-        DivergenceError: the loss is not finite.
+        DivergenceError: the loss was not finite; now, or when the run was trained.
     """
     run = _run_of(study, dataset, model, fold, seed)
     if study.training.sweep and not study.layout.choice(dataset, model, fold).is_file():
@@ -159,7 +159,10 @@ def train(
     stated = read_json(path) if path.is_file() and (folder / "model.pt").is_file() else {}
     if not expected.items() <= stated.items():
         train_run(study, run)
-    return TrainedRun(run, folder, read_json(path))
+    facts = read_json(path)
+    if lost := facts.get("diverged"):
+        raise DivergenceError(f"{run}: {lost['says']}", lost["step"], lost["after"])
+    return TrainedRun(run, folder, facts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,8 +40,23 @@ class CheckpointError(AttnBenchError):
     """A checkpoint does not belong to the study, the data or the model at hand."""
 
 
+class SealError(AttnBenchError):
+    """A file of a study is not as the job that wrote it left it, or nobody can tell."""
+
+
 class DivergenceError(AttnBenchError):
-    """The loss of a training is not finite any more."""
+    """The loss or the weights of a training are not finite any more.
+
+    It was noticed at `step`; up to step `after` every loss was finite.
+    """
+
+    def __init__(self, message: str, step: int, after: int) -> None:
+        super().__init__(message)
+        self.step, self.after = step, after
+
+
+class Stopped(AttnBenchError):
+    """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
 class WorkflowError(AttnBenchError):

@@ -29,7 +29,8 @@ PACKAGE = Path(__file__).parent
 # What a job takes from these reaches it through `decides` or through its files: a new key or path
 # reruns nothing.
 _GLUE = frozenset(
-    f"attnbench{name}" for name in ("", ".check", ".errors", ".files", ".own", ".study")
+    f"attnbench{name}"
+    for name in ("", ".check", ".errors", ".files", ".locks", ".own", ".seals", ".study")
 )
 # Imports that are not followed, by the module that has them: what training only writes down
 # beside the weights, and the list of the mechanisms that exist. All others are followed, so that

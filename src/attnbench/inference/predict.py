@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile
 
@@ -15,6 +16,7 @@ from attnbench.scoring.calibration import CALIBRATION_COLUMNS
 from attnbench.scoring.run import append_mask
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.diverged import divergence_of
 
 log = logging.getLogger("attnbench")
 
@@ -23,9 +25,14 @@ def predict_run(study: Study, run: Run) -> None:
     """Predict a run's test cases: write `predictions.npz`, one mask per case on its own grid.
 
     Beside it, `calibration.csv` has the `reliability` of every case, inside its field of view, and
-    `gates.csv` what `gates_of_run` reads of the mechanisms.
+    `gates.csv` what `gates_of_run` reads of the mechanisms. Of a run that diverged all three are
+    empty.
     """
     folder = study.layout.run(run)
+    if divergence_of(study.layout, run):
+        _predict_nothing(folder)
+        log.warning("%s  diverged in training: nothing to predict", run)
+        return
     started = time.perf_counter()
     calibration: list[dict[str, Any]] = []
     with trained_network(study, run) as trained, whole_file(folder / "predictions.npz") as path:
@@ -45,3 +52,9 @@ def predict_run(study: Study, run: Run) -> None:
     study.layout.removed(run).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)
+
+
+def _predict_nothing(folder: Path) -> None:
+    with whole_file(folder / "predictions.npz") as path, ZipFile(path, "w"):
+        write_rows(folder / "gates.csv", GATE_COLUMNS, [])
+        write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, [])

@@ -19,6 +19,7 @@ from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import load_checkpoint
 from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.diverged import divergence_of
 from attnbench.training.run import RunInputs, load_inputs, network_for
 
 
@@ -68,6 +69,33 @@ class Trained:
         )
         for shape, probabilities in zip(shapes, predicted, strict=True):
             yield on_own_grid(probabilities, shape)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A run whose training diverged, in the place of its network: it predicts nothing."""
+
+    inputs: RunInputs
+
+    def predict(
+        self, store: CaseStore, indices: Sequence[int], images: object = None
+    ) -> Iterator[None]:
+        """Yield None for every case of `store`."""
+        return (None for _ in indices)
+
+
+@contextmanager
+def network_to_score(study: Study, run: Run) -> Iterator[Trained | Lost]:
+    """Yield what `trained_network` does, or `Lost` for a run that diverged.
+
+    Raises:
+        CheckpointError: the weights belong to another recipe, other data or other folds.
+    """
+    if divergence_of(study.layout, run):
+        yield Lost(load_inputs(study, run))
+        return
+    with trained_network(study, run) as trained:
+        yield trained
 
 
 @contextmanager

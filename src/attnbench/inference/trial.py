@@ -8,7 +8,7 @@ from collections import defaultdict
 from statistics import fmean
 
 from attnbench.data.store import CaseStore
-from attnbench.errors import AttnBenchError, DivergenceError
+from attnbench.errors import AttnBenchError
 from attnbench.files import write_json
 from attnbench.inference.trained import Trained, as_mask
 from attnbench.scoring.run import case_scores
@@ -49,12 +49,12 @@ def run_trial(study: Study, dataset: str, model: str, fold: int, number: int) ->
     with claim_device(study.compute) as device:
         autocast = autocast_type(study.compute.precision, device)
         energy, started = energy_used(device) if alone else None, time.perf_counter()
-        try:
-            network = fit(tried, run, inputs, device, lambda row: None).network
-            mirror = inputs.mirror if study.inference.mirroring else ()
-            cases = _validate(tried, Trained(inputs, network.eval(), device, autocast, mirror))
-        except DivergenceError as error:
-            failed = str(error)
+        fitted = fit(tried, run, inputs, device, lambda row: None)
+        if fitted.diverged:
+            failed = str(fitted.diverged)
+        else:
+            network, mirror = fitted.network.eval(), inputs.mirror * study.inference.mirroring
+            cases = _validate(tried, Trained(inputs, network, device, autocast, mirror))
         seconds = time.perf_counter() - started
         joules = energy_between(energy, energy_used(device) if alone else None)
         facts = provenance(device, autocast)

@@ -83,7 +83,11 @@ def undertrained_notes(results: Results) -> list[str]:
         "comparison."
         for dataset, models in rising.items()
     ]
-    untold = [results.dataset_label(row["dataset"]) for row in rows if row["runs"] > row["told"]]
+    untold = [
+        results.dataset_label(row["dataset"])
+        for row in rows
+        if row["runs"] - row["diverged"] > row["told"]
+    ]
     if untold:
         notes.append(
             f"{', '.join(dict.fromkeys(untold))}: too few validations to tell whether models still "

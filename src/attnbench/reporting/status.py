@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attnbench.files import read_json
 from attnbench.reporting.format import duration
 from attnbench.study.paths import STAGES
+from attnbench.training.diverged import divergence_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +90,11 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
         for status in statuses
         if status.stage != "train" and status.run.model not in study.elsewhere
     }
-    taken = [(run, float(read_json(path)["train_seconds"])) for run, path in done.items()]
+    taken = [
+        (run, float(read_json(path)["train_seconds"]))
+        for run, path in done.items()
+        if not divergence_of(study.layout, run)
+    ]
     taken += [(run, float(read_json(path)["seconds"])) for run, path in trials if path.exists()]
     ahead = [
         (status.run, _share_left(study, status)) for status in statuses if status.stage == "train"
@@ -124,7 +129,11 @@ def status_lines(study: Study, now: float) -> list[str]:
     runs = [*study.runs(), *study.data_efficiency_runs()]
     statuses = [run_status(study, run, now) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
-    lines = [f"{study.name}: {len(statuses)} runs: {counts}"]
+    lost = {
+        each.run: found for each in statuses if (found := divergence_of(study.layout, each.run))
+    }
+    said = f"; diverged in training: {len(lost)}" if lost else ""
+    lines = [f"{study.name}: {len(statuses)} runs: {counts}{said}"]
     if trials := trial_files(study):
         tried = sum(path.exists() for _, path in trials)
         lines.append(f"sweep: {tried} of {len(trials)} trials done")
@@ -134,6 +143,7 @@ def status_lines(study: Study, now: float) -> list[str]:
             for each in statuses
             if each.state == state
         ]
+    lines += [f"  diverged {run}  by step {found['step']}" for run, found in lost.items()]
     if any(each.stage == "train" for each in statuses):
         lines.append(f"training left: {_stated(study, statuses)}")
     report = study.layout.report

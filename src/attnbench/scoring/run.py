@@ -19,8 +19,10 @@ from attnbench.files import write_csv
 from attnbench.scoring.calibration import calibration_rows, read_calibration
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS, of_masks
+from attnbench.scoring.diverged import rows_of_diverged
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.diverged import divergence_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def score_run(study: Study, run: Run) -> None:
 
     Reads `predictions.npz` and `calibration.csv` of the run's folder. One row per test case, class
     and metric of the study, with `SCORE_COLUMNS`. Where the dataset has a field of view, voxels
-    outside it do not count.
+    outside it do not count. Of a run that diverged no row has a value.
 
     Raises:
         DataError: the predictions are missing, are not exactly those of the fold's test cases, or
@@ -43,6 +45,13 @@ def score_run(study: Study, run: Run) -> None:
     path = study.layout.run(run) / "predictions.npz"
     if not path.is_file():
         raise DataError(f"{path}: no such file; predict the run before scoring it")
+    if divergence_of(study.layout, run):
+        lost = rows_of_diverged(study, store, map(store.index, tested))
+        rows = [origin_of(run) | row for of_case in lost for row in of_case]
+        scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+        write_csv(path.with_name("scores.csv"), scores)
+        log.warning("%s: diverged in training: %d cases without a score", run, len(tested))
+        return
     bins = read_calibration(path.with_name("calibration.csv")) if "ece" in study.metrics else None
     # Arrays are read one by one as they are asked for, never all cases at once.
     with np.load(path) as predictions:

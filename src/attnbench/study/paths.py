@@ -176,6 +176,10 @@ class Layout:
         """Log file of a job, e.g. `prepare/phantom2d`."""
         return self.output / "logs" / f"{job}.log"
 
+    def seal(self, job: str) -> Path:
+        """What a finished job left, by hash, e.g. `prepare/phantom2d`."""
+        return self.output / "seals" / f"{job}.json"
+
     def benchmark(self, job: str) -> Path:
         """Seconds and memory of a job, measured by Snakemake."""
         return self.output / "benchmarks" / f"{job}.tsv"

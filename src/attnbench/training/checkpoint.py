@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +13,6 @@ from torch import nn
 
 from attnbench.errors import CheckpointError
 from attnbench.files import whole_file
-
-
-def hash_of(content: Any) -> str:
-    """SHA-256 of plain data in canonical JSON."""
-    return hashlib.sha256(
-        json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
 
 
 def hash_of_weights(network: nn.Module) -> str:
@@ -50,11 +42,18 @@ def save_checkpoint(
         )
 
 
+def save_diverged(path: Path, hashes: dict[str, str], diverged: Mapping[str, Any]) -> None:
+    """Write the file of a training that diverged, whole: its hashes and how, and no weights."""
+    with whole_file(path) as temporary:
+        torch.save({"diverged": dict(diverged), "hashes": hashes}, temporary)
+
+
 def load_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> None:
     """Load the weights in `path` into `network`.
 
     Raises:
-        CheckpointError: the file is damaged, or its hashes or shapes are not those expected.
+        CheckpointError: the file is damaged, of a training that diverged, or its hashes or shapes
+            are not those expected.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -63,6 +62,11 @@ def load_checkpoint(path: Path, network: nn.Module, hashes: dict[str, str]) -> N
         raise CheckpointError(
             f"{path}: no readable checkpoint ({error}); delete it and train this run again"
         ) from error
+    if "diverged" in content:
+        raise CheckpointError(
+            f"{path}: this training diverged and has no weights: {content['diverged']['says']}; "
+            "`attnbench rerun` trains it again"
+        )
     for name, expected in hashes.items():
         if stated.get(name) != expected:
             raise CheckpointError(

@@ -53,7 +53,7 @@ def train(
         autocast: dtype of mixed precision; None for float32.
 
     Raises:
-        DivergenceError: the loss is not finite.
+        DivergenceError: the loss is not finite, or the weights behind the last step.
         OwnCodeError: an own loss cannot be loaded, or returns no scalar.
     """
     loss = loss_of(settings.loss)
@@ -76,7 +76,9 @@ def train(
         # Reading numbers waits for the device: only here, never at every step.
         means = dict(zip(terms.names, (sums / since).tolist(), strict=True))
         if not torch.isfinite(sums).all():
-            raise DivergenceError(_diverged(loss, step, means))
+            raise DivergenceError(_diverged(loss, step, means), step, step - since)
+        if step == steps and not _finite(optimiser):
+            raise DivergenceError(_LAST_STEP.format(step=step), step, step)
         speed = since * len(images) / (time.perf_counter() - started)
         score = math.nan
         if validate:
@@ -85,6 +87,17 @@ def train(
         row = (step, sum(means.values()), *parts, score, rate, speed)
         yield dict(zip(HISTORY, row, strict=True))
         sums, since, started = torch.zeros((), device=device), 0, time.perf_counter()
+
+
+_LAST_STEP = (
+    "weights are not finite after the last step, {step}, whose loss was; lower "
+    "training.learning_rate or set compute.precision: float32"
+)
+
+
+def _finite(optimiser: torch.optim.Optimizer) -> bool:
+    # Those that were trained: what a network never uses may hold anything.
+    return all(bool(torch.isfinite(parameter).all()) for parameter in optimiser.state)
 
 
 def _diverged(loss: Loss, step: int, means: dict[str, float]) -> str:
