@@ -12,7 +12,7 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.check import load_study as load_file
 from attnbench.data.opened import Dataset, open_originals, open_prepared
-from attnbench.errors import AttnBenchError, DataError
+from attnbench.errors import AttnBenchError, DataError, DivergenceError
 from attnbench.files import read_json
 from attnbench.scoring.case import score_case
 from attnbench.scoring.definitions import metric

@@ -21,8 +21,9 @@ def choose_value(study: Study, dataset: str, model: str, fold: int) -> None:
     """Choose the value of the study's swept key that all runs of a model on a fold have.
 
     Of the trials, the highest score; of equals the first. A trial that diverged has no score and
-    loses; where every one did, the first is chosen, whose runs will say that they diverged. Writes the `key` and its `chosen` value, every trial, their seconds in all, and the
-    cases that the choice has seen.
+    loses; where every one did, the first is chosen, whose runs will say that they diverged. Writes
+    the `key` and its `chosen` value, every trial, their seconds in all, and the cases that the
+    choice has seen.
 
     Raises:
         DataError: a trial is of another recipe, data or folds, scored other cases than exactly
