@@ -2,6 +2,7 @@ import gc
 import os
 import sys
 from functools import cache, partial
+from shlex import quote
 
 from snakemake.utils import min_version
 
@@ -51,7 +52,9 @@ except StudyError as error:
 
 layout = study.layout
 if workflow.is_main_process:
-    for line in gone_lines(study, "STUDY"):
+    # One file is the study that was named; a module, or several files, are what is written of them.
+    named = [] if is_module else workflow.overwrite_configfiles or ["config.yaml"]
+    for line in gone_lines(study, quote(str(*named) if len(named) == 1 else str(layout.study))):
         print(f"warning: {line}", file=sys.stderr)
 
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")

@@ -30,7 +30,17 @@ PACKAGE = Path(__file__).parent
 # reruns nothing.
 _GLUE = frozenset(
     f"attnbench{name}"
-    for name in ("", ".check", ".errors", ".files", ".locks", ".own", ".seals", ".study")
+    for name in (
+        "",
+        ".check",
+        ".errors",
+        ".files",
+        ".locks",
+        ".own",
+        ".process",
+        ".seals",
+        ".study",
+    )
 )
 # Imports that are not followed, by the module that has them: what training only writes down
 # beside the weights, and the list of the mechanisms that exist. All others are followed, so that
@@ -47,6 +57,8 @@ _ASIDE = {
     # The look of figures, which tables and texts do not ask for.
     "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
+# They say whose a file is, and change nothing in it.
+_CHECKS = frozenset({"attnbench.training.sealed", "attnbench.training.stamp"})
 _BUILD = "attnbench.models.build"
 # Verbs that take steps of training, and depend on the loss.
 _LEARNING = frozenset({"train", "trial", "measure"})
@@ -357,7 +369,7 @@ def _closure(roots: frozenset[str], others: frozenset[str]) -> frozenset[str]:
         if module not in modules:
             modules.add(module)
             aside = others if module == _BUILD else _ASIDE.get(module, frozenset())
-            waiting += [name for name in _imports(module) if name not in aside]
+            waiting += [name for name in _imports(module) if name not in aside | _CHECKS]
             waiting += filter(_is_ours, [module.rpartition(".")[0]])
     return frozenset(modules)
 

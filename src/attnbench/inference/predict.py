@@ -10,13 +10,13 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from attnbench.files import whole_file, write_rows
 from attnbench.inference.gates import gates_of_run
-from attnbench.inference.trained import as_mask, case_reliability, trained_network
+from attnbench.inference.trained import as_mask, case_reliability, lost_run, trained_network
 from attnbench.models.gate_readings import COLUMNS as GATE_COLUMNS
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
 from attnbench.scoring.run import append_mask
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
-from attnbench.training.diverged import divergence_of
+from attnbench.training.sealed import seal_run
 
 log = logging.getLogger("attnbench")
 
@@ -29,8 +29,9 @@ def predict_run(study: Study, run: Run) -> None:
     empty.
     """
     folder = study.layout.run(run)
-    if divergence_of(study.layout, run):
+    if lost := lost_run(study, run):
         _predict_nothing(folder)
+        seal_run(study, run, "predict", lost.stamp)
         log.warning("%s  diverged in training: nothing to predict", run)
         return
     started = time.perf_counter()
@@ -49,6 +50,7 @@ def predict_run(study: Study, run: Run) -> None:
         # The predictions get their name last: it says that the others are there.
         write_rows(folder / "gates.csv", GATE_COLUMNS, gates_of_run(trained))
         write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
+    seal_run(study, run, "predict", trained.stamp)
     study.layout.removed(run).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)

@@ -45,28 +45,27 @@ def score_run(study: Study, run: Run) -> None:
     path = study.layout.run(run) / "predictions.npz"
     if not path.is_file():
         raise DataError(f"{path}: no such file; predict the run before scoring it")
-    if divergence_of(study.layout, run):
-        lost = rows_of_diverged(study, store, map(store.index, tested))
-        rows = [origin_of(run) | row for of_case in lost for row in of_case]
-        scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
-        write_csv(path.with_name("scores.csv"), scores)
-        log.warning("%s: diverged in training: %d cases without a score", run, len(tested))
-        return
     bins = read_calibration(path.with_name("calibration.csv")) if "ece" in study.metrics else None
     # Arrays are read one by one as they are asked for, never all cases at once.
+    lost = divergence_of(study.layout, run)
     with np.load(path) as predictions:
-        refuse_other_cases(path, predictions.files, tested, "predict the run again")
+        refuse_other_cases(path, predictions.files, [] if lost else tested, "predict the run again")
         try:
             rows = [
                 row
                 for case in tested
-                for row in _case_rows(study, run, store, case, predictions[case], bins)
+                for row in (
+                    _rows_without_value(study, run, store, case)
+                    if lost
+                    else _case_rows(study, run, store, case, predictions[case], bins)
+                )
             ]
         except (DataError, OwnCodeError) as error:
             raise type(error)(f"{path}: {error}") from error
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     write_csv(path.with_name("scores.csv"), scores)
     said = failures_in_words(scores) + _undefined(scores)
+    said += "; none has a value: the training diverged" if lost else ""
     log.info("%s: %d cases scored%s", run, len(tested), said)
 
 
@@ -130,6 +129,13 @@ def _case_rows(
     return [origin_of(run) | row for row in rows]
 
 
+def _rows_without_value(
+    study: Study, run: Run, store: CaseStore, case: str
+) -> list[dict[str, Any]]:
+    (rows,) = rows_of_diverged(study, store, [store.index(case)])
+    return [origin_of(run) | row for row in rows]
+
+
 def refuse_other_cases(
     path: Path, predicted: Collection[str], tested: Collection[str], remedy: str
 ) -> None:
@@ -151,7 +157,7 @@ def append_mask(archive: ZipFile, case: str, mask: NDArray[Any]) -> None:
 
 def failures_in_words(scores: pd.DataFrame) -> str:
     """Counts of empty masks in words; nothing when no mask was empty."""
-    of_masks_only = scores[scores["status"] != "not_a_number"]
+    of_masks_only = scores[~scores["status"].isin(["not_a_number", "diverged"])]
     counts = of_masks_only.drop_duplicates(["case", "class"])["status"].value_counts()
     empty = [f"{status} {number}" for status, number in counts.items() if status != "ok"]
     return f"; cases and classes with empty masks: {', '.join(empty)}" if empty else ""

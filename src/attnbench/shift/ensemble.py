@@ -13,13 +13,12 @@ from attnbench.data.known_images import image_hash
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
 from attnbench.files import write_rows
-from attnbench.inference.trained import Trained, load_trained
+from attnbench.inference.trained import Trained, load_trained, lost_run
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
 from attnbench.training.device import claim_device
-from attnbench.training.diverged import divergence_of
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +51,8 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
     runs = tuple(study.runs_of(dataset, model))
     # Once for all members: where a GPU has one seat, a second claim would wait for the first.
     with claim_device(study.compute) as device:
-        members = [
-            load_trained(study, run, device) for run in runs if not divergence_of(study.layout, run)
-        ]
+        runs_of_model = [lost_run(study, run) or load_trained(study, run, device) for run in runs]
+        members = [one for one in runs_of_model if isinstance(one, Trained)]
         rows = (
             row
             for transfer, test in zip(transfers, tests, strict=True)
