@@ -63,6 +63,10 @@ class Stopped(AttnBenchError):
     """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
+class OutOfMemory(AttnBenchError):
+    """What is asked for takes more memory than there is."""
+
+
 class WorkflowError(AttnBenchError):
     """The workflow's files, or the `attnbench` that its rules call, cannot be found."""
 

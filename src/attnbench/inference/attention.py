@@ -119,9 +119,11 @@ def maps_of_cases(
         torch.from_numpy(trained.image(store, store.index(case))).to(trained.device)
         for case in cases
     )
-    for case, weights in zip(cases, slide(evaluate, images, trained.inputs.patch), strict=True):
-        own = on_own_grid(weights, store.original_shape(store.index(case))).cpu().numpy()
-        yield case, dict(zip(names, own, strict=True))
+    slid = slide(evaluate, images, trained.inputs.patch)
+    with trained.naming_memory("attention maps"):
+        for case, weights in zip(cases, slid, strict=True):
+            own = on_own_grid(weights, store.original_shape(store.index(case))).cpu().numpy()
+            yield case, dict(zip(names, own, strict=True))
 
 
 def regions(reference: NDArray[np.uint8], seen: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:

@@ -13,11 +13,7 @@ def refuse_batch_norm(network: nn.Module, parts: int) -> None:
     Raises:
         ModelError: with the layers.
     """
-    layers = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm)
-    ]
+    layers = _layers(network)
     if parts > 1 and layers:
         raise ModelError(
             f"training.accumulate is {parts}, and {len(layers)} layer(s) of this network are batch "
@@ -25,3 +21,16 @@ def refuse_batch_norm(network: nn.Module, parts: int) -> None:
             "of those of the batch, which is another training; set accumulate to 1 for it and a "
             "smaller batch or patch for all models, or take instance or group norm"
         )
+
+
+def has_batch_norm(network: nn.Module) -> bool:
+    """True for a network that no batch of may be taken in parts."""
+    return bool(_layers(network))
+
+
+def _layers(network: nn.Module) -> list[str]:
+    return [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+    ]

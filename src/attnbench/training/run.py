@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,8 +32,10 @@ from attnbench.training.checkpoint import hash_of_weights, save_checkpoint, save
 from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.diverged import facts_of_divergence
 from attnbench.training.energy import energy_between, energy_used
+from attnbench.training.fits import advice_on_training
 from attnbench.training.initial import Start, start_from_file
 from attnbench.training.loop import HISTORY, Batch, train
+from attnbench.training.memory import naming_memory
 from attnbench.training.plan import Planner
 from attnbench.training.progress import record_progress
 from attnbench.training.provenance import machine_of, peak_memory, provenance
@@ -121,7 +124,10 @@ def train_run(study: Study, run: Run) -> None:
     steps = inputs.training.steps
     folder, progress = study.layout.run(run), study.layout.progress(run)
     with claim_device(study.compute) as device, record_progress(progress) as record:
-        network, rows, seconds, joules, start, diverged = fit(study, run, inputs, device, record)
+        advice = partial(advice_on_memory, study, run, inputs, device)
+        with naming_memory(f"training {run}", device, advice):
+            fitted = fit(study, run, inputs, device, record)
+        network, rows, seconds, joules, start, diverged = fitted
         trained_on = [_trained_on(run, inputs), *start.trained_on]
         stamp = stamp_of(run, inputs.hashes, machine_of(study.compute, device))
         lost = facts_of_divergence(diverged) if diverged else None
@@ -153,6 +159,12 @@ def train_run(study: Study, run: Run) -> None:
         log.warning("%s  %s diverged: %s", _trained(study), run, lost["says"])
     else:
         log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
+
+
+def advice_on_memory(study: Study, run: Run, inputs: RunInputs, device: torch.device) -> list[str]:
+    """Sentences on a run that memory did not suffice for, as `advice_on_training`."""
+    spec = NetworkSpec.of(inputs.store.info, inputs.patch)
+    return advice_on_training(study, run.model, spec, inputs.training, device)
 
 
 class Fitted(NamedTuple):
