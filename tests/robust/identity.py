@@ -3,10 +3,13 @@
 import csv
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pytest
 import yaml
 from PIL import Image
 
@@ -14,6 +17,7 @@ from attnbench import api
 from attnbench.analysis.run import analyse_study
 from attnbench.check import check_study
 from attnbench.data.make import make_data
+from attnbench.errors import AttnBenchError
 from attnbench.files import write_text
 from attnbench.inference.attention import attend_model
 from attnbench.inference.export import export_predictions
@@ -187,3 +191,44 @@ def flip(path: Path, bit: int) -> None:
     content = bytearray(path.read_bytes())
     content[bit // 8] ^= 1 << bit % 8
     path.write_bytes(bytes(content))
+
+
+FILES = [*product(READERS, (False,)), *product(TABLES, (True,))]
+CHANGES = {
+    "empty": lambda content: b"",
+    "half": lambda content: content[: len(content) // 2],
+    "a byte less": lambda content: content[:-1],
+    "one more": lambda content: content + b"\n",
+    "no file of this kind": lambda content: b"\xff\xfe{[",
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+def refused(study, name: str, table: bool, ours: bool = True) -> None:
+    """Every reader of a file refuses it, by its name and with what to do."""
+    for reader, read in (TABLES if table else READERS)[name].items():
+        with pytest.raises(AttnBenchError) as caught:
+            read(study)
+        text = str(caught.value)
+        # Of another fold with its seals, it is the weights that it came from that may be named.
+        assert not ours or name.rpartition("/")[2] in text, (reader, text)
+        assert any(word in text for word in ("rerun", "delete", "gather")), (reader, text)
+        assert "weights_only" not in text
+
+
+@contextmanager
+def file_of_another_fold(study, name: str, with_seals: bool) -> Iterator[None]:
+    """Put a file of the other fold in the place of that of the first, its seals too if asked."""
+    pairs = [(study.layout.run(RUN) / name, study.layout.run(OTHER) / name)]
+    if with_seals:
+        seals = sorted(study.layout.seal("x").parent.rglob(f"{RUN}.json"))
+        theirs = f"fold{OTHER.fold}-seed{OTHER.seed}.json"
+        pairs += [(seal, seal.with_name(theirs)) for seal in seals]
+    before = {ours: ours.read_bytes() for ours, _ in pairs}
+    try:
+        for ours, other in pairs:
+            ours.write_bytes(other.read_bytes())
+        yield
+    finally:
+        for ours, content in before.items():
+            ours.write_bytes(content)

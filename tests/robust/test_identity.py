@@ -1,23 +1,24 @@
 """Every reader against every change of the files that it reads: all of it; CI has a share."""
 
 import random
-from itertools import product
 
 import pytest
-from identity import OTHER, READERS, RUN, TABLES, copied, finished_study, flip, path_of
+from identity import (
+    CHANGES,
+    FILES,
+    READERS,
+    TABLES,
+    copied,
+    file_of_another_fold,
+    finished_study,
+    flip,
+    path_of,
+    refused,
+)
 
 from attnbench.errors import AttnBenchError
 
 pytestmark = pytest.mark.robust
-FILES = [*product(READERS, (False,)), *product(TABLES, (True,))]
-CHANGES = {
-    "empty": lambda content: b"",
-    "half": lambda content: content[: len(content) // 2],
-    "a byte less": lambda content: content[:-1],
-    "one more": lambda content: content + b"\n",
-    "no file of this kind": lambda content: b"\xff\xfe{[",
-    "zeros": lambda content: bytes(len(content)),
-}
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +30,6 @@ def finished(tmp_path_factory):
 def study(finished, tmp_path_factory):
     """A copy; who changes it puts it back."""
     return copied(finished, tmp_path_factory.mktemp("copy") / "out")
-
-
-def refused(study, name: str, table: bool) -> None:
-    """Every reader of a file refuses it, by its name and with what to do."""
-    for reader, read in (TABLES if table else READERS)[name].items():
-        with pytest.raises(AttnBenchError) as caught:
-            read(study)
-        text = str(caught.value)
-        assert name.rpartition("/")[2] in text, (reader, text)
-        assert any(word in text for word in ("rerun", "delete", "gather")), (reader, text)
-        assert "weights_only" not in text
 
 
 def test_undisturbed_every_reader_reads(finished, tmp_path):
@@ -75,30 +65,13 @@ def test_a_damaged_file_is_refused_by_all_its_readers(study, name, table, change
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("with_seals", [False, True])
 def test_a_file_of_another_fold_is_refused_by_all_its_readers(study, name, with_seals):
-    layout = study.layout
-    pairs = [(layout.run(RUN) / name, layout.run(OTHER) / name)]
-    if with_seals:
-        seals = sorted(layout.seal("x").parent.rglob(f"{RUN}.json"))
-        pairs += [
-            (seal, seal.with_name(f"fold{OTHER.fold}-seed{OTHER.seed}.json")) for seal in seals
-        ]
-    before = {ours: ours.read_bytes() for ours, _ in pairs}
-    try:
-        for ours, theirs in pairs:
-            ours.write_bytes(theirs.read_bytes())
-        for read in READERS[name].values():
-            with pytest.raises(AttnBenchError, match=r"rerun|delete"):
-                read(study)
-    finally:
-        for ours, content in before.items():
-            ours.write_bytes(content)
+    with file_of_another_fold(study, name, with_seals):
+        refused(study, name, False, ours=not with_seals)
 
 
 def test_a_changed_study_in_an_old_folder_gets_no_old_results(study):
-    training = study.training.model_copy(update={"steps": 3})
-    changed = study.model_copy(update={"training": training})
+    changed = study.model_copy(update={"training": study.training.model_copy(update={"steps": 3})})
     for name in ("model.pt", "scores.csv", "history.csv", "corrupted.csv"):
-        for reader, read in READERS[name].items():
+        for read in READERS[name].values():
             with pytest.raises(AttnBenchError, match=r"another (recipe|list of runs)"):
                 read(changed)
-                pytest.fail(reader)
