@@ -69,8 +69,8 @@ def test_files_without_seals_are_refused_in_words(study, tmp_path):
         path.unlink()
     for name in ("model.pt", "predictions.npz", "scores.csv"):
         for read in READERS[name].values():
-            with pytest.raises(AttnBenchError, match="no such seal.*an earlier version.*rerun"):
+            with pytest.raises(AttnBenchError, match=r"no such seal.*an earlier version.*rerun"):
                 read(own)
     (reader, *_) = TABLES["scores.csv"].values()
-    with pytest.raises(AttnBenchError, match="no such seal.*gather"):
+    with pytest.raises(AttnBenchError, match=r"no such seal.*gather"):
         reader(own)
