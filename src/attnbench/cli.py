@@ -113,12 +113,13 @@ def check(
     run.
     """
     from attnbench.analysis.answer import never_helps
-    from attnbench.check import load_study, warnings_of
+    from attnbench.check import load_study, refuse_output, warnings_of
     from attnbench.disk.room import room_lines
     from attnbench.reporting.splits import splits_of
 
     file = study_file(argument, option)
     study, notes = load_study(file), list[str]()
+    refuse_output(study)
     if not light:
         from attnbench.models.buildable import check_models
         from attnbench.models.initial import initial_notes
