@@ -54,8 +54,9 @@ def test_an_expected_error_is_one_message_and_makes_a_run_failed(attnbench, tmp_
         attnbench("train", "--study", str(tmp_path / "study.yaml"), *which, "--log", str(log)) == 1
     )
     said = capsys.readouterr().err
-    assert said.startswith("error: ") and "Traceback" not in said and log.read_text() == said
-    status = run_status(study, run, log.stat().st_mtime)
+    assert said.startswith("error: ") and "Traceback" not in said
+    assert log.read_text() == f"study: {tmp_path / 'study.yaml'}\n{said}"
+    status = run_status(study, run)
     assert status.state == "failed" and said.startswith(status.says)
 
 

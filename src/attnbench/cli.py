@@ -29,6 +29,7 @@ from attnbench.cli_options import (
     StudyOption,
     Workers,
     at_work,
+    end_job,
     start,
     study_file,
 )
@@ -80,6 +81,8 @@ def main() -> None:
             sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
+    finally:
+        end_job()
 
 
 def _say_version(wanted: bool) -> None:
