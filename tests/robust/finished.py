@@ -6,8 +6,8 @@ from pathlib import Path
 
 from attnbench import cli
 from attnbench.check import load_study
-from attnbench.reporting.contents import figure_names
 from attnbench.models.names import has_map
+from attnbench.reporting.contents import figure_names
 from attnbench.study.settings import Study
 
 STUDY = """
