@@ -20,6 +20,7 @@ pytestmark = [
 ]
 KILLS = int(os.environ.get("ATTNBENCH_KILLS", "50"))
 MOST_OF_A_STUDY = 9
+SCORES = "results/kills/scores.csv"
 STEPS = 800
 # A checkpoint is written three times a second, and this machine does hundreds of steps in one.
 MOST_STEPS_LOST = 200
@@ -29,7 +30,8 @@ datasets: [{{name: phantom2d, size: [32, 32]}}]
 models: [unet, attention_gate]
 backbone: {{widths: [4, 8], blocks_per_level: 1}}
 folds: {{outer: 2, inner: 2, run: [0]}}
-training: {{steps: {STEPS}, batch: 4, patch_2d: [16, 16], validate_every: 10}}
+training:
+  {{steps: {STEPS}, batch: 4, patch_2d: [16, 16], validate_every: 10}}
 metrics: [dice, hd95]
 analysis: {{bootstrap: 200}}
 compute: {{checkpoint_minutes: 0.005}}
@@ -51,18 +53,27 @@ def begin(folder: Path, *targets: str) -> Disturbed:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """What every file of the study is when nobody disturbs it."""
-    study = begin(tmp_path_factory.mktemp("undisturbed"))
+    """What every file up to the scores is when nobody disturbs the study."""
+    return undisturbed_contents(tmp_path_factory.mktemp("undisturbed"), SCORES)
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """The same, with tables, figures and exports."""
+    return undisturbed_contents(tmp_path_factory.mktemp("reported"))
+
+
+def undisturbed_contents(folder: Path, *targets: str) -> dict[str, str]:
+    study = begin(folder, *targets)
     study.finish()
     assert study.leftovers() == []
     return contents(study.output)
 
 
-def assert_whole(study: Disturbed, undisturbed: dict[str, str]) -> None:
-    """What there is, scores among it, is that of the undisturbed study, and nothing else is left."""
+def assert_whole(study: Disturbed, expected: dict[str, str]) -> None:
+    """Every file is that of the undisturbed study, and nothing else is left."""
     found = contents(study.output)
     assert "scores.csv" in found
-    expected = undisturbed if not study.targets else {name: undisturbed.get(name) for name in found}
     assert differences(found, expected) == []
     assert study.orphans(10) == {}
     assert study.leftovers() == []
@@ -103,18 +114,25 @@ def went_on_after(folder: Path) -> int | None:
     return 0 if re.search(r"step \d+/\d+ ", log) else None
 
 
-def test_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
-    draw = random.Random(16)
+def test_kills_until_there_are_scores_change_nothing(tmp_path, undisturbed):
+    kill_at_random(tmp_path, KILLS - KILLS // 5, undisturbed, SCORES)
+
+
+def test_kills_until_there_is_a_report_change_nothing(tmp_path, reported):
+    kill_at_random(tmp_path, KILLS // 5, reported)
+
+
+def kill_at_random(folder: Path, kills: int, expected: dict[str, str], *targets: str) -> None:
+    """Kill studies, one after the other, until there were so many kills; all end alike."""
+    draw = random.Random(16 + kills)
     killed: Counter[str] = Counter()
     losses, number = Losses(), 0
-    while sum(killed.values()) < KILLS:
-        # Every third study goes on to its report, the others end with their scores.
-        targets = () if number % 3 == 0 else ("results/kills/scores.csv",)
-        study = begin(tmp_path / f"study{number}", *targets)
+    while sum(killed.values()) < kills:
+        study = begin(folder / f"study{number}", *targets)
         number += 1
         try:
             with Writers(study) as writers:
-                for _ in range(min(MOST_OF_A_STUDY, KILLS - sum(killed.values()))):
+                for _ in range(min(MOST_OF_A_STUDY, kills - sum(killed.values()))):
                     (stage,) = draw.choices(ORDER, [*STAGES.values()])
                     study.start()
                     if study.wait_for(ORDER[ORDER.index(stage) :]) is None:
@@ -130,7 +148,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path, undisturbed):
                 study.finish()
             losses.after_start(study)
             assert writers.pairs == []
-            assert_whole(study, undisturbed)
+            assert_whole(study, expected)
         finally:
             study.end_all()
         shutil.rmtree(study.folder)
@@ -160,7 +178,7 @@ def in_mid_training(study: Disturbed) -> str:
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT", "SIGTERM", "SIGHUP"])
 def test_every_signal_to_whom_it_may(tmp_path, undisturbed, name, whom):
     """The study is started again at once, as a user would, while what is left may still work."""
-    study = begin(tmp_path / "study", "results/kills/scores.csv")
+    study = begin(tmp_path / "study", SCORES)
     try:
         with Writers(study) as writers:
             in_mid_training(study)
@@ -196,7 +214,7 @@ def start_until_free(study: Disturbed) -> str:
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
 def test_a_job_that_is_killed_alone(tmp_path, undisturbed, name):
     """The study fails or goes on, and the next start makes up for it."""
-    study = begin(tmp_path / "study", "results/kills/scores.csv")
+    study = begin(tmp_path / "study", SCORES)
     try:
         in_mid_training(study)
         job = next(job for job in study.jobs() if job.verb == "train")
