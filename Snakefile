@@ -2,19 +2,24 @@ import gc
 import os
 import sys
 from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from shlex import quote
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from attnbench import rerun
 from attnbench.catalog import load_entry
 from attnbench.check import check_study
-from attnbench.errors import StudyError
-from attnbench.files import update_text
+from attnbench.errors import LockError, StudyError
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
 from attnbench.study.split import files_of
+from attnbench.upkeep.begin import at_work_lines, begin
 from attnbench.upkeep.gone import gone_lines
-from attnbench.workflow import before_jobs, refuse_prefix
+from attnbench.upkeep.outdated import warned_of
+from attnbench.workflow import around_planning, before_jobs, hold, refuse_prefix
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
     FIGURE_FORMATS,
@@ -50,9 +55,29 @@ except StudyError as error:
     sys.exit(f"error: {error}")
 
 layout = study.layout
+# Jobs read the study by a name that has the hash of its text: they keep the study that they were started with, whatever
+# is started after them. No part of `params`: of a study, only what decides a job makes it run again.
+text = study.to_yaml()
+planned = layout.planned(sha256(text.encode()).hexdigest())
 if workflow.is_main_process:
-    for line in gone_lines(study, "STUDY"):
+    # One file is the study that was named; a module, or several files, are what is written of them.
+    named = [] if is_module else workflow.overwrite_configfiles or ["config.yaml"]
+    named = quote(str(*named) if len(named) == 1 else str(layout.study))
+    for line in [*gone_lines(study, named), *at_work_lines(study)]:
         print(f"warning: {line}", file=sys.stderr)
+
+    def lock_output():
+        try:
+            hold(layout.lock, f"Snakemake on the study {study.name}")
+        except LockError as error:
+            raise WorkflowError(str(error)) from None
+
+    around_planning(workflow, lock_output, cache(lambda: warned_of(study, planned)))
+    if not is_module:
+        # Where a job reads the Snakefile again, on another machine maybe, it finds that study.
+        workflow.config_settings.configfiles = [planned.absolute()]
+elif not is_module and len(workflow.overwrite_configfiles) == 1:
+    planned = Path(workflow.overwrite_configfiles[0])
 
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
@@ -106,18 +131,18 @@ include: "workflow/rules/report.smk"
 
 # Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
 if is_module:
-    before_jobs(workflow, lambda: update_text(layout.study, study.to_yaml()))
+    before_jobs(workflow, lambda: begin(study, planned))
 else:
 
     onstart:
-        update_text(layout.study, study.to_yaml())
+        begin(study, planned)
 
     onsuccess:
         if all(map(os.path.exists, rules.all.input)):
             log_of_provenance = layout.log("provenance")
             shell(
-                "{sys.executable:q} -P -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {layout.study:q} "
+                "{sys.executable:q} -P -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {planned:q} "
                 "--workflow-profile none --cores 1 --nolock --report {layout.provenance:q} > {log_of_provenance:q} 2>&1"
                 " || {{ cat {log_of_provenance:q}; exit 1; }}"
             )
-            shell("attnbench show --study {layout.study:q}")
+            shell("attnbench show --study {planned:q}")

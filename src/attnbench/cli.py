@@ -28,6 +28,7 @@ from attnbench.cli_options import (
     StudyFile,
     StudyOption,
     Workers,
+    at_work,
     start,
     study_file,
 )
@@ -397,9 +398,14 @@ def train(
     """Train one run."""
     loaded = start(study, log)
     from attnbench.study.paths import Run
+    from attnbench.training.finished import why_untrained
     from attnbench.training.run import train_run
 
-    train_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    # Taken before a device: who waits for the run takes no GPU from others.
+    with at_work(loaded, run, "train") as waited:
+        if not waited or why_untrained(loaded, run):
+            train_run(loaded, run)
 
 
 @app.command()
@@ -444,7 +450,9 @@ def predict(
     from attnbench.inference.predict import predict_run
     from attnbench.study.paths import Run
 
-    predict_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "predict"):
+        predict_run(loaded, run)
 
 
 @app.command()
@@ -462,7 +470,9 @@ def score(
     from attnbench.scoring.run import score_run
     from attnbench.study.paths import Run
 
-    score_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "score"):
+        score_run(loaded, run)
 
 
 @app.command()
@@ -480,7 +490,9 @@ def score_shift(
     from attnbench.shift.score import score_shift as score_kind
     from attnbench.study.paths import Run
 
-    score_kind(loaded, kind, Run(dataset, model, fold, seed))
+    run = Run(dataset, model, fold, seed)
+    with at_work(loaded, run, f"score {kind} of"):
+        score_kind(loaded, kind, run)
 
 
 @app.command()
@@ -520,7 +532,8 @@ def score_external(
     from attnbench.scoring.external import score_external as score_folder
 
     run = external_run(loaded, dataset, model, fold, seed)
-    score_folder(loaded, run)
+    with at_work(loaded, run, "score"):
+        score_folder(loaded, run)
     if log is None:
         show_fold(loaded, run)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnbench.errors import StudyError, listed
+from attnbench.locks import exclusive, job_lock
+from attnbench.study.paths import STUDY_OF_JOB
 
 if TYPE_CHECKING:
+    from attnbench.study.paths import Run
     from attnbench.study.settings import Study
 
 # Commands that people type take the study either way; `study_file` joins the two.
@@ -37,6 +43,9 @@ Deviation = Annotated[
 ]
 
 DEFAULT_STUDY = Path("config.yaml")
+# The lock of the job that this process does, until it ends or does another one.
+_JOB = ExitStack()
+atexit.register(_JOB.close)
 
 
 def study_file(argument: Path | None, option: Path | None = None) -> Path:
@@ -65,15 +74,32 @@ def study_file(argument: Path | None, option: Path | None = None) -> Path:
 def start(study: Path, log: Path | None) -> Study:
     """Log to the terminal and, if asked, to a file, which alone gets single steps then; return
     the checked study.
+
+    Who has a log is a job: while another process does the same job, this one waits. The log
+    begins with the study's path.
     """
     from attnbench.check import load_study
 
+    _JOB.close()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    _log_to(handlers)
     if log:
         handlers[0].setLevel(logging.INFO)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        _JOB.enter_context(exclusive(job_lock(log), f"the job of {log}"))
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        _log_to(handlers)
+        logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
+    return load_study(study)
+
+
+def _log_to(handlers: list[logging.Handler]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logging.getLogger("attnbench").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
-    return load_study(study)
+
+
+@contextmanager
+def at_work(study: Study, run: Run, verb: str) -> Iterator[bool]:
+    """Hold the lock of a run's folder; yield whether another process had to be waited for."""
+    with exclusive(study.layout.lock_of(run), f"{verb} {run}") as waited:
+        yield waited

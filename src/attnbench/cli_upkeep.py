@@ -13,6 +13,7 @@ import typer
 
 from attnbench.cli_options import StudyArgument, start, study_file
 from attnbench.errors import StudyError, WorkflowError, listed
+from attnbench.locks import exclusive
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -100,7 +101,7 @@ def _restore(
     study: Study, file: Path, cores: str | None, dry_run: bool, further: Sequence[str]
 ) -> None:
     from attnbench.upkeep.again import restore_data, settle_weights, targets_of, weights_of
-    from attnbench.upkeep.gone import gone_files
+    from attnbench.upkeep.gone import gone_files, jobs_of
 
     gone = gone_files(study)
     for one in gone:
@@ -108,9 +109,13 @@ def _restore(
     if not gone:
         typer.echo("nothing is gone that Snakemake does not make by itself")
     if dry_run:
+        for one in gone:
+            for jobs in jobs_of(one, study.elsewhere):
+                typer.echo(f"would {jobs}")
         return
     for name in (name for one in gone if one.kind == "prepared" for name in one.names):
-        restore_data(study, name)
+        with exclusive(study.layout.lock, f"prepare {name} again", wait=False):
+            restore_data(study, name)
     runs = [run for one in gone if one.kind == "weights" for run in one.runs]
     if runs:
         before = weights_of(study, runs)

@@ -44,6 +44,10 @@ class SealError(AttnBenchError):
     """A file of a study is not as the job that wrote it left it, or nobody can tell."""
 
 
+class LockError(AttnBenchError):
+    """Another process works where this one would write, or a lock cannot be had there."""
+
+
 class DivergenceError(AttnBenchError):
     """The loss of a training is not finite any more."""
 

@@ -16,7 +16,7 @@ from attnbench.data.intensities import measure_fold, write_statistics
 from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
-from attnbench.errors import CheckpointError, DataError
+from attnbench.errors import DataError, SealError
 from attnbench.files import read_json
 from attnbench.inference.predict import predict_run
 from attnbench.inference.trained import trained_network
@@ -217,15 +217,19 @@ def test_a_run_on_fewer_groups_takes_the_statistics_of_its_own_cases(study):
     assert stated == share.hashes["statistics"]
 
 
-def test_weights_trained_with_other_statistics_are_refused(study):
+def test_weights_trained_with_other_statistics_are_refused(study, reseal):
     train_run(study, RUN)
     content = read_json(study.layout.statistics("toy"))
     path = study.layout.run(RUN) / "model.pt"
     saved = torch.load(path, weights_only=True)
-    assert saved["hashes"]["statistics"] != content["hash"]
-    saved["hashes"]["statistics"] = "0" * 64
+    assert saved["stamp"]["statistics_hash"] != content["hash"]
+    saved["stamp"]["statistics_hash"] = "0" * 64
     torch.save(saved, path)
-    with pytest.raises(CheckpointError, match="trained with another statistics"):
+    reseal(study, RUN, "train")
+    with pytest.raises(SealError, match=r"model\.pt: belongs to another state of the intensities"):
+        predict_run(study, RUN)
+    reseal(study, RUN, "train", statistics_hash="0" * 64)
+    with pytest.raises(SealError, match=r"model\.pt: belongs to another state of the intensities"):
         predict_run(study, RUN)
 
 
@@ -243,7 +247,7 @@ def test_another_scheme_is_another_recipe(tmp_path):
     z_score = prepare(study_of(tmp_path / "out", "z_score"))
     train_run(z_score, RUN)
     percentile = study_of(tmp_path / "out", "percentile")
-    with pytest.raises(CheckpointError, match="trained with another recipe"):
+    with pytest.raises(SealError, match="another recipe"):
         predict_run(percentile, RUN)
     assert "statistics" not in load_inputs(percentile, RUN).hashes
 

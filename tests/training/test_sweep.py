@@ -10,7 +10,7 @@ import torch
 
 from attnbench.data.folds import load_folds, write_folds
 from attnbench.data.store import CaseStore
-from attnbench.errors import AttnBenchError, CheckpointError, DataError
+from attnbench.errors import AttnBenchError, DataError, SealError
 from attnbench.files import read_json, write_json
 from attnbench.inference.predict import predict_run
 from attnbench.inference.trained import trained_network
@@ -128,7 +128,7 @@ def test_a_run_trains_with_the_choice_of_its_fold_and_no_other_checkpoint_fits_i
     assert few.training.learning_rate == RATES[1]
     planted(first, score=0.9)
     choose(study)
-    with pytest.raises(CheckpointError, match="another choice"):
+    with pytest.raises(SealError, match="another choice"):
         predict_run(study, run)
 
 

@@ -18,12 +18,11 @@ rule fetch:
         mem_mb=1000,
         runtime=240,
     params:
-        study=layout.study,
         decides=decides("fetch", "dataset"),
     message:
         "fetch {wildcards.dataset}"
     shell:
-        "attnbench fetch --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench fetch --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
 # Generated images are no copies of each other: nothing is read to find that out.
@@ -50,12 +49,11 @@ rule inspect:
         mem_mb=study.compute.memory_mb,
         runtime=240,
     params:
-        study=layout.study,
         decides=decides("inspect", "dataset"),
     message:
         "look for copies and oddities in {wildcards.dataset}"
     shell:
-        "attnbench inspect --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+        "attnbench inspect --study {planned:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule prepare:
@@ -86,12 +84,11 @@ rule prepare:
         mem_mb=study.compute.memory_mb,
         runtime=240,
     params:
-        study=layout.study,
         decides=decides("prepare", "dataset"),
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+        "attnbench prepare --study {planned:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule folds:
@@ -112,9 +109,8 @@ rule folds:
         mem_mb=1000,
         runtime=10,
     params:
-        study=layout.study,
         decides=decides("folds", "dataset"),
     message:
         "split {wildcards.dataset} into folds"
     shell:
-        "attnbench folds --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench folds --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"

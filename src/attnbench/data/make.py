@@ -9,13 +9,16 @@ from attnbench.data.intensities import write_statistics
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.scan.inspect import inspect_dataset
 from attnbench.data.scan.merge import merged_groups
+from attnbench.locks import exclusive
+from attnbench.study.paths import Layout
 from attnbench.study.settings import Study
 
 
 def make_data(study: Study, dataset: str, again: bool = False) -> None:
     """Make originals, prepared cases and folds of a dataset as far as they are not there yet.
 
-    In this process alone: several would start a user's script anew.
+    In this process alone: several would start a user's script anew. Who works in the output
+    folder meanwhile, such as Snakemake, is waited for.
 
     Args:
         study: it has the output folder and how the data are prepared and split.
@@ -26,6 +29,21 @@ def make_data(study: Study, dataset: str, again: bool = False) -> None:
         FetchError: originals are not to be had.
         DataError: the data break their contract.
     """
+    if again or not _is_made(study.layout, dataset):
+        with exclusive(study.layout.lock, f"make the data of {dataset}"):
+            _make(study, dataset, again)
+
+
+def _is_made(layout: Layout, dataset: str) -> bool:
+    files = (
+        layout.prepared(dataset) / "dataset.json",
+        layout.folds(dataset),
+        layout.statistics(dataset),
+    )
+    return all(path.is_file() for path in files)
+
+
+def _make(study: Study, dataset: str, again: bool) -> None:
     layout, settings = study.layout, study.dataset(dataset)
     entry = load_entry(dataset, study.catalog)
     raw, prepared, folds = layout.raw(dataset), layout.prepared(dataset), layout.folds(dataset)

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from attnbench.data.info import DatasetInfo
 from attnbench.data.normalise import STATISTICS, statistic_column
 from attnbench.data.store import LABEL
 from attnbench.errors import DataError
-from attnbench.files import write_csv, write_json
+from attnbench.files import temporary_folder, write_csv, write_json
 
 IDENTITY = (
     "name",
@@ -97,16 +96,11 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
     Raises:
         DataError: there is no case, a name occurs twice, or a case lacks what `info` promises.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with temporary_folder(folder) as temporary:
         complete = _write(temporary, cases, info)
-        temporary.chmod(0o755)  # `mkdtemp` makes folders for one user only
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return complete
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from attnbench.data.mask_files import mask_file, write_mask, write_probabilities
 from attnbench.data.store import CaseStore
 from attnbench.data.targets import Target, targets_of
 from attnbench.errors import DataError, listed
-from attnbench.files import read_json, write_json
+from attnbench.files import read_json, temporary_folder, write_json
 from attnbench.inference.new_images import (
     PROBABILITIES,
     SUMMARY,
@@ -122,9 +121,8 @@ def _export_run(
     store = inputs.store
     facts = read_json(study.layout.run(run) / STAGES["train"])
     says = description(str(run), [facts["weights_sha256"]])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        made = Path(temporary) / folder.name
+    with temporary_folder(folder) as temporary:
+        made = temporary / folder.name
         made.mkdir()
         written: dict[str, dict[str, Any]] = {}
         for case, mask in _masks(study, run, store, targets):

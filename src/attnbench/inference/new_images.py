@@ -187,12 +187,13 @@ def predict_image(members: Members, new: NewImage) -> Tensor:
 def seen_as(members: Members, new: NewImage) -> tuple[Seen, ...]:
     """Cases of the dataset whose prepared image is this one, by its content, not by its name."""
     return tuple(
-        Seen(case, Counter(_role(one, case) for one in members.networks))
+        Seen(case, Counter(role_of(one, case) for one in members.networks))
         for case in cases_like(members.store, new.image, new.statistics)
     )
 
 
-def _role(member: Trained, case: str) -> str:
+def role_of(member: Trained, case: str) -> str:
+    """What a case is to a trained network: `training`, `validation`, `test` or `unused`."""
     fold = member.inputs.fold
     parts = {"training": fold.train, "validation": fold.validation, "test": fold.test}
     return next((role for role, cases in parts.items() if case in cases), "unused")

@@ -15,6 +15,7 @@ from attnbench.scoring.calibration import CALIBRATION_COLUMNS
 from attnbench.scoring.run import append_mask
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.sealed import seal_run
 
 log = logging.getLogger("attnbench")
 
@@ -42,6 +43,7 @@ def predict_run(study: Study, run: Run) -> None:
         # The predictions get their name last: it says that the others are there.
         write_rows(folder / "gates.csv", GATE_COLUMNS, gates_of_run(trained))
         write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
+    seal_run(study, run, "predict", trained.stamp)
     study.layout.removed(run).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)

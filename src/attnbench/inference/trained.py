@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attnbench.data.store import CaseStore
+from attnbench.errors import CheckpointError
 from attnbench.inference.sliding import on_own_grid, predict_probabilities
 from attnbench.scoring.calibration import reliability
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import load_checkpoint
 from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.provenance import machine_of
 from attnbench.training.run import RunInputs, load_inputs, network_for
+from attnbench.training.sealed import remedy_of, sealed_files
+from attnbench.training.stamp import Stamp, read_facts, stamp_of
 
 
 @dataclass(frozen=True)
 class Trained:
     """The network of a finished run on its device, with what it was made from.
 
-    Probabilities are means over mirror images along the axes in `mirror`.
+    Probabilities are means over mirror images along the axes in `mirror`. `stamp` is that of the
+    run, with the hash of its weights and, as `predict_device` and the like, the machine now.
     """
 
     inputs: RunInputs
@@ -34,6 +39,7 @@ class Trained:
     device: torch.device
     autocast: torch.dtype | None
     mirror: tuple[int, ...] = ()
+    stamp: Stamp = field(default_factory=dict)
 
     def image(self, store: CaseStore, index: int) -> NDArray[np.float32]:
         """A case of any store (C, *shape) as the network takes it, normalised as in training."""
@@ -75,7 +81,8 @@ def trained_network(study: Study, run: Run) -> Iterator[Trained]:
     """Yield the network of a trained run on a device claimed for it.
 
     Raises:
-        CheckpointError: the weights belong to another recipe, other data or other folds.
+        CheckpointError: as `load_trained`.
+        SealError: as `load_trained`.
     """
     with claim_device(study.compute) as device:
         yield load_trained(study, run, device)
@@ -85,17 +92,32 @@ def load_trained(study: Study, run: Run, device: torch.device) -> Trained:
     """The network of a trained run on `device`, which the caller has claimed.
 
     Raises:
-        CheckpointError: the weights belong to another recipe, other data or other folds.
+        CheckpointError: the run is not trained, or its weights are damaged.
+        SealError: the weights are not those that its training left, or belong to another recipe,
+            other data, other folds, or another run.
     """
+    path = study.layout.run(run) / "model.pt"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; the run is not trained yet: train it")
     inputs = load_inputs(study, run)
+    expected = stamp_of(run, inputs.hashes, {})
+    sealed_files(study, run, "model.pt", "run.json", expected=expected)
+    weights = read_facts(study.layout.run(run) / "run.json").get("weights_sha256", "none")
     network = network_for(study, run, inputs.store)
-    load_checkpoint(study.layout.run(run) / "model.pt", network, inputs.hashes)
+    remedy = remedy_of(run, "train")
+    stamp = load_checkpoint(path, network, expected, weights, remedy)
+    machine = machine_of(study.compute, device)
     return Trained(
         inputs,
         network.to(device).eval(),
         device,
         autocast_type(study.compute.precision, device),
         inputs.mirror if study.inference.mirroring else (),
+        {
+            **stamp,
+            "weights_sha256": weights,
+            **{f"predict_{name}": value for name, value in machine.items()},
+        },
     )
 
 

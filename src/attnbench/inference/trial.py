@@ -57,7 +57,7 @@ def run_trial(study: Study, dataset: str, model: str, fold: int, number: int) ->
             failed = str(error)
         seconds = time.perf_counter() - started
         joules = energy_between(energy, energy_used(device) if alone else None)
-        facts = provenance(device, autocast)
+        facts = provenance(study.compute, device)
     score = None if failed else _mean_over_groups(cases, inputs.store)
     content = {
         **{"dataset": dataset, "model": model, "fold": fold, "seed": run.seed},

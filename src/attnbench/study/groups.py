@@ -632,7 +632,10 @@ class FiguresSettings(Settings):
     )
 
 
-_PRECISIONS = {"auto": "bfloat16 autocast on CUDA, float32 elsewhere"}
+_PRECISIONS = {
+    "auto": "bfloat16 autocast on CUDA, float32 elsewhere",
+    "tf32": "float32 whose products are TF32",
+}
 
 
 class ComputeSettings(Settings):
@@ -642,9 +645,13 @@ class ComputeSettings(Settings):
         "auto", description="auto: CUDA, else MPS, else CPU."
     )
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
+        Literal["auto", "float32", "tf32", "bfloat16"],
         InWords(lambda precision: _PRECISIONS.get(precision, precision)),
-    ] = Field("auto", description="auto: bfloat16 autocast on CUDA, float32 elsewhere.")
+    ] = Field(
+        "auto",
+        description="auto: bfloat16 autocast on CUDA, float32 elsewhere. tf32, on NVIDIA's GPUs "
+        "alone: products of float32 in TF32; float32 is without.",
+    )
     threads: int = Field(1, gt=0, description="CPU threads (Snakemake cores) of one run.")
     runs_per_gpu: int = Field(1, gt=0, description="Runs that share one GPU.")
     memory_mb: int = Field(4000, gt=0, description="Memory that one run asks a cluster for.")

@@ -57,7 +57,7 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
         }
         peaks = {f"{name}_peak_bytes": _peak_of(work, device) for name, work in works.items()}
         seconds = time_in_turn(works, device)
-        facts = provenance(device, autocast)
+        facts = provenance(study.compute, device)
     medians = {name: median(times) for name, times in seconds.items()}
     facts = {
         "dataset": dataset,

@@ -32,8 +32,10 @@ from attnbench.training.initial import Start, start_from_file
 from attnbench.training.loop import HISTORY, Batch, train
 from attnbench.training.plan import Planner
 from attnbench.training.progress import record_progress
-from attnbench.training.provenance import peak_memory, provenance
+from attnbench.training.provenance import machine_of, peak_memory, provenance
 from attnbench.training.sampler import CasePool, batches
+from attnbench.training.sealed import seal_run
+from attnbench.training.stamp import recipe_hash, stamp_of
 from attnbench.training.sweep import read_choice
 
 _VALIDATION_BATCHES = 4
@@ -74,10 +76,8 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
     store = CaseStore.open(study.layout.prepared(run.dataset))
     folds = load_folds(study.layout.folds(run.dataset), store)
     fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run).groups)
-    # A run on all groups has the hash that it had in a study without data efficiency.
-    share = {} if run.percent == 100 else {"percent": run.percent}
     hashes = {
-        "recipe": hash_of(study.recipe(run.dataset, run.model) | share),
+        "recipe": recipe_hash(study, run),
         "data": store.info.content_hash,
         "folds": folds.hash,
     }
@@ -108,7 +108,7 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
 
 
 def train_run(study: Study, run: Run) -> None:
-    """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last.
+    """Train one run and write `model.pt`, `history.csv` and `run.json`, then their seal.
 
     `progress.csv` grows with every row of the history, until `history.csv` has them all.
     """
@@ -118,9 +118,10 @@ def train_run(study: Study, run: Run) -> None:
     with claim_device(study.compute) as device, record_progress(progress) as record:
         network, rows, seconds, joules, start = fit(study, run, inputs, device, record)
         trained_on = [_trained_on(run, inputs), *start.trained_on]
-        save_checkpoint(folder / "model.pt", network, inputs.hashes, trained_on)
+        stamp = stamp_of(run, inputs.hashes, machine_of(study.compute, device))
+        save_checkpoint(folder / "model.pt", network, stamp, trained_on)
         write_rows(folder / "history.csv", HISTORY, rows)
-        facts = provenance(device, autocast_type(study.compute.precision, device)) | {
+        facts = provenance(study.compute, device) | {
             "chosen": inputs.chosen,
             "initial": start.facts,
             "training_groups": inputs.training_groups,
@@ -133,9 +134,9 @@ def train_run(study: Study, run: Run) -> None:
             "weights_sha256": hash_of_weights(network),
         }
     progress.unlink()
-    # `run.json` marks a finished run: it is written when everything else is.
-    hashes = {f"{name}_hash": value for name, value in inputs.hashes.items()}
-    write_json(folder / STAGES["train"], vars(run) | hashes | facts)
+    # `run.json` marks a finished run, and the seal a whole one.
+    write_json(folder / STAGES["train"], {**stamp, **facts})
+    seal_run(study, run, "train", {**stamp, "weights_sha256": facts["weights_sha256"]})
     log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
 
 
