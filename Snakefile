@@ -7,14 +7,16 @@ from pathlib import Path
 from shlex import quote
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version
+from snakemake.utils import min_version, update_config
 
 from attnbench import rerun
 from attnbench.catalog import load_entry
-from attnbench.check import check_study
-from attnbench.errors import LockError, StudyError
+from attnbench.check import check_study, refuse_output
+from attnbench.disk.room import refuse_too_little
+from attnbench.errors import DiskError, LockError, StudyError
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
+from attnbench.study.reading import read_study
 from attnbench.study.split import files_of
 from attnbench.upkeep.begin import at_work_lines, begin
 from attnbench.upkeep.gone import gone_lines
@@ -37,20 +39,23 @@ gc.set_threshold(100_000)
 # As `module` of another workflow, the module's `config` is the study.
 is_module = workflow.modifier.namespace is not None
 
-# Snakemake merges a `configfile` with the ones on the command line; a study is never a mixture of two.
-if not (is_module or workflow.overwrite_configfiles):
-
-    configfile: "config.yaml"
-
+# Without `--configfile` it is `config.yaml`; one that is named is never mixed with that. Not Snakemake's `configfile:`,
+# which takes a key that stands there twice for its last, and runs code in some files.
+files = list(map(Path, workflow.overwrite_configfiles)) or [Path("config.yaml")]
 
 try:
     if is_module:
         study = check_study(config, f"config of module {workflow.modifier.namespace}")
         refuse_prefix(workflow.modifier, study.layout.output)
     else:
-        study = check_study(
-            config, ", ".join(map(str, workflow.overwrite_configfiles)) or "config.yaml"
-        )
+        content = {}
+        for file in files:
+            update_config(content, read_study(file))
+        update_config(content, workflow.config_settings.config)
+        # What Snakemake's own report says of the study.
+        config.update(content)
+        study = check_study(content, ", ".join(map(str, files)))
+    refuse_output(study)
 except StudyError as error:
     sys.exit(f"error: {error}")
 
@@ -129,12 +134,22 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
+def look_for_room():
+    """Warn where the disk may be too small, end where it clearly is; never what is only planned."""
+    try:
+        for line in refuse_too_little(study, workflow.resource_settings.cores):
+            print(f"warning: {line}", file=sys.stderr)
+    except DiskError as error:
+        raise WorkflowError(str(error)) from None
+
+
 # Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
 if is_module:
-    before_jobs(workflow, lambda: begin(study, planned))
+    before_jobs(workflow, lambda: [look_for_room(), begin(study, planned)])
 else:
 
     onstart:
+        look_for_room()
         begin(study, planned)
 
     onsuccess:

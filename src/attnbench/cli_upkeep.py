@@ -37,6 +37,7 @@ def add_upkeep(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(rerun)
     app.command()(clean)
+    app.command()(verify)
 
 
 def rerun(
@@ -71,6 +72,21 @@ def rerun(
     runs = runs_again(loaded, **asked)
     typer.echo(f"{len(runs)} run(s) again, from {stage.value} on: {listed(runs, 5)}")
     _snakemake(file, cores, dry_run, [*words_for(loaded, runs, stage.value), *(further or [])])
+
+
+def verify(study: StudyArgument = None) -> None:
+    """Hash every file of a study again, and say which are not as their jobs left them, what rests
+    on those, and what to type.
+
+    Ends with status 1 where there are any. Nothing is made again.
+    """
+    from attnbench.upkeep.verify import verify_study
+
+    found = verify_study(start(study_file(study), None), lambda line: typer.echo(line, err=True))
+    for line in found.lines():
+        typer.echo(line)
+    if not found.well:
+        raise typer.Exit(1)
 
 
 def clean(

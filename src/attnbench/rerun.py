@@ -36,9 +36,11 @@ _GLUE = frozenset(
         ".check",
         ".errors",
         ".files",
+        ".full_disk",
         ".locks",
         ".own",
         ".process",
+        ".sealing",
         ".seals",
         ".study",
     )

@@ -19,11 +19,12 @@ from pydantic import (
 )
 
 from attnbench.errors import CatalogError
+from attnbench.study.base import NUMBER, Name
 from attnbench.study.groups import Scheme
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+MOST_CASES = 10**7
 COLUMNS = ("path", "bytes", "sha256", "role", "case", "group")
 UNKNOWN = "unknown"
 LicenceTerms = Literal["open", "non_commercial", "unclear"]
@@ -49,7 +50,7 @@ class FileRow(NamedTuple):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FilesOrigin(_Part):
@@ -115,8 +116,10 @@ Origin = Annotated[
 class Blocks(_Part):
     """An image is cut along its longest axis; every block is a case and a group of its own."""
 
-    count: int = Field(ge=2)
-    gap: int = Field(ge=0, description="Pixels between two blocks that belong to neither.")
+    count: int = Field(ge=2, le=10_000)
+    gap: int = Field(
+        ge=0, le=10_000, description="Pixels between two blocks that belong to neither."
+    )
 
 
 class Reader(_Part):
@@ -148,7 +151,9 @@ class Entry(_Part):
     task: Sentence
     modality: Sentence
     ndim: Literal[2, 3]
-    channels: int = Field(gt=0, description="Channels of an image as the reader yields it.")
+    channels: Annotated[int, NUMBER] = Field(
+        gt=0, le=10_000, description="Channels of an image as the reader yields it."
+    )
     classes: dict[Annotated[int, Field(gt=0, lt=256)], Name] = Field(min_length=1)
     spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None,
@@ -160,8 +165,8 @@ class Entry(_Part):
     )
     axes: tuple[Sentence, ...] = Field(description="What each axis of an array is, in its order.")
     mirror: Mirror
-    cases: int = Field(gt=0)
-    groups: Annotated[int, Field(gt=0)] | Literal["unknown"] = Field(
+    cases: Annotated[int, NUMBER] = Field(gt=0, le=MOST_CASES)
+    groups: Annotated[int, Field(gt=0, le=MOST_CASES), NUMBER] | Literal["unknown"] = Field(
         description="`unknown`: which cases belong together is not known; each counts as a unit."
     )
     groups_inferred: bool = Field(

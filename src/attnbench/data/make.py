@@ -9,6 +9,12 @@ from attnbench.data.intensities import write_statistics
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.scan.inspect import inspect_dataset
 from attnbench.data.scan.merge import merged_groups
+from attnbench.data.sealed import (
+    refuse_changed_pairs,
+    seal_folds,
+    seal_inspection,
+    seal_prepared,
+)
 from attnbench.locks import exclusive
 from attnbench.study.paths import Layout
 from attnbench.study.settings import Study
@@ -54,8 +60,12 @@ def _make(study: Study, dataset: str, again: bool) -> None:
         inspected = None if entry.generated else layout.inspected(dataset)
         if inspected and not (inspected / "pairs.csv").is_file():
             inspect_dataset(entry, raw, inspected, 1, study.compute.memory_mb)
+            seal_inspection(layout, dataset)
+        refuse_changed_pairs(layout, dataset, settings.duplicates, inspected)
         merged = merged_groups(dataset, settings.duplicates, inspected)
         prepare_dataset(entry, settings, raw, prepared, 1, study.compute.memory_mb, merged=merged)
+        seal_prepared(layout, dataset)
     if again or not folds.is_file() or not layout.statistics(dataset).is_file():
         write_folds(prepared, study.folds, folds, settings, study.split_of(dataset).count)
         write_statistics(prepared, folds, study.normalisation(dataset), layout.statistics(dataset))
+        seal_folds(layout, dataset)

@@ -16,6 +16,7 @@ from attnbench.data.download.http import Patience
 from attnbench.data.download.mirror import Source, sources
 from attnbench.data.download.parallel import Download, Failure
 from attnbench.data.download.progress import show_progress
+from attnbench.data.download.receipt import read_receipt, write_receipt
 from attnbench.data.download.staged import STAGING, VERSIONS, own_disk, refuse_links
 from attnbench.data.download.wanted import (
     LOCK,
@@ -27,7 +28,7 @@ from attnbench.data.download.wanted import (
     wanted_files,
 )
 from attnbench.errors import FetchError
-from attnbench.files import read_json, sha256_of, write_json
+from attnbench.files import sha256_of
 from attnbench.locks import exclusive
 
 SHOWN_FAILURES = 3
@@ -90,7 +91,7 @@ def fetch_dataset(
                 source = without_secrets(entry.origin.page)
                 rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
                 shutil.rmtree(raw / STAGING, ignore_errors=True)
-            write_json(raw / RECEIPT, {"dataset": entry.name, "source": source, "files": rows})
+            write_receipt(raw / RECEIPT, entry.name, source, rows)
     _log.info("%s: %d files verified", entry.name, len(rows))
 
 
@@ -200,17 +201,17 @@ def _complete(receipt: Path, wanted: Sequence[Wanted]) -> bool:
     """Return whether the receipt lists just the wanted files, and all are there in its sizes and
     were not written since; what cannot be read is no receipt.
     """
+    if not receipt.is_file():
+        return False
     try:
-        written = receipt.stat().st_mtime_ns
-        rows = {row["path"]: row for row in read_json(receipt)["files"]}
-        return rows.keys() == {item.path for item in wanted} and all(
-            rows[item.path].get(item.algorithm) == item.digest
-            and has_size(receipt.parent / item.path, rows[item.path]["bytes"])
-            and (receipt.parent / item.path).stat().st_mtime_ns <= written
-            for item in wanted
-        )
-    except FileNotFoundError:
+        rows = read_receipt(receipt)
+    except FetchError as error:
+        _log.warning("%s; verified anew", error)
         return False
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        _log.warning("%s: cannot be read (%s); every file is verified anew", receipt, error)
-        return False
+    written = receipt.stat().st_mtime_ns
+    return rows.keys() == {item.path for item in wanted} and all(
+        rows[item.path].get(item.algorithm) == item.digest
+        and has_size(receipt.parent / item.path, rows[item.path]["bytes"])
+        and (receipt.parent / item.path).stat().st_mtime_ns <= written
+        for item in wanted
+    )
