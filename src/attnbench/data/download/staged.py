@@ -88,7 +88,7 @@ class Staged:
         """Open it for writing, at its end or anew; a link is not followed."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if go_on else os.O_TRUNC)
-        handle = os.open(self.file, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        handle = os.open(self.file, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
         return os.fdopen(handle, "ab" if go_on else "wb")
 
     def remove(self) -> None:
