@@ -14,6 +14,7 @@ from typing import BinaryIO
 from attnbench.addresses import without_secrets
 from attnbench.errors import FetchError
 from attnbench.files import read_json, write_json
+from attnbench.full_disk import said_of
 
 STAGING = ".partial"
 VERSIONS = ".versions"
@@ -145,6 +146,8 @@ def own_disk(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if full := said_of(error, place):
+            raise FetchError(full) from error
         raise FetchError(
             f"{error.filename or place}: {error.strerror or error}; see to it that the folder can "
             "be written to and has room, then run again: what was verified is kept"
