@@ -52,6 +52,8 @@ try:
         for file in files:
             update_config(content, read_study(file))
         update_config(content, workflow.config_settings.config)
+        # What Snakemake's own report says of the study.
+        config.update(content)
         study = check_study(content, ", ".join(map(str, files)))
     refuse_output(study)
 except StudyError as error:

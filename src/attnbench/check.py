@@ -356,7 +356,8 @@ def refuse_output(study: Study) -> None:
         found = next(path for path in (folder, *folder.absolute().parents) if _is_there(path))
         if not found.is_dir():
             raise StudyError(f"{key}: {found} is no folder; name another one, or move it away")
-        if not os.access(found, os.W_OK | os.X_OK):
+        # Downloads that are shared may be complete, and kept from being changed.
+        if key == "output" and not os.access(found, os.W_OK | os.X_OK):
             raise StudyError(
                 f"{key}: {folder} cannot be written to: {found} may be read only; name another "
                 "folder, or have its owner allow it"

@@ -110,12 +110,13 @@ def check(
     run.
     """
     from attnbench.analysis.answer import never_helps
-    from attnbench.check import load_study, warnings_of
+    from attnbench.check import load_study, refuse_output, warnings_of
     from attnbench.disk.room import room_lines
     from attnbench.reporting.splits import splits_of
 
     file = study_file(argument, option)
     study, notes = load_study(file), list[str]()
+    refuse_output(study)
     if not light:
         from attnbench.models.buildable import check_models
         from attnbench.models.initial import initial_notes
@@ -431,7 +432,9 @@ def train(
     run = Run(dataset, model, fold, seed, percent)
     # Taken before a device: who waits for the run takes no GPU from others.
     with at_work(loaded, run, "train") as waited:
-        if not waited or why_untrained(loaded, run):
+        if waited and not why_untrained(loaded, run):
+            logging.getLogger("attnbench").info("%s: trained by the process waited for", run)
+        else:
             train_run(loaded, run)
 
 

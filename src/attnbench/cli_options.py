@@ -45,9 +45,16 @@ Deviation = Annotated[
 ]
 
 DEFAULT_STUDY = Path("config.yaml")
-# The lock of the job that this process does, until it ends or does another one.
-_JOB = ExitStack()
-atexit.register(_JOB.close)
+
+
+class _Job:
+    """The job that this process does: its lock, and whether another process was waited for."""
+
+    lock = ExitStack()
+    waited = False
+
+
+atexit.register(_Job.lock.close)
 
 
 def study_file(argument: Path | None, option: Path | None = None) -> Path:
@@ -82,12 +89,14 @@ def start(study: Path, log: Path | None) -> Study:
     """
     from attnbench.check import load_study
 
-    _JOB.close()
+    _Job.lock.close()
+    _Job.waited = False
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     _log_to(handlers)
     if log:
         handlers[0].setLevel(logging.INFO)
-        _JOB.enter_context(exclusive(job_lock(log), f"the job of {log}"))
+        lock = exclusive(job_lock(log), f"the job of {log}")
+        _Job.waited = _Job.lock.enter_context(lock)
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
         _log_to(handlers)
         logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
@@ -104,6 +113,8 @@ def _log_to(handlers: list[logging.Handler]) -> None:
 
 @contextmanager
 def at_work(study: Study, run: Run, verb: str) -> Iterator[bool]:
-    """Hold the lock of a run's folder; yield whether another process had to be waited for."""
+    """Hold the lock of a run's folder; yield whether another process had to be waited for, here or
+    when the job began.
+    """
     with exclusive(study.layout.lock_of(run), f"{verb} {run}") as waited:
-        yield waited
+        yield waited or _Job.waited

@@ -28,6 +28,10 @@ class DataError(AttnBenchError):
     """A case, a prepared store or a fold file breaks its contract."""
 
 
+class DamagedError(DataError, ValueError):
+    """A file is not of the form that it was written in; a `ValueError` for whoever knows more."""
+
+
 class ModelError(AttnBenchError):
     """A network or mechanism cannot be built as asked."""
 
@@ -49,7 +53,14 @@ class LockError(AttnBenchError):
 
 
 class DivergenceError(AttnBenchError):
-    """The loss of a training is not finite any more."""
+    """The loss or the weights of a training are not finite any more.
+
+    It was noticed at `step`; up to step `after` every loss was finite.
+    """
+
+    def __init__(self, message: str, step: int, after: int) -> None:
+        super().__init__(message)
+        self.step, self.after = step, after
 
 
 class Stopped(AttnBenchError):
@@ -58,6 +69,10 @@ class Stopped(AttnBenchError):
 
 class DiskError(AttnBenchError):
     """A disk is full, or clearly too small for what a study writes."""
+
+
+class OutOfMemory(AttnBenchError):
+    """What is asked for takes more memory than there is."""
 
 
 class WorkflowError(AttnBenchError):
@@ -92,6 +107,17 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
         shown = get_close_matches(given, words, n=10, cutoff=0.0)
         return f"{hint}allowed: {', '.join(shown)} and {len(words) - len(shown)} more"
     return f"{hint}allowed: {', '.join(words)}"
+
+
+def told(error: BaseException) -> str:
+    """What an error says, with its kind where that alone tells what was found.
+
+    >>> told(KeyError("folds"))
+    "KeyError: 'folds'"
+    """
+    said = str(error).strip()
+    kind = type(error).__name__
+    return f"{kind}: {said}" if isinstance(error, LookupError) or not said else said
 
 
 def listed(items: Collection[object], at_most: int = 20) -> str:

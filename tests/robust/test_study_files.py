@@ -1,7 +1,10 @@
 """Whatever a study file holds: it is refused in words, or planned and means what it says."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +13,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from study_files import ACCEPTED, BY_HAND, FULL, at, damaged, mutations
+from study_files import ACCEPTED, BY_HAND, FULL, ROOT, at, damaged, mutations
 
 from attnbench import rerun
 from attnbench.check import check_study, load_study, refuse_output
@@ -242,8 +245,6 @@ def test_aliases_are_counted_wherever_they_stand():
 
 
 def test_a_pipe_is_not_waited_for_and_a_device_not_read(tmp_path):
-    import os
-
     os.mkfifo(tmp_path / "pipe.yaml")
     for path, kind in (
         (tmp_path / "pipe.yaml", "a pipe"),
@@ -252,3 +253,41 @@ def test_a_pipe_is_not_waited_for_and_a_device_not_read(tmp_path):
     ):
         said = refusal(load_study, path)
         assert said is not None and kind in said
+
+
+def dry_run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            *(sys.executable, "-c", "from attnbench.cli import main; main()"),
+            *("run", str(path), "--dry-run", "--", "--quiet", "all"),
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+    )
+
+
+def refused_in_words(run: subprocess.CompletedProcess[str]) -> bool:
+    assert "Traceback" not in run.stdout, run.stdout
+    assert run.returncode == 0 or "error: " in run.stdout, run.stdout
+    return run.returncode != 0
+
+
+@pytest.mark.robust
+@pytest.mark.parametrize("name", [*BY_HAND, *ACCEPTED])
+def test_snakemake_is_not_started_on_files_that_are_refused(name, tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(BY_HAND[name][0] if name in BY_HAND else ACCEPTED[name])
+    assert refused_in_words(dry_run(Path("mine.yaml"), tmp_path)) == (name in BY_HAND)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.robust
+@pytest.mark.parametrize("mutation", EVERY[7::211], ids=lambda item: item[0][:80])
+def test_snakemake_plans_what_is_accepted(mutation, tmp_path):
+    _, changed, *_ = mutation
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changed, allow_unicode=True), "utf-8")
+    refused = refusal(lambda: refuse_output(load_study(tmp_path / "mine.yaml"))) is not None
+    assert refused_in_words(dry_run(Path("mine.yaml"), tmp_path)) == refused

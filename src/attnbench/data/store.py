@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from attnbench.data.info import TABLE, DatasetInfo
 from attnbench.data.normalise import STATISTICS, Floats, statistic_column
-from attnbench.errors import DataError
+from attnbench.errors import DataError, told
 from attnbench.files import read_json
 
 if TYPE_CHECKING:
@@ -248,8 +248,8 @@ def read_info(folder: Path) -> DatasetInfo:
 
 
 def _damaged(folder: Path, error: Exception, file: str = "") -> DataError:
-    found = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else error
-    where = f"{file}: " if file and file not in str(found) else ""
+    found = told(error)
+    where = f"{file}: " if file and file not in found else ""
     return DataError(
         f"{folder}: not a whole case store: {where}{found}; {REMEDY.format(folder=folder)}"
     )
@@ -268,7 +268,7 @@ def _read_columns(path: Path, digest: str) -> dict[str, list[str]]:
 def _map(folder: Path, name: str, info: DatasetInfo) -> NDArray[Any]:
     path = folder / f"{name}.npy"
     try:
-        array = np.lib.format.open_memmap(path, mode="r").view(np.ndarray)
+        array = np.lib.format.open_memmap(path, mode="r")
     except (
         EOFError,
         SyntaxError,
@@ -283,12 +283,14 @@ def _map(folder: Path, name: str, info: DatasetInfo) -> NDArray[Any]:
         found = str(error) or type(error).__name__
         raise ValueError(f"{path.name}: not a whole array: {found}") from error
     stated = info.digests[name].split()[0]
+    if array.nbytes and path.stat().st_size != array.offset + array.nbytes:
+        raise ValueError(f"{path.name}: has more bytes than its array")
     if array.ndim != 1 or array.dtype.name != stated:
         raise ValueError(
             f"{path.name}: has {array.ndim} axes and the type {array.dtype.name}; one axis and "
             f"{stated} were written"
         )
-    return array
+    return array.view(np.ndarray)
 
 
 def _end(offsets: NDArray[np.int64], shapes: list[tuple[int, ...]], ndim: int) -> int:

@@ -16,7 +16,6 @@ from attnbench.analysis.second_rater import SECOND_RATER
 from attnbench.analysis.tables import FRAMES
 from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
-from attnbench.files import read_json
 from attnbench.reporting.words import (
     dataset_label,
     mechanism_label,
@@ -25,6 +24,8 @@ from attnbench.reporting.words import (
 )
 from attnbench.scoring.definitions import main_metrics
 from attnbench.shift.kinds import KINDS
+from attnbench.study.paths import STAGES
+from attnbench.training.sealed import facts_of_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,8 +165,9 @@ class Results:
     @cached_property
     def run_facts(self) -> list[dict[str, Any]]:
         """The `run.json` of every trained run."""
-        paths = (self.layout.run(run) / "run.json" for run in self.study.trainings())
-        return [read_json(path) for path in paths if path.is_file()]
+        runs = self.study.trainings()
+        trained = (run for run in runs if (self.layout.run(run) / STAGES["train"]).is_file())
+        return [facts_of_run(self.study, run) for run in trained]
 
     @cached_property
     def analysed(self) -> bool:

@@ -12,6 +12,7 @@ from attnbench.files import read_json
 from attnbench.locks import Holder, holder_of, job_lock
 from attnbench.reporting.format import duration
 from attnbench.study.paths import STAGES
+from attnbench.training.diverged import divergence_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,7 +105,11 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
         for status in statuses
         if status.stage != "train" and status.run.model not in study.elsewhere
     }
-    took = [(run, _took(path, "train_seconds")) for run, path in done.items()]
+    took = [
+        (run, _took(path, "train_seconds"))
+        for run, path in done.items()
+        if not divergence_of(study.layout, run)
+    ]
     took += [(run, _took(path, "seconds")) for run, path in trials if path.exists()]
     taken = [(run, seconds) for run, seconds in took if seconds == seconds]
     training = [status for status in statuses if status.stage == "train"]
@@ -166,7 +171,11 @@ def status_lines(study: Study) -> list[str]:
     runs = [*study.runs(), *study.data_efficiency_runs()]
     statuses = [run_status(study, run) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
-    lines = [f"{study.name}: {len(statuses)} runs: {counts}"]
+    lost = {
+        each.run: found for each in statuses if (found := divergence_of(study.layout, each.run))
+    }
+    said = f"; diverged in training: {len(lost)}" if lost else ""
+    lines = [f"{study.name}: {len(statuses)} runs: {counts}{said}"]
     if trials := trial_files(study):
         tried = sum(path.exists() for _, path in trials)
         lines.append(f"sweep: {tried} of {len(trials)} trials done")
@@ -176,6 +185,7 @@ def status_lines(study: Study) -> list[str]:
             for each in statuses
             if each.state == state
         ]
+    lines += [f"  diverged {run}  by step {found['step']}" for run, found in lost.items()]
     if any(each.stage == "train" for each in statuses):
         lines.append(f"training left: {_stated(study, statuses)}")
     report = study.layout.report

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Written while jobs work, or by Snakemake: nothing is made from them.
 _ASIDE = ("seals", "logs", "benchmarks", "locks")
 _BESIDE_RUNS = ("train.log", "progress.csv", "checkpoint.pt", "predictions.removed")
+_FOR_TENSORBOARD = "events.out.tfevents."
 
 
 def runs_by_job(study: Study) -> dict[str, Run]:
@@ -78,6 +79,7 @@ def files_of_nobody(study: Study, known: Collection[Path]) -> Iterator[Path]:
         )
         for name in sorted(name for name in files if not name.startswith(".")):
             path = folder / name
-            of_run = name in _BESIDE_RUNS and folder.is_relative_to(layout.output / "runs")
-            if path not in known and path not in beside and not of_run:
+            by_run = name in _BESIDE_RUNS or name.startswith(_FOR_TENSORBOARD)
+            by_run &= folder.is_relative_to(layout.output / "runs")
+            if path not in known and path not in beside and not by_run:
                 yield path

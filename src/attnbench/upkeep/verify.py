@@ -73,12 +73,14 @@ class Verified:
         together: dict[tuple[str, str], list[Finding]] = {}
         for one in self.findings:
             together.setdefault((one.rests, one.remedy), []).append(one)
-        for (rests, remedy), found in together.items():
+        for (rests, remedy), found in [*together.items()][:_SHOWN]:
             yield from map(str, found[:_SHOWN])
             if len(found) > _SHOWN:
                 yield f"and {len(found) - _SHOWN} more"
             yield f"  rests on it: {rests}"
             yield f"  {remedy}"
+        if left := [one for found in [*together.values()][_SHOWN:] for one in found]:
+            yield f"and {len(left)} files more, the first {left[0]}"
         for run in self.at_work:
             yield f"left out, being written: {run}"
         if self.strangers:
