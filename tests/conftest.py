@@ -11,7 +11,6 @@ from attnbench.data.info import DatasetInfo
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
 from attnbench.scoring.definitions import METRICS
-from attnbench.seals import read_seal, write_seal
 
 settings.register_profile("attnbench", deadline=None)
 settings.load_profile("attnbench")
@@ -118,20 +117,6 @@ def write_series():
         return paths
 
     return write
-
-
-@pytest.fixture(scope="session")
-def reseal():
-    """Seals the files of a run's job again as they are now, as if the job had left them so; other
-    words for the stamp may be given.
-    """
-
-    def again(study, run, job, **stamp):
-        path, output = study.layout.seal(f"{job}/{run}"), study.layout.output
-        seal = read_seal(path)
-        write_seal(path, output, [output / name for name in seal.files], {**seal.stamp, **stamp})
-
-    return again
 
 
 @pytest.fixture(autouse=True)

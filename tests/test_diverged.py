@@ -106,7 +106,7 @@ def test_the_study_goes_on_and_says_how_many_diverged(study):
     assert any(
         "CBAM: 2 of 2 runs diverged (fold 0 seed 0 by step 2" in note for note in table.notes
     )
-    first, *lines = status_lines(study, 0.0)
+    first, *lines = status_lines(study)
     assert "4 runs: 4 done" in first and "diverged in training: 2" in first
     assert any("cbam/fold1-seed0" in line and "diverged" in line for line in lines)
 

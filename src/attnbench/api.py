@@ -13,7 +13,8 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.check import load_study as load_file
 from attnbench.data.opened import Dataset, open_originals, open_prepared
-from attnbench.errors import AttnBenchError, DataError, DivergenceError, SealError, nearest
+from attnbench.errors import AttnBenchError, DataError, DivergenceError, nearest
+from attnbench.locks import exclusive
 from attnbench.scoring.case import score_case
 from attnbench.scoring.definitions import metric
 from attnbench.study.groups import AnalysisSettings
@@ -163,20 +164,18 @@ def train(
             "key one value"
         )
     from attnbench.data.make import make_data
-    from attnbench.training.run import load_inputs, train_run
-    from attnbench.training.sealed import FILES, sealed_files
-    from attnbench.training.stamp import read_facts, stamp_of
+    from attnbench.training.finished import why_untrained
+    from attnbench.training.run import train_run
+    from attnbench.training.stamp import read_facts
 
     make_data(study, dataset)
 
     path = study.layout.run(run) / STAGES["train"]
-    expected = stamp_of(run, load_inputs(study, run).hashes, {})
-    try:
-        sealed_files(study, run, *FILES["train"], expected=expected)
-    except SealError as error:
-        if path.is_file():
-            log.info("%s: trained again: %s", run, error)
-        train_run(study, run)
+    with exclusive(study.layout.lock_of(run), f"train {run}"):
+        if why := why_untrained(study, run):
+            if path.is_file():
+                log.info("%s: trained again: %s", run, why)
+            train_run(study, run)
     facts = read_facts(path)
     if lost := facts.get("diverged"):
         raise DivergenceError(f"{run}: {lost['says']}", lost["step"], lost["after"])

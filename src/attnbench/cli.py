@@ -28,13 +28,16 @@ from attnbench.cli_options import (
     StudyFile,
     StudyOption,
     Workers,
+    at_work,
     start,
     study_file,
 )
 from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
+from attnbench.encoding import print_in_any_encoding
 from attnbench.errors import AttnBenchError
+from attnbench.full_disk import said_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -58,12 +61,23 @@ def main() -> None:
     Both stand in the job's log and end with status 1.
     """
     log = logging.getLogger("attnbench")
+    print_in_any_encoding()
     try:
         app()
     except AttnBenchError as error:
         log.error("error: %s", error)
         sys.exit(1)
+    except SystemExit as error:
+        from attnbench.own import line_of
+
+        if place := line_of(error):
+            log.error("error: own code of the study ended the program%s: %r", place, error)
+            sys.exit(1)
+        raise
     except Exception as error:
+        if full := said_of(error):
+            log.error("error: %s", full)
+            sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
 
@@ -96,11 +110,13 @@ def check(
     run.
     """
     from attnbench.analysis.answer import never_helps
-    from attnbench.check import load_study, warnings_of
+    from attnbench.check import load_study, refuse_output, warnings_of
+    from attnbench.disk.room import room_lines
     from attnbench.reporting.splits import splits_of
 
     file = study_file(argument, option)
     study, notes = load_study(file), list[str]()
+    refuse_output(study)
     if not light:
         from attnbench.models.buildable import check_models
         from attnbench.models.initial import initial_notes
@@ -121,6 +137,8 @@ def check(
         f"runs{shift}{swept}"
     )
     for line in splits_of(study):
+        typer.echo(line)
+    for line in room_lines(study):
         typer.echo(line)
     for warning in (*warnings_of(study), *notes):
         typer.echo(f"warning: {warning}")
@@ -281,6 +299,7 @@ def inspect(
     loaded = start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.scan.inspect import inspect_dataset
+    from attnbench.data.sealed import seal_inspection
 
     layout = loaded.layout
     inspect_dataset(
@@ -290,6 +309,7 @@ def inspect(
         workers,
         loaded.compute.memory_mb,
     )
+    seal_inspection(layout, dataset)
 
 
 @app.command()
@@ -304,6 +324,7 @@ def prepare(
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
     from attnbench.data.scan.merge import merged_groups
+    from attnbench.data.sealed import refuse_changed_pairs, seal_prepared
 
     layout, entry, settings = (
         loaded.layout,
@@ -311,6 +332,7 @@ def prepare(
         loaded.dataset(dataset),
     )
     inspected = None if entry.generated else layout.inspected(dataset)
+    refuse_changed_pairs(layout, dataset, settings.duplicates, inspected)
     prepare_dataset(
         entry,
         settings,
@@ -320,6 +342,7 @@ def prepare(
         loaded.compute.memory_mb,
         merged=merged_groups(dataset, settings.duplicates, inspected),
     )
+    seal_prepared(layout, dataset)
 
 
 @app.command()
@@ -328,6 +351,7 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
     loaded = start(study, log)
     from attnbench.data.folds import write_folds
     from attnbench.data.intensities import write_statistics
+    from attnbench.data.sealed import seal_folds
 
     layout = loaded.layout
     prepared, split = layout.prepared(dataset), layout.folds(dataset)
@@ -335,6 +359,7 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
         prepared, loaded.folds, split, loaded.dataset(dataset), loaded.split_of(dataset).count
     )
     write_statistics(prepared, split, loaded.normalisation(dataset), layout.statistics(dataset))
+    seal_folds(layout, dataset)
 
 
 @app.command()
@@ -369,8 +394,10 @@ def describe(
     """Build a model for a dataset and write its size and cost."""
     loaded = start(study, log)
     from attnbench.models.describe import describe_model
+    from attnbench.sealing import sealed_job
 
-    describe_model(loaded, dataset, model)
+    with sealed_job(loaded, "describe", dataset, model):
+        describe_model(loaded, dataset, model)
 
 
 @app.command()
@@ -379,9 +406,11 @@ def measure(
 ) -> None:
     """Time inference and a training step of a model on a dataset."""
     loaded = start(study, log)
+    from attnbench.sealing import sealed_job
     from attnbench.training.measure import measure_model
 
-    measure_model(loaded, dataset, model)
+    with sealed_job(loaded, "measure", dataset, model):
+        measure_model(loaded, dataset, model)
 
 
 @app.command()
@@ -397,9 +426,16 @@ def train(
     """Train one run."""
     loaded = start(study, log)
     from attnbench.study.paths import Run
+    from attnbench.training.finished import why_untrained
     from attnbench.training.run import train_run
 
-    train_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    # Taken before a device: who waits for the run takes no GPU from others.
+    with at_work(loaded, run, "train") as waited:
+        if waited and not why_untrained(loaded, run):
+            logging.getLogger("attnbench").info("%s: trained by the process waited for", run)
+        else:
+            train_run(loaded, run)
 
 
 @app.command()
@@ -414,8 +450,10 @@ def trial(
     """Try one value of a swept key on the inner validation of a fold."""
     loaded = start(study, log)
     from attnbench.inference.trial import run_trial
+    from attnbench.sealing import sealed_job
 
-    run_trial(loaded, dataset, model, fold, number)
+    with sealed_job(loaded, "trial", dataset, model, fold, str(number)):
+        run_trial(loaded, dataset, model, fold, number)
 
 
 @app.command()
@@ -424,9 +462,11 @@ def choose(
 ) -> None:
     """Choose the value of a swept key for the runs of a model on a fold, from its trials."""
     loaded = start(study, log)
+    from attnbench.sealing import sealed_job
     from attnbench.training.sweep import choose_value
 
-    choose_value(loaded, dataset, model, fold)
+    with sealed_job(loaded, "choose", dataset, model, fold):
+        choose_value(loaded, dataset, model, fold)
 
 
 @app.command()
@@ -444,7 +484,9 @@ def predict(
     from attnbench.inference.predict import predict_run
     from attnbench.study.paths import Run
 
-    predict_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "predict"):
+        predict_run(loaded, run)
 
 
 @app.command()
@@ -462,7 +504,9 @@ def score(
     from attnbench.scoring.run import score_run
     from attnbench.study.paths import Run
 
-    score_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "score"):
+        score_run(loaded, run)
 
 
 @app.command()
@@ -480,7 +524,9 @@ def score_shift(
     from attnbench.shift.score import score_shift as score_kind
     from attnbench.study.paths import Run
 
-    score_kind(loaded, kind, Run(dataset, model, fold, seed))
+    run = Run(dataset, model, fold, seed)
+    with at_work(loaded, run, f"score {kind} of"):
+        score_kind(loaded, kind, run)
 
 
 @app.command()
@@ -499,8 +545,10 @@ def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: 
     """Score the masks of a dataset's second rater."""
     loaded = start(study, log)
     from attnbench.scoring.second_rater import score_second_rater as score_raters
+    from attnbench.sealing import sealed_job
 
-    score_raters(loaded, dataset)
+    with sealed_job(loaded, "score_second_rater", dataset):
+        score_raters(loaded, dataset)
 
 
 @app.command()
@@ -520,7 +568,8 @@ def score_external(
     from attnbench.scoring.external import score_external as score_folder
 
     run = external_run(loaded, dataset, model, fold, seed)
-    score_folder(loaded, run)
+    with at_work(loaded, run, "score"):
+        score_folder(loaded, run)
     if log is None:
         show_fold(loaded, run)
 
@@ -552,8 +601,10 @@ def analyse(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Turn scores into means, effects and cost, each with its interval."""
     loaded = start(study, log)
     from attnbench.analysis.run import analyse_study
+    from attnbench.sealing import sealed_job
 
-    analyse_study(loaded)
+    with sealed_job(loaded, "analyse"):
+        analyse_study(loaded)
 
 
 @app.command()
@@ -563,8 +614,10 @@ def attend(
     """Write where the mechanisms of a model look in the cases that figures show."""
     loaded = start(study, log)
     from attnbench.inference.attention import attend_model
+    from attnbench.sealing import sealed_job
 
-    attend_model(loaded, dataset, model)
+    with sealed_job(loaded, "attend", dataset, model):
+        attend_model(loaded, dataset, model)
 
 
 @app.command()
@@ -572,8 +625,10 @@ def tables(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write the tables as CSV, Markdown and LaTeX."""
     loaded = start(study, log)
     from attnbench.reporting.tables import write_tables
+    from attnbench.sealing import sealed_job
 
-    write_tables(loaded)
+    with sealed_job(loaded, "tables"):
+        write_tables(loaded)
 
 
 @app.command()
@@ -585,8 +640,10 @@ def figure(
     """Draw one figure as PDF and PNG, with the CSV it was drawn from."""
     loaded = start(study, log)
     from attnbench.reporting.figures import draw_figure
+    from attnbench.sealing import sealed_job
 
-    draw_figure(loaded, name)
+    with sealed_job(loaded, "figure", name=name):
+        draw_figure(loaded, name)
 
 
 @app.command()
@@ -594,8 +651,10 @@ def export(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write Parquet, challengeR's CSV, the methods in words and BibTeX."""
     loaded = start(study, log)
     from attnbench.reporting.exports import write_exports
+    from attnbench.sealing import sealed_job
 
-    write_exports(loaded)
+    with sealed_job(loaded, "export"):
+        write_exports(loaded)
 
 
 @app.command()
@@ -603,8 +662,10 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write the report: one HTML file, from the answer down to the single case."""
     loaded = start(study, log)
     from attnbench.reporting.page import write_report
+    from attnbench.sealing import sealed_job
 
-    write_report(loaded)
+    with sealed_job(loaded, "report"):
+        write_report(loaded)
 
 
 @app.command()
@@ -626,7 +687,9 @@ def show(argument: StudyArgument = None, option: StudyOption = None) -> None:
     """Print the comparison and where tables, figures and report lie."""
     loaded = start(study_file(argument, option), None)
     from attnbench.reporting.terminal import show_comparison
+    from attnbench.sealing import analysed, refuse_changed_files
 
+    refuse_changed_files(loaded, analysed(loaded))
     show_comparison(loaded)
 
 

@@ -13,6 +13,7 @@ import typer
 
 from attnbench.cli_options import StudyArgument, start, study_file
 from attnbench.errors import StudyError, WorkflowError, listed
+from attnbench.locks import exclusive
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -36,6 +37,7 @@ def add_upkeep(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(rerun)
     app.command()(clean)
+    app.command()(verify)
 
 
 def rerun(
@@ -70,6 +72,21 @@ def rerun(
     runs = runs_again(loaded, **asked)
     typer.echo(f"{len(runs)} run(s) again, from {stage.value} on: {listed(runs, 5)}")
     _snakemake(file, cores, dry_run, [*words_for(loaded, runs, stage.value), *(further or [])])
+
+
+def verify(study: StudyArgument = None) -> None:
+    """Hash every file of a study again, and say which are not as their jobs left them, what rests
+    on those, and what to type.
+
+    Ends with status 1 where there are any. Nothing is made again.
+    """
+    from attnbench.upkeep.verify import verify_study
+
+    found = verify_study(start(study_file(study), None), lambda line: typer.echo(line, err=True))
+    for line in found.lines():
+        typer.echo(line)
+    if not found.well:
+        raise typer.Exit(1)
 
 
 def clean(
@@ -113,7 +130,8 @@ def _restore(
                 typer.echo(f"would {jobs}")
         return
     for name in (name for one in gone if one.kind == "prepared" for name in one.names):
-        restore_data(study, name)
+        with exclusive(study.layout.lock, f"prepare {name} again", wait=False):
+            restore_data(study, name)
     runs = [run for one in gone if one.kind == "weights" for run in one.runs]
     if runs:
         before = weights_of(study, runs)

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attnbench.errors import DamagedError
+from attnbench.full_disk import naming_full_disk
 from attnbench.process import Process, this_process
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     temporary.touch(exist_ok=False)  # with the permissions that the user's umask gives
     try:
-        yield temporary
+        with naming_full_disk(path, temporary):
+            yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,7 +47,8 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     temporary = _temporary(path)
     temporary.mkdir()
     try:
-        yield temporary
+        with naming_full_disk(path):
+            yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -107,8 +111,23 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read one JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read one JSON file that `write_json` wrote.
+
+    Raises:
+        DamagedError: it is no JSON, or what `write_json` never writes.
+        OSError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(
+            f"{path}: not valid JSON ({error}); delete it and run the study again, which makes it "
+            "anew"
+        ) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

@@ -32,6 +32,7 @@ _UNFINISHED_S = 10.0  # for which a file that says nothing yet is taken for one 
 _SAY_AGAIN_S = 600.0
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
+_OF_THREAD = threading.local()
 log = logging.getLogger("attnbench")
 
 
@@ -65,6 +66,8 @@ class Lock:
 def exclusive(path: Path, what: str, wait: bool = True) -> Iterator[bool]:
     """Hold the lock at `path`; yield whether another process had to be waited for.
 
+    A thread that holds it already goes on.
+
     Args:
         path: of the lock's file; its folder is made.
         what: is done under the lock, for those who wait.
@@ -73,6 +76,10 @@ def exclusive(path: Path, what: str, wait: bool = True) -> Iterator[bool]:
     Raises:
         LockError: the lock is held and `wait` is false, or its file cannot be written.
     """
+    name = os.path.realpath(path)
+    if name in _mine():
+        yield False
+        return
     lock, waited, asked = take(path, what), False, time.monotonic()
     said = -_SAY_AGAIN_S
     pause = 0.05
@@ -87,9 +94,11 @@ def exclusive(path: Path, what: str, wait: bool = True) -> Iterator[bool]:
         time.sleep(pause)
         waited, pause = True, min(1.5 * pause, 2.0)
         lock = take(path, what)
+    _mine().add(name)
     try:
         yield waited
     finally:
+        _mine().discard(name)
         leave(lock)
 
 
@@ -127,6 +136,11 @@ def leave(lock: Lock) -> None:
     with contextlib.suppress(OSError):
         fcntl.flock(lock.file, fcntl.LOCK_UN)  # children may have it open, too
     os.close(lock.file)
+
+
+def job_lock(log: Path) -> Path:
+    """The lock of the job that writes a log: two of the same job would write the same files."""
+    return log.with_name(f".{log.name}.lock")
 
 
 def holder_of(path: Path) -> tuple[Holder, bool] | None:
@@ -211,6 +225,11 @@ def _renew(file: int, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
         with contextlib.suppress(OSError):
             os.utime(file)
+
+
+def _mine() -> set[str]:
+    """Locks that this thread holds."""
+    return _OF_THREAD.__dict__.setdefault("held", set())
 
 
 def _me(what: str) -> Holder:

@@ -32,12 +32,15 @@ _GLUE = frozenset(
     f"attnbench{name}"
     for name in (
         "",
+        ".addresses",
         ".check",
         ".errors",
         ".files",
+        ".full_disk",
         ".locks",
         ".own",
         ".process",
+        ".sealing",
         ".seals",
         ".study",
     )
@@ -108,18 +111,7 @@ def decides(
             that it tries, or fold that was predicted elsewhere.
         seed: of predictions made elsewhere.
     """
-    settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
-    if verb == "trial":
-        tried = study.with_value(*study.training.trials()[int(artefact)])
-        settings = {"recipe": _recipe(tried, dataset, model), "seed": study.seeds[0]}
-        settings |= _inference(study, dataset, model)
-    if verb == "score_shift":
-        of_kind = KINDS[artefact].settings(study, dataset)
-        scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
-        settings = scoring | {artefact: of_kind}
-    if verb == "score_external":
-        run = Run(dataset, model, int(artefact), int(seed))
-        settings = _scoring(study, dataset, model) | _elsewhere(study, run)
+    settings = settings_of(study, verb, dataset, model, artefact, seed)
     of_model = study.model(model) if model else None
     loss = study.training_of(dataset, model).loss if dataset and model else DEFAULT_LOSS
     chosen, others = _choices(verb, of_model, loss)
@@ -130,6 +122,24 @@ def decides(
     if verb in _OF_ORIGINALS:
         content["catalog"] = _hash_of_catalog(study, dataset)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def settings_of(
+    study: Study, verb: str, dataset: str = "", model: str = "", artefact: str = "", seed: str = ""
+) -> Any:
+    """The settings of a study that decide a job, as plain data; arguments as of `decides`."""
+    if verb == "trial":
+        tried = study.with_value(*study.training.trials()[int(artefact)])
+        settings = {"recipe": _recipe(tried, dataset, model), "seed": study.seeds[0]}
+        return settings | _inference(study, dataset, model)
+    if verb == "score_shift":
+        of_kind = KINDS[artefact].settings(study, dataset)
+        scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
+        return scoring | {artefact: of_kind}
+    if verb == "score_external":
+        run = Run(dataset, model, int(artefact), int(seed))
+        return _scoring(study, dataset, model) | _elsewhere(study, run)
+    return _SETTINGS.get(verb, _nothing)(study, dataset, model)
 
 
 def decides_by(

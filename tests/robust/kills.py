@@ -194,7 +194,7 @@ class Disturbed:
         return sorted(
             str(path.relative_to(self.output))
             for path in self.output.rglob("*")
-            if path.name != ".lock"
+            if not path.name.endswith(".lock")
             and (path.name.startswith(".") or path.name in named or path.suffix == ".narrow")
         )
 

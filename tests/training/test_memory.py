@@ -67,12 +67,14 @@ def test_prediction_says_network_and_windows(folder):
 @pytest.mark.parametrize(
     ("error", "ran_out", "asked"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), True, 20 << 20),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+         True, 20 << 20),
         (MemoryError(), True, None),
         (RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't "
                       "allocate memory: you tried to allocate 123456 bytes. Error code 12"),
          True, 123456),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB). Tried to allocate 2.00 GiB"), True, 2 << 30),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB). Tried to allocate 2 GiB"),
+         True, 2 << 30),
         (RuntimeError("could not create a primitive"), True, None),
         (RuntimeError("std::bad_alloc"), True, None),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"), False, None),

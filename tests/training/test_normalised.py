@@ -31,6 +31,7 @@ from attnbench.study.settings import parse_study
 from attnbench.training.plan import Planner
 from attnbench.training.run import load_inputs, train_run
 from attnbench.training.sampler import CasePool, batches
+from sealing import reseal
 
 CPU = torch.device("cpu")
 TYPES = (np.uint8, np.int16, np.uint16, np.float32)
@@ -217,7 +218,7 @@ def test_a_run_on_fewer_groups_takes_the_statistics_of_its_own_cases(study):
     assert stated == share.hashes["statistics"]
 
 
-def test_weights_trained_with_other_statistics_are_refused(study, reseal):
+def test_weights_trained_with_other_statistics_are_refused(study):
     train_run(study, RUN)
     content = read_json(study.layout.statistics("toy"))
     path = study.layout.run(RUN) / "model.pt"

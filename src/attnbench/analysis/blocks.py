@@ -17,7 +17,6 @@ from attnbench.errors import DataError
 from attnbench.scoring.definitions import SCORE_COLUMNS
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
     from attnbench.study.split import Split
 
 Floats = NDArray[np.float64]
@@ -158,15 +157,6 @@ def arrange(
         if len(block)
     )
     return [block for block in arranged if block.values.size]
-
-
-def gathered_blocks(study: Study, metrics: Sequence[str]) -> list[DatasetScores]:
-    """The scores that a study has gathered so far, in the named metrics; none without a table."""
-    if not study.layout.scores.exists():
-        return []
-    models = [model.name for model in study.models]
-    scores = read_scores(study.layout.scores)
-    return arrange(scores, list(study.splits), models, metrics, study.splits)
 
 
 def of_models(block: DatasetScores, models: Collection[str]) -> DatasetScores:

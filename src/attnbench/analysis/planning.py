@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.answer import BIGGER, HELPS
-from attnbench.analysis.blocks import DatasetScores, gathered_blocks
+from attnbench.analysis.blocks import DatasetScores
 from attnbench.analysis.effects import Pair
+from attnbench.analysis.gathered import gathered_blocks
 from attnbench.analysis.power import Design, detectable_effect, groups_needed
 from attnbench.analysis.runs import read_object
 from attnbench.analysis.spread import ASSUMED, Spread, estimate_spread

@@ -8,6 +8,7 @@ import pandas as pd
 
 from attnbench.analysis.across import compute_across
 from attnbench.analysis.answer import asked, compute_answer
+from attnbench.analysis.belongs import refuse_foreign
 from attnbench.analysis.best import compute_best, compute_pairs
 from attnbench.analysis.blocks import (
     arrange,
@@ -28,6 +29,7 @@ from attnbench.analysis.difficulty import (
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.ensembles import compute_ensembles
 from attnbench.analysis.gates import compute_gates, compute_openness
+from attnbench.analysis.machines import compute_machines, refuse_mixed_machines
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.quality import compute_quality
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
@@ -51,7 +53,15 @@ log = logging.getLogger(__name__)
 
 
 def analyse_study(study: Study) -> None:
-    """Write `analysis/*.csv` of what is scored so far; `missing.csv` names the rest."""
+    """Write `analysis/*.csv` of what is scored so far; `missing.csv` names the rest.
+
+    Raises:
+        SealError: as `refuse_foreign`.
+        DataError: scores contradict each other, or as `refuse_mixed_machines`.
+    """
+    # Before anything is read: what another study left here would look like results of this one.
+    refuse_foreign(study)
+    refuse_mixed_machines(compute_machines(study), study)
     for name, frame in compute_analysis(study).items():
         write_csv(study.layout.analysis / f"{name}.csv", frame)
 
@@ -119,6 +129,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(descriptions, runs, sweep, study.baseline),
         "learning": learning,
+        "machines": compute_machines(study),
         "runs": runs,
         "sweep": sweep,
         "missing": pd.concat([missing, *compute_missing_shift(study, shifted)], ignore_index=True),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from pathlib import Path
@@ -15,7 +14,9 @@ import pandas as pd
 from attnbench.analysis.frames import of_rows
 from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError
+from attnbench.files import read_json
 from attnbench.study.paths import STAGES, Layout, Run
+from attnbench.training.stamp import device_in_words
 
 RUN_COLUMNS = ("dataset", "model", "fold", "seed")
 FACTS = (
@@ -52,6 +53,7 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
         **({"trained": False} if "origin" in facts else {}),
         "gathered": key in gathered,
         **{fact: facts.get(fact) for fact in FACTS},
+        "device": device_in_words(facts) or None,
         "diverged": facts.get("diverged", {}).get("step"),
     }
 
@@ -63,13 +65,9 @@ def read_object(path: Path) -> dict[str, Any]:
         DataError: the file holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not valid JSON ({error}); delete it and run its step again"
-        ) from error
     if not isinstance(content, dict):
         raise DataError(
             f"{path}: holds {type(content).__name__}, not an object; delete it and run its step "

@@ -149,6 +149,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "peak_memory_bytes", "energy_j", "parameters", "training_groups", "diverged", "rise",
         "still_rising",
     ),
+    "machines": ("fact", "stage", "value", "runs"),
     "inspected": (
         "dataset", "cases", "groups", "exact_across", "near_across", "exact_within",
         "near_within", "duplicates", "merged", "merged_into", "empty_masks", "equal_masks",

@@ -13,7 +13,7 @@ from attnbench.inference.gates import gates_of_run
 from attnbench.inference.trained import as_mask, case_reliability, lost_run, trained_network
 from attnbench.models.gate_readings import COLUMNS as GATE_COLUMNS
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
-from attnbench.scoring.run import append_mask
+from attnbench.scoring.predictions import append_mask
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.sealed import seal_run

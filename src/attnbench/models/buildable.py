@@ -65,4 +65,8 @@ def _problem(
                 count_flops(network, spec.input_shape)
     except (AttnBenchError, RuntimeError, ValueError) as error:
         return " ".join(str(error).split())
+    except (ArithmeticError, LookupError, TypeError, AttributeError, MemoryError) as error:
+        # Options that a mechanism cannot work with, such as a reduction by 0.
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"cannot be built with these options: {said}"
     return ""

@@ -18,6 +18,7 @@ from attnbench.scoring.run import origin_of
 from attnbench.shift.corrupt import LEVELS, corrupt
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -36,6 +37,7 @@ def score_corrupted(study: Study, run: Run) -> None:
             KINDS["corrupted"].columns,
             _corrupted(study, run, trained),
         )
+        seal_shift(study, run, KINDS["corrupted"], trained.stamp)
 
 
 def _corrupted(study: Study, run: Run, trained: Trained | Lost) -> Iterator[dict[str, Any]]:

@@ -10,12 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from attnbench.data.known_images import image_hash
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
 from attnbench.files import write_rows
 from attnbench.inference.trained import Trained, load_trained, lost_run
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_ensemble
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
 from attnbench.training.device import claim_device
@@ -43,9 +45,9 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
             f"the study asks for no ensemble of models of {dataset}; say `ensemble: true` in one "
             "of its transfers"
         )
-    own = CaseStore.open(study.layout.prepared(dataset))
+    own = open_store(study.layout, dataset)
     # Before any member is loaded: a case that one of them has seen ends the job at once.
-    tests = [CaseStore.open(study.layout.prepared(transfer.test)) for transfer in transfers]
+    tests = [open_store(study.layout, transfer.test) for transfer in transfers]
     for test in tests:
         refuse_seen_cases(own, test)
     runs = tuple(study.runs_of(dataset, model))
@@ -59,6 +61,8 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
             for row in _scored(study, model, own, members, transfer, test)
         )
         write_rows(study.layout.ensemble(dataset, model), KINDS["ensembles"].columns, rows)
+        stamps = [one.stamp for one in runs_of_model]
+        seal_ensemble(study, KINDS["ensembles"], list(runs), stamps)
 
 
 def _scored(

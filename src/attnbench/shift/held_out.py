@@ -11,6 +11,7 @@ from attnbench.inference.trained import network_to_score
 from attnbench.scoring.run import origin_of
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -44,4 +45,5 @@ def score_held_out(study: Study, run: Run) -> None:
             for row in of_case
         )
         write_rows(study.layout.run(run) / "held_out.csv", KINDS["held_out"].columns, rows)
+        seal_shift(study, run, KINDS["held_out"], trained.stamp)
     log.info("%s: scored on %d held-out cases", run, len(held_out))

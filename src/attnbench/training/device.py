@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import os
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from attnbench.errors import AttnBenchError
 from attnbench.study.groups import ComputeSettings
+from attnbench.training.seats import gpu_seat
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # options of mallopt(3)
 
@@ -96,12 +92,9 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
         yield torch.device(kind)
         return
     torch.backends.cudnn.benchmark = True  # pays off: all patches of a run have one shape
-    gpu, lock = _wait_for_seat(compute.runs_per_gpu)
-    try:
+    with gpu_seat(compute.runs_per_gpu) as gpu:
         torch.cuda.set_device(gpu)
         yield torch.device("cuda", gpu)
-    finally:
-        os.close(lock)
 
 
 def _set_products(precision: str, kind: str) -> None:
@@ -124,22 +117,3 @@ def _keep_freed_memory() -> None:
     if set_option:
         for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 2**26)):
             set_option(option, value)
-
-
-def _wait_for_seat(runs_per_gpu: int) -> tuple[int, int]:
-    """Return the GPU of the first free seat and the descriptor that holds its lock."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    while True:
-        for seat in range(runs_per_gpu):  # outside: runs spread over the GPUs first
-            for gpu in range(torch.cuda.device_count()):
-                # Torch counts the visible GPUs from 0; other processes may see others.
-                name = visible[gpu] if gpu < len(visible) and visible[gpu] else str(gpu)
-                path = Path(tempfile.gettempdir(), f"attnbench-{os.getuid()}-gpu{name}-{seat}.lock")
-                lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(lock)
-                else:
-                    return gpu, lock
-        time.sleep(1)

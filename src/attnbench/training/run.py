@@ -18,6 +18,7 @@ from torch import nn
 from attnbench.data.folds import Fold, fewer_groups, load_folds
 from attnbench.data.intensities import load_normalisation
 from attnbench.data.normalise import Normalisation
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DivergenceError
 from attnbench.files import hash_of, write_json, write_rows
@@ -79,7 +80,7 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
     data, statistics of other folds, and choices of another recipe or of other cases than the fold's
     inner validation.
     """
-    store = CaseStore.open(study.layout.prepared(run.dataset))
+    store = open_store(study.layout, run.dataset)
     folds = load_folds(study.layout.folds(run.dataset), store)
     fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run).groups)
     hashes = {

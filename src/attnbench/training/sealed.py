@@ -11,7 +11,7 @@ from attnbench.files import hash_of
 from attnbench.seals import Seal, refuse_changed, write_seal
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
-from attnbench.training.stamp import Stamp, identity, refuse_other
+from attnbench.training.stamp import Stamp, identity, read_facts, refuse_other
 
 FILES: Mapping[str, tuple[str, ...]] = {
     "train": ("model.pt", "history.csv", "run.json"),
@@ -84,6 +84,16 @@ def sealed_files(
     expected = {**identity(study, run), **(expected or {}), **settings_of(study, job)}
     refuse_other(seal.stamp, expected, files[0], remedy)
     return seal
+
+
+def facts_of_run(study: Study, run: Run) -> dict[str, Any]:
+    """What the `run.json` of a run says.
+
+    Raises:
+        SealError: as `sealed_files`.
+    """
+    sealed_files(study, run, "run.json")
+    return read_facts(study.layout.run(run) / "run.json")
 
 
 def remedy_of(run: Run, job: str) -> str:

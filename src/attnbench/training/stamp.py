@@ -74,6 +74,12 @@ def read_facts(path: Path) -> dict[str, Any]:
     return facts
 
 
+def device_in_words(facts: Mapping[str, Any]) -> str:
+    """Kind and name of a run's device, as `cuda: NVIDIA H100`; empty where its facts have none."""
+    words = (str(facts[name]) for name in ("device", "device_name") if facts.get(name))
+    return ": ".join(words)
+
+
 def recipe_of(path: Path) -> str | None:
     """The recipe's hash that a `run.json` states; None of predictions made elsewhere.
 
@@ -115,5 +121,9 @@ _WORDS = {
     "origin": "origin",
     "inference_hash": "way to predict (`inference` of the study)",
     "scoring_hash": "way to score (`metrics`, `own_metrics`, `scoring` of the study)",
-    "shift_hash": "question about shift",
+    "shift_hash": "question of the study about shift",
+    "shown_hash": "state of the data that were predicted",
+    "asked_hash": "question of the study about shift",
+    "runs_hash": "list of runs and recipes, as of a study that was changed",
+    "weights_hash": "state of the weights of the members",
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.data.folds import Folds, load_folds
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, listed
 from attnbench.files import hash_of, read_json, write_json
@@ -29,7 +30,7 @@ def choose_value(study: Study, dataset: str, model: str, fold: int) -> None:
         DataError: a trial is of another recipe, data or folds, scored other cases than exactly
             the inner validation of the fold.
     """
-    store = CaseStore.open(study.layout.prepared(dataset))
+    store = open_store(study.layout, dataset)
     folds = load_folds(study.layout.folds(dataset), store)
     place = _Place(study, dataset, model, fold, store, folds)
     tries = study.training.trials()

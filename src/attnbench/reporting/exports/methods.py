@@ -15,6 +15,7 @@ from attnbench.reporting.diverged import diverged_counts
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.losses import own_losses, pretrained_notes
+from attnbench.reporting.machines import machine_notes
 from attnbench.reporting.origins import origin_notes
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
@@ -25,6 +26,7 @@ from attnbench.reporting.tables.facts import (
     tabulate_datasets,
     tabulate_protocol,
 )
+from attnbench.reporting.tables.render import without_tags
 from attnbench.reporting.units import (
     groups_known,
     origin_of_groups,
@@ -34,6 +36,7 @@ from attnbench.reporting.words import ELSEWHERE, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,11 +63,8 @@ def compose_methods(results: Results, references: Sequence[Reference]) -> str:
         **({"Shift": _shift(results)} if requested_kinds(results.study) else {}),
         "Runs and software": _runs(results),
     }
-    return (
-        "# Methods\n\n"
-        + "\n\n".join(f"**{title}.** {' '.join(lines)}" for title, lines in paragraphs.items())
-        + "\n"
-    )
+    text = "\n\n".join(f"**{title}.** {' '.join(lines)}" for title, lines in paragraphs.items())
+    return f"# Methods\n\n{without_tags(text)}\n"
 
 
 def _data(
@@ -492,7 +492,8 @@ def _runs(results: Results) -> Iterator[str]:
     if used:
         releases = [f"{name} {_either(values)}" for name, values in used.items()]
         yield f"Trained with {_joined(releases)}."
-    devices = [facts["device"] for facts in results.run_facts if facts.get("device")]
+    yield from machine_notes(results)
+    devices = [words for facts in results.run_facts if (words := device_in_words(facts))]
     if devices:
         yield f"Devices: {_either(devices)}."
     yield f"Scored and analysed with {_joined([f'{name} {version(name)}' for name in PACKAGES])}."

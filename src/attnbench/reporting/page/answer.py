@@ -19,6 +19,7 @@ from attnbench.analysis.verdicts import (
 )
 from attnbench.reporting.diverged import diverged_counts
 from attnbench.reporting.format import decimals, interval, number
+from attnbench.reporting.machines import machine_notes
 from attnbench.reporting.recipes import recipe_notes, undertrained_in_short
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
@@ -66,6 +67,7 @@ def answer_study(results: Results) -> Answer:
             "not even that they are equal. More steps or another learning rate come first."
         )
     recipes = (*split_notes(results), *recipe_notes(results), *undertrained_in_short(results))
+    recipes = (*recipes, *machine_notes(results))
     return Answer(
         said,
         _trained(results, rows),
