@@ -67,12 +67,12 @@ class Stopped(AttnBenchError):
     """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
-class OutOfMemory(AttnBenchError):
-    """What is asked for takes more memory than there is."""
-
-
 class DiskError(AttnBenchError):
     """A disk is full, or clearly too small for what a study writes."""
+
+
+class OutOfMemory(AttnBenchError):
+    """What is asked for takes more memory than there is."""
 
 
 class WorkflowError(AttnBenchError):
