@@ -13,7 +13,7 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.check import load_study as load_file
 from attnbench.data.opened import Dataset, open_originals, open_prepared
-from attnbench.errors import AttnBenchError, DataError, nearest
+from attnbench.errors import AttnBenchError, DataError, DivergenceError, nearest
 from attnbench.locks import exclusive
 from attnbench.scoring.case import score_case
 from attnbench.scoring.definitions import metric
@@ -154,7 +154,7 @@ def train(
         FetchError: originals are not to be had.
         DataError: the data break their contract.
         ModelError: the network cannot be built.
-        DivergenceError: the loss is not finite.
+        DivergenceError: the loss was not finite; now, or when the run was trained.
     """
     run = _run_of(study, dataset, model, fold, seed)
     if study.training.sweep and not study.layout.choice(dataset, model, fold).is_file():
@@ -176,7 +176,10 @@ def train(
             if path.is_file():
                 log.info("%s: trained again: %s", run, why)
             train_run(study, run)
-    return TrainedRun(study, run, read_facts(path))
+    facts = read_facts(path)
+    if lost := facts.get("diverged"):
+        raise DivergenceError(f"{run}: {lost['says']}", lost["step"], lost["after"])
+    return TrainedRun(study, run, facts)
 
 
 @dataclass(frozen=True, eq=False)

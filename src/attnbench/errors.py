@@ -53,7 +53,14 @@ class LockError(AttnBenchError):
 
 
 class DivergenceError(AttnBenchError):
-    """The loss of a training is not finite any more."""
+    """The loss or the weights of a training are not finite any more.
+
+    It was noticed at `step`; up to step `after` every loss was finite.
+    """
+
+    def __init__(self, message: str, step: int, after: int) -> None:
+        super().__init__(message)
+        self.step, self.after = step, after
 
 
 class Stopped(AttnBenchError):
@@ -62,6 +69,10 @@ class Stopped(AttnBenchError):
 
 class DiskError(AttnBenchError):
     """A disk is full, or clearly too small for what a study writes."""
+
+
+class OutOfMemory(AttnBenchError):
+    """What is asked for takes more memory than there is."""
 
 
 class WorkflowError(AttnBenchError):

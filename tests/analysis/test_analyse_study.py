@@ -140,7 +140,7 @@ def test_a_study_that_stopped_halfway_is_analysed_and_names_what_is_missing(fini
 def test_files_that_are_absent_leave_empty_cells(study, score_table):
     write_csv(study.layout.scores, score_table(RANDOM.uniform(size=(2, GROUPS, 2)), range(GROUPS)))
     tables = compute_analysis(study)
-    none = ["told", "rising", "trials", "trial_seconds"]
+    none = ["told", "rising", "diverged", "trials", "trial_seconds"]
     assert tables["cost"].drop(columns=["dataset", "model", "runs", *none]).isna().all().all()
     assert not tables["cost"][none].any().any()
     assert set(tables["means"]["class_name"]) == {"1", "mean over classes"}

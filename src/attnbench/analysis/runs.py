@@ -23,7 +23,7 @@ FACTS = (
     "recipe_hash", "data_hash", "folds_hash", "device", "precision", "steps", "train_seconds",
     "images_per_second", "peak_memory_bytes", "energy_j", "parameters", "training_groups",
 )  # fmt: skip
-NUMBERS = FACTS[5:]
+NUMBERS = (*FACTS[5:], "diverged")
 LEARNING_ROWS = 1_000_000
 """About so many rows of all histories together are kept."""
 
@@ -34,7 +34,7 @@ def compute_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> p
     """One row per run of the study: the stages it finished and the facts of its `run.json`.
 
     `gathered` says whether its rows are in the study's scores, which decides whether the
-    analysis has seen it.
+    analysis has seen it, and `diverged` the step at which its training was found to diverge.
     """
     seen = scores[list(RUN_COLUMNS)].drop_duplicates()
     gathered = {(str(d), str(m), int(f), int(s)) for d, m, f, s in seen.itertuples(index=False)}
@@ -54,6 +54,7 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
         "gathered": key in gathered,
         **{fact: facts.get(fact) for fact in FACTS},
         "device": device_in_words(facts) or None,
+        "diverged": facts.get("diverged", {}).get("step"),
     }
 
 

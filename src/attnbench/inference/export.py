@@ -30,6 +30,7 @@ from attnbench.scoring.run import refuse_other_cases
 from attnbench.study.chosen import chosen
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
+from attnbench.training.diverged import divergence_of
 from attnbench.training.run import RunInputs, load_inputs
 from attnbench.training.sealed import facts_of_run, remedy_of, sealed_files
 from attnbench.training.stamp import stamp_of
@@ -46,6 +47,7 @@ def export_predictions(
     original (`write_mask`, `targets_of`), then `predictions.json`, which says which study, run and
     weights, and the case of every file. With `probabilities`, which are not kept, the run
     predicts again from its weights, and the folder `probabilities` has a file per case and class.
+    Runs that diverged have no predictions and no folder; the log names them.
 
     Raises:
         DataError: runs are not predicted (all are named), a folder is there already, or originals
@@ -53,6 +55,7 @@ def export_predictions(
         SealError: files of a run are not as they were left, or of other data or another recipe.
         CheckpointError: `probabilities` of a run whose weights are missing.
     """
+    runs = _with_predictions(study, runs)
     refuse_present(folder / str(run) for run in runs)
     _refuse_unfinished(study, runs, probabilities)
     for dataset in dict.fromkeys(run.dataset for run in runs):
@@ -65,6 +68,19 @@ def export_predictions(
         for run in own:
             of_run = {case: targets[case] for case in inputs[run].fold.test}
             _export_run(study, run, inputs[run], of_run, folder / str(run), probabilities)
+
+
+def _with_predictions(study: Study, runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs but those that diverged; `DataError` where that is none."""
+    lost = [run for run in runs if divergence_of(study.layout, run)]
+    if lost and len(lost) == len(runs):
+        raise DataError(
+            f"{listed(lost)}: diverged in training and predicted nothing; `attnbench rerun` trains "
+            "again"
+        )
+    if lost:
+        _log.warning("without %d run(s) that diverged: %s", len(lost), listed(lost))
+    return [run for run in runs if run not in lost]
 
 
 def chosen_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +14,19 @@ from torch import Tensor, nn
 
 from attnbench.data.store import CaseStore
 from attnbench.errors import CheckpointError
-from attnbench.inference.sliding import on_own_grid, predict_probabilities
+from attnbench.inference.sliding import on_own_grid, predict_probabilities, windows_at_once
+from attnbench.models.cost import count_parameters
 from attnbench.scoring.calibration import reliability
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import load_checkpoint
 from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.diverged import divergence_of
+from attnbench.training.memory import naming_memory
 from attnbench.training.provenance import machine_of
 from attnbench.training.run import RunInputs, load_inputs, network_for
 from attnbench.training.sealed import remedy_of, sealed_files
-from attnbench.training.stamp import Stamp, read_facts, stamp_of
+from attnbench.training.stamp import MACHINE, Stamp, read_facts, stamp_of
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,67 @@ class Trained:
         predicted = predict_probabilities(
             self.network, tensors, self.inputs.patch, self.autocast, self.mirror
         )
-        for shape, probabilities in zip(shapes, predicted, strict=True):
-            yield on_own_grid(probabilities, shape)
+        with self.naming_memory("prediction"):
+            for shape, probabilities in zip(shapes, predicted, strict=True):
+                yield on_own_grid(probabilities, shape)
+
+    def naming_memory(self, doing: str) -> AbstractContextManager[None]:
+        """Turn an error that memory ran out into one that says what the network took it for."""
+        named = {"model": "the network", **self.stamp}
+        run = " by {dataset}/{model}/fold{fold}-seed{seed}".format(**named) if self.stamp else ""
+        patch, channels = self.inputs.patch, self.inputs.store.info.channels
+        at_once = windows_at_once(patch, self.device)
+        facts = [
+            f"{named['model']} has {count_parameters(self.network):,} parameters and takes "
+            f"{at_once} window(s) at a time of {' x '.join(map(str, (channels, *patch)))} "
+            "(channels, voxels); probabilities of every class are kept for a whole image",
+            "windows are training patches: smaller ones (`patch`) take less for all models; or "
+            "give the job more (`compute.memory_mb`, a scheduler's limit), let fewer runs share "
+            "the machine (`compute.runs_per_gpu`, `--cores`), or predict on the CPU "
+            "(`compute.device: cpu`, which trains there too)",
+        ]
+        return naming_memory(f"{doing}{run}", self.device, lambda: facts)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A run whose training diverged, in the place of its network: it predicts nothing."""
+
+    inputs: RunInputs
+    stamp: Stamp
+
+    def predict(self, store: CaseStore, indices: Sequence[int]) -> Iterator[None]:
+        """Yield None for every case of `store`."""
+        return (None for _ in indices)
+
+
+def lost_run(study: Study, run: Run) -> Lost | None:
+    """The run where its training diverged; None of any other.
+
+    Raises:
+        SealError: as `load_trained`.
+    """
+    if not divergence_of(study.layout, run):
+        return None
+    inputs = load_inputs(study, run)
+    expected = stamp_of(run, inputs.hashes, {})
+    stamp = sealed_files(study, run, "model.pt", "run.json", expected=expected).stamp
+    return Lost(inputs, {**stamp, **{f"predict_{name}": stamp[name] for name in MACHINE}})
+
+
+@contextmanager
+def network_to_score(study: Study, run: Run) -> Iterator[Trained | Lost]:
+    """Yield what `trained_network` does, or `Lost` for a run that diverged.
+
+    Raises:
+        CheckpointError: as `load_trained`.
+        SealError: as `load_trained`.
+    """
+    if lost := lost_run(study, run):
+        yield lost
+        return
+    with trained_network(study, run) as trained:
+        yield trained
 
 
 @contextmanager

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
+from functools import partial
 from statistics import fmean
 
 from attnbench.data.store import CaseStore
-from attnbench.errors import AttnBenchError, DivergenceError
+from attnbench.errors import AttnBenchError
 from attnbench.files import write_json
 from attnbench.inference.trained import Trained, as_mask
 from attnbench.scoring.run import case_scores
@@ -16,8 +17,9 @@ from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.device import autocast_type, claim_device
 from attnbench.training.energy import energy_between, energy_used
+from attnbench.training.memory import naming_memory
 from attnbench.training.provenance import provenance
-from attnbench.training.run import fit, load_inputs
+from attnbench.training.run import advice_on_memory, fit, load_inputs
 
 log = logging.getLogger("attnbench")
 
@@ -49,12 +51,14 @@ def run_trial(study: Study, dataset: str, model: str, fold: int, number: int) ->
     with claim_device(study.compute) as device:
         autocast = autocast_type(study.compute.precision, device)
         energy, started = energy_used(device) if alone else None, time.perf_counter()
-        try:
-            network = fit(tried, run, inputs, device, lambda row: None).network
-            mirror = inputs.mirror if study.inference.mirroring else ()
-            cases = _validate(tried, Trained(inputs, network.eval(), device, autocast, mirror))
-        except DivergenceError as error:
-            failed = str(error)
+        advice = partial(advice_on_memory, tried, run, inputs, device)
+        with naming_memory(f"trial {number} of {run}", device, advice):
+            fitted = fit(tried, run, inputs, device, lambda row: None)
+        if fitted.diverged:
+            failed = str(fitted.diverged)
+        else:
+            network, mirror = fitted.network.eval(), inputs.mirror * study.inference.mirroring
+            cases = _validate(tried, Trained(inputs, network, device, autocast, mirror))
         seconds = time.perf_counter() - started
         joules = energy_between(energy, energy_used(device) if alone else None)
         facts = provenance(study.compute, device)

@@ -6,12 +6,14 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from attnbench.errors import DataError
 from attnbench.files import read_json
 from attnbench.locks import Holder, holder_of, job_lock
 from attnbench.reporting.format import duration
 from attnbench.study.paths import STAGES
+from attnbench.training.diverged import divergence_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,9 +138,18 @@ def run_left(study: Study, status: RunStatus, taken: Sequence[tuple[Run, float]]
 def _took(path: Path, key: str) -> float:
     """Seconds that a file states; NaN where it is damaged, which its readers refuse."""
     try:
-        return float(read_json(path)[key])
+        content = read_json(path)
+        # A training that diverged ended early: it tells nothing of a whole one.
+        return float("nan") if "diverged" in content else float(content[key])
     except (OSError, ValueError, TypeError, KeyError):
         return float("nan")
+
+
+def _diverged(study: Study, run: Run) -> dict[str, Any] | None:
+    try:
+        return divergence_of(study.layout, run)
+    except DataError:  # damaged, which its readers refuse
+        return None
 
 
 def _steps(study: Study, status: RunStatus) -> int:
@@ -166,7 +177,9 @@ def status_lines(study: Study) -> list[str]:
     runs = [*study.runs(), *study.data_efficiency_runs()]
     statuses = [run_status(study, run) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
-    lines = [f"{study.name}: {len(statuses)} runs: {counts}"]
+    lost = {each.run: found for each in statuses if (found := _diverged(study, each.run))}
+    said = f"; diverged in training: {len(lost)}" if lost else ""
+    lines = [f"{study.name}: {len(statuses)} runs: {counts}{said}"]
     if trials := trial_files(study):
         tried = sum(path.exists() for _, path in trials)
         lines.append(f"sweep: {tried} of {len(trials)} trials done")
@@ -176,6 +189,7 @@ def status_lines(study: Study) -> list[str]:
             for each in statuses
             if each.state == state
         ]
+    lines += [f"  diverged {run}  by step {found['step']}" for run, found in lost.items()]
     if any(each.stage == "train" for each in statuses):
         lines.append(f"training left: {_stated(study, statuses)}")
     report = study.layout.report

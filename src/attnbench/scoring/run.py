@@ -18,9 +18,11 @@ from attnbench.files import write_csv
 from attnbench.scoring.calibration import calibration_rows, read_calibration
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS, of_masks
+from attnbench.scoring.diverged import rows_of_diverged
 from attnbench.scoring.predictions import open_predictions
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.diverged import divergence_of
 from attnbench.training.sealed import remedy_of, seal_run, sealed_files
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def score_run(study: Study, run: Run) -> None:
 
     Reads `predictions.npz` and `calibration.csv` of the run's folder. One row per test case, class
     and metric of the study, with `SCORE_COLUMNS`. Where the dataset has a field of view, voxels
-    outside it do not count.
+    outside it do not count. Of a run that diverged no row has a value.
 
     Raises:
         DataError: the predictions are missing, are not exactly those of the fold's test cases,
@@ -51,13 +53,18 @@ def score_run(study: Study, run: Run) -> None:
     seal = sealed_files(study, run, path.name, *calibrated, expected=expected)
     bins = read_calibration(path.with_name("calibration.csv")) if calibrated else None
     remedy = remedy_of(run, "predict")
+    lost = divergence_of(study.layout, run)
     with open_predictions(path, store.info.classes, remedy) as predictions:
-        refuse_other_cases(path, predictions.cases, tested, remedy)
+        refuse_other_cases(path, predictions.cases, [] if lost else tested, remedy)
         try:
             rows = [
                 row
                 for case in tested
-                for row in _case_rows(study, run, store, case, predictions.mask(case), bins)
+                for row in (
+                    _rows_without_value(study, run, store, case)
+                    if lost
+                    else _case_rows(study, run, store, case, predictions.mask(case), bins)
+                )
             ]
         except (DataError, OwnCodeError) as error:
             raise type(error)(f"{path}: {error}") from error
@@ -65,6 +72,7 @@ def score_run(study: Study, run: Run) -> None:
     write_csv(path.with_name("scores.csv"), scores)
     seal_run(study, run, "score", seal.stamp)
     said = failures_in_words(scores) + _undefined(scores)
+    said += "; none has a value: the training diverged" if lost else ""
     log.info("%s: %d cases scored%s", run, len(tested), said)
 
 
@@ -128,6 +136,13 @@ def _case_rows(
     return [origin_of(run) | row for row in rows]
 
 
+def _rows_without_value(
+    study: Study, run: Run, store: CaseStore, case: str
+) -> list[dict[str, Any]]:
+    (rows,) = rows_of_diverged(study, store, [store.index(case)])
+    return [origin_of(run) | row for row in rows]
+
+
 def refuse_other_cases(
     path: Path, predicted: Collection[str], tested: Collection[str], remedy: str
 ) -> None:
@@ -143,7 +158,7 @@ def refuse_other_cases(
 
 def failures_in_words(scores: pd.DataFrame) -> str:
     """Counts of empty masks in words; nothing when no mask was empty."""
-    of_masks_only = scores[scores["status"] != "not_a_number"]
+    of_masks_only = scores[~scores["status"].isin(["not_a_number", "diverged"])]
     counts = of_masks_only.drop_duplicates(["case", "class"])["status"].value_counts()
     empty = [f"{status} {number}" for status, number in counts.items() if status != "ok"]
     return f"; cases and classes with empty masks: {', '.join(empty)}" if empty else ""

@@ -7,7 +7,7 @@ import logging
 from attnbench.data.folds import load_folds
 from attnbench.errors import DataError
 from attnbench.files import write_rows
-from attnbench.inference.trained import trained_network
+from attnbench.inference.trained import network_to_score
 from attnbench.scoring.run import origin_of
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
@@ -27,7 +27,7 @@ def score_held_out(study: Study, run: Run) -> None:
     Raises:
         DataError: the folds hold out no case, or the run was trained or validated on one.
     """
-    with trained_network(study, run) as trained:
+    with network_to_score(study, run) as trained:
         store, fold = trained.inputs.store, trained.inputs.fold
         held_out = load_folds(study.layout.folds(run.dataset), store).held_out
         seen = set(held_out).intersection((*fold.train, *fold.validation, *fold.test))

@@ -8,7 +8,7 @@ from typing import Any
 
 from attnbench.data.sealed import open_store
 from attnbench.files import write_rows
-from attnbench.inference.trained import Trained, trained_network
+from attnbench.inference.trained import Lost, Trained, network_to_score
 from attnbench.scoring.run import origin_of
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
@@ -28,7 +28,7 @@ def score_transfer(study: Study, run: Run) -> None:
     normalised as the run's own: by the same scheme, and the statistics of its fold if it has any.
 
     """
-    with trained_network(study, run) as trained:
+    with network_to_score(study, run) as trained:
         rows = (
             row
             for transfer in study.transfers_of(run.dataset)
@@ -39,7 +39,7 @@ def score_transfer(study: Study, run: Run) -> None:
 
 
 def _transferred(
-    study: Study, run: Run, trained: Trained, transfer: TransferSettings
+    study: Study, run: Run, trained: Trained | Lost, transfer: TransferSettings
 ) -> Iterator[dict[str, Any]]:
     own = trained.inputs.store
     store = open_store(study.layout, transfer.test)

@@ -434,6 +434,15 @@ class TrainingSettings(Settings):
     batch: Int = Field(
         8, gt=0, le=LONGEST_SIDE, title="patches per step", description="Patches per step."
     )
+    accumulate: Int = Field(
+        1,
+        ge=1,
+        le=LONGEST_SIDE,
+        title="parts that a step takes its patches in",
+        description="Parts that a step takes its patches in, one after another, where memory is "
+        "short: patches, steps and gradient stay those of the whole batch, and every patch passes "
+        "forward once more. Not with batch norm.",
+    )
     patch_2d: Annotated[tuple[Side, Side], PER_AXIS] = Field(
         (128, 128), title="2-D patch in pixels", description="Pixels of a 2-D training patch."
     )

@@ -204,6 +204,7 @@ class Study(Settings):
                 f"{nearest(self.baseline, models)}"
             )
         problems += self._elsewhere_wrongly()
+        problems += self._accumulated_wrongly()
         for dataset in self.datasets if facts else ():
             problems += self._impossible(dataset, facts[dataset.name])
             classes = facts[dataset.name].classes
@@ -268,6 +269,25 @@ class Study(Settings):
                         f"models: {model.name!r}: predictions.datasets: no model is trained on "
                         f"{name!r}; {nearest(name, trained)}"
                     )
+
+    def _accumulated_wrongly(self) -> Iterator[str]:
+        """Yield models whose batch has fewer patches than parts, or norms that parts change."""
+        for model in self.trained_models:
+            for dataset in self.trained_datasets:
+                recipe = self.training_of(dataset.name, model.name)
+                if recipe.accumulate > recipe.batch:
+                    yield (
+                        f"models: {model.name!r} on {dataset.name}: `accumulate` is "
+                        f"{recipe.accumulate}, and a step has {recipe.batch} patch(es); allowed: 1 "
+                        f"to {recipe.batch}"
+                    )
+            norm = self.backbone_of(model.name).norm
+            if recipe.accumulate > 1 and norm == "batch" and not model.is_external:
+                yield (
+                    f"models: {model.name!r}: `accumulate` is {recipe.accumulate}, and its norm is "
+                    "batch: a part would be normalised by its own patches, which is another "
+                    "training; set `accumulate: 1`, or `backbone.norm: instance` or `group`"
+                )
 
     def _impossible(self, dataset: DatasetSettings, facts: DatasetFacts) -> Iterator[str]:
         """Yield problems of a dataset's settings, and of its folds, that its facts rule out."""
@@ -507,6 +527,8 @@ class Study(Settings):
         silent = {"sweep"}
         if self.training.loss == DEFAULT_LOSS or (own and "loss" in own.model_fields_set):
             silent.add("loss")
+        if self.training.accumulate == 1 or (own and "accumulate" in own.model_fields_set):
+            silent.add("accumulate")
         return {
             # What decides the folds is in the hash of their file, what is done about copies in that
             # of the data.

@@ -44,6 +44,12 @@ def save_checkpoint(
         torch.save(content, temporary)
 
 
+def save_diverged(path: Path, stamp: Stamp, diverged: Mapping[str, Any]) -> None:
+    """Write the file of a training that diverged, whole: its stamp and how, and no weights."""
+    with whole_file(path) as temporary:
+        torch.save({"diverged": dict(diverged), "stamp": dict(stamp)}, temporary)
+
+
 def load_checkpoint(
     path: Path, network: nn.Module, expected: Stamp, weights_sha256: str, remedy: str
 ) -> Stamp:
@@ -57,19 +63,25 @@ def load_checkpoint(
         remedy: what to do where it is something else, as the end of the message.
 
     Raises:
-        CheckpointError: the file is damaged, its weights are not those that were trained, or do
-            not fit the network.
+        CheckpointError: the file is damaged, of a training that diverged, or its weights are not
+            those that were trained or do not fit the network.
         SealError: they are those of another run.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        stamp, weights = dict(content["stamp"]), content["weights"]
+        stamp, lost = dict(content["stamp"]), content.get("diverged")
+        weights = {} if lost else content["weights"]
     # A damaged file may raise anything. What torch says of it is advice to let the file run code.
     except Exception as error:
         raise CheckpointError(
             f"{path}: no checkpoint that can be read ({type(error).__name__}); {remedy}"
         ) from error
     refuse_other(stamp, expected, path, remedy)
+    if lost:
+        raise CheckpointError(
+            f"{path}: this training diverged and has no weights: {lost['says']}; `attnbench rerun` "
+            "trains it again"
+        )
     try:
         network.load_state_dict(weights)
     except (RuntimeError, TypeError, AttributeError) as error:

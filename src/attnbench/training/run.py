@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,18 +20,23 @@ from attnbench.data.intensities import load_normalisation
 from attnbench.data.normalise import Normalisation
 from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
+from attnbench.errors import DivergenceError
 from attnbench.files import hash_of, write_json, write_rows
+from attnbench.models.batch_norm import refuse_batch_norm
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
 from attnbench.study.groups import TrainingSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
-from attnbench.training.checkpoint import hash_of_weights, save_checkpoint
+from attnbench.training.checkpoint import hash_of_weights, save_checkpoint, save_diverged
 from attnbench.training.device import autocast_type, claim_device, memory_format
+from attnbench.training.diverged import facts_of_divergence
 from attnbench.training.energy import energy_between, energy_used
+from attnbench.training.fits import advice_on_training
 from attnbench.training.initial import Start, start_from_file
 from attnbench.training.loop import HISTORY, Batch, train
+from attnbench.training.memory import naming_memory
 from attnbench.training.plan import Planner
 from attnbench.training.progress import record_progress
 from attnbench.training.provenance import machine_of, peak_memory, provenance
@@ -111,16 +117,25 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
 def train_run(study: Study, run: Run) -> None:
     """Train one run and write `model.pt`, `history.csv` and `run.json`, then their seal.
 
-    `progress.csv` grows with every row of the history, until `history.csv` has them all.
+    `progress.csv` grows with every row of the history, until `history.csv` has them all. Of a
+    training that diverged `run.json` says so, `history.csv` has the rows before, and `model.pt` no
+    weights.
     """
     inputs = load_inputs(study, run)
     steps = inputs.training.steps
     folder, progress = study.layout.run(run), study.layout.progress(run)
     with claim_device(study.compute) as device, record_progress(progress) as record:
-        network, rows, seconds, joules, start = fit(study, run, inputs, device, record)
+        advice = partial(advice_on_memory, study, run, inputs, device)
+        with naming_memory(f"training {run}", device, advice):
+            fitted = fit(study, run, inputs, device, record)
+        network, rows, seconds, joules, start, diverged = fitted
         trained_on = [_trained_on(run, inputs), *start.trained_on]
         stamp = stamp_of(run, inputs.hashes, machine_of(study.compute, device))
-        save_checkpoint(folder / "model.pt", network, stamp, trained_on)
+        lost = facts_of_divergence(diverged) if diverged else None
+        if lost:
+            save_diverged(folder / "model.pt", stamp, lost)
+        else:
+            save_checkpoint(folder / "model.pt", network, stamp, trained_on)
         write_rows(folder / "history.csv", HISTORY, rows)
         facts = provenance(study.compute, device) | {
             "chosen": inputs.chosen,
@@ -128,27 +143,43 @@ def train_run(study: Study, run: Run) -> None:
             "training_groups": inputs.training_groups,
             "steps": steps,
             "train_seconds": seconds,
-            "images_per_second": steps * inputs.training.batch / seconds,
+            "images_per_second": (lost["step"] if lost else steps)
+            * inputs.training.batch
+            / seconds,
             "peak_memory_bytes": peak_memory(device),
             "energy_j": joules,
             "parameters": count_parameters(network),
-            "weights_sha256": hash_of_weights(network),
+            "weights_sha256": None if lost else hash_of_weights(network),
+            **({"diverged": lost} if lost else {}),
         }
     progress.unlink()
     # `run.json` marks a finished run, and the seal a whole one.
     write_json(folder / STAGES["train"], {**stamp, **facts})
     seal_run(study, run, "train", {**stamp, "weights_sha256": facts["weights_sha256"]})
-    log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
+    if lost:
+        log.warning("%s  %s diverged: %s", _trained(study), run, lost["says"])
+    else:
+        log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
+
+
+def advice_on_memory(study: Study, run: Run, inputs: RunInputs, device: torch.device) -> list[str]:
+    """Sentences on a run that memory did not suffice for, as `advice_on_training`."""
+    spec = NetworkSpec.of(inputs.store.info, inputs.patch)
+    return advice_on_training(study, run.model, spec, inputs.training, device)
 
 
 class Fitted(NamedTuple):
-    """A trained network, its history, and what the training took; joules None without a meter."""
+    """A trained network, its history, and what the training took; joules None without a meter.
+
+    `diverged`: why the network is of no use; None where the training came to its end.
+    """
 
     network: nn.Module
     rows: list[dict[str, float]]
     seconds: float
     joules: float | None
     start: Start
+    diverged: DivergenceError | None = None
 
 
 def _trained_on(run: Run, inputs: RunInputs) -> dict[str, Any]:
@@ -170,27 +201,31 @@ def fit(
     """Train the network of a run on a claimed device; `record` is given every row of its history.
 
     Raises:
-        DivergenceError: the loss is not finite.
         ModelError: pretrained weights cannot be read, have changed, or do not fit.
         CheckpointError: pretrained weights have seen what the run is tested on.
     """
     settings, steps = inputs.training, inputs.training.steps
     autocast = autocast_type(study.compute.precision, device)
     network = network_for(study, run, inputs.store)
+    refuse_batch_norm(network, settings.accumulate)
     start = start_from_file(study, run, inputs.store, inputs.fold, network)
     network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
     training, validation = _data(run, inputs, device)
     # The counter is the GPU's: with other runs on it, the energies cannot be separated.
     alone = study.compute.runs_per_gpu == 1
     rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
-    for row in train(network, training, validation, settings, steps, device, autocast):
-        rows.append(row)
-        record(row)
-        if not math.isnan(row["validation_dice"]):
-            log.debug("%s  %s", run, _line(row, steps))
+    diverged = None
+    try:
+        for row in train(network, training, validation, settings, steps, device, autocast):
+            rows.append(row)
+            record(row)
+            if not math.isnan(row["validation_dice"]):
+                log.debug("%s  %s", run, _line(row, steps))
+    except DivergenceError as error:
+        diverged = error.with_traceback(None)  # whose frames hold the batches
     seconds = time.perf_counter() - started
     joules = energy_between(energy, energy_used(device) if alone else None)
-    return Fitted(network, rows, seconds, joules, start)
+    return Fitted(network, rows, seconds, joules, start, diverged)
 
 
 def _data(run: Run, inputs: RunInputs, device: torch.device) -> tuple[Any, list[Batch]]:

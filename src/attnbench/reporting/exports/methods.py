@@ -11,6 +11,7 @@ from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.analysis.verdicts import GROUPS_CROSS, ONE_SPLIT
 from attnbench.catalog import load_entry
 from attnbench.catalog.suitable import RESTRICTED
+from attnbench.reporting.diverged import diverged_counts
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.losses import own_losses, pretrained_notes
@@ -314,6 +315,9 @@ def _sweep(results: Results) -> Iterator[str]:
             f"{of_folds}), each a training at full budget with the first seed; test "
             "folds were not read for the choice."
         )
+        lost = int(results.frame("sweep")["failed"].notna().sum())
+        if lost:
+            yield f"{_number(lost, 'trial')} diverged and could not be chosen."
         edges = results.frame("sweep")["at_edge"].eq(True)
         if edges.any():
             yield (
@@ -357,6 +361,7 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         "simultaneous (Bonferroni). All other tests are exploratory."
     )
     yield (
+        "Models of which a training diverged were not compared on that dataset. "
         "Models that failed on different cases were not compared by a distance without a "
         "penalty. Models not distinguishable from the best were found by the largest of all "
         "pairs' statistics under sign flips; ranks were compared by Friedman's test with "
@@ -474,6 +479,12 @@ def _runs(results: Results) -> Iterator[str]:
     yield f"Of {_number(planned, 'planned training')}, {state}."
     if results.analysed:
         yield from (f"{note}." for note in absent_runs(results, requested_kinds(results.study)))
+        lost = diverged_counts(results)
+        yield (
+            f"Trainings that diverged have no score: {'; '.join(lost)}."
+            if lost
+            else "No training diverged."
+        )
     used: dict[str, list[str]] = {}
     for facts in results.run_facts:
         for name, release in facts.get("versions", {}).items():
