@@ -13,7 +13,8 @@ from attnbench.reporting.contents import FIGURES, TABLES
 
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
-    "errors", "files", "seals", "locks", "workflow", "study", "own", "catalog", "data", "intake",
+    "errors", "files", "seals", "locks", "stops", "workflow", "study", "own", "catalog", "data",
+    "intake",
     "models", "training", "scoring",
     "check", "inference", "shift", "analysis", "reporting", "rerun", "upkeep", "api",
     "cli_options", "cli_dataset", "cli_metric", "cli_model", "cli_results", "cli_run",
@@ -21,7 +22,7 @@ ORDER = (
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
-    "errors", "files", "seals", "workflow", "study", "own", "catalog", "scoring", "check",
+    "errors", "files", "seals", "stops", "workflow", "study", "own", "catalog", "scoring", "check",
     "analysis", "reporting", "rerun", "upkeep", "api", "cli_options", "cli_dataset",
     "cli_metric", "cli_model",
     "cli_results", "cli_run", "cli_upkeep", "cli",

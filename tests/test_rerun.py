@@ -44,7 +44,8 @@ VERBS += (
 # What training loads and writes down beside its weights: the only files that it may leave out.
 ONLY_WRITTEN_DOWN = {
     "models/cost.py", "models/names.py",
-    "training/energy.py", "training/progress.py", "training/provenance.py",
+    "training/energy.py",
+    "training/spent.py", "training/progress.py", "training/provenance.py",
 }  # fmt: skip
 STUDY = {
     "name": "small",
@@ -122,6 +123,7 @@ def test_code_is_what_python_imports(verb: str):
         "files.py",
         "locks.py",
         "seals.py",
+        "stops.py",
         "__init__.py",
     }
     glue |= ONLY_WRITTEN_DOWN

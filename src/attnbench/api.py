@@ -149,6 +149,7 @@ def train(
             "key one value"
         )
     from attnbench.data.make import make_data
+    from attnbench.rerun import decides
     from attnbench.training.run import load_inputs, train_run
 
     make_data(study, dataset)
@@ -158,7 +159,7 @@ def train(
     expected = {f"{name}_hash": value for name, value in load_inputs(study, run).hashes.items()}
     stated = read_json(path) if path.is_file() and (folder / "model.pt").is_file() else {}
     if not expected.items() <= stated.items():
-        train_run(study, run)
+        train_run(study, run, decides(study, "train", run.dataset, run.model))
     return TrainedRun(run, folder, read_json(path))
 
 

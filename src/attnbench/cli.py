@@ -34,7 +34,8 @@ from attnbench.cli_options import (
 from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
-from attnbench.errors import AttnBenchError
+from attnbench.errors import AttnBenchError, Stopped
+from attnbench.stops import STATUS, asked, catch_stops
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -55,15 +56,22 @@ def main() -> None:
     """Run the command line; an `AttnBenchError` is printed as one message, what nobody foresaw
     after its traceback.
 
-    Both stand in the job's log and end with status 1.
+    Both stand in the job's log and end with status 1; a job that was asked to stop ends with 75.
     """
     log = logging.getLogger("attnbench")
     try:
         app()
+    except Stopped as stop:
+        log.warning("%s", stop)
+        sys.exit(STATUS)
     except AttnBenchError as error:
         log.error("error: %s", error)
         sys.exit(1)
     except Exception as error:
+        # Raised amid an import, as by a signal, `Stopped` can come out as another exception.
+        if signalled := asked():
+            log.warning("stopped by %s", signalled.name)
+            sys.exit(STATUS)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
 
@@ -394,12 +402,15 @@ def train(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Train one run."""
+    """Train one run, or what a former process left of it; asked to stop, end with status 75."""
+    catch_stops()
     loaded = start(study, log)
+    from attnbench.rerun import decides
     from attnbench.study.paths import Run
     from attnbench.training.run import train_run
 
-    train_run(loaded, Run(dataset, model, fold, seed, percent))
+    code = decides(loaded, "train", dataset, model)
+    train_run(loaded, Run(dataset, model, fold, seed, percent), code)
 
 
 @app.command()
@@ -411,11 +422,14 @@ def trial(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Try one value of a swept key on the inner validation of a fold."""
+    """Try one value of a swept key on the inner validation of a fold; stops as `train` does."""
+    catch_stops()
     loaded = start(study, log)
     from attnbench.inference.trial import run_trial
+    from attnbench.rerun import decides
 
-    run_trial(loaded, dataset, model, fold, number)
+    code = decides(loaded, "trial", dataset, model, artefact=str(number))
+    run_trial(loaded, dataset, model, fold, number, code)
 
 
 @app.command()

@@ -12,6 +12,10 @@ class AttnBenchError(Exception):
     """Base of every error that the command line prints without a traceback."""
 
 
+class Stopped(BaseException):
+    """A job was asked to stop and does: no error, and nothing that catches errors catches it."""
+
+
 class StudyError(AttnBenchError):
     """The study file asks for something that cannot be done."""
 
@@ -46,10 +50,6 @@ class SealError(AttnBenchError):
 
 class DivergenceError(AttnBenchError):
     """The loss of a training is not finite any more."""
-
-
-class Stopped(AttnBenchError):
-    """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
 class WorkflowError(AttnBenchError):

@@ -30,7 +30,18 @@ PACKAGE = Path(__file__).parent
 # reruns nothing.
 _GLUE = frozenset(
     f"attnbench{name}"
-    for name in ("", ".check", ".errors", ".files", ".locks", ".own", ".seals", ".study")
+    for name in (
+        "",
+        ".check",
+        ".errors",
+        ".files",
+        ".locks",
+        ".own",
+        ".rerun",
+        ".seals",
+        ".stops",
+        ".study",
+    )
 )
 # Imports that are not followed, by the module that has them: what training only writes down
 # beside the weights, and the list of the mechanisms that exist. All others are followed, so that
@@ -38,10 +49,15 @@ _GLUE = frozenset(
 _ASIDE = {
     "attnbench.training.run": frozenset(
         f"attnbench.{name}"
-        for name in ("models.cost", "training.energy", "training.progress", "training.provenance")
+        for name in (
+            "models.cost",
+            "training.progress",
+            "training.provenance",
+            "training.spent",
+        )
     ),
     "attnbench.inference.trial": frozenset(
-        {"attnbench.training.energy", "attnbench.training.provenance"}
+        {"attnbench.training.provenance", "attnbench.training.spent"}
     ),
     "attnbench.models.registry": frozenset({"attnbench.models.names"}),
     # The look of figures, which tables and texts do not ask for.

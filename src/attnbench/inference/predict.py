@@ -43,5 +43,7 @@ def predict_run(study: Study, run: Run) -> None:
         write_rows(folder / "gates.csv", GATE_COLUMNS, gates_of_run(trained))
         write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
     study.layout.removed(run).unlink(missing_ok=True)
+    # Snakemake has taken the trained files, else it would have asked for no predictions.
+    study.layout.checkpoint(run).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)

@@ -648,6 +648,11 @@ class ComputeSettings(Settings):
     runs_per_gpu: int = Field(1, gt=0, description="Runs that share one GPU.")
     memory_mb: int = Field(4000, gt=0, description="Memory that one run asks a cluster for.")
     minutes: int = Field(240, gt=0, description="Time that one run asks a cluster for.")
+    checkpoint_minutes: float = Field(
+        10,
+        gt=0,
+        description="A training writes down where it is this often, and when it is asked to stop.",
+    )
 
 
 class DataSettings(Settings):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from attnbench import stops
 from attnbench.data.folds import Fold, fewer_groups, load_folds
 from attnbench.data.intensities import load_normalisation
 from attnbench.data.normalise import Normalisation
@@ -27,13 +28,14 @@ from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import hash_of_weights, save_checkpoint
 from attnbench.training.device import autocast_type, claim_device, memory_format
-from attnbench.training.energy import energy_between, energy_used
 from attnbench.training.initial import Start, start_from_file
+from attnbench.training.keeper import Keeper, owner_of
 from attnbench.training.loop import HISTORY, Batch, train
 from attnbench.training.plan import Planner
 from attnbench.training.progress import record_progress
-from attnbench.training.provenance import peak_memory, provenance
+from attnbench.training.provenance import provenance
 from attnbench.training.sampler import CasePool, batches
+from attnbench.training.spent import Meter, Spent
 from attnbench.training.sweep import read_choice
 
 _VALIDATION_BATCHES = 4
@@ -107,16 +109,29 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
     return build_network(study.model(run.model), study.backbone, spec)
 
 
-def train_run(study: Study, run: Run) -> None:
+def train_run(study: Study, run: Run, code: str = "") -> None:
     """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last.
 
-    `progress.csv` grows with every row of the history, until `history.csv` has them all.
+    `progress.csv` grows with every row of the history, until `history.csv` has them all. Where a
+    former process left a checkpoint of this very run, training goes on from there. It stays behind
+    the last step until the run is predicted: Snakemake deletes a finished run's files where it was
+    interrupted itself, and then they are written again without training.
+
+    Args:
+        study: that the run is of.
+        run: to train.
+        code: fingerprint of the code that trains; a checkpoint of other code is dropped.
+
+    Raises:
+        Stopped: the process was asked to stop; the next one goes on.
     """
     inputs = load_inputs(study, run)
     steps = inputs.training.steps
     folder, progress = study.layout.run(run), study.layout.progress(run)
-    with claim_device(study.compute) as device, record_progress(progress) as record:
-        network, rows, seconds, joules, start = fit(study, run, inputs, device, record)
+    with claim_device(study.compute) as device:
+        keeper = keep(study, run, inputs, device, study.layout.checkpoint(run), code)
+        with record_progress(progress, keeper.course.rows) as record:
+            network, rows, spent, start = fit(study, run, inputs, device, record, keeper)
         trained_on = [_trained_on(run, inputs), *start.trained_on]
         save_checkpoint(folder / "model.pt", network, inputs.hashes, trained_on)
         write_rows(folder / "history.csv", HISTORY, rows)
@@ -125,10 +140,10 @@ def train_run(study: Study, run: Run) -> None:
             "initial": start.facts,
             "training_groups": inputs.training_groups,
             "steps": steps,
-            "train_seconds": seconds,
-            "images_per_second": steps * inputs.training.batch / seconds,
-            "peak_memory_bytes": peak_memory(device),
-            "energy_j": joules,
+            "train_seconds": spent.seconds,
+            "images_per_second": steps * inputs.training.batch / spent.seconds,
+            "peak_memory_bytes": spent.peak_bytes,
+            "energy_j": spent.joules,
             "parameters": count_parameters(network),
             "weights_sha256": hash_of_weights(network),
         }
@@ -140,12 +155,11 @@ def train_run(study: Study, run: Run) -> None:
 
 
 class Fitted(NamedTuple):
-    """A trained network, its history, and what the training took; joules None without a meter."""
+    """A trained network, its history, and what the training took."""
 
     network: nn.Module
     rows: list[dict[str, float]]
-    seconds: float
-    joules: float | None
+    spent: Spent
     start: Start
 
 
@@ -158,16 +172,35 @@ def _trained_on(run: Run, inputs: RunInputs) -> dict[str, Any]:
     }
 
 
+def keep(
+    study: Study, run: Run, inputs: RunInputs, device: torch.device, path: Path, code: str
+) -> Keeper:
+    """What keeps the state of a run's training at `path`, with what a former process left there."""
+    stamp = {
+        **vars(run),
+        **{f"{name}_hash": value for name, value in inputs.hashes.items()},
+        "device": device.type,
+        "precision": str(autocast_type(study.compute.precision, device) or torch.float32),
+        "torch": torch.__version__,
+    }
+    owner = owner_of(stamp, inputs.training.steps, study.compute.threads, code)
+    return Keeper(path, owner, study.compute.checkpoint_minutes)
+
+
 def fit(
     study: Study,
     run: Run,
     inputs: RunInputs,
     device: torch.device,
     record: Callable[[dict[str, float]], None],
+    keeper: Keeper,
 ) -> Fitted:
     """Train the network of a run on a claimed device; `record` is given every row of its history.
 
+    From the first step on, being asked to stop is left to `keeper`.
+
     Raises:
+        Stopped: the process was asked to stop before the last step.
         DivergenceError: the loss is not finite.
         ModelError: pretrained weights cannot be read, have changed, or do not fit.
         CheckpointError: pretrained weights have seen what the run is tested on.
@@ -177,40 +210,45 @@ def fit(
     network = network_for(study, run, inputs.store)
     start = start_from_file(study, run, inputs.store, inputs.fold, network)
     network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
-    training, validation = _data(run, inputs, device)
+    noise, training, validation = _data(run, inputs, device, keeper.course.step)
     # The counter is the GPU's: with other runs on it, the energies cannot be separated.
-    alone = study.compute.runs_per_gpu == 1
-    rows, energy, started = [], energy_used(device) if alone else None, time.perf_counter()
-    for row in train(network, training, validation, settings, steps, device, autocast):
+    meter = Meter(device, study.compute.runs_per_gpu == 1, Spent(*keeper.spent))
+    keeper.watch(meter, noise, steps, str(run))
+    rows = keeper.course.rows
+    stops.defer()
+    for row in train(network, training, validation, settings, steps, device, autocast, keeper):
         rows.append(row)
         record(row)
         if not math.isnan(row["validation_dice"]):
             log.debug("%s  %s", run, _line(row, steps))
-    seconds = time.perf_counter() - started
-    joules = energy_between(energy, energy_used(device) if alone else None)
-    return Fitted(network, rows, seconds, joules, start)
+    return Fitted(network, rows, meter.read(), start)
 
 
-def _data(run: Run, inputs: RunInputs, device: torch.device) -> tuple[Any, list[Batch]]:
-    """Training batches in random order, and fixed validation batches without augmentation.
+def _data(
+    run: Run, inputs: RunInputs, device: torch.device, done: int
+) -> tuple[torch.Generator, Iterator[Batch], list[Batch]]:
+    """Generator of the noise, training batches in random order behind those of the steps `done`,
+    and fixed validation batches without augmentation.
 
     Both depend on dataset, fold and seed, never on the model unless it has a recipe of its own.
     """
     store, training = inputs.store, inputs.training
     seeds = _seeds(run)
-    sets = []
+    sets, noises = [], []
     changes = (training.augmentation, inputs.mirror)
-    for cases, changed, seed, length in (
-        (inputs.fold.train, changes, seeds.training, training.steps),
-        (inputs.fold.validation, (), seeds.validation, _VALIDATION_BATCHES),
+    for cases, changed, seed, length, first in (
+        (inputs.fold.train, changes, seeds.training, training.steps, done),
+        (inputs.fold.validation, (), seeds.validation, _VALIDATION_BATCHES, 0),
     ):
         indices = [store.index(case) for case in cases]
         rng = np.random.default_rng(seed)
         planner = Planner(store, indices, inputs.patch, training.foreground, rng, *changed)
         pool = CasePool(store, indices, device, inputs.normalisation)
-        sets.append(batches(pool, planner, length, training.batch, device, seed))
+        noise = torch.Generator(pool.device).manual_seed(seed)
+        sets.append(batches(pool, planner, length, training.batch, device, noise, first))
+        noises.append(noise)
     # A list, so that every validation of the run sees the same patches.
-    return sets[0], list(sets[1])
+    return noises[0], sets[0], list(sets[1])
 
 
 class _Seeds(NamedTuple):
