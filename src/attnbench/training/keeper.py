@@ -173,6 +173,9 @@ def _read(path: Path, owner: Owner) -> dict[str, Any]:
         content = path.read_bytes()
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        log.warning("warning: %s; training starts anew", error)
+        return {}
     payload = memoryview(content)[:-_DIGEST]
     if hashlib.sha256(payload).digest() != content[-_DIGEST:]:
         reason = "is damaged"
