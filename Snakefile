@@ -2,19 +2,26 @@ import gc
 import os
 import sys
 from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from shlex import quote
 
-from snakemake.utils import min_version
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version, update_config
 
 from attnbench import rerun
 from attnbench.catalog import load_entry
-from attnbench.check import check_study
-from attnbench.errors import StudyError
-from attnbench.files import update_text
+from attnbench.check import check_study, refuse_output
+from attnbench.disk.room import refuse_too_little
+from attnbench.errors import DiskError, LockError, StudyError
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
+from attnbench.study.reading import read_study
 from attnbench.study.split import files_of
+from attnbench.upkeep.begin import at_work_lines, begin
 from attnbench.upkeep.gone import gone_lines
-from attnbench.workflow import before_jobs, refuse_prefix
+from attnbench.upkeep.outdated import warned_of
+from attnbench.workflow import around_planning, before_jobs, hold, refuse_prefix
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
     FIGURE_FORMATS,
@@ -32,27 +39,50 @@ gc.set_threshold(100_000)
 # As `module` of another workflow, the module's `config` is the study.
 is_module = workflow.modifier.namespace is not None
 
-# Snakemake merges a `configfile` with the ones on the command line; a study is never a mixture of two.
-if not (is_module or workflow.overwrite_configfiles):
-
-    configfile: "config.yaml"
-
+# Without `--configfile` it is `config.yaml`; one that is named is never mixed with that. Not Snakemake's `configfile:`,
+# which takes a key that stands there twice for its last, and runs code in some files.
+files = list(map(Path, workflow.overwrite_configfiles)) or [Path("config.yaml")]
 
 try:
     if is_module:
         study = check_study(config, f"config of module {workflow.modifier.namespace}")
         refuse_prefix(workflow.modifier, study.layout.output)
     else:
-        study = check_study(
-            config, ", ".join(map(str, workflow.overwrite_configfiles)) or "config.yaml"
-        )
+        content = {}
+        for file in files:
+            update_config(content, read_study(file))
+        update_config(content, workflow.config_settings.config)
+        # What Snakemake's own report says of the study.
+        config.update(content)
+        study = check_study(content, ", ".join(map(str, files)))
+    refuse_output(study)
 except StudyError as error:
     sys.exit(f"error: {error}")
 
 layout = study.layout
+# Jobs read the study by a name that has the hash of its text: they keep the study that they were started with, whatever
+# is started after them. No part of `params`: of a study, only what decides a job makes it run again.
+text = study.to_yaml()
+planned = layout.planned(sha256(text.encode()).hexdigest())
 if workflow.is_main_process:
-    for line in gone_lines(study, "STUDY"):
+    # One file is the study that was named; a module, or several files, are what is written of them.
+    named = [] if is_module else workflow.overwrite_configfiles or ["config.yaml"]
+    named = quote(str(*named) if len(named) == 1 else str(layout.study))
+    for line in [*gone_lines(study, named), *at_work_lines(study)]:
         print(f"warning: {line}", file=sys.stderr)
+
+    def lock_output():
+        try:
+            hold(layout.lock, f"Snakemake on the study {study.name}")
+        except LockError as error:
+            raise WorkflowError(str(error)) from None
+
+    around_planning(workflow, lock_output, cache(lambda: warned_of(study, planned)))
+    if not is_module:
+        # Where a job reads the Snakefile again, on another machine maybe, it finds that study.
+        workflow.config_settings.configfiles = [planned.absolute()]
+elif not is_module and len(workflow.overwrite_configfiles) == 1:
+    planned = Path(workflow.overwrite_configfiles[0])
 
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")
@@ -104,20 +134,30 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
+def look_for_room():
+    """Warn where the disk may be too small, end where it clearly is; never what is only planned."""
+    try:
+        for line in refuse_too_little(study, workflow.resource_settings.cores):
+            print(f"warning: {line}", file=sys.stderr)
+    except DiskError as error:
+        raise WorkflowError(str(error)) from None
+
+
 # Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
 if is_module:
-    before_jobs(workflow, lambda: update_text(layout.study, study.to_yaml()))
+    before_jobs(workflow, lambda: [look_for_room(), begin(study, planned)])
 else:
 
     onstart:
-        update_text(layout.study, study.to_yaml())
+        look_for_room()
+        begin(study, planned)
 
     onsuccess:
         if all(map(os.path.exists, rules.all.input)):
             log_of_provenance = layout.log("provenance")
             shell(
-                "{sys.executable:q} -P -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {layout.study:q} "
+                "{sys.executable:q} -P -m snakemake --snakefile {workflow.main_snakefile:q} --configfile {planned:q} "
                 "--workflow-profile none --cores 1 --nolock --report {layout.provenance:q} > {log_of_provenance:q} 2>&1"
                 " || {{ cat {log_of_provenance:q}; exit 1; }}"
             )
-            shell("attnbench show --study {layout.study:q}")
+            shell("attnbench show --study {planned:q}")

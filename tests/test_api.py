@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,37 @@ def test_tables_that_cannot_be_compared_are_refused(ours, theirs, match):
         attnbench.compare(pd.DataFrame(ours), pd.DataFrame(theirs))
 
 
+@pytest.fixture
+def scored(tmp_path):
+    """Results of a study that was scored by two metrics."""
+    random = np.random.default_rng(0)
+    study = attnbench.load_study(
+        {**TINY, "metrics": ["dice", "iou"], "output": str(tmp_path / "scored")}
+    )
+    rows = [
+        {
+            "dataset": "nuclei_mini", "model": model, "fold": 0, "seed": 0, "case": f"c{case}",
+            "group": f"g{case}", "class": 1, "metric": metric, "value": random.random(),
+            "unit": "1", "status": "ok", "origin": "trained",
+        }
+        for model, metric in itertools.product(("unet", "attention_gate"), ("dice", "iou"))
+        for case in range(7)
+    ]  # fmt: skip
+    study.layout.output.mkdir()
+    pd.DataFrame(rows).to_csv(study.layout.scores, index=False)
+    return attnbench.open_results(study)
+
+
+def test_of_results_one_metric_has_the_rows_that_it_has_among_all(scored):
+    every = attnbench.compare(scored, "unet")
+    assert {*every["metric"]} == {"dice", "iou"}
+    alone = attnbench.compare(scored, "unet", metric="iou")
+    expected = every[every["metric"] == "iou"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, expected)
+    with pytest.raises(DataError, match="no scores by 'hd95'"):
+        attnbench.compare(scored, "unet", metric="hd95")
+
+
 def test_wrong_names_are_refused_with_the_nearest():
     table = pd.DataFrame({"model": ["a", "b"], "case": [1, 1], "value": [0.1, 0.2]})
     with pytest.raises(DataError, match="'unte'"):
@@ -179,6 +211,28 @@ def test_an_array_is_predicted_as_the_case_that_it_is_of(study, trained):
     wrong = {"c": np.zeros((3, 8, 8))}
     with pytest.raises(DataError, match=r"'c' has shape \(3, 8, 8\)"):
         list(attnbench.predict(study, "nuclei_mini", "attention_gate", images=wrong))
+
+
+def test_images_say_what_they_were_to_the_training(study, trained):
+    folder = Path(attnbench.__file__).parent / "catalog" / "entries" / "nuclei_mini"
+    (fold,) = [
+        one
+        for one in json.loads(study.layout.folds("nuclei_mini").read_text())["folds"]
+        if one["fold"] == 0
+    ]
+    roles = {"train": "training", "validation": "validation", "test": "test"}
+    chosen = {fold[part][0]: role for part, role in roles.items()}
+    files = [
+        path
+        for path in folder.rglob("*.*")
+        if "mask" not in str(path) and any(case in path.name for case in chosen)
+    ]
+    found = attnbench.predict(study, "nuclei_mini", "attention_gate", images=files)
+    seen = {case: roles for one in found for case, roles in one.seen.items()}
+    assert seen == {case: {role: 1} for case, role in chosen.items()}
+    case, role = next(iter(chosen.items()))
+    (own,) = attnbench.predict(study, "nuclei_mini", "attention_gate", cases=[case])
+    assert own.seen == {case: {role: 1}}
 
 
 def test_runs_that_the_study_lacks_are_refused(study):

@@ -13,16 +13,17 @@ from attnbench.reporting.contents import FIGURES, TABLES
 
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
-    "errors", "files", "seals", "locks", "stops", "workflow", "study", "own", "catalog", "data",
-    "intake",
-    "models", "training", "scoring",
-    "check", "inference", "shift", "analysis", "reporting", "rerun", "upkeep", "api",
+    "errors", "addresses", "encoding", "process", "full_disk", "files", "seals", "locks", "stops",
+    "workflow", "study", "own", "catalog", "disk", "data", "intake", "models", "training",
+    "scoring", "check", "inference", "shift", "analysis", "reporting", "sealing", "rerun",
+    "upkeep", "api",
     "cli_options", "cli_dataset", "cli_metric", "cli_model", "cli_results", "cli_run",
     "cli_upkeep", "cli",
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
-    "errors", "files", "seals", "stops", "workflow", "study", "own", "catalog", "scoring", "check",
+    "errors", "addresses", "encoding", "process", "full_disk", "files", "seals", "locks", "stops",
+    "workflow", "study", "own", "catalog", "disk", "scoring", "check",
     "analysis", "reporting", "rerun", "upkeep", "api", "cli_options", "cli_dataset",
     "cli_metric", "cli_model",
     "cli_results", "cli_run", "cli_upkeep", "cli",

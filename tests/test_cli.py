@@ -31,7 +31,8 @@ def test_an_error_that_nobody_foresaw_is_in_the_log_with_its_traceback(attnbench
     (tmp_path / "results/tables").write_text("a file where a folder should be")
     log = tmp_path / "tables.log"
     assert attnbench("tables", "--study", str(tmp_path / "study.yaml"), "--log", str(log)) == 1
-    for said in (log.read_text(), capsys.readouterr().err):
+    assert log.read_text().startswith(f"study: {tmp_path / 'study.yaml'}\n")
+    for said in (log.read_text().partition("\n")[2], capsys.readouterr().err):
         lines = said.splitlines()
         assert lines[0] == "Traceback (most recent call last):"
         assert lines[-1].startswith("error: FileExistsError:") and "results/tables" in lines[-1]

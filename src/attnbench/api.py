@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ from attnbench.catalog import load_entry
 from attnbench.check import check_study
 from attnbench.check import load_study as load_file
 from attnbench.data.opened import Dataset, open_originals, open_prepared
-from attnbench.errors import AttnBenchError, DataError
-from attnbench.files import read_json
+from attnbench.errors import AttnBenchError, DataError, DivergenceError, nearest
+from attnbench.locks import exclusive
 from attnbench.scoring.case import score_case
 from attnbench.scoring.definitions import metric
 from attnbench.study.groups import AnalysisSettings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from attnbench.inference.trained import Trained
     from attnbench.models.build import build_model
     from attnbench.models.registry import mechanism
+
+log = logging.getLogger("attnbench")
 
 __all__ = [
     "Dataset",
@@ -108,9 +111,14 @@ def open_dataset(
 class TrainedRun:
     """A finished training: where its files lie, and what its `run.json` says."""
 
+    study: Study
     run: Run
-    folder: Path
     facts: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.study.layout.run(self.run)
 
     @property
     def weights(self) -> Path:
@@ -119,9 +127,16 @@ class TrainedRun:
 
     @property
     def history(self) -> pd.DataFrame:
-        """Loss, Dice of the inner validation and learning rate by step: `history.csv`."""
+        """Loss, Dice of the inner validation and learning rate by step: `history.csv`.
+
+        Raises:
+            SealError: it is not as the training left it.
+        """
         import pandas as pd
 
+        from attnbench.training.sealed import sealed_files
+
+        sealed_files(self.study, self.run, "history.csv")
         return pd.read_csv(self.folder / "history.csv")
 
 
@@ -139,7 +154,7 @@ def train(
         FetchError: originals are not to be had.
         DataError: the data break their contract.
         ModelError: the network cannot be built.
-        DivergenceError: the loss is not finite.
+        DivergenceError: the loss was not finite; now, or when the run was trained.
     """
     run = _run_of(study, dataset, model, fold, seed)
     if study.training.sweep and not study.layout.choice(dataset, model, fold).is_file():
@@ -150,17 +165,22 @@ def train(
         )
     from attnbench.data.make import make_data
     from attnbench.rerun import decides
-    from attnbench.training.run import load_inputs, train_run
+    from attnbench.training.finished import why_untrained
+    from attnbench.training.run import train_run
+    from attnbench.training.stamp import read_facts
 
     make_data(study, dataset)
 
-    folder = study.layout.run(run)
-    path = folder / STAGES["train"]
-    expected = {f"{name}_hash": value for name, value in load_inputs(study, run).hashes.items()}
-    stated = read_json(path) if path.is_file() and (folder / "model.pt").is_file() else {}
-    if not expected.items() <= stated.items():
-        train_run(study, run, decides(study, "train", run.dataset, run.model))
-    return TrainedRun(run, folder, read_json(path))
+    path = study.layout.run(run) / STAGES["train"]
+    with exclusive(study.layout.lock_of(run), f"train {run}"):
+        if why := why_untrained(study, run):
+            if path.is_file():
+                log.info("%s: trained again: %s", run, why)
+            train_run(study, run, decides(study, "train", run.dataset, run.model))
+    facts = read_facts(path)
+    if lost := facts.get("diverged"):
+        raise DivergenceError(f"{run}: {lost['says']}", lost["step"], lost["after"])
+    return TrainedRun(study, run, facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,14 +188,15 @@ class Predicted:
     """Prediction of one image on its own grid.
 
     `probabilities` (K, *spatial) float32, summing to 1 over the background and the classes;
-    `classes`: name by number, from 1. `seen` are cases of the study that show this very image,
-    where that was looked for.
+    `classes`: name by number, from 1. `seen`: cases of the study that show this very image, where
+    that was looked for, each with what it was to how many of the runs that predicted: `training`,
+    `validation` or `test` case, or `unused`.
     """
 
     name: str
     probabilities: NDArray[np.float32]
     classes: Mapping[int, str]
-    seen: tuple[str, ...] = ()
+    seen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -239,7 +260,7 @@ def compare(
     scores: pd.DataFrame | StudyResults,
     baseline: pd.DataFrame | str,
     *,
-    metric: str = "dice",
+    metric: str | None = None,
     confidence: float = 0.95,
     margin: float = 0.01,
     seed: int = 0,
@@ -253,9 +274,10 @@ def compare(
     Args:
         scores: a table with `case` and `value`, and where there are any `group` (patient; else
             every case counts as one), `fold`, `seed`, `class`, and `model` for several models; or
-            the results of a study, of which all metrics are compared.
+            the results of a study.
         baseline: the table of what `scores` are compared with, or the name of a model in them.
-        metric: of a table: says unit and direction.
+        metric: of a table: says unit and direction, by default Dice. Of a study's results: rows of
+            this metric alone, their numbers those of the comparison of all metrics, the default.
         confidence: of intervals, between 0.5 and 1; 1 - confidence is the level of tests.
         margin: differences below it are negligible, for metrics without a unit.
         seed: of the resampling.
@@ -275,7 +297,12 @@ def compare(
     if isinstance(scores, StudyResults):
         if not isinstance(baseline, str):
             raise DataError("of a study's results, `baseline` is the name of one of its models")
-        return effects_of(scores.blocks(), baseline, settings)
+        asked = scores.study.metrics if metric is None else (metric,)
+        if metric is not None and metric not in scores.study.metrics:
+            raise DataError(f"no scores by {metric!r}; {nearest(metric, scores.study.metrics)}")
+        effects = effects_of(scores.blocks(), baseline, settings)
+        return effects[effects["metric"].isin(asked)].reset_index(drop=True)
+    metric = "dice" if metric is None else metric
     if isinstance(baseline, str):
         if "model" not in scores:
             raise DataError(
@@ -320,6 +347,7 @@ def _words(numbers: Iterable[int]) -> str:
 
 
 def _of_cases(study: Study, run: Run, cases: list[str] | None) -> Iterator[Predicted]:
+    from attnbench.inference.new_images import role_of
     from attnbench.inference.trained import trained_network
 
     with trained_network(study, run) as trained:
@@ -327,7 +355,8 @@ def _of_cases(study: Study, run: Run, cases: list[str] | None) -> Iterator[Predi
         names = list(trained.inputs.fold.test) if cases is None else cases
         maps = trained.predict(store, [store.index(name) for name in names])
         for name, own in zip(names, maps, strict=True):
-            yield Predicted(name, own.cpu().numpy(), store.info.classes, (name,))
+            roles = {name: {role_of(trained, name): 1}}
+            yield Predicted(name, own.cpu().numpy(), store.info.classes, roles)
 
 
 def _of_arrays(
@@ -389,5 +418,5 @@ def _of_files(
     from attnbench.inference.new_images import predict_images
 
     for one in predict_images(study, name, paths, spacing):
-        seen = tuple(seen.case for seen in one.seen)
+        seen = {seen.case: seen.roles for seen in one.seen}
         yield Predicted(one.name, one.probabilities, one.classes, seen)

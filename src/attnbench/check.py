@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,14 @@ from attnbench.models.own_names import reference_of
 from attnbench.own import entry_points, fingerprint
 from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.own import planned, register
-from attnbench.study.base import is_own_code
+from attnbench.study.base import is_own_code, is_reference
 from attnbench.study.groups import DatasetSettings, TrainingSettings
+from attnbench.study.limits import too_long, too_many_runs
+from attnbench.study.messages import in_lines
 from attnbench.study.models import InitialSettings, ModelSettings
 from attnbench.study.names import DatasetFacts, Known
-from attnbench.study.settings import Study, parse_study, read_yaml
+from attnbench.study.reading import read_study
+from attnbench.study.settings import Study, parse_study
 from attnbench.study.split import Split, run_problems
 from attnbench.training.budget import short_budgets
 from attnbench.training.loss_names import known_losses, option_problems
@@ -30,6 +34,9 @@ from attnbench.training.losses import reference_of as reference_of_loss
 
 def check_study(content: Any, source: str = "study") -> Study:
     """The study in `content`, checked, models and catalog's defaults resolved; or `StudyError`."""
+    # Before its names are looked up: so many would take hours.
+    if isinstance(content, Mapping) and (problems := list(too_long(content))):
+        raise StudyError(f"{source}: {in_lines(problems)}")
     try:
         known = _known(content)
     except (CatalogError, ModelError, OwnCodeError) as error:
@@ -42,7 +49,7 @@ def check_study(content: Any, source: str = "study") -> Study:
 
 def load_study(path: Path) -> Study:
     """The study in a YAML file, checked; raises `StudyError` with every problem found."""
-    return check_study(read_yaml(path), str(path))
+    return check_study(read_study(path), str(path))
 
 
 def warnings_of(study: Study) -> list[str]:
@@ -140,10 +147,9 @@ def _with_splits(study: Study, source: str) -> Study:
     study = study.with_splits(given)
     if given and not problems:
         problems += run_problems(study.folds.run, study.splits)
+        problems += too_many_runs(study.count_runs())
     if problems:
-        raise StudyError(
-            f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems)
-        )
+        raise StudyError(f"{source}: {in_lines(problems)}")
     return study
 
 
@@ -242,9 +248,7 @@ def _refuse_unknown_options(study: Study, source: str) -> None:
                 found = [str(error)]
             problems += [f"{where}.loss: {text}" for text in found]
     if problems:
-        raise StudyError(
-            f"{source}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems)
-        )
+        raise StudyError(f"{source}: {in_lines(problems)}")
 
 
 def _fingerprinted(model: ModelSettings) -> ModelSettings:
@@ -305,7 +309,10 @@ def _mechanisms(content: Any) -> Iterator[str]:
             name = item.get("name") if isinstance(item, Mapping) else item
             if isinstance(name, str):
                 # A bare name may be that of a control, `<variant>-<control>`.
-                yield name if is_own_code(name) else name.partition("-")[0]
+                if is_reference(name):
+                    yield name
+                elif not is_own_code(name):
+                    yield name.partition("-")[0]
 
 
 def _own_losses(content: Any) -> Iterator[str]:
@@ -315,7 +322,7 @@ def _own_losses(content: Any) -> Iterator[str]:
         training = holder.get("training") if isinstance(holder, Mapping) else None
         loss = training.get("loss") if isinstance(training, Mapping) else None
         name = loss.get("name") if isinstance(loss, Mapping) else loss
-        if isinstance(name, str) and is_own_code(name):
+        if isinstance(name, str) and is_reference(name):
             yield name
 
 
@@ -333,3 +340,42 @@ def _ndim(study: Study, dataset: str) -> int:
 def _facts(dataset: str, folders: tuple[Path, ...]) -> DatasetFacts:
     entry = load_entry(dataset, folders)
     return DatasetFacts(entry.ndim, entry.count_groups(), entry.channels, entry.classes)
+
+
+def refuse_output(study: Study) -> None:
+    """Refuse an output folder that nothing can be written to, or that is one of the downloads.
+
+    Only before something is to be run: results that nobody may change can still be read.
+
+    Raises:
+        StudyError: a file lies where the folder is to be, it may not be written to, or the
+            downloads, which may be shared, lie where results do.
+    """
+    layout = study.layout
+    for key, folder in (("output", layout.output), ("data.downloads", layout.downloads)):
+        found = next(path for path in (folder, *folder.absolute().parents) if _is_there(path))
+        if not found.is_dir():
+            raise StudyError(f"{key}: {found} is no folder; name another one, or move it away")
+        # Downloads that are shared may be complete, and kept from being changed.
+        if key == "output" and not os.access(found, os.W_OK | os.X_OK):
+            raise StudyError(
+                f"{key}: {folder} cannot be written to: {found} may be read only; name another "
+                "folder, or have its owner allow it"
+            )
+    output, downloads = layout.output.resolve(), layout.downloads.resolve()
+    if output == downloads or downloads in output.parents:
+        raise StudyError(
+            f"output: {layout.output} lies in {layout.downloads}, where datasets are downloaded "
+            "to (data.downloads); name a folder beside it"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        # A file in place of a folder on the way, or a folder that may not be entered.
+        return False
+    return True

@@ -28,13 +28,16 @@ from attnbench.cli_options import (
     StudyFile,
     StudyOption,
     Workers,
+    at_work,
     start,
     study_file,
 )
 from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
+from attnbench.encoding import print_in_any_encoding
 from attnbench.errors import AttnBenchError, Stopped
+from attnbench.full_disk import said_of
 from attnbench.stops import STATUS, asked, catch_stops
 
 app = typer.Typer(
@@ -59,6 +62,7 @@ def main() -> None:
     Both stand in the job's log and end with status 1; a job that was asked to stop ends with 75.
     """
     log = logging.getLogger("attnbench")
+    print_in_any_encoding()
     try:
         app()
     except Stopped as stop:
@@ -67,11 +71,21 @@ def main() -> None:
     except AttnBenchError as error:
         log.error("error: %s", error)
         sys.exit(1)
+    except SystemExit as error:
+        from attnbench.own import line_of
+
+        if place := line_of(error):
+            log.error("error: own code of the study ended the program%s: %r", place, error)
+            sys.exit(1)
+        raise
     except Exception as error:
         # Raised amid an import, as by a signal, `Stopped` can come out as another exception.
         if signalled := asked():
             log.warning("stopped by %s", signalled.name)
             sys.exit(STATUS)
+        if full := said_of(error):
+            log.error("error: %s", full)
+            sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
 
@@ -104,11 +118,13 @@ def check(
     run.
     """
     from attnbench.analysis.answer import never_helps
-    from attnbench.check import load_study, warnings_of
+    from attnbench.check import load_study, refuse_output, warnings_of
+    from attnbench.disk.room import room_lines
     from attnbench.reporting.splits import splits_of
 
     file = study_file(argument, option)
     study, notes = load_study(file), list[str]()
+    refuse_output(study)
     if not light:
         from attnbench.models.buildable import check_models
         from attnbench.models.initial import initial_notes
@@ -129,6 +145,8 @@ def check(
         f"runs{shift}{swept}"
     )
     for line in splits_of(study):
+        typer.echo(line)
+    for line in room_lines(study):
         typer.echo(line)
     for warning in (*warnings_of(study), *notes):
         typer.echo(f"warning: {warning}")
@@ -289,6 +307,7 @@ def inspect(
     loaded = start(study, log)
     from attnbench.catalog import load_entry
     from attnbench.data.scan.inspect import inspect_dataset
+    from attnbench.data.sealed import seal_inspection
 
     layout = loaded.layout
     inspect_dataset(
@@ -298,6 +317,7 @@ def inspect(
         workers,
         loaded.compute.memory_mb,
     )
+    seal_inspection(layout, dataset)
 
 
 @app.command()
@@ -312,6 +332,7 @@ def prepare(
     from attnbench.catalog import load_entry
     from attnbench.data.prepare import prepare_dataset
     from attnbench.data.scan.merge import merged_groups
+    from attnbench.data.sealed import refuse_changed_pairs, seal_prepared
 
     layout, entry, settings = (
         loaded.layout,
@@ -319,6 +340,7 @@ def prepare(
         loaded.dataset(dataset),
     )
     inspected = None if entry.generated else layout.inspected(dataset)
+    refuse_changed_pairs(layout, dataset, settings.duplicates, inspected)
     prepare_dataset(
         entry,
         settings,
@@ -328,6 +350,7 @@ def prepare(
         loaded.compute.memory_mb,
         merged=merged_groups(dataset, settings.duplicates, inspected),
     )
+    seal_prepared(layout, dataset)
 
 
 @app.command()
@@ -336,6 +359,7 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
     loaded = start(study, log)
     from attnbench.data.folds import write_folds
     from attnbench.data.intensities import write_statistics
+    from attnbench.data.sealed import seal_folds
 
     layout = loaded.layout
     prepared, split = layout.prepared(dataset), layout.folds(dataset)
@@ -343,6 +367,7 @@ def folds(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: Log = None) -
         prepared, loaded.folds, split, loaded.dataset(dataset), loaded.split_of(dataset).count
     )
     write_statistics(prepared, split, loaded.normalisation(dataset), layout.statistics(dataset))
+    seal_folds(layout, dataset)
 
 
 @app.command()
@@ -377,8 +402,10 @@ def describe(
     """Build a model for a dataset and write its size and cost."""
     loaded = start(study, log)
     from attnbench.models.describe import describe_model
+    from attnbench.sealing import sealed_job
 
-    describe_model(loaded, dataset, model)
+    with sealed_job(loaded, "describe", dataset, model):
+        describe_model(loaded, dataset, model)
 
 
 @app.command()
@@ -387,9 +414,11 @@ def measure(
 ) -> None:
     """Time inference and a training step of a model on a dataset."""
     loaded = start(study, log)
+    from attnbench.sealing import sealed_job
     from attnbench.training.measure import measure_model
 
-    measure_model(loaded, dataset, model)
+    with sealed_job(loaded, "measure", dataset, model):
+        measure_model(loaded, dataset, model)
 
 
 @app.command()
@@ -407,10 +436,16 @@ def train(
     loaded = start(study, log)
     from attnbench.rerun import decides
     from attnbench.study.paths import Run
+    from attnbench.training.finished import why_untrained
     from attnbench.training.run import train_run
 
-    code = decides(loaded, "train", dataset, model)
-    train_run(loaded, Run(dataset, model, fold, seed, percent), code)
+    run = Run(dataset, model, fold, seed, percent)
+    # Taken before a device: who waits for the run takes no GPU from others.
+    with at_work(loaded, run, "train") as waited:
+        if waited and not why_untrained(loaded, run):
+            logging.getLogger("attnbench").info("%s: trained by the process waited for", run)
+        else:
+            train_run(loaded, run, decides(loaded, "train", dataset, model))
 
 
 @app.command()
@@ -427,9 +462,11 @@ def trial(
     loaded = start(study, log)
     from attnbench.inference.trial import run_trial
     from attnbench.rerun import decides
+    from attnbench.sealing import sealed_job
 
     code = decides(loaded, "trial", dataset, model, artefact=str(number))
-    run_trial(loaded, dataset, model, fold, number, code)
+    with sealed_job(loaded, "trial", dataset, model, fold, str(number)):
+        run_trial(loaded, dataset, model, fold, number, code)
 
 
 @app.command()
@@ -438,9 +475,11 @@ def choose(
 ) -> None:
     """Choose the value of a swept key for the runs of a model on a fold, from its trials."""
     loaded = start(study, log)
+    from attnbench.sealing import sealed_job
     from attnbench.training.sweep import choose_value
 
-    choose_value(loaded, dataset, model, fold)
+    with sealed_job(loaded, "choose", dataset, model, fold):
+        choose_value(loaded, dataset, model, fold)
 
 
 @app.command()
@@ -458,7 +497,9 @@ def predict(
     from attnbench.inference.predict import predict_run
     from attnbench.study.paths import Run
 
-    predict_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "predict"):
+        predict_run(loaded, run)
 
 
 @app.command()
@@ -476,7 +517,9 @@ def score(
     from attnbench.scoring.run import score_run
     from attnbench.study.paths import Run
 
-    score_run(loaded, Run(dataset, model, fold, seed, percent))
+    run = Run(dataset, model, fold, seed, percent)
+    with at_work(loaded, run, "score"):
+        score_run(loaded, run)
 
 
 @app.command()
@@ -494,7 +537,9 @@ def score_shift(
     from attnbench.shift.score import score_shift as score_kind
     from attnbench.study.paths import Run
 
-    score_kind(loaded, kind, Run(dataset, model, fold, seed))
+    run = Run(dataset, model, fold, seed)
+    with at_work(loaded, run, f"score {kind} of"):
+        score_kind(loaded, kind, run)
 
 
 @app.command()
@@ -513,8 +558,10 @@ def score_second_rater(dataset: Dataset, study: StudyFile = DEFAULT_STUDY, log: 
     """Score the masks of a dataset's second rater."""
     loaded = start(study, log)
     from attnbench.scoring.second_rater import score_second_rater as score_raters
+    from attnbench.sealing import sealed_job
 
-    score_raters(loaded, dataset)
+    with sealed_job(loaded, "score_second_rater", dataset):
+        score_raters(loaded, dataset)
 
 
 @app.command()
@@ -534,7 +581,8 @@ def score_external(
     from attnbench.scoring.external import score_external as score_folder
 
     run = external_run(loaded, dataset, model, fold, seed)
-    score_folder(loaded, run)
+    with at_work(loaded, run, "score"):
+        score_folder(loaded, run)
     if log is None:
         show_fold(loaded, run)
 
@@ -566,8 +614,10 @@ def analyse(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Turn scores into means, effects and cost, each with its interval."""
     loaded = start(study, log)
     from attnbench.analysis.run import analyse_study
+    from attnbench.sealing import sealed_job
 
-    analyse_study(loaded)
+    with sealed_job(loaded, "analyse"):
+        analyse_study(loaded)
 
 
 @app.command()
@@ -577,8 +627,10 @@ def attend(
     """Write where the mechanisms of a model look in the cases that figures show."""
     loaded = start(study, log)
     from attnbench.inference.attention import attend_model
+    from attnbench.sealing import sealed_job
 
-    attend_model(loaded, dataset, model)
+    with sealed_job(loaded, "attend", dataset, model):
+        attend_model(loaded, dataset, model)
 
 
 @app.command()
@@ -586,8 +638,10 @@ def tables(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write the tables as CSV, Markdown and LaTeX."""
     loaded = start(study, log)
     from attnbench.reporting.tables import write_tables
+    from attnbench.sealing import sealed_job
 
-    write_tables(loaded)
+    with sealed_job(loaded, "tables"):
+        write_tables(loaded)
 
 
 @app.command()
@@ -599,8 +653,10 @@ def figure(
     """Draw one figure as PDF and PNG, with the CSV it was drawn from."""
     loaded = start(study, log)
     from attnbench.reporting.figures import draw_figure
+    from attnbench.sealing import sealed_job
 
-    draw_figure(loaded, name)
+    with sealed_job(loaded, "figure", name=name):
+        draw_figure(loaded, name)
 
 
 @app.command()
@@ -608,8 +664,10 @@ def export(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write Parquet, challengeR's CSV, the methods in words and BibTeX."""
     loaded = start(study, log)
     from attnbench.reporting.exports import write_exports
+    from attnbench.sealing import sealed_job
 
-    write_exports(loaded)
+    with sealed_job(loaded, "export"):
+        write_exports(loaded)
 
 
 @app.command()
@@ -617,8 +675,10 @@ def report(study: StudyFile = DEFAULT_STUDY, log: Log = None) -> None:
     """Write the report: one HTML file, from the answer down to the single case."""
     loaded = start(study, log)
     from attnbench.reporting.page import write_report
+    from attnbench.sealing import sealed_job
 
-    write_report(loaded)
+    with sealed_job(loaded, "report"):
+        write_report(loaded)
 
 
 @app.command()
@@ -640,7 +700,9 @@ def show(argument: StudyArgument = None, option: StudyOption = None) -> None:
     """Print the comparison and where tables, figures and report lie."""
     loaded = start(study_file(argument, option), None)
     from attnbench.reporting.terminal import show_comparison
+    from attnbench.sealing import analysed, refuse_changed_files
 
+    refuse_changed_files(loaded, analysed(loaded))
     show_comparison(loaded)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attnbench.errors import StudyError, listed
+from attnbench.full_disk import look_in
+from attnbench.locks import exclusive, job_lock
+from attnbench.study.paths import STUDY_OF_JOB
 
 if TYPE_CHECKING:
+    from attnbench.study.paths import Run
     from attnbench.study.settings import Study
 
 # Commands that people type take the study either way; `study_file` joins the two.
@@ -39,6 +47,16 @@ Deviation = Annotated[
 DEFAULT_STUDY = Path("config.yaml")
 
 
+class _Job:
+    """The job that this process does: its lock, and whether another process was waited for."""
+
+    lock = ExitStack()
+    waited = False
+
+
+atexit.register(_Job.lock.close)
+
+
 def study_file(argument: Path | None, option: Path | None = None) -> Path:
     """The study that was named as argument or as option; without, that of the working directory.
 
@@ -49,10 +67,10 @@ def study_file(argument: Path | None, option: Path | None = None) -> Path:
     if argument and option and argument != option:
         raise StudyError(f"two studies, {argument} and --study {option}; name one")
     if study := argument or option:
-        if not study.is_file():
+        if not os.path.lexists(study):
             raise StudyError(f"{study}: no such study file (looked from {Path.cwd()})")
         return study
-    if DEFAULT_STUDY.is_file():
+    if DEFAULT_STUDY.exists():
         return DEFAULT_STUDY
     beside = sorted(path.name for path in Path().glob("*.y*ml"))
     files = f"; YAML files here: {listed(beside)}" if beside else ""
@@ -65,15 +83,38 @@ def study_file(argument: Path | None, option: Path | None = None) -> Path:
 def start(study: Path, log: Path | None) -> Study:
     """Log to the terminal and, if asked, to a file, which alone gets single steps then; return
     the checked study.
+
+    Who has a log is a job: while another process does the same job, this one waits. The log
+    begins with the study's path.
     """
     from attnbench.check import load_study
 
+    _Job.lock.close()
+    _Job.waited = False
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    _log_to(handlers)
     if log:
         handlers[0].setLevel(logging.INFO)
-        log.parent.mkdir(parents=True, exist_ok=True)
+        lock = exclusive(job_lock(log), f"the job of {log}")
+        _Job.waited = _Job.lock.enter_context(lock)
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        _log_to(handlers)
+        logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
+    loaded = load_study(study)
+    look_in(loaded.layout.output, loaded.layout.downloads)
+    return loaded
+
+
+def _log_to(handlers: list[logging.Handler]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logging.getLogger("attnbench").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
-    return load_study(study)
+
+
+@contextmanager
+def at_work(study: Study, run: Run, verb: str) -> Iterator[bool]:
+    """Hold the lock of a run's folder; yield whether another process had to be waited for, here or
+    when the job began.
+    """
+    with exclusive(study.layout.lock_of(run), f"{verb} {run}") as waited:
+        yield waited or _Job.waited

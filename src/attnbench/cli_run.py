@@ -39,6 +39,7 @@ def run(
     It is Snakemake with the workflow of this package: all its options can follow after `--`, as in
     `attnbench run my.yaml -- --workflow-profile slurm`. Its exit status is passed on.
     """
+    from attnbench.study.reading import read_study
     from attnbench.workflow import command, environment, snakefile
 
     if where:
@@ -48,7 +49,10 @@ def run(
     if study is not None and str(study).startswith("-"):
         # Without a study, the first of Snakemake's own words stands in its place.
         study, words = None, [str(study), *words]
-    start = command(study_file(study), cores, dry_run, words)
+    file = study_file(study)
+    # Before Snakemake reads it, which has no bounds and runs code in some files.
+    read_study(file)
+    start = command(file, cores, dry_run, words)
     sys.stdout.flush()
     # In place of this process: Ctrl-C, signals of a scheduler and exit status are Snakemake's.
     os.execve(start[0], start, environment(os.environ))

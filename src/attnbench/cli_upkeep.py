@@ -13,6 +13,7 @@ import typer
 
 from attnbench.cli_options import StudyArgument, start, study_file
 from attnbench.errors import StudyError, WorkflowError, listed
+from attnbench.locks import exclusive
 
 if TYPE_CHECKING:
     from attnbench.study.settings import Study
@@ -36,6 +37,7 @@ def add_upkeep(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(rerun)
     app.command()(clean)
+    app.command()(verify)
 
 
 def rerun(
@@ -57,7 +59,7 @@ def rerun(
     Prepared data and weights that come back the same (their hashes are compared) leave everything
     made from them as it is.
     """
-    from attnbench.upkeep.again import runs_again, words_for
+    from attnbench.upkeep.again import forget_checkpoints, runs_again, words_for
 
     file = study_file(study)
     loaded = start(file, None)
@@ -69,7 +71,24 @@ def rerun(
         return
     runs = runs_again(loaded, **asked)
     typer.echo(f"{len(runs)} run(s) again, from {stage.value} on: {listed(runs, 5)}")
+    if stage is Stage.train and not dry_run:
+        forget_checkpoints(loaded, runs)
     _snakemake(file, cores, dry_run, [*words_for(loaded, runs, stage.value), *(further or [])])
+
+
+def verify(study: StudyArgument = None) -> None:
+    """Hash every file of a study again, and say which are not as their jobs left them, what rests
+    on those, and what to type.
+
+    Ends with status 1 where there are any. Nothing is made again.
+    """
+    from attnbench.upkeep.verify import verify_study
+
+    found = verify_study(start(study_file(study), None), lambda line: typer.echo(line, err=True))
+    for line in found.lines():
+        typer.echo(line)
+    if not found.well:
+        raise typer.Exit(1)
 
 
 def clean(
@@ -100,7 +119,7 @@ def _restore(
     study: Study, file: Path, cores: str | None, dry_run: bool, further: Sequence[str]
 ) -> None:
     from attnbench.upkeep.again import restore_data, settle_weights, targets_of, weights_of
-    from attnbench.upkeep.gone import gone_files
+    from attnbench.upkeep.gone import gone_files, jobs_of
 
     gone = gone_files(study)
     for one in gone:
@@ -108,9 +127,13 @@ def _restore(
     if not gone:
         typer.echo("nothing is gone that Snakemake does not make by itself")
     if dry_run:
+        for one in gone:
+            for jobs in jobs_of(one, study.elsewhere):
+                typer.echo(f"would {jobs}")
         return
     for name in (name for one in gone if one.kind == "prepared" for name in one.names):
-        restore_data(study, name)
+        with exclusive(study.layout.lock, f"prepare {name} again", wait=False):
+            restore_data(study, name)
     runs = [run for one in gone if one.kind == "weights" for run in one.runs]
     if runs:
         before = weights_of(study, runs)

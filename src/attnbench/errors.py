@@ -32,6 +32,10 @@ class DataError(AttnBenchError):
     """A case, a prepared store or a fold file breaks its contract."""
 
 
+class DamagedError(DataError, ValueError):
+    """A file is not of the form that it was written in; a `ValueError` for whoever knows more."""
+
+
 class ModelError(AttnBenchError):
     """A network or mechanism cannot be built as asked."""
 
@@ -48,12 +52,42 @@ class SealError(AttnBenchError):
     """A file of a study is not as the job that wrote it left it, or nobody can tell."""
 
 
+class LockError(AttnBenchError):
+    """Another process works where this one would write, or a lock cannot be had there."""
+
+
 class DivergenceError(AttnBenchError):
-    """The loss of a training is not finite any more."""
+    """The loss or the weights of a training are not finite any more.
+
+    It was noticed at `step`; up to step `after` every loss was finite.
+    """
+
+    def __init__(self, message: str, step: int, after: int) -> None:
+        super().__init__(message)
+        self.step, self.after = step, after
+
+
+class DiskError(AttnBenchError):
+    """A disk is full, or clearly too small for what a study writes."""
+
+
+class OutOfMemory(AttnBenchError):
+    """What is asked for takes more memory than there is."""
 
 
 class WorkflowError(AttnBenchError):
     """The workflow's files, or the `attnbench` that its rules call, cannot be found."""
+
+
+def printable(text: str) -> str:
+    """A text without characters that a terminal would obey; these as Python writes them.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    return "".join(
+        sign if sign.isprintable() or sign == "\n" else ascii(sign)[1:-1] for sign in text
+    )
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
@@ -65,12 +99,25 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
     "did you mean 'unet'? allowed: attention_gate, unet"
     """
     words = sorted(allowed)
+    # Finding the nearest takes time by the square of a word's length.
+    given = given[:MOST_WORDS]
     close = get_close_matches(given, words, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     if len(words) > MOST_WORDS:
         shown = get_close_matches(given, words, n=10, cutoff=0.0)
         return f"{hint}allowed: {', '.join(shown)} and {len(words) - len(shown)} more"
     return f"{hint}allowed: {', '.join(words)}"
+
+
+def told(error: BaseException) -> str:
+    """What an error says, with its kind where that alone tells what was found.
+
+    >>> told(KeyError("folds"))
+    "KeyError: 'folds'"
+    """
+    said = str(error).strip()
+    kind = type(error).__name__
+    return f"{kind}: {said}" if isinstance(error, LookupError) or not said else said
 
 
 def listed(items: Collection[object], at_most: int = 20) -> str:

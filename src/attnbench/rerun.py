@@ -32,12 +32,16 @@ _GLUE = frozenset(
     f"attnbench{name}"
     for name in (
         "",
+        ".addresses",
         ".check",
         ".errors",
         ".files",
+        ".full_disk",
         ".locks",
         ".own",
+        ".process",
         ".rerun",
+        ".sealing",
         ".seals",
         ".stops",
         ".study",
@@ -63,6 +67,8 @@ _ASIDE = {
     # The look of figures, which tables and texts do not ask for.
     "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
+# They say whose a file is, and change nothing in it.
+_CHECKS = frozenset({"attnbench.training.sealed", "attnbench.training.stamp"})
 _BUILD = "attnbench.models.build"
 # Verbs that take steps of training, and depend on the loss.
 _LEARNING = frozenset({"train", "trial", "measure"})
@@ -112,18 +118,7 @@ def decides(
             that it tries, or fold that was predicted elsewhere.
         seed: of predictions made elsewhere.
     """
-    settings = _SETTINGS.get(verb, _nothing)(study, dataset, model)
-    if verb == "trial":
-        tried = study.with_value(*study.training.trials()[int(artefact)])
-        settings = {"recipe": _recipe(tried, dataset, model), "seed": study.seeds[0]}
-        settings |= _inference(study, dataset, model)
-    if verb == "score_shift":
-        of_kind = KINDS[artefact].settings(study, dataset)
-        scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
-        settings = scoring | {artefact: of_kind}
-    if verb == "score_external":
-        run = Run(dataset, model, int(artefact), int(seed))
-        settings = _scoring(study, dataset, model) | _elsewhere(study, run)
+    settings = settings_of(study, verb, dataset, model, artefact, seed)
     of_model = study.model(model) if model else None
     loss = study.training_of(dataset, model).loss if dataset and model else DEFAULT_LOSS
     chosen, others = _choices(verb, of_model, loss)
@@ -134,6 +129,24 @@ def decides(
     if verb in _OF_ORIGINALS:
         content["catalog"] = _hash_of_catalog(study, dataset)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def settings_of(
+    study: Study, verb: str, dataset: str = "", model: str = "", artefact: str = "", seed: str = ""
+) -> Any:
+    """The settings of a study that decide a job, as plain data; arguments as of `decides`."""
+    if verb == "trial":
+        tried = study.with_value(*study.training.trials()[int(artefact)])
+        settings = {"recipe": _recipe(tried, dataset, model), "seed": study.seeds[0]}
+        return settings | _inference(study, dataset, model)
+    if verb == "score_shift":
+        of_kind = KINDS[artefact].settings(study, dataset)
+        scoring = _scoring(study, dataset, model) | _inference(study, dataset, model)
+        return scoring | {artefact: of_kind}
+    if verb == "score_external":
+        run = Run(dataset, model, int(artefact), int(seed))
+        return _scoring(study, dataset, model) | _elsewhere(study, run)
+    return _SETTINGS.get(verb, _nothing)(study, dataset, model)
 
 
 def decides_by(
@@ -373,7 +386,7 @@ def _closure(roots: frozenset[str], others: frozenset[str]) -> frozenset[str]:
         if module not in modules:
             modules.add(module)
             aside = others if module == _BUILD else _ASIDE.get(module, frozenset())
-            waiting += [name for name in _imports(module) if name not in aside]
+            waiting += [name for name in _imports(module) if name not in aside | _CHECKS]
             waiting += filter(_is_ours, [module.rpartition(".")[0]])
     return frozenset(modules)
 

@@ -116,14 +116,29 @@ def problem_of(seal: Seal, folder: Path, file: Path, thorough: bool = False) -> 
         facts = file.stat()
         if facts.st_size != sealed.bytes:
             return f"has {facts.st_size} bytes, its job left {sealed.bytes}"
-        untouched = facts.st_mtime_ns == sealed.mtime_ns
-        if untouched and sealed.bytes >= LARGE and not thorough:
+        if not thorough and untouched(seal, folder, file):
             return ""
         return "" if sha256_of(file) == sealed.sha256 else "has changed since its job left it"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+
+
+def untouched(seal: Seal, folder: Path, file: Path) -> bool:
+    """Whether a file is so large that its size and time of change, as sealed, are enough.
+
+    Args:
+        seal: of the job that wrote the file.
+        folder: the output folder.
+        file: in that folder.
+
+    Raises:
+        OSError: the file is missing.
+    """
+    sealed, facts = seal.files.get(_name(file, folder)), file.stat()
+    as_sealed = sealed and (facts.st_size, facts.st_mtime_ns) == (sealed.bytes, sealed.mtime_ns)
+    return bool(as_sealed) and facts.st_size >= LARGE
 
 
 def _name(file: Path, folder: Path) -> str:

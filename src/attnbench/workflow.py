@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from attnbench.errors import StudyError, WorkflowError
+from attnbench.locks import exclusive
 
 PACKAGE = Path(__file__).parent
 
@@ -119,6 +122,38 @@ def before_jobs(workflow: Any, action: Callable[[], object]) -> None:
 
     workflow._onstart = first(declared)
     workflow.onstart = lambda hook: declare(first(hook))
+
+
+def around_planning(
+    workflow: Any, before: Callable[[], object], again: Callable[[], Iterable[Path]]
+) -> None:
+    """Have a study's folder locked before Snakemake plans, and files planned again that it trusts.
+
+    Snakemake compares files with what `.snakemake` of the working directory says of them. Where
+    that is missing, or of another checkout, it takes every file that is there for that of this
+    study.
+
+    Args:
+        workflow: Snakemake's workflow.
+        before: called first where jobs will run: not in a dry run, for `--unlock`, or in a job.
+        again: files to be made again, by their paths in rules.
+    """
+    plan = workflow._prepare_dag
+
+    def planned(*arguments: Any, **options: Any) -> None:
+        if workflow.executor_plugin and workflow.execution_settings.lock and not workflow.dryrun:
+            before()
+        plan(*arguments, **options)
+        workflow.dag.forcefiles.update(map(str, again()))
+
+    workflow._prepare_dag = planned
+
+
+def hold(path: Path, what: str) -> None:
+    """Hold a lock until this process ends; raises `LockError` where another process has it."""
+    held = ExitStack()
+    held.enter_context(exclusive(path, what, wait=False))
+    atexit.register(held.close)
 
 
 def _default_profile() -> Path:

@@ -6,6 +6,7 @@ from attnbench.analysis.run import analyse_study, compute_analysis
 from attnbench.errors import DataError
 from attnbench.files import write_csv, write_json
 from attnbench.study.settings import Study
+from sealing import seal_study
 
 RANDOM = np.random.default_rng(2)
 GROUPS = 12
@@ -37,6 +38,7 @@ def finished(study, score_table):
         write_json(layout.model("sim", model), description)
     for run in study.runs():
         leave(study, run)
+    seal_study(study)
     return study
 
 
@@ -138,7 +140,7 @@ def test_a_study_that_stopped_halfway_is_analysed_and_names_what_is_missing(fini
 def test_files_that_are_absent_leave_empty_cells(study, score_table):
     write_csv(study.layout.scores, score_table(RANDOM.uniform(size=(2, GROUPS, 2)), range(GROUPS)))
     tables = compute_analysis(study)
-    none = ["told", "rising", "trials", "trial_seconds"]
+    none = ["told", "rising", "diverged", "trials", "trial_seconds"]
     assert tables["cost"].drop(columns=["dataset", "model", "runs", *none]).isna().all().all()
     assert not tables["cost"][none].any().any()
     assert set(tables["means"]["class_name"]) == {"1", "mean over classes"}
@@ -200,6 +202,7 @@ def test_degenerate_scores_give_tables_in_which_every_gap_has_its_reason(
 ):
     folds = np.arange(values.shape[1]) % 3 if len(set(groups)) > 3 else None
     write_csv(study.layout.scores, score_table(values, groups, folds))
+    seal_study(study)
     analyse_study(study)
     tables = {path.stem: pd.read_csv(path) for path in study.layout.analysis.glob("*.csv")}
     means, effects, across = tables["means"], tables["effects"], tables["across"]

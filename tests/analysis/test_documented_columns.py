@@ -75,7 +75,8 @@ def test_every_column_is_documented(tables):
 
 def test_every_word_of_a_verdict_is_explained():
     words = (
-        *(verdicts.FAILURES_DIFFER, verdicts.TOO_FEW_GROUPS, verdicts.TOO_FEW_TRAININGS),
+        *(verdicts.FAILURES_DIFFER, verdicts.DIVERGED, verdicts.TOO_FEW_GROUPS),
+        verdicts.TOO_FEW_TRAININGS,
         *(verdicts.ONE_SPLIT, verdicts.GROUPS_CROSS, verdicts.NEAR_ZERO),
         *(verdicts.SAME_NETWORK, difficulty.ONE_SCALE, answer.HELPS, answer.BIGGER),
         *("better", "worse", "equivalent", "undecided", "undefined"),

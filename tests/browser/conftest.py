@@ -16,7 +16,8 @@ from attnbench.files import write_text
 from attnbench.reporting.figures import draw_figure
 from attnbench.reporting.page import write_report
 from attnbench.scoring.gather import gather_scores
-from attnbench.study.settings import read_yaml
+from attnbench.study.reading import read_yaml
+from sealing import seal_study
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
@@ -165,6 +166,7 @@ def reported_again(finished: Path, tmp_path: Path) -> Callable[..., Path]:
             for name in ("run.json", "predictions.npz", "scores.csv"):
                 (output / "runs" / run / name).unlink()
         gather_scores(study)
+        seal_study(study)
         analyse_study(study)
         draw_figure(study, "effects")
         write_report(study)

@@ -118,5 +118,5 @@ def test_a_broken_entry_that_no_study_uses_breaks_none(tmp_path):
     (write(tmp_path) / "broken.yaml").write_text("origin: [\n", encoding="utf-8")
     content = {"name": "s", "catalog": [str(tmp_path)], "models": ["unet"]}
     assert check_study(content | {"datasets": ["made_8"]}).datasets[0].name == "made_8"
-    with pytest.raises(StudyError, match=r"broken\.yaml: not a catalog entry"):
+    with pytest.raises(StudyError, match=r"broken\.yaml: not valid YAML"):
         check_study(content | {"datasets": ["broken"]})

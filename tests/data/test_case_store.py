@@ -1,5 +1,6 @@
 """The case store: what goes in comes out, whole or not at all."""
 
+import hashlib
 import json
 import weakref
 from dataclasses import asdict, replace
@@ -228,7 +229,16 @@ def test_dataset_json_states_what_others_read(tmp_path):
     assert content["classes"] == {"1": "thing", "2": "other"}
     assert content["size"] == [3, 4]
     assert content["spacing"] is None
-    assert set(content) == set(asdict(info))
+    assert set(content) == {*asdict(info), "info_hash"}
+    said = {key: value for key, value in content.items() if key != "info_hash"}
+    canonical = json.dumps(said, sort_keys=True, separators=(",", ":")).encode()
+    assert content["info_hash"] == hashlib.sha256(canonical).hexdigest()
+    table = (tmp_path / "toy" / "cases.csv").read_bytes()
+    assert content["digests"]["cases.csv"] == hashlib.sha256(table).hexdigest()
+    for name in ("images", "masks", "references"):
+        array = np.load(tmp_path / "toy" / f"{name}.npy")
+        digest = hashlib.sha256(array.tobytes()).hexdigest()
+        assert content["digests"][name] == f"{array.dtype.name} {digest}"
 
 
 def cut_short(folder):
@@ -264,7 +274,7 @@ def test_a_damaged_store_is_refused(tmp_path, damage):
         tmp_path / "toy", [make_case(rng, "1", (2, 2)), make_case(rng, "2", (2, 2))], make_info()
     )
     damage(tmp_path / "toy")
-    with pytest.raises(DataError, match=r"toy: not a whole case store: .*attnbench prepare"):
+    with pytest.raises(DataError, match=r"toy: not a whole case store: .*; remove .*toy and run"):
         CaseStore.open(tmp_path / "toy")
 
 

@@ -83,7 +83,7 @@ class Case:
 
     def add(self, role, path):
         name = path.relative_to(self.raw).as_posix()
-        self.rows.append((name, 1, "0" * 64, role, "p1", "g1"))
+        self.rows.append((name, 1, "", role, "p1", "g1"))
         return self
 
     def series(self, paths):

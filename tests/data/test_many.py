@@ -63,7 +63,7 @@ def pictures(tmp_path) -> tuple[Entry, Path]:
             pixels = np.full((12, 10), 10 * case if role == "image" else 0, np.uint8)
             pixels[case % 5 : case % 5 + 4, 2:6] = value
             Image.fromarray(pixels).save(tmp_path / f"{role}{case}.png")
-            lines.append(f"{role}{case}.png,1,{'0' * 64},{role},{case},{case}")
+            lines.append(f"{role}{case}.png,1,,{role},{case},{case}")
     listing = tmp_path / "toy.files.csv"
     listing.write_text("\n".join(lines) + "\n")
     entry = load_entry("retina_chase").model_copy(

@@ -41,7 +41,7 @@ def read(folder, files, reader=None, blocks=None, **facts):
         if content is not None:
             save(folder / name, content)
         own = case[0] if case else "1"
-        rows.append((name, 1, "0" * 64, role, own, f"g{own}"))
+        rows.append((name, 1, "", role, own, f"g{own}"))
     listing = folder / "toy.files.csv"
     with listing.open("w", newline="") as stream:
         csv.writer(stream).writerows([("path", "bytes", "sha256", "role", "case", "group"), *rows])

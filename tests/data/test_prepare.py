@@ -130,7 +130,7 @@ def originals(tmp_path):
             path = f"{role}-{case}.png"
             (tmp_path / "raw").mkdir(exist_ok=True)
             Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "raw" / path)
-            rows.append((path, "1", "0" * 64, role, case, f"child{case}"))
+            rows.append((path, "1", "", role, case, f"child{case}"))
     with (tmp_path / "toy.files.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
     entry = Entry(

@@ -127,7 +127,7 @@ class Case:
             nibabel.save(nibabel.Nifti1Image(content, affine), path)
         else:
             SimpleITK.WriteImage(as_itk(content, affine), str(path))
-        self.rows.append((name, 1, "0" * 64, role, "p1", "g1"))
+        self.rows.append((name, 1, "", role, "p1", "g1"))
         return self
 
     def read(self):

@@ -77,7 +77,7 @@ def tree(tmp_path, write_series):
 
 def read_all(found, folder):
     listing = folder.parent / "toy.files.csv"
-    rows = [f"{r.path},1,{'0' * 64},{r.role},{r.case},{r.group}\n" for r in found.rows]
+    rows = [f"{r.path},1,,{r.role},{r.case},{r.group}\n" for r in found.rows]
     listing.write_text("path,bytes,sha256,role,case,group\n" + "".join(rows))
     words = dict.fromkeys(("title", "short", "task", "licence", "citation"), "w")
     entry = Entry(

@@ -71,7 +71,7 @@ def coloured(mask, *colours):
 def read(found, folder):
     """Cases of what was found, as the store would get them."""
     listing = folder.parent / "toy.files.csv"
-    rows = [(r.path, 1, "0" * 64, r.role, r.case, r.group) for r in found.rows]
+    rows = [(r.path, 1, "", r.role, r.case, r.group) for r in found.rows]
     with listing.open("w", newline="") as stream:
         csv.writer(stream).writerows([("path", "bytes", "sha256", "role", "case", "group"), *rows])
     words = dict.fromkeys(("title", "short", "task", "modality", "licence", "citation"), "a")

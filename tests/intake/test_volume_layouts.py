@@ -46,7 +46,7 @@ def save(path, array, affine=AFFINE, unit="mm"):
 def read_all(found, folder):
     """Every case by name, read as a study would read it."""
     listing = folder.parent / "toy.files.csv"
-    rows = [f"{r.path},1,{'0' * 64},{r.role},{r.case},{r.group}\n" for r in found.rows]
+    rows = [f"{r.path},1,,{r.role},{r.case},{r.group}\n" for r in found.rows]
     listing.write_text("path,bytes,sha256,role,case,group\n" + "".join(rows))
     words = dict.fromkeys(("title", "short", "task", "licence", "citation"), "w")
     entry = Entry(

@@ -44,6 +44,7 @@ from attnbench.scoring.definitions import METRICS
 from attnbench.scoring.run import origin_of
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study, parse_study
+from sealing import seal_study
 
 WriteStudy = Callable[..., Study]
 GATE_COLUMNS = ("slot", "level", "mechanism", "scale", "gate_mean", "gate_sd", "entropy", "change")
@@ -104,6 +105,7 @@ def finished_study(
             write_json(study.layout.model(dataset, model), {**facts, "input": [1, 32, 32]})
     if rows:
         write_csv(study.layout.scores, pd.DataFrame(rows))
+    seal_study(study)
     if analysed:
         _analyse(study)
     return study

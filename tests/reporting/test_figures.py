@@ -26,6 +26,7 @@ from attnbench.reporting.figures.ranks import alike
 from attnbench.reporting.results import Results
 from attnbench.reporting.style import styled
 from attnbench.study.settings import Study, parse_study
+from sealing import seal_study
 
 
 def study_of(*models: str) -> Study:
@@ -167,6 +168,7 @@ def test_scores_that_are_all_undefined(write_study):
         datasets=["phantom2d", "phantom3d"], models=["unet", "cbam"], cases=4, seeds=(0,)
     )
     write_csv(study.layout.scores, pd.read_csv(study.layout.scores).assign(value=np.nan))
+    seal_study(study)
     analyse_study(study)
     for name in figure_names(study):
         draw_figure(study, name)

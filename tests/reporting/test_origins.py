@@ -14,6 +14,7 @@ from attnbench.reporting.tables import tabulate
 from attnbench.reporting.tables.render import render_md, render_tex
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
+from sealing import seal_study
 
 ORIGIN = "Another tool 2.1, a_model & 3 epochs"
 
@@ -40,6 +41,7 @@ def study(write_study):
         facts = {"dataset": run.dataset, "model": run.model, "fold": run.fold, "seed": run.seed}
         hashes = {"data_hash": "data", "folds_hash": "folds"}
         write_json(study.layout.run(run) / "run.json", facts | hashes)
+    seal_study(study)
     analyse_study(study)
     return study
 

@@ -20,6 +20,7 @@ from attnbench.reporting.tables.facts import data_in_short, tabulate_datasets, t
 from attnbench.reporting.terminal import show_comparison
 from attnbench.study.settings import parse_study
 from attnbench.training.budget import short_budgets
+from sealing import seal_study
 
 ENTRY = {
     "name": "nerve", "short": "nerve", "title": "My nerve ultrasound", "task": "not stated",
@@ -160,6 +161,7 @@ def scaled(study, factor):
     dice = scores["metric"] == "dice"
     scores.loc[dice, "value"] *= factor
     scores.to_csv(study.layout.scores, index=False)
+    seal_study(study)
     analyse_study(study)
     return Results(study)
 

@@ -19,7 +19,8 @@ from attnbench.cli import main
 from attnbench.errors import StudyError
 from attnbench.files import write_csv, write_json
 from attnbench.reporting.plan import sentence, show_plan
-from attnbench.study.settings import Study, read_yaml
+from attnbench.study.reading import read_yaml
+from attnbench.study.settings import Study
 
 ROOT = Path(__file__).parents[2]
 GROUPS, FOLDS, SEEDS = 40, 5, 3

@@ -10,7 +10,7 @@ from attnbench.data.case import PreparedCase
 from attnbench.data.folds import load_folds, write_folds
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
-from attnbench.errors import DataError
+from attnbench.errors import DataError, SealError
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.gather import gather_scores
@@ -18,6 +18,9 @@ from attnbench.scoring.run import score_run
 from attnbench.study.groups import ScoringSettings
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
+from attnbench.training.sealed import seal_run
+from attnbench.training.stamp import identity
+from sealing import reseal
 
 RUN = Run("toy", "unet", 0, 0)
 
@@ -84,7 +87,16 @@ def _write_predictions(study, run=RUN, change=lambda predictions: None):
     folder = study.layout.run(run)
     folder.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(folder / "predictions.npz", **predictions)
+    _seal(study, run, ["predictions.npz"])
     return folder
+
+
+def _seal(study, run, names):
+    """As a job `predict` that left these files."""
+    store = CaseStore.open(study.layout.prepared("toy"))
+    folds = load_folds(study.layout.folds("toy"), store)
+    hashes = {"data_hash": store.info.content_hash, "folds_hash": folds.hash}
+    seal_run(study, run, "predict", {**identity(study, run), **hashes}, names)
 
 
 def _read(path):
@@ -149,7 +161,7 @@ def test_failed_class_is_an_empty_field_with_status_and_in_the_log(study, caplog
 def test_calibration_is_scored_from_the_bins_of_the_case(study):
     study = study.model_copy(update={"metrics": ("ece", "dice")})
     folder = _write_predictions(study)
-    with pytest.raises(DataError, match=r"calibration\.csv: no such file"):
+    with pytest.raises(SealError, match=r"calibration\.csv: no such file"):
         score_run(study, RUN)
     cases = [case.case for case in _tested(study)]
     voxels = [int(case.fov.sum()) for case in _tested(study)]
@@ -167,6 +179,7 @@ def test_calibration_is_scored_from_the_bins_of_the_case(study):
     ]
     bins = pd.DataFrame(rows)
     bins.to_csv(folder / "calibration.csv", index=False)
+    _seal(study, RUN, ["predictions.npz", "calibration.csv"])
     score_run(study, RUN)
     scores = _read(folder / "scores.csv")
     ece = scores[scores["metric"] == "ece"]
@@ -178,6 +191,7 @@ def test_calibration_is_scored_from_the_bins_of_the_case(study):
     )
     np.testing.assert_allclose(ece["value"], 0.05 * ece["class"])
     bins.assign(voxels=1).to_csv(folder / "calibration.csv", index=False)
+    _seal(study, RUN, ["predictions.npz", "calibration.csv"])
     with pytest.raises(
         DataError, match=rf"case '{cases[0]}': class 1: the calibration counts 1 voxels"
     ):
@@ -228,5 +242,6 @@ def test_gather_without_any_score_is_an_error_and_leaves_no_file(study):
 def test_gather_refuses_other_columns(study):
     path = _write_scores(study)
     path.write_text("case,dice\n001,0.5\n")
+    reseal(study, RUN, "score")
     with pytest.raises(DataError, match=r"scores\.csv: .*'case,dice'"):
         gather_scores(study)

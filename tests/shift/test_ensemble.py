@@ -6,18 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from attnbench.data.store import CaseStore
 from attnbench.errors import CheckpointError, DataError, StudyError
 from attnbench.inference.trained import trained_network
 from attnbench.models.names import known_models
 from attnbench.scoring.case import score_masks
+from attnbench.seals import read_seal
 from attnbench.shift.ensemble import score_ensemble
 from attnbench.shift.gather import gather_shift
 from attnbench.shift.transfer import score_transfer
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
 from attnbench.training.run import train_run
+from attnbench.training.sealed import seal_run
 
 FIRST, SECOND = (Run("left", "unet", fold, 0) for fold in (0, 1))
 TEXT = dict.fromkeys(("case", "group", "unit"), "str")
@@ -117,13 +120,24 @@ def test_identical_members_have_the_scores_of_the_single_model(study):
     np.testing.assert_allclose(same["value"], same["value_single"], rtol=1e-5)
 
 
+def copied_as(study, run):
+    """A second run that was trained to the very weights of the first."""
+    shutil.copytree(study.layout.run(FIRST), study.layout.run(run))
+    path = study.layout.run(run) / "model.pt"
+    content = torch.load(path, weights_only=True)
+    content["stamp"] |= vars(run)
+    torch.save(content, path)
+    stamp = read_seal(study.layout.seal(f"train/{FIRST}")).stamp
+    seal_run(study, run, "train", {**stamp, **vars(run)})
+
+
 def test_twice_the_same_weights_are_one_model(study):
     """Two seeds whose weights are the same file."""
     twice = study.model_copy(
         update={"folds": study.folds.model_copy(update={"run": (0,)}), "seeds": (0, 1)}
     )
     other = replace(FIRST, seed=1)
-    shutil.copytree(study.layout.run(FIRST), study.layout.run(other))
+    copied_as(study, other)
     rows = scored(twice)
     assert set(rows["members"]) == {2}
     score_transfer(twice, FIRST)

@@ -16,7 +16,7 @@ from attnbench.data.intensities import measure_fold, write_statistics
 from attnbench.data.normalise import Normalisation
 from attnbench.data.store import CaseStore
 from attnbench.data.write import write_store
-from attnbench.errors import CheckpointError, DataError
+from attnbench.errors import DataError, SealError
 from attnbench.files import read_json
 from attnbench.inference.predict import predict_run
 from attnbench.inference.trained import trained_network
@@ -31,6 +31,7 @@ from attnbench.study.settings import parse_study
 from attnbench.training.plan import Planner
 from attnbench.training.run import load_inputs, train_run
 from attnbench.training.sampler import CasePool, batches
+from sealing import reseal
 
 CPU = torch.device("cpu")
 TYPES = (np.uint8, np.int16, np.uint16, np.float32)
@@ -223,10 +224,14 @@ def test_weights_trained_with_other_statistics_are_refused(study):
     content = read_json(study.layout.statistics("toy"))
     path = study.layout.run(RUN) / "model.pt"
     saved = torch.load(path, weights_only=True)
-    assert saved["hashes"]["statistics"] != content["hash"]
-    saved["hashes"]["statistics"] = "0" * 64
+    assert saved["stamp"]["statistics_hash"] != content["hash"]
+    saved["stamp"]["statistics_hash"] = "0" * 64
     torch.save(saved, path)
-    with pytest.raises(CheckpointError, match="trained with another statistics"):
+    reseal(study, RUN, "train")
+    with pytest.raises(SealError, match=r"model\.pt: belongs to another state of the intensities"):
+        predict_run(study, RUN)
+    reseal(study, RUN, "train", statistics_hash="0" * 64)
+    with pytest.raises(SealError, match=r"model\.pt: belongs to another state of the intensities"):
         predict_run(study, RUN)
 
 
@@ -244,7 +249,7 @@ def test_another_scheme_is_another_recipe(tmp_path):
     z_score = prepare(study_of(tmp_path / "out", "z_score"))
     train_run(z_score, RUN)
     percentile = study_of(tmp_path / "out", "percentile")
-    with pytest.raises(CheckpointError, match="trained with another recipe"):
+    with pytest.raises(SealError, match="another recipe"):
         predict_run(percentile, RUN)
     assert "statistics" not in load_inputs(percentile, RUN).hashes
 

@@ -15,7 +15,7 @@ from attnbench.analysis.runs import RUN_COLUMNS, compute_learning, compute_runs
 from attnbench.analysis.undertrained import with_rise
 from attnbench.data.folds import write_folds
 from attnbench.data.store import CaseStore
-from attnbench.errors import AttnBenchError, CheckpointError
+from attnbench.errors import AttnBenchError, SealError
 from attnbench.inference.predict import predict_run
 from attnbench.inference.trained import trained_network
 from attnbench.models.names import known_models
@@ -154,7 +154,7 @@ def test_checkpoint_of_another_recipe_is_refused(study):
     run = run_of(study, "unet")
     train_run(study, run)
     training = study.training.model_copy(update={"learning_rate": 0.5})
-    with pytest.raises(CheckpointError, match="another recipe"):
+    with pytest.raises(SealError, match="another recipe"):
         predict_run(study.model_copy(update={"training": training}), run)
 
 
@@ -187,7 +187,10 @@ def test_a_checkpoint_trained_on_fewer_groups_is_refused_as_one_of_all(study):
     few, every = Run(study.datasets[0].name, "unet", 0, 0, 50), run_of(study, "unet")
     train_run(study, few)
     study.layout.run(few).rename(study.layout.run(every))
-    with pytest.raises(CheckpointError, match="another recipe"):
+    with pytest.raises(SealError, match="no such seal"):
+        predict_run(study, every)
+    study.layout.seal(f"train/{few}").rename(study.layout.seal(f"train/{every}"))
+    with pytest.raises(SealError, match=r"model\.pt: is not among the files of"):
         predict_run(study, every)
 
 
@@ -221,7 +224,7 @@ def test_damaged_checkpoint_is_refused_by_name(study):
     train_run(study, run)
     path = study.layout.run(run) / "model.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match=r"model\.pt: no readable checkpoint"):
+    with pytest.raises(SealError, match=r"model\.pt: has 1000 bytes, its job left \d+; make it "):
         predict_run(study, run)
 
 

@@ -9,7 +9,7 @@ from attnbench.errors import StudyError
 from attnbench.study.paths import Run
 from attnbench.upkeep.again import runs_again, words_for
 from attnbench.upkeep.clean import clean_predictions, removed_line, removed_runs
-from attnbench.upkeep.gone import gone_files, gone_lines
+from attnbench.upkeep.gone import gone_files, gone_lines, jobs_of
 
 FILES = ("model.pt", "run.json", "history.csv", "predictions.npz", "calibration.csv", "gates.csv")
 
@@ -63,6 +63,18 @@ def test_every_file_behind_a_score_is_missed(finished, name):
     assert (gone.runs, gone.files) == ((run,), (path,))
     said, remedy = gone_lines(finished, "my.yaml")
     assert str(run) in said and "attnbench rerun my.yaml --missing" in remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "jobs"),
+    [("model.pt", "train: 1 run(s) (phantom2d/unet/fold1-seed0)"), ("gates.csv", "predict, score")],
+)
+def test_the_jobs_that_bring_a_file_back_are_named(finished, name, jobs):
+    (finished.layout.run(Run("phantom2d", "unet", 1, 0)) / name).unlink()
+    (gone,) = gone_files(finished)
+    (said,) = jobs_of(gone)
+    assert jobs in said and "phantom2d/unet/fold1-seed0" in said
+    assert [*jobs_of(gone, ["unet"])] == ["score_external: 1 run(s) (phantom2d/unet/fold1-seed0)"]
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "cases.csv", "images.npy", "masks.npy"])

@@ -46,7 +46,9 @@ def test_data_and_weights_come_back_and_nothing_follows(finished):
     shutil.rmtree(finished.results / "data" / "prepared")
     (finished.results / RUN / "model.pt").unlink()
     first, second = (line for line in commands() if "--missing" in line)
-    assert "gone: the weights" in typed(finished, first)
+    planned = typed(finished, first)
+    assert "gone: the weights" in planned
+    assert "would prepare, folds: phantom2d" in planned and "would train: 1 run(s)" in planned
     assert not (finished.results / RUN / "model.pt").exists()
     typed(finished, second)
     assert "gone:" not in typed(finished, "attnbench status tiny.yaml")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from attnbench.study.settings import read_yaml
+from attnbench.study.reading import read_yaml
 
 pytestmark = pytest.mark.workflow
 PAGE = Path(__file__).parents[2] / "docs" / "your-model.md"

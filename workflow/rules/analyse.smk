@@ -45,12 +45,11 @@ rule analyse:
         mem_mb=8000,
         runtime=120,
     params:
-        study=layout.study,
         decides=decides("analyse"),
     message:
         "analyse the scores"
     shell:
-        "attnbench analyse --study {params.study:q} --log {log:q}"
+        "attnbench analyse --study {planned:q} --log {log:q}"
 
 
 rule attend:
@@ -73,9 +72,8 @@ rule attend:
     resources:
         **RUN_RESOURCES,
     params:
-        study=layout.study,
         decides=decides("attend", "dataset", "model"),
     message:
         "attention maps of {wildcards.model} on {wildcards.dataset}"
     shell:
-        "attnbench attend --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model} --log {log:q}"
+        "attnbench attend --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model} --log {log:q}"

@@ -1,28 +1,28 @@
 # Originals, case store and folds of each dataset.
 
 
+# Studies may share the folder: a receipt that another has is not removed first. A download tries
+# again by itself, as often as it helps: no `retries`.
 rule fetch:
     input:
         catalog=lambda wildcards: rerun.catalog_files(study, wildcards.dataset),
     output:
-        layout.raw("{dataset}") / "receipt.json",
+        update(layout.raw("{dataset}") / "receipt.json"),
     log:
         layout.log("fetch/{dataset}"),
     benchmark:
         layout.benchmark("fetch/{dataset}")
-    retries: 3
     conda:
         "../../envs/cpu.yaml"
     resources:
         mem_mb=1000,
         runtime=240,
     params:
-        study=layout.study,
         decides=decides("fetch", "dataset"),
     message:
         "fetch {wildcards.dataset}"
     shell:
-        "attnbench fetch --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench fetch --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
 # Generated images are no copies of each other: nothing is read to find that out.
@@ -49,12 +49,11 @@ rule inspect:
         mem_mb=study.compute.memory_mb,
         runtime=240,
     params:
-        study=layout.study,
         decides=decides("inspect", "dataset"),
     message:
         "look for copies and oddities in {wildcards.dataset}"
     shell:
-        "attnbench inspect --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+        "attnbench inspect --study {planned:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule prepare:
@@ -85,12 +84,11 @@ rule prepare:
         mem_mb=study.compute.memory_mb,
         runtime=240,
     params:
-        study=layout.study,
         decides=decides("prepare", "dataset"),
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+        "attnbench prepare --study {planned:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule folds:
@@ -111,9 +109,8 @@ rule folds:
         mem_mb=1000,
         runtime=10,
     params:
-        study=layout.study,
         decides=decides("folds", "dataset"),
     message:
         "split {wildcards.dataset} into folds"
     shell:
-        "attnbench folds --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench folds --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"

@@ -31,12 +31,11 @@ rule tables:
         mem_mb=2000,
         runtime=10,
     params:
-        study=layout.study,
         decides=decides("tables"),
     message:
         "write the tables"
     shell:
-        "attnbench tables --study {params.study:q} --log {log:q}"
+        "attnbench tables --study {planned:q} --log {log:q}"
 
 
 rule figure:
@@ -65,12 +64,11 @@ rule figure:
         mem_mb=4000,
         runtime=30,
     params:
-        study=layout.study,
         decides=decides("figure", artefact="name"),
     message:
         "draw figure {wildcards.name}"
     shell:
-        "attnbench figure {wildcards.name} --study {params.study:q} --log {log:q}"
+        "attnbench figure {wildcards.name} --study {planned:q} --log {log:q}"
 
 
 rule export:
@@ -117,12 +115,11 @@ rule export:
         mem_mb=4000,
         runtime=30,
     params:
-        study=layout.study,
         decides=decides("export"),
     message:
         "export scores, methods, references and model cards"
     shell:
-        "attnbench export --study {params.study:q} --log {log:q}"
+        "attnbench export --study {planned:q} --log {log:q}"
 
 
 rule report:
@@ -147,9 +144,8 @@ rule report:
         mem_mb=2000,
         runtime=10,
     params:
-        study=layout.study,
         decides=decides("report"),
     message:
         "write the report"
     shell:
-        "attnbench report --study {params.study:q} --log {log:q}"
+        "attnbench report --study {planned:q} --log {log:q}"

@@ -16,13 +16,12 @@ rule score:
         mem_mb=2000,
         runtime=120,
     params:
-        study=layout.study,
         run=rerun.options_of_run,
         decides=decides("score"),
     message:
         "score {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "attnbench score --study {params.study:q} {params.run} --log {log:q}"
+        "attnbench score --study {planned:q} {params.run} --log {log:q}"
 
 
 # Predictions made elsewhere: the files of a training, its predictions and its scores in one step.
@@ -51,14 +50,13 @@ rule score_external:
         mem_mb=2000,
         runtime=120,
     params:
-        study=layout.study,
         run=rerun.options_of_run,
         decides=decides("score_external", "dataset", "model", artefact="fold", seed="seed"),
     message:
         "score predictions made elsewhere: {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, "
         "seed {wildcards.seed}"
     shell:
-        "attnbench score-external --study {params.study:q} {params.run} --log {log:q}"
+        "attnbench score-external --study {planned:q} {params.run} --log {log:q}"
 
 
 rule second_rater:
@@ -77,12 +75,11 @@ rule second_rater:
         mem_mb=2000,
         runtime=120,
     params:
-        study=layout.study,
         decides=decides("score_second_rater"),
     message:
         "score the second rater of {wildcards.dataset}"
     shell:
-        "attnbench score-second-rater --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench score-second-rater --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
 rule gather:
@@ -100,9 +97,8 @@ rule gather:
         mem_mb=2000,
         runtime=60,
     params:
-        study=layout.study,
         decides=decides("gather"),
     message:
         "gather the scores of all runs"
     shell:
-        "attnbench gather --study {params.study:q} --log {log:q}"
+        "attnbench gather --study {planned:q} --log {log:q}"

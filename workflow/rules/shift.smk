@@ -24,14 +24,13 @@ rule score_shift:
     resources:
         **RUN_RESOURCES,
     params:
-        study=layout.study,
         run=rerun.options_of_run,
         decides=decides("score_shift", "dataset", "model", artefact="kind"),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, "
         "seed {wildcards.seed}: {wildcards.kind}"
     shell:
-        "attnbench score-shift {wildcards.kind} --study {params.study:q} {params.run} --log {log:q}"
+        "attnbench score-shift {wildcards.kind} --study {planned:q} {params.run} --log {log:q}"
 
 
 rule score_ensemble:
@@ -58,12 +57,11 @@ rule score_ensemble:
     resources:
         **RUN_RESOURCES,
     params:
-        study=layout.study,
         decides=decides("score_ensemble", "dataset", "model"),
     message:
         "score the ensemble of {wildcards.model} of {wildcards.dataset} on external test sets"
     shell:
-        "attnbench score-ensemble --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "attnbench score-ensemble --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --log {log:q}"
 
 
@@ -91,9 +89,8 @@ rule gather_shift:
         mem_mb=2000,
         runtime=60,
     params:
-        study=layout.study,
         decides=decides("gather_shift"),
     message:
         "gather the table {wildcards.table} of all runs"
     shell:
-        "attnbench gather-shift {wildcards.table} --study {params.study:q} --log {log:q}"
+        "attnbench gather-shift {wildcards.table} --study {planned:q} --log {log:q}"

@@ -16,6 +16,7 @@ from attnbench.analysis.frames import joined, of_rows
 from attnbench.analysis.retraining import MIN_TRAININGS, standard_effects
 from attnbench.analysis.significance import holm
 from attnbench.analysis.verdicts import (
+    DIVERGED,
     FAILURES_DIFFER,
     GROUPS_CROSS,
     NEAR_ZERO,
@@ -213,7 +214,7 @@ def _judged(frame: pd.DataFrame, level: float) -> pd.DataFrame:
     # Of this family's tests: that groups are too few for all comparisons of the effects is no
     # reason here.
     withheld = frame["verdict"].where(
-        frame["verdict"].isin(["undefined", FAILURES_DIFFER, GROUPS_CROSS]), ""
+        frame["verdict"].isin(["undefined", DIVERGED, FAILURES_DIFFER, GROUPS_CROSS]), ""
     )
     few_groups = withheld_reasons(
         frame["p"].to_numpy(np.float64),

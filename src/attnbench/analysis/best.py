@@ -32,7 +32,9 @@ def compute_best(
     frames = [
         _against_best(block, str(class_), str(metric), rows, level, settings)
         for block in scores
-        for (class_, metric), rows in averages[averages["dataset"] == block.dataset]
+        for (class_, metric), rows in averages[
+            (averages["dataset"] == block.dataset) & averages["model"].isin(block.models)
+        ]
         .dropna(subset="mean")
         .groupby(["class", "metric"], sort=False)
         if len(rows) > 1

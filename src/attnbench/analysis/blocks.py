@@ -17,15 +17,15 @@ from attnbench.errors import DataError
 from attnbench.scoring.definitions import SCORE_COLUMNS
 
 if TYPE_CHECKING:
-    from attnbench.study.settings import Study
     from attnbench.study.split import Split
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number")
+STATUSES = ("ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number", "diverged")
 ALL_CLASSES = "all"
 
+_DIVERGED = STATUSES.index("diverged")
 _ABSENT = [STATUSES.index("both_empty"), STATUSES.index("reference_empty")]
 _TEXT = ("dataset", "model", "case", "group", "metric", "unit", "status")
 _INTEGER = ("fold", "seed", "class")
@@ -159,15 +159,6 @@ def arrange(
     return [block for block in arranged if block.values.size]
 
 
-def gathered_blocks(study: Study, metrics: Sequence[str]) -> list[DatasetScores]:
-    """The scores that a study has gathered so far, in the named metrics; none without a table."""
-    if not study.layout.scores.exists():
-        return []
-    models = [model.name for model in study.models]
-    scores = read_scores(study.layout.scores)
-    return arrange(scores, list(study.splits), models, metrics, study.splits)
-
-
 def of_models(block: DatasetScores, models: Collection[str]) -> DatasetScores:
     """The scores of some of the models alone, in the order of the block."""
     kept = [index for index, name in enumerate(block.models) if name in models]
@@ -179,6 +170,25 @@ def of_models(block: DatasetScores, models: Collection[str]) -> DatasetScores:
         values=block.values[:, :, kept],
         status=block.status[:, :, kept],
     )
+
+
+def diverged_models(block: DatasetScores) -> set[str]:
+    """Models of which a run on the dataset diverged.
+
+    Their other runs stand for nothing but themselves: what compares such a model by them alone
+    flatters it.
+    """
+    lost = (block.status == _DIVERGED).any(axis=(0, 1, 3, 4))
+    return {name for name, any_lost in zip(block.models, lost, strict=True) if any_lost}
+
+
+def without(blocks: Sequence[DatasetScores], lost: Sequence[set[str]]) -> list[DatasetScores]:
+    """The blocks, each without the models in its set of `lost`; none without any other."""
+    kept = (
+        of_models(block, set(block.models) - names)
+        for block, names in zip(blocks, lost, strict=True)
+    )
+    return [block for block in kept if block.models]
 
 
 def in_every_seed(block: DatasetScores, models: Collection[str]) -> DatasetScores:

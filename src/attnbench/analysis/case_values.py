@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from attnbench.analysis.averages import mean_defined, with_all_classes
-from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores, gathered_blocks
+from attnbench.analysis.blocks import ALL_CLASSES, DatasetScores
+from attnbench.analysis.gathered import gathered_blocks
 from attnbench.scoring.definitions import METRICS
 
 if TYPE_CHECKING:

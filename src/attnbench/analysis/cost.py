@@ -28,8 +28,8 @@ def compute_cost(
 
     `descriptions` holds what `attnbench describe` and `attnbench measure` wrote of each
     (dataset, model) in the study's order, empty where the files are absent; `runs` and `sweep`
-    are the frames of these names. The figures of runs are medians over the trained ones, those of
-    all trainings are sums, trials of a sweep included.
+    are the frames of these names. The figures of runs are medians over the trained ones that did
+    not diverge, those of all trainings are sums, trials of a sweep included.
     """
     trained = runs[runs["trained"]]
     rows = [
@@ -38,6 +38,7 @@ def compute_cost(
             "model": model,
             **_described(facts),
             **_measured(_of(trained, dataset, model)),
+            "diverged": int(_of(trained, dataset, model)["diverged"].notna().sum()),
             **_altogether(_of(trained, dataset, model), _of(sweep, dataset, model)),
         }
         for (dataset, model), facts in descriptions.items()
@@ -91,7 +92,8 @@ def _measured(rows: pd.DataFrame) -> dict[str, Any]:
     return {
         "runs": len(rows),
         **{name: _joined(rows[name].dropna()) for name in ("device", "precision")},
-        **{name: rows[name].median() for name in MEASURED},
+        # Less was done in those that ended early.
+        **{name: rows.loc[rows["diverged"].isna(), name].median() for name in MEASURED},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,13 @@ from attnbench.analysis.averages import (
     support,
     with_all_classes,
 )
-from attnbench.analysis.blocks import ALL_CLASSES, STATUSES, DatasetScores, Floats
+from attnbench.analysis.blocks import (
+    ALL_CLASSES,
+    STATUSES,
+    DatasetScores,
+    Floats,
+    diverged_models,
+)
 from attnbench.analysis.effect_size import minimum_effect, standardised, superiority
 from attnbench.analysis.frames import joined
 from attnbench.analysis.means import ClassNames, row_labels
@@ -30,6 +36,7 @@ from attnbench.analysis.significance import (
     smallest_p,
 )
 from attnbench.analysis.verdicts import (
+    DIVERGED,
     FAILURES_DIFFER,
     FLOOR,
     GROUPS_CROSS,
@@ -102,7 +109,8 @@ def compute_effects(
 
     A difference is model minus baseline of the same case, class and training, where both are
     defined; then averaged over classes (for `all`), trainings, the cases of a group, and groups, in
-    this order: every group counts alike in estimate, interval, test and verdict.
+    this order: every group counts alike in estimate, interval, test and verdict. A model of which a
+    run diverged on a dataset has no difference there.
 
     Args:
         scores: the scores of each dataset.
@@ -153,6 +161,16 @@ def paired(block: DatasetScores, pairs: Sequence[Pair]) -> Paired:
     )
 
 
+def _of_whole(pair: Paired, lost: Sequence[bool]) -> Paired:
+    """The differences, without a value of pairs of which one side `lost` a run: (pairs,)."""
+    gone = np.array(lost)[:, None, None]
+    return replace(
+        pair,
+        differences=np.where(gone, np.nan, pair.differences),
+        present=np.where(gone, np.nan, pair.present),
+    )
+
+
 def _by_side(status: Sequence[np.ndarray], name: str) -> NDArray[np.int64]:
     return np.stack([_counted(side == STATUSES.index(name)) for side in status], axis=-1)
 
@@ -199,7 +217,8 @@ def _effects_of(
     settings: AnalysisSettings,
     names: Mapping[str, str],
 ) -> pd.DataFrame:
-    pair = paired(block, pairs)
+    lost = diverged_models(block)
+    pair = _of_whole(paired(block, pairs), [bool(lost.intersection(both)) for both in pairs])
     labels = row_labels(block, [model for model, _ in pairs], names)
     # Pairs vary fastest in the labels, so that the baselines repeat from start to end.
     labels["baseline"] = np.resize(
@@ -224,6 +243,7 @@ def _effects_of(
         **{name: values.reshape(-1) for name, values in counts.items()},
         near_zero=near_zero.reshape(-1),
         same=labels["model"].isin(same) | labels["baseline"].isin(same),
+        diverged=labels["model"].isin(lost) | labels["baseline"].isin(lost),
         fixed=block.fixed,
         crossing=block.crossing,
     )[kept]
@@ -346,12 +366,13 @@ def _corrected(frame: pd.DataFrame, baseline: str, level: float) -> pd.DataFrame
         level,
         {
             GROUPS_CROSS: frame["crossing"].to_numpy(),
+            DIVERGED: frame["diverged"].to_numpy(),
             SAME_NETWORK: frame["same"].to_numpy(),
             FAILURES_DIFFER: frame["uneven"].to_numpy() > 0,
         },
     )
-    # A p of models that failed on different cases is no p; one of few groups is, and cannot pass.
-    valid = ~np.isin(withheld, [GROUPS_CROSS, SAME_NETWORK, FAILURES_DIFFER])
+    # A p of models that failed or diverged apart is no p; one of few groups is, and cannot pass.
+    valid = ~np.isin(withheld, [GROUPS_CROSS, DIVERGED, SAME_NETWORK, FAILURES_DIFFER])
     columns = ("p", "p_wilcoxon", "p_retrained", "p_equivalence")
     frame = frame.assign(**{name: frame[name].where(valid) for name in columns})
     corrected = {

@@ -8,7 +8,7 @@ from attnbench.analysis.blocks import arrange, in_every_seed, read_scores
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.runs import read_object
-from attnbench.analysis.verdicts import FAILURES_DIFFER
+from attnbench.analysis.verdicts import DIVERGED, FAILURES_DIFFER
 from attnbench.errors import DataError
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
@@ -47,7 +47,7 @@ def compare_fold(study: Study, run: Run) -> pd.DataFrame:
     paired = [in_every_seed(block, [run.model]) for block in blocks]
     effects = compute_effects(paired, baseline, study.analysis, names, elsewhere=[run.model])
     # As in every table: what both have is not what either would have on all cases.
-    uneven = effects["verdict"].eq(FAILURES_DIFFER)
+    uneven = effects["verdict"].isin([DIVERGED, FAILURES_DIFFER])
     effects.loc[uneven, ["difference", "low", "high"]] = float("nan")
     table = means[means["model"] == run.model][[*KEYS, "mean", "cases", "groups"]]
     of_baseline = means[means["model"] == baseline].rename(columns={"mean": "mean_baseline"})

@@ -57,10 +57,17 @@ def _means_of(
         groups=behind.groups,
         folds=behind.folds,
         seeds=behind.seeds,
-        undefined=_count(block, (block.status >= 0) & np.isnan(block.values)),
+        undefined=_count(block, _without_value(block)),
         **{name: _count(block, block.status == STATUSES.index(name)) for name in STATUSES[1:]},
     )
     return frame[_count(block, block.status >= 0) > 0]
+
+
+def _without_value(block: DatasetScores) -> np.ndarray:
+    """Score rows without a value, but those of runs that diverged, which are counted apart."""
+    lost = block.status == STATUSES.index("diverged")
+    without: np.ndarray = (block.status >= 0) & np.isnan(block.values) & ~lost
+    return without
 
 
 def _count(block: DatasetScores, marked: np.ndarray) -> np.ndarray:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.blocks import DatasetScores, arrange, read_scores
+from attnbench.analysis.blocks import DatasetScores, arrange
 from attnbench.analysis.frames import read_frame
+from attnbench.analysis.gathered import read_gathered
 from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError, StudyError, nearest
 from attnbench.files import read_json
 from attnbench.scoring.own import register
-from attnbench.study.settings import Study, parse_study, read_yaml
+from attnbench.study.reading import read_yaml
+from attnbench.study.settings import Study, parse_study
 from attnbench.study.split import Split
 
 if TYPE_CHECKING:
@@ -62,8 +64,9 @@ class StudyResults:
 
         Raises:
             DataError: nothing has been scored yet.
+            SealError: the table is not as it was gathered.
         """
-        return read_scores(self.study.layout.scores)
+        return read_gathered(self.study.layout)
 
     def blocks(self) -> list[DatasetScores]:
         """The scores as arrays, one block per dataset, which all statistics work on.

@@ -12,13 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.answer import BIGGER, HELPS
-from attnbench.analysis.blocks import DatasetScores, gathered_blocks
+from attnbench.analysis.blocks import DatasetScores
 from attnbench.analysis.effects import Pair
+from attnbench.analysis.gathered import gathered_blocks
 from attnbench.analysis.power import Design, detectable_effect, groups_needed
 from attnbench.analysis.runs import read_object
 from attnbench.analysis.spread import ASSUMED, Spread, estimate_spread
 from attnbench.analysis.tables import FRAMES, TEXTS
-from attnbench.analysis.verdicts import FAILURES_DIFFER, GROUPS_CROSS, NEAR_ZERO, ONE_SPLIT
+from attnbench.analysis.verdicts import (
+    DIVERGED,
+    FAILURES_DIFFER,
+    GROUPS_CROSS,
+    NEAR_ZERO,
+    ONE_SPLIT,
+)
 from attnbench.catalog import load_entry
 from attnbench.errors import StudyError
 from attnbench.scoring.definitions import METRICS
@@ -320,7 +327,8 @@ def _seconds(study: Study, dataset: str) -> float:
     """Mean seconds of the trainings of a dataset that are done; NaN without any."""
     runs = (run for run in study.trainings() if run.dataset == dataset)
     facts = (read_object(study.layout.run(run) / "run.json") for run in runs)
-    return mean([float(one["train_seconds"]) for one in facts if "train_seconds" in one] or [nan])
+    whole = (one for one in facts if "train_seconds" in one and "diverged" not in one)
+    return mean([float(one["train_seconds"]) for one in whole] or [nan])
 
 
 def _decision(
@@ -341,9 +349,9 @@ def _decision(
     sign = 1 if METRICS[primary[0]].higher_is_better else -1
     decision = Decision(str(row["model"]), rival, sign * benefit, verdict, decided, lacking)
     spreads = _estimates(block, primary, [(decision.model, rival)])
-    # Models that failed on different cases, or hardly learned, are not told apart by more of the
-    # same.
-    hopeless = verdict in (FAILURES_DIFFER, NEAR_ZERO)
+    # Models that diverged, failed on different cases, or hardly learned, are not told apart by more
+    # of the same.
+    hopeless = verdict in (DIVERGED, FAILURES_DIFFER, NEAR_ZERO)
     if decided or not spreads or isnan(benefit) or hopeless:
         return decision
     return decide(decision, spreads[0], design, level / int(row["family_size"]), told)

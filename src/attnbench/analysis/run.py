@@ -8,8 +8,16 @@ import pandas as pd
 
 from attnbench.analysis.across import compute_across
 from attnbench.analysis.answer import asked, compute_answer
+from attnbench.analysis.belongs import refuse_foreign
 from attnbench.analysis.best import compute_best, compute_pairs
-from attnbench.analysis.blocks import arrange, in_every_seed, of_models, read_scores
+from attnbench.analysis.blocks import (
+    arrange,
+    diverged_models,
+    in_every_seed,
+    of_models,
+    read_scores,
+    without,
+)
 from attnbench.analysis.case_choice import compute_cases
 from attnbench.analysis.cost import compute_cost
 from attnbench.analysis.difficulty import (
@@ -21,6 +29,7 @@ from attnbench.analysis.difficulty import (
 from attnbench.analysis.effects import compute_effects
 from attnbench.analysis.ensembles import compute_ensembles
 from attnbench.analysis.gates import compute_gates, compute_openness
+from attnbench.analysis.machines import compute_machines, refuse_mixed_machines
 from attnbench.analysis.means import compute_means
 from attnbench.analysis.quality import compute_quality
 from attnbench.analysis.rank_tests import compute_agreement, compute_rank_pairs, compute_rank_tests
@@ -44,7 +53,15 @@ log = logging.getLogger(__name__)
 
 
 def analyse_study(study: Study) -> None:
-    """Write `analysis/*.csv` of what is scored so far; `missing.csv` names the rest."""
+    """Write `analysis/*.csv` of what is scored so far; `missing.csv` names the rest.
+
+    Raises:
+        SealError: as `refuse_foreign`.
+        DataError: scores contradict each other, or as `refuse_mixed_machines`.
+    """
+    # Before anything is read: what another study left here would look like results of this one.
+    refuse_foreign(study)
+    refuse_mixed_machines(compute_machines(study), study)
     for name, frame in compute_analysis(study).items():
         write_csv(study.layout.analysis / f"{name}.csv", frame)
 
@@ -82,10 +99,13 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         for d in datasets
         for m in models
     }
+    # Effects say row by row that a run diverged; models with such runs have no rank and no test.
+    lost = [diverged_models(block) for block in blocks]
+    whole = without(blocks, lost)
     # Where groups cross, nothing is tested: effects say so row by row, other tests have no rows.
-    telling = [block for block in blocks if not block.crossing]
-    ranked, level = rankings(blocks), 1 - study.analysis.confidence
-    tested = ranked if len(telling) == len(blocks) else rankings(telling)
+    telling = [block for block in whole if not block.crossing]
+    ranked, level = rankings(whole), 1 - study.analysis.confidence
+    tested = ranked if len(telling) == len(whole) else rankings(telling)
     means = compute_means(everybody, study.analysis, names)
     averages = means[~means["model"].isin(elsewhere)]
     effects = compute_effects(
@@ -109,15 +129,21 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         "cases": compute_cases(blocks, study),
         "cost": compute_cost(descriptions, runs, sweep, study.baseline),
         "learning": learning,
+        "machines": compute_machines(study),
         "runs": runs,
         "sweep": sweep,
         "missing": pd.concat([missing, *compute_missing_shift(study, shifted)], ignore_index=True),
-        "ranks": compute_ranks(blocks, ranked, study.analysis),
+        "ranks": compute_ranks(whole, ranked, study.analysis),
         "rank_tests": compute_rank_tests(tested, level),
         "rank_pairs": compute_rank_pairs(tested, level),
         "agreement": compute_agreement(averages),
         "across": compute_across(
-            telling, study.baseline, study.analysis, study.primary[0], study.control_pairs
+            # Of a mean over datasets, those on which a model did not diverge say nothing.
+            without(telling, [set().union(*lost)] * len(telling)),
+            study.baseline,
+            study.analysis,
+            study.primary[0],
+            study.control_pairs,
         ),
         "second_rater": compute_second_rater(
             scores,
@@ -130,7 +156,7 @@ def compute_analysis(study: Study) -> dict[str, pd.DataFrame]:
         ),
         "difficulty": compute_difficulty(telling, study.baseline, study.analysis, hard, sizes),
         "difficulty_strata": compute_difficulty_strata(
-            blocks, study.baseline, study.analysis, hard, sizes
+            whole, study.baseline, study.analysis, hard, sizes
         ),
         "reliability": compute_reliability(layout, study.runs(), blocks, study.analysis, names),
         "gates": gates,

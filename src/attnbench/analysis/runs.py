@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple
 from pathlib import Path
@@ -15,14 +14,16 @@ import pandas as pd
 from attnbench.analysis.frames import of_rows
 from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError
+from attnbench.files import read_json
 from attnbench.study.paths import STAGES, Layout, Run
+from attnbench.training.stamp import device_in_words
 
 RUN_COLUMNS = ("dataset", "model", "fold", "seed")
 FACTS = (
     "recipe_hash", "data_hash", "folds_hash", "device", "precision", "steps", "train_seconds",
     "images_per_second", "peak_memory_bytes", "energy_j", "parameters", "training_groups",
 )  # fmt: skip
-NUMBERS = FACTS[5:]
+NUMBERS = (*FACTS[5:], "diverged")
 LEARNING_ROWS = 1_000_000
 """About so many rows of all histories together are kept."""
 
@@ -33,7 +34,7 @@ def compute_runs(layout: Layout, runs: Iterable[Run], scores: pd.DataFrame) -> p
     """One row per run of the study: the stages it finished and the facts of its `run.json`.
 
     `gathered` says whether its rows are in the study's scores, which decides whether the
-    analysis has seen it.
+    analysis has seen it, and `diverged` the step at which its training was found to diverge.
     """
     seen = scores[list(RUN_COLUMNS)].drop_duplicates()
     gathered = {(str(d), str(m), int(f), int(s)) for d, m, f, s in seen.itertuples(index=False)}
@@ -52,6 +53,8 @@ def _run_row(layout: Layout, run: Run, gathered: set[tuple[str, str, int, int]])
         **({"trained": False} if "origin" in facts else {}),
         "gathered": key in gathered,
         **{fact: facts.get(fact) for fact in FACTS},
+        "device": device_in_words(facts) or None,
+        "diverged": facts.get("diverged", {}).get("step"),
     }
 
 
@@ -62,13 +65,9 @@ def read_object(path: Path) -> dict[str, Any]:
         DataError: the file holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not valid JSON ({error}); delete it and run its step again"
-        ) from error
     if not isinstance(content, dict):
         raise DataError(
             f"{path}: holds {type(content).__name__}, not an object; delete it and run its step "

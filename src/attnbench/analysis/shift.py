@@ -157,10 +157,10 @@ def case_slopes(scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     """
     keys = [name for name in SCORE_COLUMNS if name not in ("value", "status")]
     # As text: the categories of the two tables differ.
-    texts = dict.fromkeys(("dataset", "model", "case", "group", "metric", "unit"), "str")
-    touched = corrupted[[*keys, "value", "level"]].astype(texts)
+    texts = dict.fromkeys(("dataset", "model", "case", "group", "metric", "unit", "status"), "str")
+    touched = corrupted[[*keys, "value", "status", "level"]].astype(texts)
     runs = pd.MultiIndex.from_frame(touched[RUN].drop_duplicates())
-    every = scores[[*keys, "value"]].astype(texts)
+    every = scores[[*keys, "value", "status"]].astype(texts)
     # Level 0 only of the runs whose corrupted images were scored.
     untouched = every[pd.MultiIndex.from_frame(every[RUN]).isin(runs)].assign(level=0)
     every = pd.concat([untouched, touched], ignore_index=True)
@@ -171,7 +171,8 @@ def case_slopes(scores: pd.DataFrame, corrupted: pd.DataFrame) -> pd.DataFrame:
     # Least squares over fixed levels is one weighted sum of the values; a NaN makes it NaN.
     centred = LEVELS - LEVELS.mean()
     slopes = values[: len(first)] @ (centred / (centred**2).sum())
-    return first[keys].assign(value=slopes, status="ok")
+    status = np.where(first["status"] == "diverged", "diverged", "ok")
+    return first[keys].assign(value=slopes, status=status)
 
 
 def compute_data_efficiency(

@@ -37,5 +37,10 @@ def _tried(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     for trial in trials:
         chosen = trial["value"] == choice["chosen"]
         # Of two values both are edges: there is no inside to widen from.
-        at_edge = chosen and len(values) > 2 and trial["value"] in (values[0], values[-1])
+        at_edge = (
+            chosen
+            and trial["score"] is not None
+            and len(values) > 2
+            and trial["value"] in (values[0], values[-1])
+        )
         yield {"key": choice["key"], **trial, "chosen": chosen, "at_edge": at_edge}

@@ -13,7 +13,7 @@ _RUN = ("dataset", "model", "fold", "seed")
 _VERDICT = ("benefit", "significant", "verdict")
 _MEANS = (
     *_CELL, "mean", *_INTERVAL, "median", "sd", *_COUNTS,
-    "undefined", "both_empty", "prediction_empty", "reference_empty", "not_a_number",
+    "undefined", "both_empty", "prediction_empty", "reference_empty", "not_a_number", "diverged",
 )  # fmt: skip
 _SHIFTED = ("class", "metric", "unit", "model")
 DIFFERENCE = (
@@ -106,7 +106,7 @@ FRAMES: dict[str, tuple[str, ...]] = {
         "inference_peak_bytes", "step_seconds", "step_images_per_second", "step_peak_bytes",
         "rounds", "parameters_ratio", "flops_ratio", "train_seconds_ratio",
         "latency_seconds_ratio", "step_seconds_ratio", "trials", "trial_seconds", "all_seconds",
-        "all_energy_j", "told", "rising",
+        "all_energy_j", "diverged", "told", "rising",
     ),
     "sweep": (
         "dataset", "model", "fold", "key", "value", "score", "failed", "chosen", "at_edge",
@@ -146,8 +146,10 @@ FRAMES: dict[str, tuple[str, ...]] = {
     "runs": (
         *_RUN, "trained", "predicted", "scored", "gathered", "recipe_hash", "data_hash",
         "folds_hash", "device", "precision", "steps", "train_seconds", "images_per_second",
-        "peak_memory_bytes", "energy_j", "parameters", "training_groups", "rise", "still_rising",
+        "peak_memory_bytes", "energy_j", "parameters", "training_groups", "diverged", "rise",
+        "still_rising",
     ),
+    "machines": ("fact", "stage", "value", "runs"),
     "inspected": (
         "dataset", "cases", "groups", "exact_across", "near_across", "exact_within",
         "near_within", "duplicates", "merged", "merged_into", "empty_masks", "equal_masks",

@@ -44,6 +44,8 @@ def with_rise(runs: pd.DataFrame, learning: pd.DataFrame, margin: float) -> pd.D
         for key, rows in validated.groupby(list(RUN_COLUMNS), sort=False)
     }
     keys = runs[list(RUN_COLUMNS)].itertuples(index=False, name=None)
+    # The schedule of a run that diverged ended early: it has no last quarter.
     values = pd.Series([rise.get(key, np.nan) for key in keys], runs.index, "float64")
+    values = values.where(runs["diverged"].isna())
     told = (values > margin).astype("boolean").where(values.notna())
     return runs.assign(rise=values, still_rising=told)

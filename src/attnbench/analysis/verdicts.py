@@ -12,6 +12,8 @@ from attnbench.scoring.definitions import METRICS
 
 FAILURES_DIFFER = "failures differ"
 """One model failed where the other did not: what is left flatters the one that failed."""
+DIVERGED = "runs diverged"
+"""Trainings of one of the two diverged and have no score: the others cannot speak for them."""
 TOO_FEW_GROUPS = "too few groups"
 """Even the smallest p that so many groups can give would not pass."""
 TOO_FEW_TRAININGS = "too few trainings"

@@ -5,10 +5,9 @@ No other room knows an address.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-
-import yaml
 
 from attnbench.catalog.entry import (
     ArchiveOrigin,
@@ -21,8 +20,9 @@ from attnbench.catalog.entry import (
     Reader,
     TarballOrigin,
 )
-from attnbench.catalog.sizes import LOADER, by_size, names_in
+from attnbench.catalog.sizes import by_size, names_in
 from attnbench.errors import CatalogError, nearest
+from attnbench.study.reading import MOST_BYTES, RefusedYaml, read_yaml
 
 __all__ = [
     "ArchiveOrigin",
@@ -90,14 +90,20 @@ def _shipped() -> dict[str, Path]:
 def _names_in(path: Path) -> tuple[str, ...]:
     try:
         return names_in(path.stem, path.read_text(encoding="utf-8", errors="replace"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, RefusedYaml) as error:
         raise CatalogError(f"{path}: not a catalog entry: {error}") from error
 
 
 def _is_entry(path: Path) -> bool:
+    # A pipe would be waited for.
+    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+        return False
     if path.with_suffix(".files.csv").is_file():
         return True
-    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CatalogError(f"{path}: cannot be read: {error.strerror}") from error
     return any(line.startswith("origin:") for line in text.splitlines())
 
 
@@ -141,13 +147,18 @@ def _read_unchanged(
     path: Path, listings: tuple[Path | None, ...], changed: tuple[int, ...]
 ) -> tuple[Entry, ...]:
     files = dict(zip(("listing", "case_listing"), listings, strict=True))
+    content = read_yaml(path, CatalogError, "catalog entry")
+    if not isinstance(content, Mapping):
+        raise CatalogError(
+            f"{path}: not a catalog entry, which is a mapping of keys; found a value of type "
+            f"{type(content).__name__}"
+        )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
         entries = tuple(
             _at_home(Entry.model_validate({**own, **files}), path.parent)
             for own in by_size(content)
         )
-    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise CatalogError(f"{path}: not a catalog entry: {error}") from error
     name = entries[0].family or entries[0].name
     if name != path.stem:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 from urllib.parse import quote
 
@@ -18,11 +19,12 @@ from pydantic import (
 )
 
 from attnbench.errors import CatalogError
+from attnbench.study.base import NUMBER, Name
 from attnbench.study.groups import Scheme
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Sentence = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://\S+$")]
+MOST_CASES = 10**7
 COLUMNS = ("path", "bytes", "sha256", "role", "case", "group")
 UNKNOWN = "unknown"
 LicenceTerms = Literal["open", "non_commercial", "unclear"]
@@ -48,7 +50,7 @@ class FileRow(NamedTuple):
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class FilesOrigin(_Part):
@@ -81,8 +83,9 @@ class ArchiveOrigin(_Part):
 
     @property
     def filename(self) -> str:
-        """Name of the file below the dataset's raw folder."""
-        return PurePosixPath(self.url).name
+        """Name of the file below the dataset's raw folder: the last of the address's path."""
+        path = self.url.partition("://")[2].partition("#")[0].partition("?")[0]
+        return path.rpartition("/")[2] if "/" in path else ""
 
 
 class LocalOrigin(_Part):
@@ -113,8 +116,10 @@ Origin = Annotated[
 class Blocks(_Part):
     """An image is cut along its longest axis; every block is a case and a group of its own."""
 
-    count: int = Field(ge=2)
-    gap: int = Field(ge=0, description="Pixels between two blocks that belong to neither.")
+    count: int = Field(ge=2, le=10_000)
+    gap: int = Field(
+        ge=0, le=10_000, description="Pixels between two blocks that belong to neither."
+    )
 
 
 class Reader(_Part):
@@ -146,7 +151,9 @@ class Entry(_Part):
     task: Sentence
     modality: Sentence
     ndim: Literal[2, 3]
-    channels: int = Field(gt=0, description="Channels of an image as the reader yields it.")
+    channels: Annotated[int, NUMBER] = Field(
+        gt=0, le=10_000, description="Channels of an image as the reader yields it."
+    )
     classes: dict[Annotated[int, Field(gt=0, lt=256)], Name] = Field(min_length=1)
     spacing: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None,
@@ -158,8 +165,8 @@ class Entry(_Part):
     )
     axes: tuple[Sentence, ...] = Field(description="What each axis of an array is, in its order.")
     mirror: Mirror
-    cases: int = Field(gt=0)
-    groups: Annotated[int, Field(gt=0)] | Literal["unknown"] = Field(
+    cases: Annotated[int, NUMBER] = Field(gt=0, le=MOST_CASES)
+    groups: Annotated[int, Field(gt=0, le=MOST_CASES), NUMBER] | Literal["unknown"] = Field(
         description="`unknown`: which cases belong together is not known; each counts as a unit."
     )
     groups_inferred: bool = Field(
@@ -316,25 +323,31 @@ def read_listing(path: Path, changed: int) -> tuple[FileRow, ...]:
     Raises:
         CatalogError: other columns, or a line that is no row or leaves the dataset's folder.
     """
-    with path.open(encoding="utf-8", newline="") as stream:
-        lines = csv.reader(stream)
-        header = tuple(next(lines, ()))
-        if header != COLUMNS:
-            raise CatalogError(
-                f"{path}: columns are {', '.join(header)}; expected {', '.join(COLUMNS)}"
-            )
-        return tuple(_row(path, number, line) for number, line in enumerate(lines, start=2))
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            lines = csv.reader(stream, strict=True)
+            header = tuple(next(lines, ()))
+            if header != COLUMNS:
+                raise CatalogError(
+                    f"{path}: columns are {', '.join(header)}; expected {', '.join(COLUMNS)}"
+                )
+            return tuple(_row(path, number, line) for number, line in enumerate(lines, start=2))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CatalogError(f"{path}: not a list of files in UTF-8: {error}") from error
 
 
 def _row(listing: Path, number: int, line: list[str]) -> FileRow:
-    try:
-        path, size, sha256, role, case, group = line
-        row = FileRow(path, int(size), sha256, role, case, group)
-    except ValueError as error:
+    where = f"{listing}, line {number}"
+    if len(line) != len(COLUMNS):
         raise CatalogError(
-            f"{listing}, line {number}: not a row of a list of files: {error}"
-        ) from None
+            f"{where}: not a row of a list of files: {len(line)} values in {len(COLUMNS)} columns"
+        )
+    path, size, sha256, role, case, group = line
+    if not re.fullmatch(r"[0-9]{1,15}", size):
+        raise CatalogError(f"{where}: bytes: found {size!r}; a whole number is expected")
     # The path is joined to the raw folder, and what lies there is overwritten by a download.
-    if path.startswith("/") or ".." in path.split("/"):
-        raise CatalogError(f"{listing}, line {number}: {path!r} leaves the dataset's folder")
-    return row
+    if "\0" in path or not {"", ".", ".."}.isdisjoint(path.split("/")):
+        raise CatalogError(
+            f"{where}: {path!r} leaves the dataset's folder or is no path from it to a file"
+        )
+    return FileRow(path, int(size), sha256, role, case, group)

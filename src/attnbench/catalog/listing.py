@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from attnbench.addresses import without_secrets
 from attnbench.catalog import (
     ENTRIES,
     ArchiveOrigin,
@@ -211,7 +212,10 @@ def _object(family: Family) -> dict[str, Any]:
 
 def _of_size(entry: Entry) -> dict[str, Any]:
     keys = {"name", "short", "title", "download_mb", "at_most_mb", "origin"}
-    return entry.model_dump(mode="json", include=keys)
+    content = entry.model_dump(mode="json", include=keys)
+    for key in {"url", "page"} & content["origin"].keys():
+        content["origin"][key] = without_secrets(content["origin"][key])
+    return content
 
 
 def _groups(entry: Entry) -> str:
@@ -298,9 +302,9 @@ def _origins(family: Family) -> Iterator[str]:
                 shipped = entry.origin.folder.is_relative_to(ENTRIES)
                 yield "shipped with this package" if shipped else str(entry.origin.folder)
             case ArchiveOrigin():
-                yield f"{entry.origin.url} (MD5 {entry.origin.md5})"
+                yield f"{without_secrets(entry.origin.url)} (MD5 {entry.origin.md5})"
             case _:
-                yield entry.origin.url
+                yield without_secrets(entry.origin.url)
 
 
 _HEAD = """# Datasets

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
+from attnbench.study.reading import parse_yaml
 
-# libyaml's loader, where PyYAML has it, is several times as fast; every command reads entries.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 OF_A_SIZE = ("url", "md5", "download_mb", "at_most_mb")
 
 
 def names_in(stem: str, text: str) -> tuple[str, ...]:
     """Names of the datasets that `<stem>.yaml` with this `text` stands for; parses `sizes` alone.
 
-    `yaml.YAMLError` if that part is no YAML.
+    `RefusedYaml` if that part is no YAML.
     """
     lines = text.splitlines()
     starts = [number for number, line in enumerate(lines) if line.startswith("sizes:")]
@@ -30,7 +28,7 @@ def names_in(stem: str, text: str) -> tuple[str, ...]:
         if line.strip() and not line.startswith((" ", "}", "#")):
             break
         block.append(line)
-    sizes = yaml.load("\n".join(block), Loader=LOADER)["sizes"]
+    sizes = parse_yaml("\n".join(block))["sizes"]
     # What is no mapping is refused with all else that is wrong, when the entry is read.
     return tuple(f"{stem}_{size}" for size in sizes) if isinstance(sizes, Mapping) else (stem,)
 

@@ -23,7 +23,7 @@ from attnbench.data.splits import (
     share_of,
 )
 from attnbench.data.store import LABEL, CaseStore
-from attnbench.errors import DataError
+from attnbench.errors import DataError, told
 from attnbench.files import read_json, write_json
 from attnbench.study.groups import DatasetSettings, FoldsSettings
 from attnbench.study.split import kind_of
@@ -99,6 +99,8 @@ def write_folds(
             everything that is wrong with it.
     """
     store = CaseStore.open(prepared)
+    # All that is trained rests on these folds: whatever they are made for is read in full.
+    store.check_arrays()
     name = store.info.name
     own = dataset or DatasetSettings.model_construct(name=name)
     cases = store_cases(store)
@@ -259,7 +261,7 @@ def load_folds(path: Path, store: CaseStore) -> Folds:
         lists = {key: tuple(content.get(key, ())) for key in ("held_out", "crossing")}
         folds = Folds(**{**content, **lists, "folds": tuple(parts), "hash": stated})
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: not a file of folds: {error!r}; {remedy}") from error
+        raise DataError(f"{path}: not a file of folds: {told(error)}; {remedy}") from error
     if _hash(content) != stated:
         raise DataError(
             f"{path}: altered: its content has the hash {_hash(content)}, it states {stated}; "

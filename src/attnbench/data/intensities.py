@@ -13,7 +13,7 @@ import numpy as np
 from attnbench.data.folds import Fold, Folds, load_folds
 from attnbench.data.normalise import Floats, Normalisation, moments, percentiles
 from attnbench.data.store import CaseStore
-from attnbench.errors import DataError
+from attnbench.errors import DataError, told
 from attnbench.files import read_json, write_json
 from attnbench.study.groups import Scheme
 
@@ -109,7 +109,7 @@ def load_normalisation(
         measured = content["folds"]
         of_fold = np.array([measured[k][name] for name in _NAMES]).T if measured else None
     except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: not a file of statistics: {error!r}; {_REMEDY}") from error
+        raise DataError(f"{path}: not a file of statistics: {told(error)}; {_REMEDY}") from error
     if _hash(content) != stated:
         raise DataError(
             f"{path}: altered: its content has the hash {_hash(content)}, it states {stated}; "

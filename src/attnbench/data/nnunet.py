@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from attnbench.data.read import read_cases
 from attnbench.data.store import CaseStore
 from attnbench.data.targets import Target, targets_of
 from attnbench.errors import DataError
-from attnbench.files import write_json
+from attnbench.files import temporary_folder, write_json
 from attnbench.study.groups import DatasetSettings
 
 ENDING = ".nii.gz"
@@ -56,9 +55,8 @@ def export_nnunet(
         raise DataError(f"{folder}: is there already; remove it or choose another folder")
     store = CaseStore.open(prepared)
     split = load_folds(folds, store)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        made = Path(temporary) / folder.name
+    with temporary_folder(folder) as temporary:
+        made = temporary / folder.name
         for name in ("imagesTr", "labelsTr"):
             (made / name).mkdir(parents=True)
         targets = targets_of(entry, raw, store, store.columns["case"])

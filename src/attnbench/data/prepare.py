@@ -21,6 +21,7 @@ from attnbench.data.difficulty import measure_difficulty
 from attnbench.data.info import DatasetInfo
 from attnbench.data.many import prepared_cases
 from attnbench.data.normalise import Normalisation, moments, normalise
+from attnbench.data.read import refuse_changed_archive
 from attnbench.data.resample import (
     resample_image,
     resample_mask,
@@ -55,9 +56,10 @@ def prepare_dataset(
         merged: new name of every group that is merged with another (`merged_groups`).
 
     Raises:
-        DataError: a case breaks its contract.
+        DataError: a case breaks its contract, or an original is not the file that was listed.
     """
     start = time.perf_counter()
+    refuse_changed_archive(entry, raw)
     prepare = partial(prepare_case, settings=settings)
     cases = regrouped(prepared_cases(entry, raw, prepare, workers, memory_mb), merged)
     described = replace(describe(entry, settings), merged_groups=members(merged))

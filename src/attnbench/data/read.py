@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attnbench.catalog import ArchiveOrigin, Entry, FileRow
 from attnbench.data.case import RawCase
 from attnbench.data.checks import check_case
+from attnbench.data.download.wanted import mismatch, wanted_files
 from attnbench.data.parts import parts_of
 from attnbench.errors import DataError, nearest
 
@@ -60,6 +61,25 @@ def unread_cases(entry: Entry, raw: Path) -> Iterator[CaseFiles | RawCase]:
         yield from _listed_cases(entry, entry.files_in(raw))
 
 
+def refuse_changed_archive(entry: Entry, raw: Path) -> None:
+    """Compare an archive that stays packed with the digest in the catalog.
+
+    Other originals are compared one by one, as they are read.
+
+    Raises:
+        DataError: it is not the archive that the catalog means.
+    """
+    if not isinstance(entry.origin, ArchiveOrigin):
+        return
+    packed = raw / entry.origin.filename
+    for item in wanted_files(entry) if packed.is_file() else ():
+        if problem := mismatch(packed, item):
+            raise DataError(
+                f"{entry.name}: {packed}: expected {item}, found {problem}; remove "
+                f"{packed.with_name('receipt.json')} and run the study again, which fetches it"
+            )
+
+
 def cases_of(files: CaseFiles) -> list[RawCase]:
     """Read the files of one case, or of several cut from it, and check what comes of it.
 
@@ -68,6 +88,8 @@ def cases_of(files: CaseFiles) -> list[RawCase]:
     """
     from attnbench.data.readers import READERS
 
+    # Among them files that a reader opens by way of another, as the voxels of a header file.
+    files.refuse_changed(*(row.path for row in files.rows))
     entry, labels, cases = files.entry, files.entry.labels(), []
     paths = {row.role: row.path for row in reversed(files.rows)}
     for case in parts_of(entry, READERS[entry.reader.name](files)):

@@ -11,18 +11,23 @@ too, on each case's own grid. `cases.csv` says where a case begins: `offset` (wo
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
+import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from io import StringIO
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attnbench.data.info import DatasetInfo
+from attnbench.data.info import TABLE, DatasetInfo
 from attnbench.data.normalise import STATISTICS, Floats, statistic_column
-from attnbench.errors import DataError
+from attnbench.errors import DataError, told
 from attnbench.files import read_json
 
 if TYPE_CHECKING:
@@ -33,11 +38,16 @@ if TYPE_CHECKING:
 
 LABEL = "label_"  # with the name of a label of cases: a column of text
 TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing")
+REMEDY = "remove {folder} and run the study again, which prepares the dataset anew"
+_CHUNK = 2**24  # bytes that are hashed at a time
 
 
 @dataclass(frozen=True, eq=False)
 class CaseStore:
     """A prepared dataset, opened without reading its arrays, which are read-only views.
+
+    `dataset.json` and `cases.csv` are compared with their hashes whenever a store is opened; arrays
+    are compared with their headers and lengths, and with their hashes by `check_arrays`.
 
     `columns` is `cases.csv` as text, `images` (flat; uint8, int16, uint16 or float32) and `masks`
     (flat uint8) are the memory maps, `offsets` (int64) the first voxel of every case on the working
@@ -56,22 +66,37 @@ class CaseStore:
         """Open the store in `folder`.
 
         Raises:
-            DataError: a file is missing or does not fit `cases.csv`.
+            DataError: a file is missing, is not as it was written, or does not fit `cases.csv`.
         """
         try:
-            info = DatasetInfo.from_json(read_json(folder / "dataset.json"))
-            columns = _read_columns(folder / "cases.csv")
+            info = read_info(folder)
+            columns = _read_columns(folder / TABLE, info.digests[TABLE])
             offsets = np.array(columns["offset"], np.int64)
-            store = cls(
-                folder, info, columns, _map(folder, "images"), _map(folder, "masks"), offsets
-            )
+            arrays = {name: _map(folder, name, info) for name in ("images", "masks")}
+            store = cls(folder, info, columns, arrays["images"], arrays["masks"], offsets)
             store._check()
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{folder}: not a whole case store: {error}; remove the folder and prepare the "
-                "dataset again (`attnbench prepare`)"
-            ) from error
+        except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise _damaged(folder, error) from error
         return store
+
+    def check_arrays(self, names: Iterable[str] | None = None) -> None:
+        """Read arrays, by default all, and compare their content with its hash; memory stays flat.
+
+        Raises:
+            DataError: one has changed since it was written.
+        """
+        arrays = {"images": self.images, "masks": self.masks, **self._originals}
+        for name in arrays if names is None else names:
+            array = arrays[name]
+            digest = hashlib.sha256()
+            step = _CHUNK // array.itemsize
+            for start in range(0, array.size, step):
+                digest.update(array[start : start + step].data)
+            if f"{array.dtype.name} {digest.hexdigest()}" != self.info.digests[name]:
+                file = self.folder / f"{name}.npy"
+                raise DataError(
+                    f"{file}: has changed since it was written; {REMEDY.format(folder=self.folder)}"
+                )
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -183,22 +208,21 @@ class CaseStore:
 
     @cached_property
     def _originals(self) -> dict[str, NDArray[np.uint8]]:
-        return {name: _map(self.folder, name) for name in self.info.original_arrays}
+        return {name: _map(self.folder, name, self.info) for name in self.info.original_arrays}
 
     def _original(self, name: str, i: int) -> NDArray[np.uint8]:
         return _cut_out(self._originals[name], self._original_offsets[i], self.original_shape(i))
 
     def _check(self) -> None:
-        """Compare the lengths of all arrays with the last row of `cases.csv`."""
-        last = len(self) - 1
-        if last < 0 or len(self) != self.info.cases:
+        """Compare the lengths of all arrays with `cases.csv`, whose cases lie end to end."""
+        if not len(self) or len(self) != self.info.cases:
             raise ValueError(
-                f"cases.csv has {len(self)} rows, dataset.json says {self.info.cases} cases"
+                f"{TABLE} has {len(self)} rows, dataset.json says {self.info.cases} cases"
             )
-        own = int(self._original_offsets[last]) + math.prod(self.original_shape(last))
-        working = int(self.offsets[last]) + math.prod(self.shape(last))
+        working = _end(self.offsets, self._shapes["shape"], self.info.ndim)
+        own = _end(self._original_offsets, self._shapes["original_shape"], self.info.ndim)
         if self.statistics.shape != (len(self), self.info.channels, len(STATISTICS)):
-            raise ValueError(f"cases.csv has statistics of the shape {self.statistics.shape}")
+            raise ValueError(f"{TABLE} has statistics of the shape {self.statistics.shape}")
         expected = {"images": working * self.info.channels, "masks": working}
         expected |= dict.fromkeys(self.info.original_arrays, own)
         arrays: dict[str, NDArray[Any]] = {
@@ -208,21 +232,74 @@ class CaseStore:
         }
         lengths = {name: array.size for name, array in arrays.items()}
         if expected != lengths:
-            raise ValueError(f"its arrays have the lengths {lengths}, cases.csv says {expected}")
+            raise ValueError(f"its arrays have the lengths {lengths}, {TABLE} says {expected}")
 
 
-def _read_columns(path: Path) -> dict[str, list[str]]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
-        columns: dict[str, list[str]] = {name: [] for name in rows.fieldnames or ()}
-        for row in rows:
-            for name, values in columns.items():
-                values.append(row[name])
-    return columns
+def read_info(folder: Path) -> DatasetInfo:
+    """What `dataset.json` of the store in `folder` says; no other file of it is read.
+
+    Raises:
+        DataError: it is missing or not as it was written.
+    """
+    try:
+        return DatasetInfo.from_json(read_json(folder / "dataset.json"))
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(folder, error, "dataset.json") from error
 
 
-def _map(folder: Path, name: str) -> NDArray[Any]:
-    return np.load(folder / f"{name}.npy", mmap_mode="r").view(np.ndarray)
+def _damaged(folder: Path, error: Exception, file: str = "") -> DataError:
+    found = told(error)
+    where = f"{file}: " if file and file not in found else ""
+    return DataError(
+        f"{folder}: not a whole case store: {where}{found}; {REMEDY.format(folder=folder)}"
+    )
+
+
+def _read_columns(path: Path, digest: str) -> dict[str, list[str]]:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ValueError(f"{path.name} has changed since it was written")
+    rows = csv.reader(StringIO(content.decode(), newline=""))
+    header = next(rows)
+    columns = zip(*rows, strict=True)
+    return {name: list(values) for name, values in zip(header, columns, strict=True)}
+
+
+def _map(folder: Path, name: str, info: DatasetInfo) -> NDArray[Any]:
+    path = folder / f"{name}.npy"
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except (
+        EOFError,
+        SyntaxError,
+        TokenError,
+        ArithmeticError,
+        MemoryError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
+        # NumPy has many words for a header that is none.
+        found = str(error) or type(error).__name__
+        raise ValueError(f"{path.name}: not a whole array: {found}") from error
+    stated = info.digests[name].split()[0]
+    if array.nbytes and path.stat().st_size != array.offset + array.nbytes:
+        raise ValueError(f"{path.name}: has more bytes than its array")
+    if array.ndim != 1 or array.dtype.name != stated:
+        raise ValueError(
+            f"{path.name}: has {array.ndim} axes and the type {array.dtype.name}; one axis and "
+            f"{stated} were written"
+        )
+    return array.view(np.ndarray)
+
+
+def _end(offsets: NDArray[np.int64], shapes: list[tuple[int, ...]], ndim: int) -> int:
+    """Where the last of the cases ends, in voxels; `ValueError` unless they lie end to end."""
+    sides = np.array(shapes, np.int64).reshape(len(shapes), ndim)
+    ends = np.cumsum(sides.prod(axis=1))
+    if (sides < 1).any() or (offsets != np.concatenate([[0], ends[:-1]])).any():
+        raise ValueError(f"the cases in {TABLE} do not lie end to end")
+    return int(ends[-1])
 
 
 def _cut_out(flat: NDArray[Any], offset: int, shape: tuple[int, ...]) -> NDArray[Any]:

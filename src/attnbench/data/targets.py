@@ -31,7 +31,6 @@ from attnbench.data.readers.nifti import nifti_placement
 from attnbench.data.readers.volume import ENDINGS, grid_of
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, listed
-from attnbench.files import sha256_of
 
 if TYPE_CHECKING:
     from nibabel.nifti1 import Nifti1Header
@@ -201,7 +200,8 @@ def _files(entry: Entry, raw: Path, wanted: Collection[str]) -> Iterator[CaseFil
     ]
     _refuse_gone(entry, gone)
     for files in cases:
-        _refuse_changed(files)
+        # Its grid need not be the one that was predicted on.
+        files.refuse_changed(*_images(files))
         yield files
 
 
@@ -222,19 +222,6 @@ def _refuse_gone(entry: Entry, gone: Sequence[str]) -> None:
         f"{entry.name}: {len(gone)} original file(s) are gone, whose headers say where the voxels "
         f"of a prediction lie: {listed(gone, 5)}; {todo}"
     )
-
-
-def _refuse_changed(files: CaseFiles) -> None:
-    stated = {row.path: row.sha256 for row in files.rows}
-    for path in _images(files):
-        with files.reading(path) as file:
-            found = sha256_of(file)
-        if stated[path] and found != stated[path]:
-            raise files.error(
-                "has changed since the catalog listed it, so that its grid need not be the one "
-                "that was predicted on; put the original back",
-                path,
-            )
 
 
 def _target(files: CaseFiles, stem: str) -> Target:

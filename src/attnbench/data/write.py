@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,21 +13,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from attnbench.data.case import PreparedCase, case_error
-from attnbench.data.info import DatasetInfo
+from attnbench.data.info import TABLE, DatasetInfo
 from attnbench.data.normalise import STATISTICS, statistic_column
 from attnbench.data.store import LABEL
 from attnbench.errors import DataError
-from attnbench.files import write_csv, write_json
-
-IDENTITY = (
-    "name",
-    "ndim",
-    "channels",
-    "classes",
-    "spacing_unit",
-    "spacing",
-    "size",
-)
+from attnbench.files import sha256_of, temporary_folder, write_csv, write_json
 
 IMAGE_TYPES: tuple[np.dtype[Any], ...] = tuple(
     map(np.dtype, (np.uint8, np.int16, np.uint16, np.float32))
@@ -97,24 +84,18 @@ def write_store(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) 
     Raises:
         DataError: there is no case, a name occurs twice, or a case lacks what `info` promises.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with temporary_folder(folder) as temporary:
         complete = _write(temporary, cases, info)
-        temporary.chmod(0o755)  # `mkdtemp` makes folders for one user only
         if folder.exists():
             shutil.rmtree(folder)
         temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return complete
 
 
 def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> DatasetInfo:
     import pandas as pd
 
-    names_of_arrays = ("images", "masks", *info.original_arrays)
-    arrays = {name: _FlatArray(folder / f"{name}.npy", np.uint8) for name in names_of_arrays}
+    arrays = {name: _FlatArray(folder / f"{name}.npy", np.uint8) for name in info.arrays}
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
     try:
@@ -135,14 +116,13 @@ def _write(folder: Path, cases: Iterable[PreparedCase], info: DatasetInfo) -> Da
     if not rows:
         raise DataError(f"{info.name}: no case was read; a dataset has at least one")
     table = pd.DataFrame(rows)
-    write_csv(folder / "cases.csv", table)
+    write_csv(folder / TABLE, table)
     digests = {
         name: f"{array.dtype.name} {array.digest.hexdigest()}" for name, array in arrays.items()
     }
-    content_hash = _content_hash(info, digests, (folder / "cases.csv").read_bytes())
-    groups = table["group"].nunique()
-    complete = replace(info, cases=len(table), groups=groups, content_hash=content_hash)
-    write_json(folder / "dataset.json", asdict(complete))
+    digests[TABLE] = sha256_of(folder / TABLE)
+    complete = info.completed(len(table), table["group"].nunique(), digests)
+    write_json(folder / "dataset.json", complete.to_json())
     return complete
 
 
@@ -214,13 +194,3 @@ def _joined(numbers: Iterable[float]) -> str:
 
 def _end(row: Mapping[str, Any], grid: str) -> int:
     return row[f"{grid}offset"] + math.prod(map(int, row[f"{grid}shape"].split("x")))
-
-
-def _content_hash(info: DatasetInfo, digests: Mapping[str, str], table: bytes) -> str:
-    identity = {key: value for key, value in asdict(info).items() if key in IDENTITY}
-    content = {
-        "arrays": digests,
-        "cases.csv": hashlib.sha256(table).hexdigest(),
-        "preparation": identity,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

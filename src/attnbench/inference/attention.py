@@ -20,6 +20,7 @@ from attnbench.models.attention_maps import attention_maps, mechanisms_with_map
 from attnbench.models.names import has_map
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.diverged import divergence_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +64,9 @@ def attend_model(study: Study, dataset: str, model: str) -> None:
     shown = _shown_cases(study, dataset)
     for fold in shown["fold"].unique().tolist():
         run = Run(dataset, model, fold, study.seeds[0])
+        if divergence_of(study.layout, run):
+            log.warning("%s  diverged in training: no map of its cases", run)
+            continue
         with trained_network(study, run) as trained:
             store = trained.inputs.store
             for case, own in maps_of_cases(trained, shown.loc[shown["fold"] == fold, "case"]):
@@ -115,9 +119,11 @@ def maps_of_cases(
         torch.from_numpy(trained.image(store, store.index(case))).to(trained.device)
         for case in cases
     )
-    for case, weights in zip(cases, slide(evaluate, images, trained.inputs.patch), strict=True):
-        own = on_own_grid(weights, store.original_shape(store.index(case))).cpu().numpy()
-        yield case, dict(zip(names, own, strict=True))
+    slid = slide(evaluate, images, trained.inputs.patch)
+    with trained.naming_memory("attention maps"):
+        for case, weights in zip(cases, slid, strict=True):
+            own = on_own_grid(weights, store.original_shape(store.index(case))).cpu().numpy()
+            yield case, dict(zip(names, own, strict=True))
 
 
 def regions(reference: NDArray[np.uint8], seen: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from attnbench.data.mask_files import mask_file, write_mask, write_probabilities
 from attnbench.data.store import CaseStore
 from attnbench.data.targets import Target, targets_of
 from attnbench.errors import DataError, listed
-from attnbench.files import read_json, write_json
+from attnbench.files import temporary_folder, write_json
 from attnbench.inference.new_images import (
     PROBABILITIES,
     SUMMARY,
@@ -26,11 +25,15 @@ from attnbench.inference.new_images import (
     refuse_present,
 )
 from attnbench.inference.trained import as_mask, trained_network
+from attnbench.scoring.predictions import open_predictions
 from attnbench.scoring.run import refuse_other_cases
 from attnbench.study.chosen import chosen
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
+from attnbench.training.diverged import divergence_of
 from attnbench.training.run import RunInputs, load_inputs
+from attnbench.training.sealed import facts_of_run, remedy_of, sealed_files
+from attnbench.training.stamp import stamp_of
 
 _log = logging.getLogger("attnbench")
 
@@ -44,13 +47,15 @@ def export_predictions(
     original (`write_mask`, `targets_of`), then `predictions.json`, which says which study, run and
     weights, and the case of every file. With `probabilities`, which are not kept, the run
     predicts again from its weights, and the folder `probabilities` has a file per case and class.
+    Runs that diverged have no predictions and no folder; the log names them.
 
     Raises:
-        DataError: runs are not predicted (all are named), their predictions are of other data or
-            of another recipe, a folder is there already, or originals are gone; then no folder
-            is written of the dataset that it concerns.
+        DataError: runs are not predicted (all are named), a folder is there already, or originals
+            are gone; then no folder is written of the dataset that it concerns.
+        SealError: files of a run are not as they were left, or of other data or another recipe.
         CheckpointError: `probabilities` of a run whose weights are missing.
     """
+    runs = _with_predictions(study, runs)
     refuse_present(folder / str(run) for run in runs)
     _refuse_unfinished(study, runs, probabilities)
     for dataset in dict.fromkeys(run.dataset for run in runs):
@@ -63,6 +68,19 @@ def export_predictions(
         for run in own:
             of_run = {case: targets[case] for case in inputs[run].fold.test}
             _export_run(study, run, inputs[run], of_run, folder / str(run), probabilities)
+
+
+def _with_predictions(study: Study, runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs but those that diverged; `DataError` where that is none."""
+    lost = [run for run in runs if divergence_of(study.layout, run)]
+    if lost and len(lost) == len(runs):
+        raise DataError(
+            f"{listed(lost)}: diverged in training and predicted nothing; `attnbench rerun` trains "
+            "again"
+        )
+    if lost:
+        _log.warning("without %d run(s) that diverged: %s", len(lost), listed(lost))
+    return [run for run in runs if run not in lost]
 
 
 def chosen_runs(
@@ -98,16 +116,12 @@ def _refuse_unfinished(study: Study, runs: Sequence[Run], probabilities: bool) -
 
 
 def _checked_inputs(study: Study, run: Run) -> RunInputs:
-    """What a run is made from now; `DataError` unless it is what the run was made from."""
+    """What a run is made from now; `SealError` unless its files were made from it."""
     inputs = load_inputs(study, run)
-    path = study.layout.run(run) / STAGES["train"]
-    facts = read_json(path)
-    for name, expected in inputs.hashes.items():
-        if facts.get(f"{name}_hash") != expected:
-            raise DataError(
-                f"{path}: the run was made with another {name} (found "
-                f"{facts.get(f'{name}_hash')}, now {expected}); run the study again"
-            )
+    expected = stamp_of(run, inputs.hashes, {})
+    sealed_files(study, run, STAGES["train"], expected=expected)
+    weights = {"weights_sha256": facts_of_run(study, run)["weights_sha256"]}
+    sealed_files(study, run, STAGES["predict"], expected={**expected, **weights})
     return inputs
 
 
@@ -120,11 +134,10 @@ def _export_run(
     probabilities: bool,
 ) -> None:
     store = inputs.store
-    facts = read_json(study.layout.run(run) / STAGES["train"])
+    facts = facts_of_run(study, run)
     says = description(str(run), [facts["weights_sha256"]])
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        made = Path(temporary) / folder.name
+    with temporary_folder(folder) as temporary:
+        made = temporary / folder.name
         made.mkdir()
         written: dict[str, dict[str, Any]] = {}
         for case, mask in _masks(study, run, store, targets):
@@ -151,14 +164,15 @@ def _masks(
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The masks in `predictions.npz`, one at a time."""
     path = study.layout.run(run) / STAGES["predict"]
-    with np.load(path) as predictions:
-        refuse_other_cases(path, predictions.files, targets, "predict the run again")
+    remedy = remedy_of(run, "predict")
+    with open_predictions(path, store.info.classes, remedy) as predictions:
+        refuse_other_cases(path, predictions.cases, targets, remedy)
         for case in targets:
-            mask = predictions[case]
-            if mask.shape != store.original_shape(store.index(case)) or mask.dtype != np.uint8:
+            mask = predictions.mask(case)
+            if mask.shape != store.original_shape(store.index(case)):
                 raise DataError(
-                    f"{path}: case {case!r} has a {mask.dtype} mask {mask.shape}, its reference "
-                    f"{store.original_shape(store.index(case))}; predict the run again"
+                    f"{path}: case {case!r} has a mask {mask.shape}, its reference "
+                    f"{store.original_shape(store.index(case))}; {remedy}"
                 )
             yield case, mask
 

@@ -78,7 +78,7 @@ def export_model(study: Study, run: Run, form: Format, path: Path) -> dict[str, 
             "allowed_share": TOLERANCE,
             "not_open_because": written.tightened or None,
         },
-        "versions": provenance(device, None)["versions"],
+        "versions": provenance(study.compute, device)["versions"],
     }
     write_json(path.with_suffix(f"{path.suffix}.json"), content)
     log.info(

@@ -38,6 +38,7 @@ from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import hash_of_weights
 from attnbench.training.device import claim_device
+from attnbench.training.diverged import divergence_of
 
 PROBABILITIES = "probabilities"
 """Folder of probabilities beside masks: a folder of masks alone is what other tools take."""
@@ -157,6 +158,11 @@ def loaded(study: Study, name: str) -> Iterator[Members]:
             f"{len(absent)} of {len(runs)} run(s) have no model.pt: {listed(absent)}; train them "
             "first, or name a run that is trained"
         )
+    lost = [run for run in runs if divergence_of(study.layout, run)]
+    if len(lost) < len(runs):
+        runs = tuple(run for run in runs if run not in lost)
+        if lost:
+            _log.warning("without %d run(s) that diverged: %s", len(lost), listed(lost))
     dataset = runs[0].dataset
     with claim_device(study.compute) as device:
         yield Members(
@@ -187,12 +193,13 @@ def predict_image(members: Members, new: NewImage) -> Tensor:
 def seen_as(members: Members, new: NewImage) -> tuple[Seen, ...]:
     """Cases of the dataset whose prepared image is this one, by its content, not by its name."""
     return tuple(
-        Seen(case, Counter(_role(one, case) for one in members.networks))
+        Seen(case, Counter(role_of(one, case) for one in members.networks))
         for case in cases_like(members.store, new.image, new.statistics)
     )
 
 
-def _role(member: Trained, case: str) -> str:
+def role_of(member: Trained, case: str) -> str:
+    """What a case is to a trained network: `training`, `validation`, `test` or `unused`."""
     fold = member.inputs.fold
     parts = {"training": fold.train, "validation": fold.validation, "test": fold.test}
     return next((role for role, cases in parts.items() if case in cases), "unused")

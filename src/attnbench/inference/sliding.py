@@ -17,6 +17,7 @@ from attnbench.models.layers import resize
 OVERLAP = 0.5
 SIGMA = 0.125
 _WINDOWS_AT_ONCE = 16  # fills an accelerator
+_VOXELS_AT_ONCE = 2**23  # at 256 channels 2**31 elements, beyond which kernels count in 64 bits
 _VOXELS_IN_CACHE = 2**17  # of a CPU: larger batches are slower there
 
 
@@ -43,9 +44,8 @@ def window_weight(window: Sequence[int], device: torch.device) -> Tensor:
 
 def windows_at_once(window: Sequence[int], device: torch.device) -> int:
     """Number of windows in a batch."""
-    if device.type != "cpu":
-        return _WINDOWS_AT_ONCE
-    return min(_WINDOWS_AT_ONCE, max(1, _VOXELS_IN_CACHE // math.prod(window)))
+    most = _VOXELS_IN_CACHE if device.type == "cpu" else _VOXELS_AT_ONCE
+    return min(_WINDOWS_AT_ONCE, max(1, most // math.prod(window)))
 
 
 class Canvas:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from attnbench.data.store import CaseStore
-from attnbench.inference.sliding import on_own_grid, predict_probabilities
+from attnbench.errors import CheckpointError
+from attnbench.inference.sliding import on_own_grid, predict_probabilities, windows_at_once
+from attnbench.models.cost import count_parameters
 from attnbench.scoring.calibration import reliability
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.checkpoint import load_checkpoint
 from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.diverged import divergence_of
+from attnbench.training.memory import naming_memory
+from attnbench.training.provenance import machine_of
 from attnbench.training.run import RunInputs, load_inputs, network_for
+from attnbench.training.sealed import remedy_of, sealed_files
+from attnbench.training.stamp import MACHINE, Stamp, read_facts, stamp_of
 
 
 @dataclass(frozen=True)
 class Trained:
     """The network of a finished run on its device, with what it was made from.
 
-    Probabilities are means over mirror images along the axes in `mirror`.
+    Probabilities are means over mirror images along the axes in `mirror`. `stamp` is that of the
+    run, with the hash of its weights and, as `predict_device` and the like, the machine now.
     """
 
     inputs: RunInputs
@@ -34,6 +42,7 @@ class Trained:
     device: torch.device
     autocast: torch.dtype | None
     mirror: tuple[int, ...] = ()
+    stamp: Stamp = field(default_factory=dict)
 
     def image(self, store: CaseStore, index: int) -> NDArray[np.float32]:
         """A case of any store (C, *shape) as the network takes it, normalised as in training."""
@@ -66,8 +75,67 @@ class Trained:
         predicted = predict_probabilities(
             self.network, tensors, self.inputs.patch, self.autocast, self.mirror
         )
-        for shape, probabilities in zip(shapes, predicted, strict=True):
-            yield on_own_grid(probabilities, shape)
+        with self.naming_memory("prediction"):
+            for shape, probabilities in zip(shapes, predicted, strict=True):
+                yield on_own_grid(probabilities, shape)
+
+    def naming_memory(self, doing: str) -> AbstractContextManager[None]:
+        """Turn an error that memory ran out into one that says what the network took it for."""
+        named = {"model": "the network", **self.stamp}
+        run = " by {dataset}/{model}/fold{fold}-seed{seed}".format(**named) if self.stamp else ""
+        patch, channels = self.inputs.patch, self.inputs.store.info.channels
+        at_once = windows_at_once(patch, self.device)
+        facts = [
+            f"{named['model']} has {count_parameters(self.network):,} parameters and takes "
+            f"{at_once} window(s) at a time of {' x '.join(map(str, (channels, *patch)))} "
+            "(channels, voxels); probabilities of every class are kept for a whole image",
+            "windows are training patches: smaller ones (`patch`) take less for all models; or "
+            "give the job more (`compute.memory_mb`, a scheduler's limit), let fewer runs share "
+            "the machine (`compute.runs_per_gpu`, `--cores`), or predict on the CPU "
+            "(`compute.device: cpu`, which trains there too)",
+        ]
+        return naming_memory(f"{doing}{run}", self.device, lambda: facts)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A run whose training diverged, in the place of its network: it predicts nothing."""
+
+    inputs: RunInputs
+    stamp: Stamp
+
+    def predict(self, store: CaseStore, indices: Sequence[int]) -> Iterator[None]:
+        """Yield None for every case of `store`."""
+        return (None for _ in indices)
+
+
+def lost_run(study: Study, run: Run) -> Lost | None:
+    """The run where its training diverged; None of any other.
+
+    Raises:
+        SealError: as `load_trained`.
+    """
+    if not divergence_of(study.layout, run):
+        return None
+    inputs = load_inputs(study, run)
+    expected = stamp_of(run, inputs.hashes, {})
+    stamp = sealed_files(study, run, "model.pt", "run.json", expected=expected).stamp
+    return Lost(inputs, {**stamp, **{f"predict_{name}": stamp[name] for name in MACHINE}})
+
+
+@contextmanager
+def network_to_score(study: Study, run: Run) -> Iterator[Trained | Lost]:
+    """Yield what `trained_network` does, or `Lost` for a run that diverged.
+
+    Raises:
+        CheckpointError: as `load_trained`.
+        SealError: as `load_trained`.
+    """
+    if lost := lost_run(study, run):
+        yield lost
+        return
+    with trained_network(study, run) as trained:
+        yield trained
 
 
 @contextmanager
@@ -75,7 +143,8 @@ def trained_network(study: Study, run: Run) -> Iterator[Trained]:
     """Yield the network of a trained run on a device claimed for it.
 
     Raises:
-        CheckpointError: the weights belong to another recipe, other data or other folds.
+        CheckpointError: as `load_trained`.
+        SealError: as `load_trained`.
     """
     with claim_device(study.compute) as device:
         yield load_trained(study, run, device)
@@ -85,17 +154,32 @@ def load_trained(study: Study, run: Run, device: torch.device) -> Trained:
     """The network of a trained run on `device`, which the caller has claimed.
 
     Raises:
-        CheckpointError: the weights belong to another recipe, other data or other folds.
+        CheckpointError: the run is not trained, or its weights are damaged.
+        SealError: the weights are not those that its training left, or belong to another recipe,
+            other data, other folds, or another run.
     """
+    path = study.layout.run(run) / "model.pt"
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; the run is not trained yet: train it")
     inputs = load_inputs(study, run)
+    expected = stamp_of(run, inputs.hashes, {})
+    sealed_files(study, run, "model.pt", "run.json", expected=expected)
+    weights = read_facts(study.layout.run(run) / "run.json").get("weights_sha256", "none")
     network = network_for(study, run, inputs.store)
-    load_checkpoint(study.layout.run(run) / "model.pt", network, inputs.hashes)
+    remedy = remedy_of(run, "train")
+    stamp = load_checkpoint(path, network, expected, weights, remedy)
+    machine = machine_of(study.compute, device)
     return Trained(
         inputs,
         network.to(device).eval(),
         device,
         autocast_type(study.compute.precision, device),
         inputs.mirror if study.inference.mirroring else (),
+        {
+            **stamp,
+            "weights_sha256": weights,
+            **{f"predict_{name}": value for name, value in machine.items()},
+        },
     )
 
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from functools import partial
 from statistics import fmean
 
 from attnbench import stops
 from attnbench.data.store import CaseStore
-from attnbench.errors import AttnBenchError, DivergenceError
+from attnbench.errors import AttnBenchError
 from attnbench.files import write_json
 from attnbench.inference.trained import Trained, as_mask
 from attnbench.scoring.run import case_scores
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.device import autocast_type, claim_device
+from attnbench.training.memory import naming_memory
 from attnbench.training.provenance import provenance
-from attnbench.training.run import fit, keep, load_inputs
+from attnbench.training.run import advice_on_memory, fit, keep, load_inputs
 from attnbench.training.spent import Meter, Spent
 
 log = logging.getLogger("attnbench")
@@ -53,18 +55,19 @@ def run_trial(
     with claim_device(study.compute) as device:
         autocast = autocast_type(study.compute.precision, device)
         keeper = keep(tried, run, inputs, device, path, code)
-        before = Spent(*keeper.spent)
         # As in training: other runs on the GPU would be counted with this one.
-        meter = Meter(device, study.compute.runs_per_gpu == 1, before)
-        try:
-            network = fit(tried, run, inputs, device, lambda row: None, keeper).network
-            stops.allow()
-            mirror = inputs.mirror if study.inference.mirroring else ()
-            cases = _validate(tried, Trained(inputs, network.eval(), device, autocast, mirror))
-        except DivergenceError as error:
-            failed = str(error)
+        meter = Meter(device, study.compute.runs_per_gpu == 1, Spent(*keeper.spent))
+        advice = partial(advice_on_memory, tried, run, inputs, device)
+        with naming_memory(f"trial {number} of {run}", device, advice):
+            fitted = fit(tried, run, inputs, device, lambda row: None, keeper)
+        stops.allow()
+        if fitted.diverged:
+            failed = str(fitted.diverged)
+        else:
+            network, mirror = fitted.network.eval(), inputs.mirror * study.inference.mirroring
+            cases = _validate(tried, Trained(inputs, network, device, autocast, mirror))
         spent = meter.read()
-        facts = provenance(device, autocast)
+        facts = provenance(study.compute, device)
     score = None if failed else _mean_over_groups(cases, inputs.store)
     content = {
         **{"dataset": dataset, "model": model, "fold": fold, "seed": run.seed},

@@ -9,11 +9,13 @@ import torch
 
 from attnbench.catalog import load_entry
 from attnbench.errors import AttnBenchError, StudyError
+from attnbench.models.batch_norm import refuse_batch_norm
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_flops
 from attnbench.models.own_output import watched
 from attnbench.models.spec import NetworkSpec
 from attnbench.models.trial_pass import try_external
+from attnbench.study.groups import TrainingSettings
 from attnbench.study.models import ModelSettings
 from attnbench.study.settings import Study
 
@@ -41,23 +43,30 @@ def _problems(study: Study) -> Iterator[str]:
             in_channels=dataset.count_channels(entry.channels),
         )
         for model in study.trained_models:
-            batch = study.training_of(dataset.name, model.name).batch
-            key = (model.name, spec, min(batch, 2))
+            recipe = study.training_of(dataset.name, model.name)
+            key = (model.name, spec, min(recipe.batch, 2))
             if key not in known:
-                known[key] = _problem(study, model, spec, batch)
+                known[key] = _problem(study, model, spec, recipe)
             if known[key]:
                 yield f"{model.name} on {dataset.name}: {known[key]}"
 
 
-def _problem(study: Study, model: ModelSettings, spec: NetworkSpec, batch: int) -> str:
+def _problem(
+    study: Study, model: ModelSettings, spec: NetworkSpec, recipe: TrainingSettings
+) -> str:
     try:
         if model.is_external:
-            try_external(model, spec, batch)
+            try_external(model, spec, recipe.batch, recipe.accumulate)
         else:
             with torch.device("meta"):
                 network = build_network(model, study.backbone, spec)
+            refuse_batch_norm(network, recipe.accumulate)
             with watched(network):
                 count_flops(network, spec.input_shape)
     except (AttnBenchError, RuntimeError, ValueError) as error:
         return " ".join(str(error).split())
+    except (ArithmeticError, LookupError, TypeError, AttributeError, MemoryError) as error:
+        # Options that a mechanism cannot work with, such as a reduction by 0.
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"cannot be built with these options: {said}"
     return ""

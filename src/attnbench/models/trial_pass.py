@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from attnbench.errors import AttnBenchError, ModelError
+from attnbench.models.batch_norm import refuse_batch_norm
 from attnbench.models.cost import count_activation_bytes, count_flops, count_parameters
 from attnbench.models.external import ExternalNetwork
 from attnbench.models.spec import NetworkSpec
@@ -23,7 +24,7 @@ _SIDES = {2: (64, 128, 256), 3: (32, 64, 96)}
 _LARGEST_DIVISOR = 64
 
 
-def try_external(model: ModelSettings, spec: NetworkSpec, batch: int) -> None:
+def try_external(model: ModelSettings, spec: NetworkSpec, batch: int, parts: int = 1) -> None:
     """Build an external network, and pass a small batch through it in evaluation and training.
 
     The small batch, of two at most, is computed, forwards in both modes and backwards in training;
@@ -33,6 +34,7 @@ def try_external(model: ModelSettings, spec: NetworkSpec, batch: int) -> None:
         model: one with a `network`.
         spec: channels, classes and training patch of a dataset.
         batch: of the model's training.
+        parts: that a step takes the batch in (`training.accumulate`).
 
     Raises:
         OwnCodeError: the network cannot be imported, or is none.
@@ -41,6 +43,7 @@ def try_external(model: ModelSettings, spec: NetworkSpec, batch: int) -> None:
     network = ExternalNetwork(model, spec)
     if not count_parameters(network):
         raise ModelError(f"{model.name}: {model.network} has no parameter to train")
+    refuse_batch_norm(network, parts)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         _compute(network, model, spec, min(batch, 2))

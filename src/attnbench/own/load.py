@@ -89,7 +89,9 @@ def _module(reference: str, module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         package = str(error.name or module).split(".")[0]
         raise OwnCodeError(f"{reference}: {error}; {how_to_get(package)}") from error
-    except (Exception, SystemExit) as error:  # own code may raise anything while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # own code may raise anything while it is imported
         raise OwnCodeError(
             f"{reference}: importing {module} fails: {type(error).__name__}: {error}"
         ) from error
@@ -109,8 +111,10 @@ def _module_of_file(path: Path, _changed: int) -> ModuleType:
     sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # as above; a script's `argparse` exits
-        del sys.modules[unique]
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as above; a script's `argparse` exits
+        sys.modules.pop(unique, None)
         package = "relative import" in str(error)
         advice = "; a file of a package is named by its dotted path, `package.module.Name`"
         raise OwnCodeError(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from attnbench.files import read_json
 from attnbench.reporting.words import ELSEWHERE
+from attnbench.training.sealed import facts_of_run
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -33,7 +33,7 @@ def _missing(results: Results) -> Iterator[str]:
     for run in results.study.runs():
         path = results.layout.run(run) / "run.json"
         if run.model in results.study.elsewhere and path.is_file():
-            cases = read_json(path).get("missing", [])
+            cases = facts_of_run(results.study, run).get("missing", [])
             if cases:
                 yield (
                     f"{ELSEWHERE} {results.dataset_label(run.dataset)}, "

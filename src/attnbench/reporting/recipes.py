@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from attnbench.reporting.losses import pretrained_notes
 from attnbench.reporting.results import records
 from attnbench.study.describe import given_in_words
+from attnbench.study.groups import TrainingSettings
 from attnbench.training.budget import short_budgets
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _OF_PATCHES = ("steps", "batch", "foreground", "augmentation")
 
 def recipe_notes(results: Results) -> list[str]:
     """Return sentences on what models do not share of the recipe; empty if they share it all."""
-    return [*_swept(results), *_own(results), *pretrained_notes(results)]
+    return [*_swept(results), *_own(results), *_in_parts(results), *pretrained_notes(results)]
 
 
 def _swept(results: Results) -> Iterator[str]:
@@ -45,6 +46,28 @@ def _own(results: Results) -> Iterator[str]:
         yield f"Recipes differ in keys of their own: {said}; all other keys are shared{other}."
 
 
+def _in_parts(results: Results) -> Iterator[str]:
+    """Yield that batches were taken in parts, and that the budget is the same all the same."""
+    study = results.study
+    names = [
+        model.name
+        for model in study.trained_models
+        if study.training.overridden_by(model.training or TrainingSettings()).accumulate > 1
+    ]
+    if names:
+        yield (
+            f"Batches were taken in parts, where memory is short, by {_listed(results, names)}: "
+            "number and order of patches, steps and learning rates are those of whole batches, and "
+            "so are the gradients but for rounding; training times are not, since every patch "
+            "passes forward twice."
+        )
+
+
+def _listed(results: Results, names: Sequence[str]) -> str:
+    every = len(names) == len(results.study.trained_models)
+    return "every model" if every else ", ".join(map(results.label, names))
+
+
 def undertrained_notes(results: Results) -> list[str]:
     """Return a sentence per dataset on the models whose runs still improved at the end."""
     rows = records(results.frame("cost"))
@@ -60,7 +83,11 @@ def undertrained_notes(results: Results) -> list[str]:
         "comparison."
         for dataset, models in rising.items()
     ]
-    untold = [results.dataset_label(row["dataset"]) for row in rows if row["runs"] > row["told"]]
+    untold = [
+        results.dataset_label(row["dataset"])
+        for row in rows
+        if row["runs"] - row["diverged"] > row["told"]
+    ]
     if untold:
         notes.append(
             f"{', '.join(dict.fromkeys(untold))}: too few validations to tell whether models still "

@@ -14,8 +14,8 @@ from attnbench.analysis.case_values import case_values
 from attnbench.analysis.frames import read_frame
 from attnbench.analysis.second_rater import SECOND_RATER
 from attnbench.analysis.tables import FRAMES
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
-from attnbench.files import read_json
 from attnbench.reporting.words import (
     dataset_label,
     mechanism_label,
@@ -24,6 +24,8 @@ from attnbench.reporting.words import (
 )
 from attnbench.scoring.definitions import main_metrics
 from attnbench.shift.kinds import KINDS
+from attnbench.study.paths import STAGES
+from attnbench.training.sealed import facts_of_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -157,14 +159,15 @@ class Results:
     def store(self, dataset: str) -> CaseStore:
         """Return the prepared cases of a dataset."""
         if dataset not in self._stores:
-            self._stores[dataset] = CaseStore.open(self.layout.prepared(dataset))
+            self._stores[dataset] = open_store(self.layout, dataset)
         return self._stores[dataset]
 
     @cached_property
     def run_facts(self) -> list[dict[str, Any]]:
         """The `run.json` of every trained run."""
-        paths = (self.layout.run(run) / "run.json" for run in self.study.trainings())
-        return [read_json(path) for path in paths if path.is_file()]
+        runs = self.study.trainings()
+        trained = (run for run in runs if (self.layout.run(run) / STAGES["train"]).is_file())
+        return [facts_of_run(self.study, run) for run in trained]
 
     @cached_property
     def analysed(self) -> bool:

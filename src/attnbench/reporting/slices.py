@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from attnbench.scoring.predictions import Predictions, open_predictions
+from attnbench.study.paths import STAGES, Run
+from attnbench.training.sealed import remedy_of, sealed_files
 
+if TYPE_CHECKING:
     from attnbench.data.store import CaseStore
+    from attnbench.reporting.results import Results
 
 _LARGEST_SIDE = 640  # pixels: more cannot be seen in a panel of print
 
@@ -128,10 +133,28 @@ def _thinned(array: NDArray[Any]) -> NDArray[Any]:
     return array[::step, ::step]
 
 
-def read_prediction(run: Path, case: str) -> NDArray[np.uint8] | None:
-    """Read the classes that a run (its folder) predicted on the case's own grid; None if absent."""
-    path = run / "predictions.npz"
-    if not path.exists():
-        return None
-    with np.load(path) as predictions:
-        return predictions.get(case)
+def read_prediction(results: Results, run: Run, case: str) -> NDArray[np.uint8] | None:
+    """Read the classes that a run predicted on the case's own grid; None where they are absent.
+
+    Raises:
+        SealError: the predictions are not those that this run left.
+    """
+    with opened_predictions(results, run) as predictions:
+        return predictions.mask(case) if predictions and case in predictions.cases else None
+
+
+@contextmanager
+def opened_predictions(results: Results, run: Run) -> Iterator[Predictions | None]:
+    """Yield the predictions of a run; None where they are absent.
+
+    Raises:
+        SealError: they are not those that this run left.
+    """
+    path = results.layout.run(run) / STAGES["predict"]
+    if not path.is_file():
+        yield None
+        return
+    sealed_files(results.study, run, path.name)
+    remedy = remedy_of(run, "predict")
+    with open_predictions(path, results.store(run.dataset).info.classes, remedy) as predictions:
+        yield predictions

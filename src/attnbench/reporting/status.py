@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from attnbench.files import read_json
+from attnbench.locks import Holder, holder_of, job_lock
 from attnbench.reporting.format import duration
 from attnbench.study.paths import STAGES
+from attnbench.training.diverged import divergence_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
 
 STATES = ("done", "running", "failed", "stopped", "left")
 _SAID = {"step": "step", "loss": "loss", "validation_dice": "validation Dice"}
-_QUIET_S = 900.0  # a validation pass or a large scoring writes nothing for minutes
 
 
 @dataclass(frozen=True)
 class RunStatus:
     """State of one run, the stage it is in or waits for (empty when done), and what it says.
 
-    `failed`: the log has an error, whose line it says. `running`: the stage wrote something within
-    the last 15 minutes; `stopped`: it did not, and has no result. `left`: the stage has not begun.
-    `step` is the last optimiser step that a training has recorded, 0 before the first.
+    `running`: a process is at work on it, as its lock tells. `failed`: the log has an error, whose
+    line it says. `stopped`: it was begun, and no process is at work on it. `left`: the stage has
+    not begun. `step` is the last optimiser step that a training has recorded, 0 before the first;
+    `step_s` the seconds that a step takes, NaN where nobody knows.
     """
 
     run: Run
@@ -38,10 +39,11 @@ class RunStatus:
     stage: str
     says: str
     step: int = 0
+    step_s: float = float("nan")
 
 
-def run_status(study: Study, run: Run, now: float) -> RunStatus:
-    """Return the state of `run` at `now`, in seconds since the epoch."""
+def run_status(study: Study, run: Run) -> RunStatus:
+    """Return the state of `run` now."""
     layout = study.layout
     stages = (name for name, file in study.stages(run).items() if not file.exists())
     # Removed to free space, they are predicted again only where something asks for them.
@@ -51,20 +53,34 @@ def run_status(study: Study, run: Run, now: float) -> RunStatus:
         return RunStatus(run, "done", "", "")
     training = stage == "train"
     log = layout.run(run) / "train.log" if training else layout.log(f"{stage}/{run}")
-    if not log.exists():
+    holders = [found for path in (layout.lock_of(run), job_lock(log)) if (found := holder_of(path))]
+    at_work = [holder for holder, alive in holders if alive]
+    if not (at_work or log.exists()):
         return RunStatus(run, "left", stage, "")
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if line.startswith("error:")]
-    if errors:
-        return RunStatus(run, "failed", stage, errors[-1].strip())
-    files, row = [log], {}
-    if training and layout.progress(run).exists():
-        files.append(layout.progress(run))
-        row = _last_row(layout.progress(run))
-    quiet = now - max(path.stat().st_mtime for path in files)
-    state = "running" if quiet < _QUIET_S else "stopped"
+    row = _last_row(layout.progress(run)) if training and layout.progress(run).exists() else {}
     says = ", ".join(f"{_SAID[name]} {float(row[name]):.4g}" for name in _SAID if row.get(name))
-    return RunStatus(run, state, stage, says, int(row.get("step", 0)))
+    step, step_s = int(row.get("step", 0)), _seconds_per_step(study, run, row)
+    if at_work:
+        says = ", ".join(filter(None, [says, _elsewhere(at_work[0])]))
+        return RunStatus(run, "running", stage, says, step, step_s)
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    if errors := [line for line in lines if line.startswith("error:")]:
+        return RunStatus(run, "failed", stage, errors[-1].strip())
+    # Who ends by itself takes its lock away.
+    killed = f"process {holders[0][0].process.pid} was killed" if holders else ""
+    return RunStatus(run, "stopped", stage, ", ".join(filter(None, [says, killed])), step, step_s)
+
+
+def _elsewhere(holder: Holder) -> str:
+    """Where a process is at work, if not on this machine, or not by its own will."""
+    here = "" if holder.process.is_here else f"on {holder.process.host}"
+    job = f"SLURM job {holder.job}" if holder.job else ""
+    return " ".join(filter(None, [job, here]))
+
+
+def _seconds_per_step(study: Study, run: Run, row: Mapping[str, str]) -> float:
+    rate = float(row.get("images_per_second") or "nan")
+    return study.training_of(run.dataset, run.model).batch / rate if rate > 0 else float("nan")
 
 
 def _last_row(progress: Path) -> dict[str, str]:
@@ -77,11 +93,11 @@ def _last_row(progress: Path) -> dict[str, str]:
 
 
 def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
-    """Return the seconds of training ahead in sequence; NaN where a dataset has no trained run.
+    """Return the seconds of training ahead in sequence; NaN where nothing of a dataset tells.
 
-    A run takes the mean of the trained runs and trials of the same dataset and model, else of the
-    dataset; a run at work takes the share of its steps that is left. Trials of a sweep are ahead
-    as runs are.
+    A run at work takes what its own pace says. Any other one takes the mean of the trained runs and
+    trials of the same dataset and model, else of the dataset, else what those at work on it will
+    take in all. Trials of a sweep are ahead as runs are.
     """
     trials = trial_files(study)
     done = {
@@ -89,13 +105,49 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
         for status in statuses
         if status.stage != "train" and status.run.model not in study.elsewhere
     }
-    taken = [(run, float(read_json(path)["train_seconds"])) for run, path in done.items()]
-    taken += [(run, float(read_json(path)["seconds"])) for run, path in trials if path.exists()]
-    ahead = [
-        (status.run, _share_left(study, status)) for status in statuses if status.stage == "train"
+    took = [
+        (run, _took(path, "train_seconds"))
+        for run, path in done.items()
+        if not divergence_of(study.layout, run)
     ]
-    ahead += [(run, 1.0) for run, path in trials if not path.exists()]
-    return sum(_expected(run, taken) * share for run, share in ahead)
+    took += [(run, _took(path, "seconds")) for run, path in trials if path.exists()]
+    taken = [(run, seconds) for run, seconds in took if seconds == seconds]
+    training = [status for status in statuses if status.stage == "train"]
+    known = {run.dataset for run, _ in taken}
+    taken += [
+        (status.run, status.step_s * _steps(study, status))
+        for status in training
+        if status.step_s == status.step_s and status.run.dataset not in known
+    ]
+    left = sum(run_left(study, status, taken) for status in training)
+    return left + sum(_expected(run, taken) for run, path in trials if not path.exists())
+
+
+def run_left(study: Study, status: RunStatus, taken: Sequence[tuple[Run, float]] = ()) -> float:
+    """Return the seconds of training that a run has ahead; NaN where nobody knows.
+
+    Args:
+        study: that the run is of.
+        status: of a run that is not trained.
+        taken: seconds that whole trainings took.
+    """
+    steps = _steps(study, status)
+    left = steps - status.step if status.state == "running" else steps
+    if status.state == "running" and status.step_s == status.step_s:
+        return left * status.step_s
+    return _expected(status.run, taken) * left / steps
+
+
+def _took(path: Path, key: str) -> float:
+    """Seconds that a file states; NaN where it is damaged, which its readers refuse."""
+    try:
+        return float(read_json(path)[key])
+    except (OSError, ValueError, TypeError, KeyError):
+        return float("nan")
+
+
+def _steps(study: Study, status: RunStatus) -> int:
+    return study.training_of(status.run.dataset, status.run.model).steps
 
 
 def trial_files(study: Study) -> list[tuple[Run, Path]]:
@@ -108,32 +160,32 @@ def trial_files(study: Study) -> list[tuple[Run, Path]]:
     ]
 
 
-def _share_left(study: Study, status: RunStatus) -> float:
-    steps = study.training_of(status.run.dataset, status.run.model).steps
-    return 1 - status.step / steps if status.state == "running" else 1.0
-
-
 def _expected(run: Run, taken: Sequence[tuple[Run, float]]) -> float:
     same_data = [(other, seconds) for other, seconds in taken if other.dataset == run.dataset]
     same_model = [seconds for other, seconds in same_data if other.model == run.model]
     return mean(same_model or [seconds for _, seconds in same_data] or [float("nan")])
 
 
-def status_lines(study: Study, now: float) -> list[str]:
+def status_lines(study: Study) -> list[str]:
     """Return the lines of `attnbench status`: counts, unfinished runs by state, time left."""
     runs = [*study.runs(), *study.data_efficiency_runs()]
-    statuses = [run_status(study, run, now) for run in runs]
+    statuses = [run_status(study, run) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
-    lines = [f"{study.name}: {len(statuses)} runs: {counts}"]
+    lost = {
+        each.run: found for each in statuses if (found := divergence_of(study.layout, each.run))
+    }
+    said = f"; diverged in training: {len(lost)}" if lost else ""
+    lines = [f"{study.name}: {len(statuses)} runs: {counts}{said}"]
     if trials := trial_files(study):
         tried = sum(path.exists() for _, path in trials)
         lines.append(f"sweep: {tried} of {len(trials)} trials done")
     for state in ("running", "stopped", "failed"):
         lines += [
-            f"  {state:<8}{each.run}  {each.stage}: {each.says}"
+            f"  {state:<8}{each.run}  {each.stage}: {each.says}{_ahead(study, each)}"
             for each in statuses
             if each.state == state
         ]
+    lines += [f"  diverged {run}  by step {found['step']}" for run, found in lost.items()]
     if any(each.stage == "train" for each in statuses):
         lines.append(f"training left: {_stated(study, statuses)}")
     report = study.layout.report
@@ -141,11 +193,17 @@ def status_lines(study: Study, now: float) -> list[str]:
     return lines
 
 
+def _ahead(study: Study, status: RunStatus) -> str:
+    """What a training at work will still take, after what it says; empty where nobody knows."""
+    left = run_left(study, status) if (status.state, status.stage) == ("running", "train") else 0
+    return f", about {duration(left)} left" if left > 0 else ""
+
+
 def _stated(study: Study, statuses: Sequence[RunStatus]) -> str:
     """Time left at the number of runs that train now."""
     left = training_left(study, statuses)
     if left != left:  # NaN
-        return "unknown until a run of every dataset is done"
+        return "unknown until a run of every dataset is at work"
     at_once = max(1, _count((each for each in statuses if each.stage == "train"), "running"))
     pace = f"{at_once} runs at a time" if at_once > 1 else "one run after another"
     return f"about {duration(left / at_once)}, {pace}"
@@ -157,4 +215,4 @@ def _count(statuses: Iterable[RunStatus], state: str) -> int:
 
 def show_status(study: Study) -> None:
     """Print the state of the study now."""
-    print("\n".join(status_lines(study, time.time())))
+    print("\n".join(status_lines(study)))

@@ -22,13 +22,24 @@ _VOXELS_AT_ONCE = 2**22
 
 
 def read_calibration(path: Path) -> pd.DataFrame:
-    """Read the bins that `attnbench predict` wrote: one row per test case, class and bin."""
+    """Read the bins that `attnbench predict` wrote: one row per test case, class and bin.
+
+    Raises:
+        DataError: the file is missing, or no such table.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; `ece` is scored from it: predict the run again")
-    # A case may be named "NA"; only an empty probability means a missing value.
-    return pd.read_csv(
-        path, dtype={"case": "str"}, keep_default_na=False, na_values={"probability": [""]}
-    )
+    try:
+        # A case may be named "NA"; only an empty probability means a missing value.
+        return pd.read_csv(
+            path,
+            usecols=list(CALIBRATION_COLUMNS),
+            dtype={"case": "str", "class": "int64", "bin": "int64", "voxels": "int64"},
+            keep_default_na=False,
+            na_values={"probability": [""]},
+        )
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: no table of bins ({error}); predict the run again") from error
 
 
 def expected_calibration_error(

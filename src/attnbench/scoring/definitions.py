@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-Status = Literal["ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number"]
+Status = Literal[
+    "ok", "both_empty", "prediction_empty", "reference_empty", "not_a_number", "diverged"
+]
 Unit = Literal["1", "distance", "count"]
 EmptyValue = float | Literal["diagonal", "computed"]
 

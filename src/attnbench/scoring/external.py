@@ -16,14 +16,17 @@ from attnbench.catalog import load_entry
 from attnbench.data.folds import load_folds
 from attnbench.data.masks import ENDINGS, mask_files, read_mask
 from attnbench.data.readers.grid import Refused
-from attnbench.data.store import CaseStore
+from attnbench.data.sealed import open_store
 from attnbench.data.targets import Target, targets_of
 from attnbench.errors import DataError, StudyError, nearest
 from attnbench.files import sha256_of, whole_file, write_csv, write_json
 from attnbench.scoring.definitions import SCORE_COLUMNS
-from attnbench.scoring.run import append_mask, case_scores, failures_in_words, origin_of
+from attnbench.scoring.predictions import append_mask
+from attnbench.scoring.run import case_scores, failures_in_words, origin_of
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.sealed import seal_run
+from attnbench.training.stamp import identity
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +67,7 @@ def score_external(study: Study, run: Run) -> None:
     if elsewhere is None:
         raise StudyError(f"{run}: it is trained by this study, not predicted elsewhere")
     layout, folder = study.layout, elsewhere.folder_of(run)
-    store = CaseStore.open(layout.prepared(run.dataset))
+    store = open_store(layout, run.dataset)
     folds = load_folds(layout.folds(run.dataset), store)
     tested = folds.fold(run.fold).test
     entry = load_entry(run.dataset, study.catalog)
@@ -100,8 +103,10 @@ def score_external(study: Study, run: Run) -> None:
         "sha256": {case: sha256_of(files[case]) for case in tested if case in files},
         "missing": missing,
     }
-    # Last: it says that the run is whole.
     write_json(layout.run(run) / "run.json", facts)
+    hashes = {name: facts[name] for name in ("data_hash", "folds_hash")}
+    # Last: it says that the run is whole.
+    seal_run(study, run, "score_external", {**identity(study, run), **hashes})
     log.info(
         "%s: %d cases predicted elsewhere, scored%s", run, len(tested), failures_in_words(scores)
     )

@@ -6,21 +6,24 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from attnbench.data.folds import load_folds
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, OwnCodeError, listed
 from attnbench.files import write_csv
 from attnbench.scoring.calibration import calibration_rows, read_calibration
 from attnbench.scoring.case import score_masks
 from attnbench.scoring.definitions import SCORE_COLUMNS, of_masks
+from attnbench.scoring.diverged import rows_of_diverged
+from attnbench.scoring.predictions import open_predictions
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.diverged import divergence_of
+from attnbench.training.sealed import remedy_of, seal_run, sealed_files
 
 log = logging.getLogger(__name__)
 
@@ -30,34 +33,46 @@ def score_run(study: Study, run: Run) -> None:
 
     Reads `predictions.npz` and `calibration.csv` of the run's folder. One row per test case, class
     and metric of the study, with `SCORE_COLUMNS`. Where the dataset has a field of view, voxels
-    outside it do not count.
+    outside it do not count. Of a run that diverged no row has a value.
 
     Raises:
-        DataError: the predictions are missing, are not exactly those of the fold's test cases, or
-            lie on another grid than the reference.
+        DataError: the predictions are missing, are not exactly those of the fold's test cases,
+            lie on another grid than the reference, or have other values than classes.
+        SealError: a file is not as its job left it, or that of another run, recipe or data.
         OwnCodeError: an own metric has changed since the study was planned, fails, or returns what
             it must not; with case and class.
     """
-    store = CaseStore.open(study.layout.prepared(run.dataset))
-    tested = load_folds(study.layout.folds(run.dataset), store).fold(run.fold).test
+    store = open_store(study.layout, run.dataset)
+    folds = load_folds(study.layout.folds(run.dataset), store)
+    tested = folds.fold(run.fold).test
     path = study.layout.run(run) / "predictions.npz"
     if not path.is_file():
         raise DataError(f"{path}: no such file; predict the run before scoring it")
-    bins = read_calibration(path.with_name("calibration.csv")) if "ece" in study.metrics else None
-    # Arrays are read one by one as they are asked for, never all cases at once.
-    with np.load(path) as predictions:
-        refuse_other_cases(path, predictions.files, tested, "predict the run again")
+    calibrated = ["calibration.csv"][: int("ece" in study.metrics)]
+    expected = {"data_hash": store.info.content_hash, "folds_hash": folds.hash}
+    seal = sealed_files(study, run, path.name, *calibrated, expected=expected)
+    bins = read_calibration(path.with_name("calibration.csv")) if calibrated else None
+    remedy = remedy_of(run, "predict")
+    lost = divergence_of(study.layout, run)
+    with open_predictions(path, store.info.classes, remedy) as predictions:
+        refuse_other_cases(path, predictions.cases, [] if lost else tested, remedy)
         try:
             rows = [
                 row
                 for case in tested
-                for row in _case_rows(study, run, store, case, predictions[case], bins)
+                for row in (
+                    _rows_without_value(study, run, store, case)
+                    if lost
+                    else _case_rows(study, run, store, case, predictions.mask(case), bins)
+                )
             ]
         except (DataError, OwnCodeError) as error:
             raise type(error)(f"{path}: {error}") from error
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     write_csv(path.with_name("scores.csv"), scores)
+    seal_run(study, run, "score", seal.stamp)
     said = failures_in_words(scores) + _undefined(scores)
+    said += "; none has a value: the training diverged" if lost else ""
     log.info("%s: %d cases scored%s", run, len(tested), said)
 
 
@@ -121,6 +136,13 @@ def _case_rows(
     return [origin_of(run) | row for row in rows]
 
 
+def _rows_without_value(
+    study: Study, run: Run, store: CaseStore, case: str
+) -> list[dict[str, Any]]:
+    (rows,) = rows_of_diverged(study, store, [store.index(case)])
+    return [origin_of(run) | row for row in rows]
+
+
 def refuse_other_cases(
     path: Path, predicted: Collection[str], tested: Collection[str], remedy: str
 ) -> None:
@@ -134,15 +156,9 @@ def refuse_other_cases(
         )
 
 
-def append_mask(archive: ZipFile, case: str, mask: NDArray[Any]) -> None:
-    """Add a mask to `predictions.npz` as `numpy.savez_compressed` does, which wants all at once."""
-    with archive.open(f"{case}.npy", "w", force_zip64=True) as stream:
-        np.lib.format.write_array(stream, mask, allow_pickle=False)
-
-
 def failures_in_words(scores: pd.DataFrame) -> str:
     """Counts of empty masks in words; nothing when no mask was empty."""
-    of_masks_only = scores[scores["status"] != "not_a_number"]
+    of_masks_only = scores[~scores["status"].isin(["not_a_number", "diverged"])]
     counts = of_masks_only.drop_duplicates(["case", "class"])["status"].value_counts()
     empty = [f"{status} {number}" for status, number in counts.items() if status != "ok"]
     return f"; cases and classes with empty masks: {', '.join(empty)}" if empty else ""

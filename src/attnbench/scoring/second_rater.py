@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, OwnCodeError
 from attnbench.files import write_csv
@@ -27,7 +28,7 @@ def score_second_rater(study: Study, dataset: str) -> None:
     where the dataset has a field of view, voxels outside it do not count. Raises `DataError`
     when no case of the dataset has a second rater.
     """
-    store = CaseStore.open(study.layout.prepared(dataset))
+    store = open_store(study.layout, dataset)
     if not store.cases["has_second_rater"].any():
         raise DataError(
             f"{dataset}: no case was annotated by a second rater; there is nothing to score"

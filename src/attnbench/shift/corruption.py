@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from attnbench.data.resample import resample_mask
 from attnbench.files import write_rows
-from attnbench.inference.trained import Trained, trained_network
+from attnbench.inference.trained import Lost, Trained, network_to_score
 from attnbench.scoring.run import origin_of
 from attnbench.shift.corrupt import LEVELS, corrupt
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -30,15 +31,16 @@ def score_corrupted(study: Study, run: Run) -> None:
     The columns are those of scores, then kind and level (1 to 5; level 0 is `scores.csv`).
     Images are corrupted as they are shown and nothing but the scores is kept.
     """
-    with trained_network(study, run) as trained:
+    with network_to_score(study, run) as trained:
         write_rows(
             study.layout.run(run) / "corrupted.csv",
             KINDS["corrupted"].columns,
             _corrupted(study, run, trained),
         )
+        seal_shift(study, run, KINDS["corrupted"], trained.stamp)
 
 
-def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, Any]]:
+def _corrupted(study: Study, run: Run, trained: Trained | Lost) -> Iterator[dict[str, Any]]:
     store, classes = (
         trained.inputs.store,
         {number: number for number in trained.inputs.store.info.classes},
@@ -46,9 +48,12 @@ def _corrupted(study: Study, run: Run, trained: Trained) -> Iterator[dict[str, A
     cases = [store.index(case) for case in trained.inputs.fold.test]
     shown = list(itertools.product(cases, study.corruptions, LEVELS))
     # A generator: one corrupted image is in memory at a time.
-    images = (corrupted_image(trained, index, kind, level) for index, kind, level in shown)
     indices = [index for index, _, _ in shown]
-    predicted = trained.predict(store, indices, images)
+    predicted = (
+        trained.predict(store, indices)
+        if isinstance(trained, Lost)
+        else trained.predict(store, indices, (corrupted_image(trained, *one) for one in shown))
+    )
     scored = score_images(predicted, store, indices, classes, study)
     for (_, kind, level), rows in zip(shown, scored, strict=True):
         yield from (origin_of(run) | row | {"corruption": kind, "level": level} for row in rows)

@@ -10,12 +10,14 @@ from typing import Any
 from torch import Tensor
 
 from attnbench.data.known_images import image_hash
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, StudyError
 from attnbench.files import write_rows
-from attnbench.inference.trained import Trained, load_trained
+from attnbench.inference.trained import Trained, load_trained, lost_run
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_ensemble
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
 from attnbench.training.device import claim_device
@@ -26,10 +28,11 @@ log = logging.getLogger(__name__)
 def score_ensemble(study: Study, dataset: str, model: str) -> None:
     """Score the ensemble of a model's trainings; write `ensembles/<dataset>/<model>.csv`.
 
-    Its members are all runs of the model on the dataset (folds and seeds), its probabilities the
-    mean of theirs. It is scored as `score_transfer` scores a run, on the external test sets whose
-    transfer asks for ensembles; columns are those of scores without fold and seed, with `test` and
-    `members`, the number of trainings.
+    Its members are all runs of the model on the dataset (folds and seeds) that did not diverge, its
+    probabilities the mean of theirs; without any, rows have no value. It is scored as
+    `score_transfer` scores a run, on the external test sets whose transfer asks for ensembles;
+    columns are those of scores without fold and seed, with `test` and `members`, the number of
+    trainings.
 
     Raises:
         DataError: a test set has a case of `dataset`, of which members were trained on.
@@ -42,39 +45,45 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
             f"the study asks for no ensemble of models of {dataset}; say `ensemble: true` in one "
             "of its transfers"
         )
-    own = CaseStore.open(study.layout.prepared(dataset))
+    own = open_store(study.layout, dataset)
     # Before any member is loaded: a case that one of them has seen ends the job at once.
-    tests = [CaseStore.open(study.layout.prepared(transfer.test)) for transfer in transfers]
+    tests = [open_store(study.layout, transfer.test) for transfer in transfers]
     for test in tests:
         refuse_seen_cases(own, test)
     runs = tuple(study.runs_of(dataset, model))
     # Once for all members: where a GPU has one seat, a second claim would wait for the first.
     with claim_device(study.compute) as device:
-        members = [load_trained(study, run, device) for run in runs]
+        runs_of_model = [lost_run(study, run) or load_trained(study, run, device) for run in runs]
+        members = [one for one in runs_of_model if isinstance(one, Trained)]
         rows = (
             row
             for transfer, test in zip(transfers, tests, strict=True)
-            for row in _scored(study, model, members, transfer, test)
+            for row in _scored(study, model, own, members, transfer, test)
         )
         write_rows(study.layout.ensemble(dataset, model), KINDS["ensembles"].columns, rows)
+        stamps = [member.stamp for member in members]
+        seal_ensemble(study, KINDS["ensembles"], list(runs), stamps)
 
 
 def _scored(
     study: Study,
     model: str,
+    own: CaseStore,
     members: Sequence[Trained],
     transfer: TransferSettings,
     test: CaseStore,
 ) -> Iterator[dict[str, Any]]:
     indices = range(len(test))
-    classes = transfer.mapped(members[0].inputs.store.info.classes, test.info.classes)
+    classes = transfer.mapped(own.info.classes, test.info.classes)
     origin = {
         "dataset": transfer.train,
         "test": transfer.test,
         "model": model,
         "members": len(members),
     }
-    predicted = mean_probabilities(members, test, indices)
+    predicted: Iterable[Tensor | None] = (
+        mean_probabilities(members, test, indices) if members else (None for _ in indices)
+    )
     for rows in score_images(predicted, test, indices, classes, study):
         yield from (origin | row for row in rows)
     log.info(

@@ -7,10 +7,11 @@ import logging
 from attnbench.data.folds import load_folds
 from attnbench.errors import DataError
 from attnbench.files import write_rows
-from attnbench.inference.trained import trained_network
+from attnbench.inference.trained import network_to_score
 from attnbench.scoring.run import origin_of
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 
@@ -26,7 +27,7 @@ def score_held_out(study: Study, run: Run) -> None:
     Raises:
         DataError: the folds hold out no case, or the run was trained or validated on one.
     """
-    with trained_network(study, run) as trained:
+    with network_to_score(study, run) as trained:
         store, fold = trained.inputs.store, trained.inputs.fold
         held_out = load_folds(study.layout.folds(run.dataset), store).held_out
         seen = set(held_out).intersection((*fold.train, *fold.validation, *fold.test))
@@ -44,4 +45,5 @@ def score_held_out(study: Study, run: Run) -> None:
             for row in of_case
         )
         write_rows(study.layout.run(run) / "held_out.csv", KINDS["held_out"].columns, rows)
+        seal_shift(study, run, KINDS["held_out"], trained.stamp)
     log.info("%s: scored on %d held-out cases", run, len(held_out))

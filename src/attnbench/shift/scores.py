@@ -13,12 +13,13 @@ from torch import Tensor
 from attnbench.data.store import CaseStore
 from attnbench.inference.trained import as_mask, case_reliability
 from attnbench.scoring.calibration import CALIBRATION_COLUMNS
+from attnbench.scoring.diverged import rows_of_diverged
 from attnbench.scoring.run import case_scores
 from attnbench.study.settings import Study
 
 
 def score_images(
-    predicted: Iterable[Tensor],
+    predicted: Iterable[Tensor | None],
     store: CaseStore,
     indices: Sequence[int],
     classes: Mapping[int, int],
@@ -28,7 +29,7 @@ def score_images(
 
     Args:
         predicted: class probabilities (K, *original_shape) of each image, in the order of
-            `indices`.
+            `indices`; None of a run that diverged, whose rows have no value.
         store: the dataset that the images belong to.
         indices: positions of the images' cases in `store`.
         classes: number in the store to number in the network, of every class that is scored; the
@@ -36,6 +37,9 @@ def score_images(
         study: it has the metrics and their rules.
     """
     for index, probabilities in zip(indices, predicted, strict=True):
+        if probabilities is None:
+            yield from rows_of_diverged(study, store, [index], classes)
+            continue
         bins = None
         if "ece" in study.metrics:
             # Probabilities by the store's numbers; unscored ones only fill the gaps.

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from attnbench.data.store import CaseStore
+from attnbench.data.sealed import open_store
 from attnbench.files import write_rows
-from attnbench.inference.trained import Trained, trained_network
+from attnbench.inference.trained import Lost, Trained, network_to_score
 from attnbench.scoring.run import origin_of
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
+from attnbench.shift.sealed import seal_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.study.shift import TransferSettings
@@ -27,20 +28,21 @@ def score_transfer(study: Study, run: Run) -> None:
     normalised as the run's own: by the same scheme, and the statistics of its fold if it has any.
 
     """
-    with trained_network(study, run) as trained:
+    with network_to_score(study, run) as trained:
         rows = (
             row
             for transfer in study.transfers_of(run.dataset)
             for row in _transferred(study, run, trained, transfer)
         )
         write_rows(study.layout.run(run) / "transfer.csv", KINDS["transfer"].columns, rows)
+        seal_shift(study, run, KINDS["transfer"], trained.stamp)
 
 
 def _transferred(
-    study: Study, run: Run, trained: Trained, transfer: TransferSettings
+    study: Study, run: Run, trained: Trained | Lost, transfer: TransferSettings
 ) -> Iterator[dict[str, Any]]:
     own = trained.inputs.store
-    store = CaseStore.open(study.layout.prepared(transfer.test))
+    store = open_store(study.layout, transfer.test)
     indices = range(len(store))
     classes = transfer.mapped(own.info.classes, store.info.classes)
     origin = origin_of(run) | {"test": transfer.test}

@@ -5,11 +5,72 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+)
 
 from attnbench.errors import nearest
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+LONGEST_NAME = 100
+"""Characters of a name: it becomes that of a file, which may have 255 with all that is added."""
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])")
+
+
+def refuse_reserved(name: str) -> str:
+    """Return a name, unless Windows has it for a device and so makes no file of that name."""
+    if _RESERVED.fullmatch(name):
+        raise ValueError("a name that Windows keeps for a device, in whose files none can be kept")
+    return name
+
+
+Name = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$", max_length=LONGEST_NAME),
+    AfterValidator(refuse_reserved),
+]
+
+
+def _refuse_truth(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number is expected, not a truth value")
+    return value
+
+
+NUMBER = BeforeValidator(_refuse_truth)
+"""Behind the bounds of a number: `true` is none. (Before them, schemas would lose the bounds.)"""
+Int = Annotated[int, NUMBER]
+"""A whole number, which `true` is not."""
+Float = Annotated[float, NUMBER]
+"""A finite number, which `true` is not."""
+Seed = Annotated[int, Field(ge=0, lt=2**31), NUMBER]
+"""A seed that every random number generator takes, also with what folds add to it."""
+
+
+def _refuse_other_than_truth(value: Any) -> Any:
+    if isinstance(value, bool) or str(value).lower() in ("true", "false"):
+        return value
+    raise ValueError("true or false is expected")
+
+
+Bool = Annotated[bool, BeforeValidator(_refuse_other_than_truth)]
+"""A truth value, which 0, 1, `yes` and `no` are not."""
+
+
+def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a list's entries, unless one stands there twice."""
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{str(value)[:60]} stands there more than once; keep one")
+        seen.add(value)
+    return values
+
 
 _FILE = r"[^:*?\"<>|\r\n]*\.py:[A-Za-z_]\w*"
 _DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+"
@@ -33,9 +94,9 @@ def _refuse_neither(name: str) -> str:
     return name
 
 
-OwnCode = Annotated[str, AfterValidator(_refuse_no_reference)]
+OwnCode = Annotated[str, Field(max_length=500), AfterValidator(_refuse_no_reference)]
 """A reference to own code: `./my_attention.py:MyGate` or `my_package.gates.MyGate`."""
-NameOrOwnCode = Annotated[str, AfterValidator(_refuse_neither)]
+NameOrOwnCode = Annotated[str, Field(max_length=500), AfterValidator(_refuse_neither)]
 
 
 def is_own_code(name: str) -> bool:
@@ -51,7 +112,7 @@ def name_as_mapping(value: Any) -> Any:
 class Settings(BaseModel):
     """Settings of a study: fixed once read, and without any key that nobody knows."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Kind = Literal["datasets", "mechanisms", "losses"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -17,11 +16,18 @@ from pydantic import (
     model_validator,
 )
 
+from attnbench.addresses import has_secrets, without_secrets
 from attnbench.errors import nearest
-from attnbench.study.base import Name, Settings, one_of
+from attnbench.study.base import NUMBER, Bool, Float, Int, Name, Seed, Settings, each_once, one_of
 from attnbench.study.describe import PER_AXIS, InWords
 from attnbench.study.loss import DEFAULT_LOSS, Loss
+from attnbench.study.places import ResultsPath
 from attnbench.study.split import HeldOut, SplitSource, contradictions
+
+LONGEST_SIDE = 2**16
+"""Pixels of an image or a patch along one axis, at most."""
+Side = Annotated[int, Field(gt=0, le=LONGEST_SIDE), NUMBER]
+MOST_STEPS = 10**8
 
 
 def _each_once(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -55,7 +61,9 @@ def _in_order(channels: tuple[int, ...]) -> tuple[int, ...]:
 
 Channels = (
     Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_in_order)
+        tuple[Annotated[int, Field(ge=0, lt=10_000), NUMBER], ...],
+        Field(min_length=1),
+        AfterValidator(_in_order),
     ]
     | Literal["grey"]
 )
@@ -67,7 +75,7 @@ def _channels_in_words(channels: Channels) -> str:
     return ", ".join(map(str, channels))
 
 
-Axes = Annotated[tuple[Annotated[int, Field(ge=0)], ...], AfterValidator(_each_once)]
+Axes = Annotated[tuple[Annotated[int, Field(ge=0), NUMBER], ...], AfterValidator(_each_once)]
 
 
 COPIES = {
@@ -84,12 +92,14 @@ class DatasetSettings(Settings):
     name: Annotated[Name, one_of("datasets")] = Field(
         description="The dataset's name in the catalog (`attnbench datasets`)."
     )
-    spacing: Annotated[tuple[Annotated[float, Field(gt=0)], ...] | None, PER_AXIS] = Field(
+    spacing: Annotated[
+        tuple[Annotated[float, Field(ge=1e-6, le=1e6), NUMBER], ...] | None, PER_AXIS
+    ] = Field(
         None,
         title="resampled to spacing",
         description="Resample every case to this spacing (the dataset's unit, one value per axis).",
     )
-    size: Annotated[tuple[Annotated[int, Field(gt=0)], ...] | None, PER_AXIS] = Field(
+    size: Annotated[tuple[Side, ...] | None, PER_AXIS] = Field(
         None,
         title="resampled to pixels",
         description="Resample every case to this many pixels per axis; not together with "
@@ -115,7 +125,7 @@ class DatasetSettings(Settings):
         "channel), percentile (the same, clipped to the 0.5 and 99.5 percentiles) or none; "
         "default: what the catalog says.",
     )
-    patch: Annotated[tuple[Annotated[int, Field(gt=0)], ...] | None, PER_AXIS] = Field(
+    patch: Annotated[tuple[Side, ...] | None, PER_AXIS] = Field(
         None,
         title="patch in pixels",
         description="Pixels per axis of a training patch; default: `training.patch_2d` or "
@@ -136,15 +146,13 @@ class DatasetSettings(Settings):
         description="Axes that images are mirrored along, from 0, in the order of `spacing`; "
         "default: `training.augmentation.flip`, else what the catalog allows.",
     )
-    batch: int | None = Field(
+    batch: Annotated[int, Field(gt=0, le=LONGEST_SIDE), NUMBER] | None = Field(
         None,
-        gt=0,
         title="patches per step",
         description="Patches per step, instead of `training.batch`.",
     )
-    steps: int | None = Field(
+    steps: Annotated[int, Field(gt=0, le=MOST_STEPS), NUMBER] | None = Field(
         None,
-        gt=0,
         title="optimiser steps",
         description="Optimiser steps, instead of `training.steps`.",
     )
@@ -166,11 +174,11 @@ class DatasetSettings(Settings):
         "`official` (the official test part), a CSV of its `case`s or `group`s, or a share of the "
         "groups, drawn by the seed of the folds. Its groups are in no fold.",
     )
-    test_only: bool = Field(
+    test_only: Bool = Field(
         False,
         description="No model is trained on this dataset; it is only the `test` of a `transfer`.",
     )
-    accept_crossing_groups: bool = Field(
+    accept_crossing_groups: Bool = Field(
         False,
         description="Accept a given split that puts cases of one group on both sides. Every table "
         "says so, and no verdict is given.",
@@ -203,32 +211,41 @@ class DatasetSettings(Settings):
 class FoldsSettings(Settings):
     """Outer test folds and inner validation, both by group."""
 
-    outer: int = Field(
+    outer: Int = Field(
         5,
         ge=2,
+        le=10_000,
         title="outer folds",
         description="Number of outer folds: every group is tested once per repeat.",
     )
-    repeats: int = Field(
+    repeats: Int = Field(
         1,
         ge=1,
+        le=1000,
         title="repeats of the split",
         description="Splits into outer folds, each drawn with another seed: folds 0 to `outer` - 1 "
         "are those of the first, the next `outer` those of the second.",
     )
-    inner: int = Field(
+    inner: Int = Field(
         4,
         ge=2,
+        le=10_000,
         title="inner validation on one training group in",
         description="One part in `inner` of a fold's training groups is held out.",
     )
-    seed: int = Field(
+    seed: Seed = Field(
         0,
-        ge=0,
         title="seed of the split",
         description="Seed of the split; 1 is added for every repeat.",
     )
-    run: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+    run: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=0), NUMBER], ...],
+            Field(min_length=1),
+            AfterValidator(each_once),
+        ]
+        | None
+    ) = Field(
         None,
         title="folds run",
         description="Outer folds to run, counted through all repeats; of a dataset with fewer "
@@ -244,7 +261,7 @@ class FoldsSettings(Settings):
 class _Mirrored(Settings):
     """Part of every set of changes: which axes are mirrored."""
 
-    flip: bool | Axes | None = Field(
+    flip: Bool | Axes | None = Field(
         None,
         description="Axes that a patch is mirrored along, each with probability one half: `true` "
         "for all, `false` for none, or a list, from 0; default: those of the dataset that the "
@@ -255,42 +272,45 @@ class _Mirrored(Settings):
 class AugmentationSettings(_Mirrored):
     """Random changes of a training patch, drawn anew per patch; zero switches one off."""
 
-    rotation: float = Field(
+    rotation: Float = Field(
         15,
         ge=0,
         le=180,
         title="rotation in degrees up to",
         description="Largest rotation in degrees, about every axis.",
     )
-    scaling: float = Field(
+    scaling: Float = Field(
         0.15,
         ge=0,
         lt=1,
         title="relative change of size up to",
         description="Largest relative change of size.",
     )
-    brightness: float = Field(
+    brightness: Float = Field(
         0.2,
         ge=0,
+        le=100,
         title="shift of brightness in standard deviations up to",
         description="Largest shift, in standard deviations of the image.",
     )
-    contrast: float = Field(
+    contrast: Float = Field(
         0.2,
         ge=0,
         lt=1,
         title="relative change of contrast up to",
         description="Largest relative change of contrast.",
     )
-    gamma: float = Field(
+    gamma: Float = Field(
         0.2,
         ge=0,
+        le=5,
         title="absolute log of the gamma exponent up to",
         description="Largest absolute log of the gamma exponent.",
     )
-    noise: float = Field(
+    noise: Float = Field(
         0.1,
         ge=0,
+        le=100,
         title="standard deviation of Gaussian noise up to",
         description="Largest standard deviation of added Gaussian noise.",
     )
@@ -299,9 +319,9 @@ class AugmentationSettings(_Mirrored):
 class Chance(Settings):
     """A change of some patches, by a value drawn uniformly from a range."""
 
-    share: float = Field(ge=0, le=1, description="Share of the patches that are changed.")
-    low: float = Field(description="Smallest value.")
-    high: float = Field(description="Largest value.")
+    share: Float = Field(ge=0, le=1, description="Share of the patches that are changed.")
+    low: Float = Field(description="Smallest value.")
+    high: Float = Field(description="Largest value.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -317,6 +337,26 @@ def _in_share(chance: Chance) -> str:
 _Chance = Annotated[Chance, InWords(_in_share)]
 
 
+def _within(at_least: float, at_most: float) -> AfterValidator:
+    """Return a validator that keeps both ends of a range within what a change can be made by."""
+
+    def refuse(chance: Chance) -> Chance:
+        for end in ("low", "high"):
+            if not at_least <= getattr(chance, end) <= at_most:
+                raise ValueError(
+                    f"`{end}` is {getattr(chance, end):g}; allowed: {at_least:g} to {at_most:g}"
+                )
+        return chance
+
+    return AfterValidator(refuse)
+
+
+_Degrees = Annotated[_Chance, _within(-180, 180)]
+_Factor = Annotated[_Chance, _within(0.01, 100)]
+_Share = Annotated[_Chance, _within(0.01, 1)]
+_Amount = Annotated[_Chance, _within(0, 100)]
+
+
 def _chance(share: float, low: float, high: float, title: str) -> Any:
     default = Chance(share=share, low=low, high=high)
     return Field(default, title=title, description=f"{title.capitalize()}.")
@@ -328,20 +368,20 @@ class NnunetAugmentation(_Mirrored):
     set: Annotated[Literal["nnunet"], InWords(lambda _: "that of nnU-Net v2")] = Field(
         title="set of changes", description="The name of this set: nnunet."
     )
-    rotation_2d: _Chance = _chance(0.2, -180, 180, "rotation of a 2-D patch in degrees")
-    rotation_3d: _Chance = _chance(
+    rotation_2d: _Degrees = _chance(0.2, -180, 180, "rotation of a 2-D patch in degrees")
+    rotation_3d: _Degrees = _chance(
         0.2, -30, 30, "rotation of a 3-D patch in degrees about every axis"
     )
-    scaling: _Chance = _chance(0.2, 0.7, 1.4, "scaling")
-    noise: _Chance = _chance(0.1, 0, 0.1, "standard deviation of Gaussian noise")
-    blur: _Chance = _chance(0.2, 0.5, 1, "sigma of Gaussian blur in voxels, of half the channels,")
-    brightness: _Chance = _chance(0.15, 0.75, 1.25, "factor of brightness")
-    contrast: _Chance = _chance(0.15, 0.75, 1.25, "factor of contrast about the mean")
-    resolution: _Chance = _chance(
+    scaling: _Factor = _chance(0.2, 0.7, 1.4, "scaling")
+    noise: _Amount = _chance(0.1, 0, 0.1, "standard deviation of Gaussian noise")
+    blur: _Amount = _chance(0.2, 0.5, 1, "sigma of Gaussian blur in voxels, of half the channels,")
+    brightness: _Amount = _chance(0.15, 0.75, 1.25, "factor of brightness")
+    contrast: _Amount = _chance(0.15, 0.75, 1.25, "factor of contrast about the mean")
+    resolution: _Share = _chance(
         0.25, 0.5, 1, "low resolution, as a share of the voxels per axis, of half the channels,"
     )
-    gamma_inverted: _Chance = _chance(0.1, 0.7, 1.5, "gamma exponent of the inverted patch")
-    gamma: _Chance = _chance(0.3, 0.7, 1.5, "gamma exponent")
+    gamma_inverted: _Factor = _chance(0.1, 0.7, 1.5, "gamma exponent of the inverted patch")
+    gamma: _Factor = _chance(0.3, 0.7, 1.5, "gamma exponent")
 
 
 def _set_by_name(value: Any) -> Any:
@@ -384,29 +424,42 @@ _OPTIMISERS = {"adamw": "AdamW", "sgd": "SGD with Nesterov momentum 0.99"}
 class TrainingSettings(Settings):
     """The one recipe and budget that all models share, but for what a model sets itself."""
 
-    steps: int = Field(
+    steps: Int = Field(
         1000,
         gt=0,
+        le=MOST_STEPS,
         title="optimiser steps",
         description="Optimiser steps, the same for every model.",
     )
-    batch: int = Field(8, gt=0, title="patches per step", description="Patches per step.")
-    patch_2d: Annotated[tuple[int, int], PER_AXIS] = Field(
+    batch: Int = Field(
+        8, gt=0, le=LONGEST_SIDE, title="patches per step", description="Patches per step."
+    )
+    accumulate: Int = Field(
+        1,
+        ge=1,
+        le=LONGEST_SIDE,
+        title="parts that a step takes its patches in",
+        description="Parts that a step takes its patches in, one after another, where memory is "
+        "short: patches, steps and gradient stay those of the whole batch, and every patch passes "
+        "forward once more. Not with batch norm.",
+    )
+    patch_2d: Annotated[tuple[Side, Side], PER_AXIS] = Field(
         (128, 128), title="2-D patch in pixels", description="Pixels of a 2-D training patch."
     )
-    patch_3d: Annotated[tuple[int, int, int], PER_AXIS] = Field(
+    patch_3d: Annotated[tuple[Side, Side, Side], PER_AXIS] = Field(
         (32, 32, 32), title="3-D patch in voxels", description="Voxels of a 3-D training patch."
     )
     optimiser: Annotated[Literal["adamw", "sgd"], InWords(_OPTIMISERS.__getitem__)] = Field(
         "adamw", description="AdamW, or SGD with Nesterov momentum 0.99."
     )
-    learning_rate: float = Field(
+    learning_rate: Float = Field(
         1e-2,
         gt=0,
+        le=1000,
         title="largest learning rate",
         description="Largest learning rate: that of the first step, or of the end of `warm_up`.",
     )
-    warm_up: float = Field(
+    warm_up: Float = Field(
         0.1,
         ge=0,
         lt=1,
@@ -414,25 +467,27 @@ class TrainingSettings(Settings):
         description="Share of the steps over which the learning rate rises linearly to "
         "`learning_rate`, before it decays over the others.",
     )
-    weight_decay: float = Field(
-        1e-2, ge=0, description="Decoupled (adamw) or L2 (sgd) weight decay."
+    weight_decay: Float = Field(
+        1e-2, ge=0, le=1000, description="Decoupled (adamw) or L2 (sgd) weight decay."
     )
-    power: float = Field(
+    power: Float = Field(
         0.9,
         ge=0,
+        le=100,
         title="power of the learning rate's polynomial decay to zero",
         description="Exponent of the polynomial decay to zero.",
     )
-    foreground: float = Field(
+    foreground: Float = Field(
         0.5,
         ge=0,
         le=1,
         title="share of patches centred on a foreground voxel",
         description="Share of patches centred on a foreground voxel.",
     )
-    validate_every: int = Field(
+    validate_every: Int = Field(
         100,
         gt=0,
+        le=MOST_STEPS,
         title="steps between inner validations",
         description="Steps between inner-validation passes.",
     )
@@ -445,7 +500,10 @@ class TrainingSettings(Settings):
         description="The loss: a name (docs/losses.md), `{name: tversky, options: {alpha: 0.3}}`, "
         "or own code, `./my_losses.py:my_loss`.",
     )
-    sweep: Annotated[dict[SweptKey, tuple[float, ...]] | None, InWords(_sweep_text)] = Field(
+    sweep: Annotated[
+        dict[SweptKey, Annotated[tuple[Float, ...], Field(max_length=100)]] | None,
+        InWords(_sweep_text),
+    ] = Field(
         None,
         title="chosen for every model, dataset and fold:",
         description="One key, `learning_rate` or `weight_decay`, and the values of which every "
@@ -512,7 +570,7 @@ OwnTraining = Annotated[
 class InferenceSettings(Settings):
     """How trained models predict, the same for all of them."""
 
-    mirroring: bool = Field(
+    mirroring: Bool = Field(
         False,
         title="mirroring at test time",
         description="Average probabilities over the image and its mirror images, along all "
@@ -530,7 +588,7 @@ class PrimarySettings(Settings):
     metric: str | None = Field(
         None, title="metric", description="Its metric; default: the first of `metrics`."
     )
-    class_: Literal["all"] | Annotated[int, Field(ge=0)] = Field(
+    class_: Literal["all"] | Annotated[int, Field(ge=0, le=255), NUMBER] = Field(
         "all",
         alias="class",
         title="class",
@@ -541,9 +599,9 @@ class PrimarySettings(Settings):
 class ToleranceSettings(Settings):
     """Largest distance between surfaces that are equal in `nsd`, by the unit of the spacing."""
 
-    mm: float = Field(1.0, gt=0, description="Tolerance where spacings are in mm.")
-    um: float = Field(0.2, gt=0, description="Tolerance where spacings are in micrometres.")
-    px: float = Field(2.0, gt=0, description="Tolerance where distances are in pixels.")
+    mm: Float = Field(1.0, gt=0, le=1e6, description="Tolerance where spacings are in mm.")
+    um: Float = Field(0.2, gt=0, le=1e6, description="Tolerance where spacings are in micrometres.")
+    px: Float = Field(2.0, gt=0, le=1e6, description="Tolerance where distances are in pixels.")
 
 
 class ScoringSettings(Settings):
@@ -581,37 +639,45 @@ class AnalysisSettings(Settings):
         title="primary comparison",
         description="The one comparison that the study answers by.",
     )
-    confidence: float = Field(
+    confidence: Float = Field(
         0.95,
         gt=0.5,
-        lt=1,
+        le=0.9999,
         title="confidence of intervals",
         description="Level of every interval.",
     )
-    bootstrap: int = Field(
+    bootstrap: Int = Field(
         5000,
         ge=200,
+        le=10**6,
         title="bootstrap resamples over groups",
         description="Bootstrap resamples over groups.",
     )
-    seed: int = Field(
-        0, ge=0, title="seed of the resampling", description="Seed of the resampling."
-    )
-    margin: float = Field(
+    seed: Seed = Field(0, title="seed of the resampling", description="Seed of the resampling.")
+    margin: Float = Field(
         0.01,
         gt=0,
+        le=1e6,
         title="margin of equivalence for metrics without a unit",
         description="Differences below this are negligible, for metrics without a unit (Dice and "
         "its like).",
+    )
+    accept_mixed: Annotated[
+        tuple[Literal["device", "precision", "torch"], ...],
+        InWords(lambda facts: ", ".join(facts) or "none"),
+    ] = Field(
+        (),
+        title="differences between the machines of runs that are accepted",
+        description="Facts in which runs of one comparison may differ: device, precision, torch; "
+        "by default such runs are refused. Every table then says so.",
     )
 
 
 # Springer LNCS has one column; IEEE and Nature have two. The height leaves room for a caption.
 _JOURNALS = {"miccai": (122, 122, 180), "tmi": (88.9, 181, 210), "nature": (89, 183, 230)}
 Journal = Literal["miccai", "tmi", "nature"]
-PageMm = tuple[
-    Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)], Annotated[float, Field(ge=60)]
-]
+_Length = Annotated[float, Field(ge=60, le=2000), NUMBER]
+PageMm = tuple[_Length, _Length, _Length]
 
 
 def _page_of_journal(value: Any) -> Any:
@@ -631,7 +697,10 @@ class FiguresSettings(Settings):
     )
 
 
-_PRECISIONS = {"auto": "bfloat16 autocast on CUDA, float32 elsewhere"}
+_PRECISIONS = {
+    "auto": "bfloat16 autocast on CUDA, float32 elsewhere",
+    "tf32": "float32 whose products are TF32",
+}
 
 
 class ComputeSettings(Settings):
@@ -641,34 +710,62 @@ class ComputeSettings(Settings):
         "auto", description="auto: CUDA, else MPS, else CPU."
     )
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"],
+        Literal["auto", "float32", "tf32", "bfloat16"],
         InWords(lambda precision: _PRECISIONS.get(precision, precision)),
-    ] = Field("auto", description="auto: bfloat16 autocast on CUDA, float32 elsewhere.")
-    threads: int = Field(1, gt=0, description="CPU threads (Snakemake cores) of one run.")
-    runs_per_gpu: int = Field(1, gt=0, description="Runs that share one GPU.")
-    memory_mb: int = Field(4000, gt=0, description="Memory that one run asks a cluster for.")
-    minutes: int = Field(240, gt=0, description="Time that one run asks a cluster for.")
-    checkpoint_minutes: float = Field(
+    ] = Field(
+        "auto",
+        description="auto: bfloat16 autocast on CUDA, float32 elsewhere. tf32, on NVIDIA's GPUs "
+        "alone: products of float32 in TF32; float32 is without.",
+    )
+    threads: Int = Field(1, gt=0, le=4096, description="CPU threads (Snakemake cores) of one run.")
+    runs_per_gpu: Int = Field(1, gt=0, le=1000, description="Runs that share one GPU.")
+    memory_mb: Int = Field(
+        4000, gt=0, le=10**9, description="Memory that one run asks a cluster for."
+    )
+    minutes: Int = Field(240, gt=0, le=10**7, description="Time that one run asks a cluster for.")
+    checkpoint_minutes: Float = Field(
         10,
         gt=0,
         description="A training writes down where it is this often, and when it is asked to stop.",
     )
 
 
+def _address(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise ValueError("an address or a folder without control characters is expected")
+    return text
+
+
+Address = Annotated[str, Field(max_length=2000), AfterValidator(_address)]
+
+
 class DataSettings(Settings):
     """Source of the originals, and the folder that keeps them."""
 
-    mirror: str | None = Field(
+    mirror: Address | None = Field(
         None, description="URL or folder tried first; also ATTNBENCH_MIRROR."
     )
-    mirrors: dict[Name, str] = Field(
+    mirrors: dict[Name, Address] = Field(
         default_factory=dict,
         description="By dataset (or family of sizes): URL or folder that holds its files as its "
         "origin names them, tried before `mirror`.",
     )
-    offline: bool = Field(False, description="Never leave the mirror.")
-    downloads: Path | None = Field(
+    offline: Bool = Field(False, description="Never leave the mirror.")
+    downloads: ResultsPath | None = Field(
         None,
         description="Folder of verified originals, to share between studies; default: in the "
         "output folder.",
     )
+
+    @model_validator(mode="after")
+    def _no_secrets(self) -> Self:
+        """Refuse users, passwords and tokens: a study is kept beside its results and shown."""
+        named = {f"data.mirrors.{name}": mirror for name, mirror in self.mirrors.items()}
+        for key, mirror in {"data.mirror": self.mirror, **named}.items():
+            if mirror and has_secrets(mirror):
+                raise ValueError(
+                    f"{key}: {without_secrets(mirror)} came with a user, password or token, which "
+                    "a study does not keep: put user and password into ~/.netrc, or the whole "
+                    "address into the environment's ATTNBENCH_MIRROR"
+                )
+        return self

@@ -9,7 +9,28 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from attnbench.errors import nearest
+from attnbench.errors import nearest, printable
+
+MOST_PROBLEMS = 50
+_LONGEST = 200
+
+
+def in_lines(problems: Sequence[str]) -> str:
+    """Return problems as the lines of a message, after how many they are; at most fifty."""
+    shown = [f"  {printable(line)}" for line in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        shown.append(f"  and {len(problems) - MOST_PROBLEMS} more")
+    return f"{len(problems)} problem(s)\n" + "\n".join(shown)
+
+
+def _shown(value: Any) -> str:
+    """A value as JSON, cut where it is long; what JSON has no form for as Python shows it."""
+    try:
+        text = json.dumps(value, default=str)
+    except (TypeError, ValueError):
+        # Keys that are neither text nor numbers; numbers with too many digits for text.
+        text = object.__repr__(value) if isinstance(value, int) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}... ({len(text)} characters)"
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
@@ -30,8 +51,8 @@ def _problem(item: Any, model: type[BaseModel]) -> list[str]:
     # setting may be of have names in such brackets too.
     keys = (key for key in item["loc"] if not str(key).startswith("["))
     path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
-    message = item["msg"].removeprefix("Value error, ")
-    shown = json.dumps(item["input"], default=str)
+    message = item["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    shown = _shown(item["input"])
     value = "" if isinstance(item["input"], Mapping | BaseModel) else f", found {shown}"
     match item["type"]:
         case "extra_forbidden":

@@ -11,10 +11,12 @@ from pydantic import AfterValidator, Field, StrictBool, StringConstraints, model
 from pydantic import ValidationInfo as Info
 
 from attnbench.errors import nearest
-from attnbench.study.base import Name, OwnCode, Settings, is_own_code, is_reference
+from attnbench.study.base import NUMBER, Name, OwnCode, Settings, is_own_code, is_reference
 from attnbench.study.names import Known
 
-EmptyRule = Annotated[float, Field(strict=True)] | Literal["undefined", "diagonal", "computed"]
+EmptyRule = (
+    Annotated[float, Field(strict=True), NUMBER] | Literal["undefined", "diagonal", "computed"]
+)
 OneLine = Annotated[str, StringConstraints(pattern=r"^\S[^\r\n]*$", max_length=24)]
 _EMPTY = "both_empty", "prediction_empty", "reference_empty"
 

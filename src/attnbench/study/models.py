@@ -7,6 +7,7 @@ explicit levels.
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,20 +17,32 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 from attnbench.errors import nearest
 from attnbench.study.base import (
+    LONGEST_NAME,
+    NUMBER,
+    Bool,
+    Int,
     Name,
     NameOrOwnCode,
     OwnCode,
     Settings,
+    each_once,
     is_own_code,
     name_as_mapping,
     one_of,
+    refuse_reserved,
 )
 from attnbench.study.describe import InWords, given_in_words
 from attnbench.study.groups import OwnTraining
+from attnbench.study.limits import MOST_MODELS
 from attnbench.study.names import SIZES, Control, Known, Slot
 from attnbench.study.paths import Run
+from attnbench.study.places import plain_path
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z0-9_]+)?$")]
+ModelName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*(-[a-z0-9_]+)?$", max_length=LONGEST_NAME),
+    AfterValidator(refuse_reserved),
+]
 
 
 def _refuse_identity(control: Any) -> Any:
@@ -60,7 +73,14 @@ class Placement(Settings):
         description="The mechanism's name (`attnbench models`), or own code: "
         "`./my_attention.py:MyGate` or `my_package.MyGate`."
     )
-    levels: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+    levels: (
+        Annotated[
+            tuple[Annotated[int, Field(ge=0), NUMBER], ...],
+            Field(min_length=1),
+            AfterValidator(each_once),
+        ]
+        | None
+    ) = Field(
         None,
         description="Levels of the U-Net, 0 = full resolution; default: the mechanism's own "
         "(docs/models.md).",
@@ -89,9 +109,11 @@ def _as_file(value: Any) -> Any:
 class InitialSettings(Settings):
     """Pretrained weights that a model starts from."""
 
-    file: Annotated[str, AfterValidator(_refuse_other_formats)] = Field(
-        title="",
-        description="A .pt or .pth file of tensors by name, from the working directory.",
+    file: Annotated[str, BeforeValidator(plain_path), AfterValidator(_refuse_other_formats)] = (
+        Field(
+            title="",
+            description="A .pt or .pth file of tensors by name, from the working directory.",
+        )
     )
     source: str | None = Field(
         None, description="SHA-256 of the file; written when the study is planned."
@@ -101,12 +123,16 @@ class InitialSettings(Settings):
 class BackboneSettings(Settings):
     """The U-Net around the mechanisms."""
 
-    widths: tuple[Annotated[int, Field(gt=0)], ...] = Field(
-        (16, 32, 64, 128), min_length=2, description="Channels per level, full resolution first."
+    widths: tuple[Annotated[int, Field(gt=0, le=2**16), NUMBER], ...] = Field(
+        (16, 32, 64, 128),
+        min_length=2,
+        max_length=12,
+        description="Channels per level, full resolution first.",
     )
-    blocks_per_level: int = Field(
+    blocks_per_level: Int = Field(
         2,
         gt=0,
+        le=100,
         description="Convolutions per level and side; of a residual encoder: blocks of two "
         "convolutions.",
     )
@@ -118,20 +144,27 @@ class BackboneSettings(Settings):
         description="Plain convolutions, nnU-Net's residual encoder, or R2U-Net's recurrent "
         "residual blocks.",
     )
-    deep_supervision: bool = Field(
+    deep_supervision: Bool = Field(
         False,
         description="Losses at every decoder level but the two deepest resolutions, as in nnU-Net.",
     )
 
 
 _PLACES = ("dataset", "fold", "seed")
+_WIDTH = re.compile(r"(0?[1-9]d)?")
 
 
 def _refuse_other_places(folder: str) -> str:
     try:
-        places = [name for _, name, _, _ in string.Formatter().parse(folder) if name is not None]
+        fields = [field for field in string.Formatter().parse(folder) if field[1] is not None]
     except ValueError as error:
         raise ValueError(f"{error}; a folder is written as in {_EXAMPLE}") from None
+    places = [str(name) for _, name, _, _ in fields]
+    # A width of a billion would be a path of a billion characters.
+    if any(conversion or not _WIDTH.fullmatch(form or "") for _, _, form, conversion in fields):
+        raise ValueError(
+            f"a value stands as it is or with leading zeros, `{{fold:02d}}`; as in {_EXAMPLE}"
+        )
     if other := [name for name in places if name not in _PLACES]:
         raise ValueError(
             f"{_in_braces(other)} stands for nothing; allowed are {_in_braces(_PLACES)}, as in "
@@ -150,12 +183,20 @@ _EXAMPLE = "nnunet/{dataset}/fold{fold}"
 class PredictionsElsewhere(Settings):
     """Predictions that were made elsewhere, which a model has instead of a network."""
 
-    folder: Annotated[str, Field(min_length=1), AfterValidator(_refuse_other_places)] = Field(
+    folder: Annotated[
+        str,
+        Field(min_length=1),
+        BeforeValidator(plain_path),
+        AfterValidator(_refuse_other_places),
+    ] = Field(
         description="Folder of the masks of one fold's test cases, one file per case, from the "
         "working directory; `{dataset}`, `{fold}` and `{seed}` stand for values. Without `{seed}` "
         "there is one training per fold."
     )
-    origin: Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\r\n]+$")] = Field(
+    origin: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]+$", max_length=300),
+    ] = Field(
         description="What made them, in words for every table: `nnU-Net v2.8, 3d_fullres, 1000 "
         "epochs`."
     )
@@ -165,11 +206,12 @@ class PredictionsElsewhere(Settings):
         description="A test case without a file is refused, or counts as an `empty` mask and is "
         "named.",
     )
-    datasets: tuple[Name, ...] | None = Field(
-        None,
-        min_length=1,
-        description="Datasets that there are predictions of; default: all that models are "
-        "trained on.",
+    datasets: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(each_once)] | None = (
+        Field(
+            None,
+            description="Datasets that there are predictions of; default: all that models are "
+            "trained on.",
+        )
     )
 
     def folder_of(self, run: Run) -> Path:
@@ -193,7 +235,11 @@ class ModelSettings(Settings):
     )
     slots: dict[
         Slot,
-        Annotated[tuple[Placement, ...], BeforeValidator(_as_list, json_schema_input_type=Any)],
+        Annotated[
+            tuple[Placement, ...],
+            Field(min_length=1, max_length=20),
+            BeforeValidator(_as_list, json_schema_input_type=Any),
+        ],
     ] = Field(
         default_factory=dict,
         title="mechanisms",
@@ -228,14 +274,15 @@ class ModelSettings(Settings):
         description="Arguments of `network`; '{ndim}', '{in_channels}', '{classes}' and '{patch}' "
         "stand for values.",
     )
-    divisor: int = Field(
+    divisor: Int = Field(
         1,
         gt=0,
+        le=2**16,
         title="sides padded to multiples of",
         description="`network` takes sides that are multiples of this: its input is padded, its "
         "output cropped.",
     )
-    fixed_size: bool = Field(
+    fixed_size: Bool = Field(
         False,
         title="fixed input size",
         description="`network` takes the training patch's size only: others are padded.",
@@ -252,7 +299,7 @@ class ModelSettings(Settings):
         "loaded before the training (docs/losses.md). Controls but those of equal size start from "
         "them too, their mechanisms left out.",
     )
-    output: int | str | None = Field(
+    output: Annotated[int, Field(ge=-10_000, le=10_000), NUMBER] | str | None = Field(
         None,
         title="entry of the output that has the logits",
         description="Where `network` returns a list, a tuple or a mapping: number or key of the "
@@ -359,6 +406,18 @@ def resolve_models(
             problems.append(f"models[{number}]: {model.name!r}: {error}")
     if problems:
         raise ValueError("\n".join(problems))
+    pairs = [
+        (variant, control)
+        for variant in resolved
+        if (variant.slots or variant.network) and not variant.control
+        for control in controls
+        if f"{variant.name}-{control}" not in named and _applies(variant, control, known)
+    ]
+    if len(models) + len(pairs) > MOST_MODELS:
+        raise ValueError(
+            f"models: {len(models)}, and {len(pairs)} that `controls` add; at most {MOST_MODELS}: "
+            "take fewer controls, or write several studies"
+        )
     added = (
         ModelSettings(
             name=f"{variant.name}-{control}",
@@ -368,12 +427,9 @@ def resolve_models(
             **_network_of(variant),
             initial=_initial_of(variant, control),
         )
-        for variant in resolved
-        if (variant.slots or variant.network) and not variant.control
-        for control in controls
-        if _applies(variant, control, known)
+        for variant, control in pairs
     )
-    return (*resolved, *(model for model in added if model.name not in named))
+    return (*resolved, *added)
 
 
 def resolve_model(

@@ -13,6 +13,9 @@ STAGES: Mapping[str, str] = {
 }
 """Stages of a run in their order, each with the last file that it leaves in the run's folder."""
 
+STUDY_OF_JOB = "study: "
+"""What the first line of a job's log begins with; the path of the job's study follows."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -40,6 +43,15 @@ class Layout:
     def study(self) -> Path:
         """The study as it was resolved for this output folder."""
         return self.output / "study.yaml"
+
+    def planned(self, digest: str) -> Path:
+        """A study as it was planned, by the hash of its text: what jobs read, and never changes."""
+        return self.output / "studies" / f"{digest[:16]}.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the Snakemake that works here, and by who writes here without it."""
+        return self.output / ".lock"
 
     def raw(self, dataset: str) -> Path:
         """Verified originals of a dataset and their `receipt.json`."""
@@ -80,6 +92,10 @@ class Layout:
     def stages(self, run: Run) -> dict[str, Path]:
         """Stages of a run in their order, each with the last file that it leaves."""
         return {stage: self.run(run) / file for stage, file in STAGES.items()}
+
+    def lock_of(self, run: Run) -> Path:
+        """Held by who writes into the folder of a run."""
+        return self.run(run) / ".lock"
 
     def progress(self, run: Run) -> Path:
         """History so far of a run that trains now, or was killed; gone once it is trained."""

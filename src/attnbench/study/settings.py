@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PrivateAttr,
@@ -20,7 +22,7 @@ from pydantic import (
 )
 
 from attnbench.errors import StudyError, nearest
-from attnbench.study.base import Name, Settings, name_as_mapping
+from attnbench.study.base import Name, Seed, Settings, each_once, name_as_mapping
 from attnbench.study.groups import (
     SWEEP_RULE,
     AnalysisSettings,
@@ -35,8 +37,9 @@ from attnbench.study.groups import (
     SweptKey,
     TrainingSettings,
 )
+from attnbench.study.limits import too_long, too_many_runs
 from attnbench.study.loss import DEFAULT_LOSS
-from attnbench.study.messages import problems_of
+from attnbench.study.messages import in_lines, problems_of
 from attnbench.study.metrics import MetricName, OwnMetrics, with_own_metrics
 from attnbench.study.models import (
     BackboneSettings,
@@ -47,6 +50,7 @@ from attnbench.study.models import (
 )
 from attnbench.study.names import DatasetFacts, Known
 from attnbench.study.paths import STAGES, Layout, Run
+from attnbench.study.places import PlainPath, ResultsPath
 from attnbench.study.shift import (
     Corruption,
     Percent,
@@ -72,7 +76,7 @@ class Study(Settings):
     """One study file."""
 
     name: Name = Field(description="The study's name; its output goes to `results/<name>`.")
-    catalog: tuple[Path, ...] = Field(
+    catalog: tuple[PlainPath, ...] = Field(
         (),
         description="Folders with own datasets (`attnbench dataset add`), beside the catalog that "
         "comes with the package.",
@@ -94,7 +98,7 @@ class Study(Settings):
         default_factory=BackboneSettings,
         description="The one backbone that all models share; a model may have its own.",
     )
-    controls: tuple[OfferedControl, ...] = Field(
+    controls: Annotated[tuple[OfferedControl, ...], AfterValidator(each_once)] = Field(
         (),
         description="Controls added for every variant, as models `<variant>-<control>`; "
         "inapplicable ones are skipped.",
@@ -112,7 +116,7 @@ class Study(Settings):
     )
     baseline: ModelName = Field("unet", description="The model every other one is compared with.")
     folds: FoldsSettings = Field(default_factory=FoldsSettings)
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    seeds: tuple[Seed, ...] = Field(
         (0,),
         min_length=1,
         description="Seeds: each fixes initial weights, batches and augmentation of every dataset "
@@ -147,7 +151,9 @@ class Study(Settings):
     figures: FiguresSettings = Field(default_factory=FiguresSettings)
     compute: ComputeSettings = Field(default_factory=ComputeSettings)
     data: DataSettings = Field(default_factory=DataSettings)
-    output: Path | None = Field(None, description="Output folder; default: `results/<name>`.")
+    output: ResultsPath | None = Field(
+        None, description="Output folder; default: `results/<name>`."
+    )
     _given_splits: dict[str, Split] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
@@ -171,6 +177,9 @@ class Study(Settings):
         facts = info.context.datasets if info.context else {}
         datasets = [dataset.name for dataset in self.datasets]
         models = [model.name for model in self.models]
+        # Without given splits, which are counted later.
+        if problems := [*too_many_runs(self.count_runs())]:
+            raise ValueError("\n".join(problems))
         problems = [
             *self._repeated(),
             *transfer_problems(self.transfer, datasets, self._as_taken(facts)),
@@ -195,6 +204,7 @@ class Study(Settings):
                 f"{nearest(self.baseline, models)}"
             )
         problems += self._elsewhere_wrongly()
+        problems += self._accumulated_wrongly()
         for dataset in self.datasets if facts else ():
             problems += self._impossible(dataset, facts[dataset.name])
             classes = facts[dataset.name].classes
@@ -217,8 +227,8 @@ class Study(Settings):
 
     def _repeated(self) -> Iterator[str]:
         for key in ("datasets", "models", "seeds", "metrics", "corruptions", "data_efficiency"):
-            names = [str(getattr(item, "name", item)) for item in getattr(self, key)]
-            for name in sorted({name for name in names if names.count(name) > 1}):
+            names = Counter(str(getattr(item, "name", item)) for item in getattr(self, key))
+            for name in sorted(name for name, count in names.items() if count > 1):
                 yield f"{key}: {name!r} stands there more than once; every entry needs its own name"
 
     def _swept_and_set(self) -> Iterator[str]:
@@ -259,6 +269,25 @@ class Study(Settings):
                         f"models: {model.name!r}: predictions.datasets: no model is trained on "
                         f"{name!r}; {nearest(name, trained)}"
                     )
+
+    def _accumulated_wrongly(self) -> Iterator[str]:
+        """Yield models whose batch has fewer patches than parts, or norms that parts change."""
+        for model in self.trained_models:
+            for dataset in self.trained_datasets:
+                recipe = self.training_of(dataset.name, model.name)
+                if recipe.accumulate > recipe.batch:
+                    yield (
+                        f"models: {model.name!r} on {dataset.name}: `accumulate` is "
+                        f"{recipe.accumulate}, and a step has {recipe.batch} patch(es); allowed: 1 "
+                        f"to {recipe.batch}"
+                    )
+            norm = self.backbone_of(model.name).norm
+            if recipe.accumulate > 1 and norm == "batch" and not model.is_external:
+                yield (
+                    f"models: {model.name!r}: `accumulate` is {recipe.accumulate}, and its norm is "
+                    "batch: a part would be normalised by its own patches, which is another "
+                    "training; set `accumulate: 1`, or `backbone.norm: instance` or `group`"
+                )
 
     def _impossible(self, dataset: DatasetSettings, facts: DatasetFacts) -> Iterator[str]:
         """Yield problems of a dataset's settings, and of its folds, that its facts rule out."""
@@ -430,6 +459,18 @@ class Study(Settings):
         elsewhere = self.elsewhere
         return (run for run in self.runs() if run.model not in elsewhere)
 
+    def count_runs(self) -> int:
+        """Return how many runs there are at most, nothing expanded.
+
+        A dataset with a split of its own counts with one fold until its split is counted.
+        """
+        drawn, folds = self.folds.outer * self.folds.repeats, 0
+        for dataset in self.trained_datasets:
+            given = self._given_splits.get(dataset.name)
+            count = given.count if given else 1 if _is_given(dataset) else drawn
+            folds += count if self.folds.run is None else min(count, len(self.folds.run))
+        return folds * len(self.models) * len(self.seeds) * (1 + len(self.data_efficiency))
+
     def runs_of(self, dataset: str, model: str) -> Iterator[Run]:
         """Yield every run of one model on one dataset, in a fixed order.
 
@@ -486,6 +527,8 @@ class Study(Settings):
         silent = {"sweep"}
         if self.training.loss == DEFAULT_LOSS or (own and "loss" in own.model_fields_set):
             silent.add("loss")
+        if self.training.accumulate == 1 or (own and "accumulate" in own.model_fields_set):
+            silent.add("accumulate")
         return {
             # What decides the folds is in the hash of their file, what is done about copies in that
             # of the data.
@@ -533,20 +576,6 @@ def _named(settings: tuple[Any, ...], name: str, kind: str) -> Any:
     raise StudyError(f"the study has no {kind} {name!r}; {nearest(name, names)}")
 
 
-def read_yaml(path: Path) -> Any:
-    """Return the content of a study file.
-
-    Raises:
-        StudyError: the file is missing or no YAML, with its path and the line.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyError(f"{path}: cannot read the study file: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise StudyError(f"{path}: not valid YAML: {error}") from error
-
-
 def parse_study(content: Any, known: Known | None = None, source: str = "study") -> Study:
     """Return the study in `content`, a mapping of keys.
 
@@ -557,14 +586,14 @@ def parse_study(content: Any, known: Known | None = None, source: str = "study")
         StudyError: every problem, each with its key's path; `source` names the file.
     """
     if not isinstance(content, Mapping):
-        raise StudyError(f"{source}: a study is a mapping of keys, found {type(content).__name__}")
+        found = "nothing" if content is None else f"a value of type {type(content).__name__}"
+        raise StudyError(f"{source}: a study is a mapping of keys; found {found}")
+    if problems := list(too_long(content)):
+        raise StudyError(f"{source}: {in_lines(problems)}")
     try:
         return Study.model_validate(dict(content), context=known)
     except ValidationError as error:
-        lines = problems_of(error, Study)
-        raise StudyError(
-            f"{source}: {len(lines)} problem(s)\n" + "\n".join(f"  {line}" for line in lines)
-        ) from None
+        raise StudyError(f"{source}: {in_lines(problems_of(error, Study))}") from None
 
 
 def schema() -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from attnbench.errors import nearest
-from attnbench.study.base import Name, Settings
+from attnbench.study.base import NUMBER, Bool, Name, Settings
 from attnbench.study.names import DatasetFacts
 
 Corruption = Literal["noise", "blur", "contrast", "bias_field", "resolution", "ghosting"]
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
-Percent = Annotated[int, Field(ge=1, le=99)]
+Percent = Annotated[int, Field(ge=1, le=99), NUMBER]
 
 
 class TransferSettings(Settings):
@@ -22,12 +22,12 @@ class TransferSettings(Settings):
 
     train: Name = Field(description="The dataset of the study whose models are taken.")
     test: Name = Field(description="The dataset of the study that they are scored on.")
-    classes: dict[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] = Field(
+    classes: dict[Annotated[int, Field(gt=0), NUMBER], Annotated[int, Field(gt=0), NUMBER]] = Field(
         default_factory=dict,
         description="Class of the test set: class of the training set; default: classes of equal "
         "names.",
     )
-    ensemble: bool = Field(
+    ensemble: Bool = Field(
         False,
         description="Also score the mean of the class probabilities of all trainings (folds and "
         "seeds) of each model.",

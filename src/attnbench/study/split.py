@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from pydantic import AfterValidator, Field
 
 from attnbench.errors import nearest
+from attnbench.study.base import NUMBER
+from attnbench.study.places import PlainPath
 
 if TYPE_CHECKING:
     from attnbench.study.groups import DatasetSettings, FoldsSettings
@@ -39,11 +41,11 @@ def _table(path: Path) -> Path:
     return path
 
 
-SplitSource = NamedSplit | Annotated[Path, AfterValidator(_split_file)]
+SplitSource = NamedSplit | Annotated[PlainPath, AfterValidator(_split_file)]
 HeldOut = (
     Literal["official"]
-    | Annotated[float, Field(gt=0, lt=1)]
-    | Annotated[Path, AfterValidator(_table)]
+    | Annotated[float, Field(gt=0, lt=1), NUMBER]
+    | Annotated[PlainPath, AfterValidator(_table)]
 )
 
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import os
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from attnbench.errors import AttnBenchError
 from attnbench.study.groups import ComputeSettings
+from attnbench.training.seats import gpu_seat
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # options of mallopt(3)
 
@@ -39,9 +35,25 @@ def choose_kind(device: str) -> str:
     return device
 
 
+def resolved_precision(precision: str, kind: str) -> str:
+    """What `compute.precision` means on a kind of device: `float32`, `tf32` or `bfloat16`.
+
+    Raises:
+        AttnBenchError: TF32 is asked for where there is none.
+    """
+    if precision == "tf32" and kind != "cuda":
+        raise AttnBenchError(
+            f"compute.precision: tf32 is a way in which NVIDIA's GPUs multiply, and this run's "
+            f"device is {kind}; say float32, or auto"
+        )
+    if precision == "auto":
+        return "bfloat16" if kind == "cuda" else "float32"
+    return precision
+
+
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
-    """The dtype of mixed precision, or None for plain float32."""
-    mixed = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    """The dtype of mixed precision, or None for float32 and TF32."""
+    mixed = resolved_precision(precision, device.type) == "bfloat16"
     return torch.bfloat16 if mixed else None
 
 
@@ -63,9 +75,13 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     Every visible GPU has `runs_per_gpu` seats, each a file lock that ends with the process; a
     run waits until one is free. On the CPU every operation is deterministic, and memory that
     tensors leave is kept for the next ones.
+
+    Raises:
+        AttnBenchError: the device is absent, or has no such precision.
     """
     torch.set_num_threads(compute.threads)
     kind = choose_kind(compute.device)
+    _set_products(resolved_precision(compute.precision, kind), kind)
     # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes
     # as long as torch.
     torch.set_deterministic_debug_mode("error" if kind == "cpu" else "default")
@@ -75,14 +91,21 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
         _keep_freed_memory()
         yield torch.device(kind)
         return
-    torch.set_float32_matmul_precision("high")  # TF32 where a product is in float32
     torch.backends.cudnn.benchmark = True  # pays off: all patches of a run have one shape
-    gpu, lock = _wait_for_seat(compute.runs_per_gpu)
-    try:
+    with gpu_seat(compute.runs_per_gpu) as gpu:
         torch.cuda.set_device(gpu)
         yield torch.device("cuda", gpu)
-    finally:
-        os.close(lock)
+
+
+def _set_products(precision: str, kind: str) -> None:
+    """Let a GPU's products and convolutions of float32 tensors be TF32 unless float32 is to run.
+
+    Under bfloat16 they are few, and need not be more exact than the rest.
+    """
+    exact = precision == "float32" or kind != "cuda"
+    torch.set_float32_matmul_precision("highest" if exact else "high")
+    # Apart from products: torch lets convolutions be TF32 unless it is told otherwise.
+    torch.backends.cudnn.allow_tf32 = not exact
 
 
 def _keep_freed_memory() -> None:
@@ -94,22 +117,3 @@ def _keep_freed_memory() -> None:
     if set_option:
         for option, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, 2**26)):
             set_option(option, value)
-
-
-def _wait_for_seat(runs_per_gpu: int) -> tuple[int, int]:
-    """Return the GPU of the first free seat and the descriptor that holds its lock."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    while True:
-        for seat in range(runs_per_gpu):  # outside: runs spread over the GPUs first
-            for gpu in range(torch.cuda.device_count()):
-                # Torch counts the visible GPUs from 0; other processes may see others.
-                name = visible[gpu] if gpu < len(visible) and visible[gpu] else str(gpu)
-                path = Path(tempfile.gettempdir(), f"attnbench-{os.getuid()}-gpu{name}-{seat}.lock")
-                lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    os.close(lock)
-                else:
-                    return gpu, lock
-        time.sleep(1)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from attnbench.errors import DivergenceError
 from attnbench.study.groups import TrainingSettings
+from attnbench.training.accumulate import gradients
 from attnbench.training.keeper import NOTHING, Keeper
-from attnbench.training.loss import Loss, Terms, loss_of, losses_of, pooled_dice
+from attnbench.training.loss import Loss, Terms, loss_of, pooled_dice
 from attnbench.training.optimiser import make_optimiser, rate_factor
 
 LARGEST_GRADIENT = 12.0  # norm over all parameters, as in nnU-Net
@@ -57,7 +58,7 @@ def train(
 
     Raises:
         Stopped: the process was asked to stop.
-        DivergenceError: the loss is not finite.
+        DivergenceError: the loss is not finite, or the weights behind the last step.
         OwnCodeError: an own loss cannot be loaded, or returns no scalar.
     """
     loss = loss_of(settings.loss)
@@ -70,7 +71,7 @@ def train(
     sums, since, started = keeper.resume(network, optimiser, schedule)
     for step, (images, masks) in enumerate(batches, start=keeper.course.step + 1):
         rate = float(schedule.get_last_lr()[0])
-        terms = take_step(network, images, masks, loss, optimiser, autocast)
+        terms = take_step(network, images, masks, loss, optimiser, autocast, settings.accumulate)
         sums = sums + terms.values
         schedule.step()
         since += 1
@@ -81,14 +82,29 @@ def train(
         # Reading numbers waits for the device: only here, never at every step.
         means = dict(zip(terms.names, (sums / since).tolist(), strict=True))
         if not torch.isfinite(sums).all():
-            raise DivergenceError(_diverged(loss, step, means))
+            raise DivergenceError(_diverged(loss, step, means), step, step - since)
+        if step == steps and not _finite(optimiser):
+            raise DivergenceError(_LAST_STEP.format(step=step), step, step)
         speed = since * len(images) / (time.perf_counter() - started)
-        score = validation_dice(network, validation, device, autocast) if validate else math.nan
+        score = math.nan
+        if validate:
+            score = validation_dice(network, validation, device, autocast, settings.accumulate)
         parts = (means.get(name, math.nan) for name in ("dice", "cross_entropy"))
         row = (step, sum(means.values()), *parts, score, rate, speed)
         yield dict(zip(HISTORY, row, strict=True))
         sums, since, started = torch.zeros((), device=device), 0, time.perf_counter()
         keeper.after(step, sums, since, started)
+
+
+_LAST_STEP = (
+    "weights are not finite after the last step, {step}, whose loss was; lower "
+    "training.learning_rate or set compute.precision: float32"
+)
+
+
+def _finite(optimiser: torch.optim.Optimizer) -> bool:
+    # Those that were trained: what a network never uses may hold anything.
+    return all(bool(torch.isfinite(parameter).all()) for parameter in optimiser.state)
 
 
 def _diverged(loss: Loss, step: int, means: dict[str, float]) -> str:
@@ -106,6 +122,7 @@ def take_step(
     loss: Loss,
     optimiser: torch.optim.Optimizer,
     autocast: torch.dtype | None,
+    parts: int = 1,
 ) -> Terms:
     """Take one step on one batch; return the terms of the loss before it, on the device.
 
@@ -116,16 +133,13 @@ def take_step(
         loss: of logits and masks.
         optimiser: of the network's parameters.
         autocast: dtype of mixed precision; None for float32.
+        parts: that the batch is taken in, where memory is short (`gradients`).
     """
-    with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
-        outputs = network(images)
-    # The loss is in float32; backward runs in the dtypes of the forward pass by itself.
-    terms = losses_of(loss, outputs, masks)
-    terms.values.sum().backward()
+    terms = gradients(network, images, masks, loss, autocast, parts)
     nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
     optimiser.step()
     network.zero_grad(set_to_none=True)
-    return Terms(terms.names, terms.values.detach())
+    return terms
 
 
 @torch.no_grad()
@@ -134,6 +148,7 @@ def validation_dice(
     validation: Sequence[Batch],
     device: torch.device,
     autocast: torch.dtype | None,
+    parts: int = 1,
 ) -> float:
     """Mean over the foreground classes of the Dice pooled over all patches, in [0, 1].
 
@@ -145,10 +160,16 @@ def validation_dice(
         validation: fixed batches of the inner validation.
         device: where network and batches are.
         autocast: dtype of mixed precision; None for float32.
+        parts: that each batch is taken in; what is counted is the same.
     """
     network.eval()
     counts = torch.zeros(())
-    for images, masks in validation:
+    pieces = (
+        piece
+        for images, masks in validation
+        for piece in zip(images.tensor_split(parts), masks.tensor_split(parts), strict=True)
+    )
+    for images, masks in pieces:
         with torch.autocast(device.type, autocast, enabled=autocast is not None):
             counts = counts.to(device) + pooled_dice(network(images), masks)
     network.train()

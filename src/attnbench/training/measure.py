@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,8 +18,10 @@ from attnbench.models.spec import NetworkSpec
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
 from attnbench.training.device import autocast_type, claim_device, memory_format
+from attnbench.training.fits import advice_on_training
 from attnbench.training.loop import take_step
 from attnbench.training.loss import loss_of
+from attnbench.training.memory import naming_memory
 from attnbench.training.optimiser import make_optimiser
 from attnbench.training.provenance import provenance
 from attnbench.training.run import network_for
@@ -41,23 +44,10 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
     training = study.training_of(dataset, model)
     batch = training.batch
     with claim_device(study.compute) as device:
-        autocast = autocast_type(study.compute.precision, device)
-        layout = memory_format(spec.ndim, device)
-        network = network_for(study, Run(dataset, model, 0, study.seeds[0]), store)
-        network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        images = torch.randn(batch, spec.in_channels, *spec.patch, device=device).contiguous(
-            memory_format=layout
-        )
-        masks = torch.randint(spec.classes, (batch, *spec.patch), device=device)
-        loss, optimiser = loss_of(training.loss), make_optimiser(network, training, device)
-        works: dict[str, Work] = {
-            "latency": lambda: _infer(network, images[:1], autocast),
-            "inference": lambda: _infer(network, images, autocast),
-            "step": lambda: take_step(network.train(), images, masks, loss, optimiser, autocast),
-        }
-        peaks = {f"{name}_peak_bytes": _peak_of(work, device) for name, work in works.items()}
-        seconds = time_in_turn(works, device)
-        facts = provenance(device, autocast)
+        advice = partial(advice_on_training, study, model, spec, training, device)
+        with naming_memory(f"measuring {model} on {dataset}", device, advice):
+            seconds, peaks = _timed(study, Run(dataset, model, 0, study.seeds[0]), store, device)
+        facts = provenance(study.compute, device)
     medians = {name: median(times) for name, times in seconds.items()}
     facts = {
         "dataset": dataset,
@@ -74,6 +64,32 @@ def measure_model(study: Study, dataset: str, model: str) -> dict[str, Any]:
     write_json(study.layout.measured(dataset, model), facts)
     log.info("%s on %s: %s", model, dataset, _line(facts))
     return facts
+
+
+def _timed(
+    study: Study, run: Run, store: CaseStore, device: torch.device
+) -> tuple[dict[str, list[float]], dict[str, int | None]]:
+    """Seconds of every call of the three works, and the peak memory of the first calls."""
+    spec = NetworkSpec.of(store.info, study.patch(run.dataset, store.info.ndim))
+    training = study.training_of(run.dataset, run.model)
+    autocast = autocast_type(study.compute.precision, device)
+    layout = memory_format(spec.ndim, device)
+    network = network_for(study, run, store)
+    network.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    images = torch.randn(training.batch, spec.in_channels, *spec.patch, device=device).contiguous(
+        memory_format=layout
+    )
+    masks = torch.randint(spec.classes, (training.batch, *spec.patch), device=device)
+    loss, optimiser = loss_of(training.loss), make_optimiser(network, training, device)
+    works: dict[str, Work] = {
+        "latency": lambda: _infer(network, images[:1], autocast),
+        "inference": lambda: _infer(network, images, autocast),
+        "step": lambda: take_step(
+            network.train(), images, masks, loss, optimiser, autocast, training.accumulate
+        ),
+    }
+    peaks = {f"{name}_peak_bytes": _peak_of(work, device) for name, work in works.items()}
+    return time_in_turn(works, device), peaks
 
 
 def time_in_turn(works: Mapping[str, Work], device: torch.device) -> dict[str, list[float]]:

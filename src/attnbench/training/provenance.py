@@ -10,8 +10,21 @@ from typing import Any
 
 import torch
 
+from attnbench.study.groups import ComputeSettings
+from attnbench.training.device import resolved_precision
+from attnbench.training.stamp import Machine
 
-def provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, Any]:
+
+def machine_of(compute: ComputeSettings, device: torch.device) -> Machine:
+    """Kind of device, precision that really runs, and torch's version: part of a run's stamp."""
+    return {
+        "device": device.type,
+        "precision": resolved_precision(compute.precision, device.type),
+        "torch": str(torch.__version__),
+    }
+
+
+def provenance(compute: ComputeSettings, device: torch.device) -> dict[str, Any]:
     """Versions, device, threads and precision of what is computed now."""
     name = (
         torch.cuda.get_device_name(device)
@@ -22,9 +35,9 @@ def provenance(device: torch.device, autocast: torch.dtype | None) -> dict[str, 
     return {
         "versions": {"python": platform.python_version()}
         | {package: importlib.metadata.version(package) for package in packages},
-        "device": f"{device.type}: {name}",
+        "device_name": name,
         "threads": torch.get_num_threads(),
-        "precision": str(autocast or torch.float32).removeprefix("torch."),
+        **machine_of(compute, device),
     }
 
 

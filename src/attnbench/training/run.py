@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,24 +19,32 @@ from attnbench import stops
 from attnbench.data.folds import Fold, fewer_groups, load_folds
 from attnbench.data.intensities import load_normalisation
 from attnbench.data.normalise import Normalisation
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
+from attnbench.errors import DivergenceError
 from attnbench.files import hash_of, write_json, write_rows
+from attnbench.models.batch_norm import refuse_batch_norm
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
 from attnbench.study.groups import TrainingSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
-from attnbench.training.checkpoint import hash_of_weights, save_checkpoint
+from attnbench.training.checkpoint import hash_of_weights, save_checkpoint, save_diverged
 from attnbench.training.device import autocast_type, claim_device, memory_format
+from attnbench.training.diverged import facts_of_divergence
+from attnbench.training.fits import advice_on_training
 from attnbench.training.initial import Start, start_from_file
 from attnbench.training.keeper import Keeper, owner_of
 from attnbench.training.loop import HISTORY, Batch, train
+from attnbench.training.memory import naming_memory
 from attnbench.training.plan import Planner
 from attnbench.training.progress import record_progress
-from attnbench.training.provenance import provenance
+from attnbench.training.provenance import machine_of, provenance
 from attnbench.training.sampler import CasePool, batches
+from attnbench.training.sealed import seal_run
 from attnbench.training.spent import Meter, Spent
+from attnbench.training.stamp import recipe_hash, stamp_of
 from attnbench.training.sweep import read_choice
 
 _VALIDATION_BATCHES = 4
@@ -73,13 +82,11 @@ def load_inputs(study: Study, run: Run) -> RunInputs:
     data, statistics of other folds, and choices of another recipe or of other cases than the fold's
     inner validation.
     """
-    store = CaseStore.open(study.layout.prepared(run.dataset))
+    store = open_store(study.layout, run.dataset)
     folds = load_folds(study.layout.folds(run.dataset), store)
     fold = fewer_groups(folds.fold(run.fold), store.groups, run.percent, _seeds(run).groups)
-    # A run on all groups has the hash that it had in a study without data efficiency.
-    share = {} if run.percent == 100 else {"percent": run.percent}
     hashes = {
-        "recipe": hash_of(study.recipe(run.dataset, run.model) | share),
+        "recipe": recipe_hash(study, run),
         "data": store.info.content_hash,
         "folds": folds.hash,
     }
@@ -110,12 +117,13 @@ def network_for(study: Study, run: Run, store: CaseStore) -> nn.Module:
 
 
 def train_run(study: Study, run: Run, code: str = "") -> None:
-    """Train one run and write `model.pt`, `history.csv` and `run.json`; `run.json` comes last.
+    """Train one run and write `model.pt`, `history.csv` and `run.json`, then their seal.
 
-    `progress.csv` grows with every row of the history, until `history.csv` has them all. Where a
-    former process left a checkpoint of this very run, training goes on from there. It stays behind
-    the last step until the run is predicted: Snakemake deletes a finished run's files where it was
-    interrupted itself, and then they are written again without training.
+    `progress.csv` grows with every row of the history, until `history.csv` has them all. Of a
+    training that diverged `run.json` says so, `history.csv` has the rows before, and `model.pt` no
+    weights. Where a former process left a checkpoint of this very run, training goes on from there.
+    It stays behind the last step until the run is predicted: Snakemake deletes a finished run's
+    files where it was interrupted itself, and then they are written again without training.
 
     Args:
         study: that the run is of.
@@ -130,37 +138,63 @@ def train_run(study: Study, run: Run, code: str = "") -> None:
     folder, progress = study.layout.run(run), study.layout.progress(run)
     with claim_device(study.compute) as device:
         keeper = keep(study, run, inputs, device, study.layout.checkpoint(run), code)
-        with record_progress(progress, keeper.course.rows) as record:
-            network, rows, spent, start = fit(study, run, inputs, device, record, keeper)
+        advice = partial(advice_on_memory, study, run, inputs, device)
+        with (
+            record_progress(progress, keeper.course.rows) as record,
+            naming_memory(f"training {run}", device, advice),
+        ):
+            fitted = fit(study, run, inputs, device, record, keeper)
+        network, rows, spent, start, diverged = fitted
         trained_on = [_trained_on(run, inputs), *start.trained_on]
-        save_checkpoint(folder / "model.pt", network, inputs.hashes, trained_on)
+        stamp = stamp_of(run, inputs.hashes, machine_of(study.compute, device))
+        lost = facts_of_divergence(diverged) if diverged else None
+        if lost:
+            save_diverged(folder / "model.pt", stamp, lost)
+        else:
+            save_checkpoint(folder / "model.pt", network, stamp, trained_on)
         write_rows(folder / "history.csv", HISTORY, rows)
-        facts = provenance(device, autocast_type(study.compute.precision, device)) | {
+        facts = provenance(study.compute, device) | {
             "chosen": inputs.chosen,
             "initial": start.facts,
             "training_groups": inputs.training_groups,
             "steps": steps,
             "train_seconds": spent.seconds,
-            "images_per_second": steps * inputs.training.batch / spent.seconds,
+            "images_per_second": (lost["step"] if lost else steps)
+            * inputs.training.batch
+            / spent.seconds,
             "peak_memory_bytes": spent.peak_bytes,
             "energy_j": spent.joules,
             "parameters": count_parameters(network),
-            "weights_sha256": hash_of_weights(network),
+            "weights_sha256": None if lost else hash_of_weights(network),
+            **({"diverged": lost} if lost else {}),
         }
     progress.unlink()
-    # `run.json` marks a finished run: it is written when everything else is.
-    hashes = {f"{name}_hash": value for name, value in inputs.hashes.items()}
-    write_json(folder / STAGES["train"], vars(run) | hashes | facts)
-    log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
+    # `run.json` marks a finished run, and the seal a whole one.
+    write_json(folder / STAGES["train"], {**stamp, **facts})
+    seal_run(study, run, "train", {**stamp, "weights_sha256": facts["weights_sha256"]})
+    if lost:
+        log.warning("%s  %s diverged: %s", _trained(study), run, lost["says"])
+    else:
+        log.info("%s  %s", _trained(study), _summary(run, rows[-1], facts))
+
+
+def advice_on_memory(study: Study, run: Run, inputs: RunInputs, device: torch.device) -> list[str]:
+    """Sentences on a run that memory did not suffice for, as `advice_on_training`."""
+    spec = NetworkSpec.of(inputs.store.info, inputs.patch)
+    return advice_on_training(study, run.model, spec, inputs.training, device)
 
 
 class Fitted(NamedTuple):
-    """A trained network, its history, and what the training took."""
+    """A trained network, its history, and what the training took.
+
+    `diverged`: why the network is of no use; None where the training came to its end.
+    """
 
     network: nn.Module
     rows: list[dict[str, float]]
     spent: Spent
     start: Start
+    diverged: DivergenceError | None = None
 
 
 def _trained_on(run: Run, inputs: RunInputs) -> dict[str, Any]:
@@ -176,13 +210,7 @@ def keep(
     study: Study, run: Run, inputs: RunInputs, device: torch.device, path: Path, code: str
 ) -> Keeper:
     """What keeps the state of a run's training at `path`, with what a former process left there."""
-    stamp = {
-        **vars(run),
-        **{f"{name}_hash": value for name, value in inputs.hashes.items()},
-        "device": device.type,
-        "precision": str(autocast_type(study.compute.precision, device) or torch.float32),
-        "torch": torch.__version__,
-    }
+    stamp = stamp_of(run, inputs.hashes, machine_of(study.compute, device))
     owner = owner_of(stamp, inputs.training.steps, study.compute.threads, code)
     return Keeper(path, owner, study.compute.checkpoint_minutes)
 
@@ -201,27 +229,30 @@ def fit(
 
     Raises:
         Stopped: the process was asked to stop before the last step.
-        DivergenceError: the loss is not finite.
         ModelError: pretrained weights cannot be read, have changed, or do not fit.
         CheckpointError: pretrained weights have seen what the run is tested on.
     """
     settings, steps = inputs.training, inputs.training.steps
     autocast = autocast_type(study.compute.precision, device)
     network = network_for(study, run, inputs.store)
+    refuse_batch_norm(network, settings.accumulate)
     start = start_from_file(study, run, inputs.store, inputs.fold, network)
     network.to(device).to(memory_format=memory_format(inputs.store.info.ndim, device))  # type: ignore[call-overload]
     noise, training, validation = _data(run, inputs, device, keeper.course.step)
     # The counter is the GPU's: with other runs on it, the energies cannot be separated.
     meter = Meter(device, study.compute.runs_per_gpu == 1, Spent(*keeper.spent))
     keeper.watch(meter, noise, steps, str(run))
-    rows = keeper.course.rows
+    rows, diverged = keeper.course.rows, None
     stops.defer()
-    for row in train(network, training, validation, settings, steps, device, autocast, keeper):
-        rows.append(row)
-        record(row)
-        if not math.isnan(row["validation_dice"]):
-            log.debug("%s  %s", run, _line(row, steps))
-    return Fitted(network, rows, meter.read(), start)
+    try:
+        for row in train(network, training, validation, settings, steps, device, autocast, keeper):
+            rows.append(row)
+            record(row)
+            if not math.isnan(row["validation_dice"]):
+                log.debug("%s  %s", run, _line(row, steps))
+    except DivergenceError as error:
+        diverged = error.with_traceback(None)  # whose frames hold the batches
+    return Fitted(network, rows, meter.read(), start, diverged)
 
 
 def _data(

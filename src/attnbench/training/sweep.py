@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnbench.data.folds import Folds, load_folds
+from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, listed
 from attnbench.files import hash_of, read_json, write_json
@@ -21,14 +22,15 @@ def choose_value(study: Study, dataset: str, model: str, fold: int) -> None:
     """Choose the value of the study's swept key that all runs of a model on a fold have.
 
     Of the trials, the highest score; of equals the first. A trial that diverged has no score and
-    loses. Writes the `key` and its `chosen` value, every trial, their seconds in all, and the
-    cases that the choice has seen.
+    loses; where every one did, the first is chosen, whose runs will say that they diverged. Writes
+    the `key` and its `chosen` value, every trial, their seconds in all, and the cases that the
+    choice has seen.
 
     Raises:
         DataError: a trial is of another recipe, data or folds, scored other cases than exactly
-            the inner validation of the fold, or every trial diverged.
+            the inner validation of the fold.
     """
-    store = CaseStore.open(study.layout.prepared(dataset))
+    store = open_store(study.layout, dataset)
     folds = load_folds(study.layout.folds(dataset), store)
     place = _Place(study, dataset, model, fold, store, folds)
     tries = study.training.trials()
@@ -36,11 +38,12 @@ def choose_value(study: Study, dataset: str, model: str, fold: int) -> None:
     key = tries[0][0]
     scored = [trial for trial in trials if trial["score"] is not None]
     if not scored:
-        raise DataError(
-            f"{dataset}/{model}/fold{fold}: training.sweep.{key}: the training diverged with every "
-            f"value; first: {trials[0]['failed']}"
+        log.warning(
+            "%s/%s/fold%d: training.sweep.%s: the training diverged with every value; first: %s",
+            *(dataset, model, fold, key, trials[0]["failed"]),
         )
-    best = max(scored, key=lambda trial: float(trial["score"]))  # the first of equals
+    # the first of equals
+    best = max(scored, key=lambda trial: float(trial["score"]), default=trials[0])
     kept = ("value", "score", "failed", "seconds", "energy_j")
     content = {
         **{"dataset": dataset, "model": model, "fold": fold, "key": key, "chosen": best["value"]},

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from attnbench.errors import DataError, StudyError
-from attnbench.files import read_json
 from attnbench.study.chosen import chosen
+from attnbench.training.stamp import read_facts
 
 if TYPE_CHECKING:
     from attnbench.study.paths import Run
@@ -50,6 +50,12 @@ def words_for(study: Study, runs: Iterable[Run], stage: Stage) -> list[str]:
     return ["--forcerun", *(str(study.layout.run(run) / file) for run, file in first.items())]
 
 
+def forget_checkpoints(study: Study, runs: Iterable[Run]) -> None:
+    """Have `runs` train from their first step: a checkpoint would give what they were again."""
+    for run in runs:
+        study.layout.checkpoint(run).unlink(missing_ok=True)
+
+
 def targets_of(gone: Sequence[Gone], kind: str) -> list[str]:
     """Files of one kind that are gone, as targets for Snakemake: one of every run."""
     name = {"weights": "model.pt", "predictions": "predictions.npz"}[kind]
@@ -83,7 +89,7 @@ def restore_data(study: Study, dataset: str) -> bool:
     make_data(study, dataset, again=True)
     store = CaseStore.open(prepared)
     found = {"data_hash": store.info.content_hash, "folds_hash": load_folds(split, store).hash}
-    facts = [read_json(path) for path in trained]
+    facts = [read_facts(path) for path in trained]
     same = all(found[key] == one[key] for one in facts for key in found)
     if same:
         # From the last to the first, each before what was made from it.
@@ -117,7 +123,9 @@ def weights_of(study: Study, runs: Iterable[Run]) -> dict[Run, str]:
     """Hashes of the weights of runs, as far as their `run.json` is there."""
     trained = (run for run in runs if run.model not in study.elsewhere)
     paths = {run: study.layout.run(run) / "run.json" for run in trained}
-    return {run: read_json(path)["weights_sha256"] for run, path in paths.items() if path.is_file()}
+    return {
+        run: read_facts(path)["weights_sha256"] for run, path in paths.items() if path.is_file()
+    }
 
 
 def settle_weights(study: Study, before: dict[Run, str]) -> list[Run]:

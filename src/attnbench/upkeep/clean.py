@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from attnbench.errors import StudyError
+from attnbench.errors import LockError, StudyError
 from attnbench.files import read_json, write_json
+from attnbench.locks import exclusive, holder_of
 
 if TYPE_CHECKING:
     from attnbench.study.paths import Run
@@ -35,7 +36,17 @@ def clean_predictions(study: Study) -> Freed:
 
     Raises:
         StudyError: no run of the study has been predicted.
+        LockError: somebody works on the study, or on one of its runs.
     """
+    with exclusive(study.layout.lock, f"clean {study.name}", wait=False):
+        for run in [*study.trainings(), *study.data_efficiency_runs()]:
+            found = holder_of(study.layout.lock_of(run))
+            if found and found[1]:
+                raise LockError(f"{run} is in use by {found[0]}; let it end, or end it, first")
+        return _clean(study)
+
+
+def _clean(study: Study) -> Freed:
     freed: list[Run] = []
     kept: list[tuple[Run, str]] = []
     total = 0
@@ -49,13 +60,14 @@ def clean_predictions(study: Study) -> Freed:
         elif not (folder / "model.pt").is_file():
             kept.append((run, "its weights are gone, so it could not be predicted again"))
         else:
-            size = path.stat().st_size
-            # First the marker: a study that is stopped between the two knows what was meant.
-            write_json(
-                study.layout.removed(run),
-                {"removed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "bytes": size},
-            )
-            path.unlink()
+            with exclusive(study.layout.lock_of(run), f"clean {run}", wait=False):
+                size = path.stat().st_size
+                # First the marker: a study that is stopped between the two knows what was meant.
+                write_json(
+                    study.layout.removed(run),
+                    {"removed": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "bytes": size},
+                )
+                path.unlink()
             freed.append(run)
             total += size
     if not freed and not kept:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -45,6 +45,30 @@ class Gone:
     def __str__(self) -> str:
         what = _WORDS[self.kind].format(count=len(self.runs), named=listed(self.names, 3))
         return f"gone: {what}; needed {_NEEDED[self.kind]}"
+
+
+def jobs_of(gone: Gone, elsewhere: Collection[str] = ()) -> Iterator[str]:
+    """Yield the jobs in words that bring files of one kind back; `elsewhere` are models that were
+    predicted elsewhere, whose runs have one stage.
+    """
+    scored = [run for run in gone.runs if run.model in elsewhere]
+    runs = [run for run in gone.runs if run.model not in elsewhere]
+    match gone.kind:
+        case "prepared":
+            yield f"prepare, folds: {listed(gone.names)}"
+        case "weights" if runs:
+            yield (
+                f"train: {_counted(runs)}; predict and score, too, only where the weights do not "
+                "come back the same"
+            )
+        case "predictions" if runs:
+            yield f"predict, score: {_counted(runs)}; then what is made from scores"
+    if scored:
+        yield f"score_external: {_counted(scored)}"
+
+
+def _counted(runs: Sequence[Run]) -> str:
+    return f"{len(runs)} run(s) ({listed(runs, 5)})"
 
 
 def gone_files(study: Study) -> list[Gone]:

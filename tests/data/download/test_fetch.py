@@ -128,7 +128,8 @@ def test_wrong_file_loses_its_name_even_when_it_cannot_be_fetched_again(
 
 def test_embedded_dataset_has_a_receipt_and_no_files(tmp_path):
     fetch_dataset(load_entry("phantom2d"), tmp_path, offline=True)
-    assert receipt_of(tmp_path) == {"dataset": "phantom2d", "source": "embedded", "files": []}
+    stated = {"dataset": "phantom2d", "source": "embedded", "files": []}
+    assert receipt_of(tmp_path).items() >= stated.items()
     assert there(tmp_path) == {}
 
 

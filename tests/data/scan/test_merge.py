@@ -98,7 +98,7 @@ def leaking(tmp_path, texture):
         mask = np.uint8(255 * (pixels > 150 + k))
         for role, values in (("image", pixels[:, ::-1] if k == 7 else pixels), ("mask", mask)):
             Image.fromarray(values).save(tmp_path / "raw" / f"{role}{k}.png")
-            rows.append((f"{role}{k}.png", "1", "0" * 64, role, f"case{k}", f"child{k}"))
+            rows.append((f"{role}{k}.png", "1", "", role, f"case{k}", f"child{k}"))
     with (tmp_path / "toy.files.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows(rows)
     entry = Entry(

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from attnbench.addresses import without_secrets
 from attnbench.catalog import EmbeddedOrigin, Entry, LocalOrigin
 from attnbench.data.download.http import Patience
 from attnbench.data.download.mirror import Source, sources
-from attnbench.data.download.parallel import STAGING, Download, Failure
+from attnbench.data.download.parallel import Download, Failure
 from attnbench.data.download.progress import show_progress
-from attnbench.data.download.wanted import Wanted, has_size, mismatch, wanted_files
+from attnbench.data.download.receipt import read_receipt, write_receipt
+from attnbench.data.download.staged import STAGING, VERSIONS, own_disk, refuse_links
+from attnbench.data.download.wanted import (
+    LOCK,
+    RECEIPT,
+    Wanted,
+    has_size,
+    mismatch,
+    most_bytes,
+    wanted_files,
+)
 from attnbench.errors import FetchError
-from attnbench.files import read_json, sha256_of, write_json
+from attnbench.files import sha256_of
+from attnbench.locks import exclusive
 
 SHOWN_FAILURES = 3
 SHOWN_LOCAL = 10
+KEPT = "kept from an earlier download"
 _PATIENCE = Patience()
 _log = logging.getLogger(__name__)
 
@@ -34,43 +49,58 @@ def fetch_dataset(
     """Bring a dataset's files to `raw`, each verified before it gets its name; the receipt last.
 
     Files that are already there and right are kept, partial ones resumed where the server allows
-    it.
+    it. Of several processes with the same `raw` one works, and the others take what it has got.
 
     Args:
         entry: the dataset's catalog entry.
         raw: folder of the originals and of `receipt.json`.
         mirror: URL or folder that is tried before the origin; else the environment's
             ATTNBENCH_MIRROR.
-        offline: never go to the origin.
+        offline: never go to the origin, nor to another host than a mirror's.
         mirrors: URL or folder by dataset or family; this dataset's is tried before all others.
         patience: how often and how long to try.
 
     Raises:
         FetchError: a file is missing still; what was verified until then stays.
     """
-    receipt, wanted = raw / "receipt.json", wanted_files(entry)
+    wanted = wanted_files(entry)
     # A user's own files may change at any time: they are verified whenever they are asked for.
-    if not isinstance(entry.origin, LocalOrigin) and _complete(receipt, wanted):
-        _log.info("%s: complete, %d files", entry.name, len(wanted))
-        return
-    receipt.unlink(missing_ok=True)
-    if isinstance(entry.origin, EmbeddedOrigin):
-        write_json(receipt, {"dataset": entry.name, "source": "embedded", "files": []})
-        return
-    if isinstance(entry.origin, LocalOrigin):
-        _verify_local(entry.name, entry.origin.folder, wanted)
-        files = [_receipt_row(entry.origin.folder, item, "local") for item in wanted]
-        write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": files})
-        _log.info("%s: %d files verified where they are", entry.name, len(files))
-        return
-    came_from = {item.path: "kept from an earlier download" for item in wanted if _keep(raw, item)}
-    if len(came_from) < len(wanted):
-        tried = sources(entry, mirror, offline, mirrors or {})
-        _download(entry.name, wanted, raw, tried, patience, came_from)
-    rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
-    write_json(receipt, {"dataset": entry.name, "source": entry.origin.page, "files": rows})
-    shutil.rmtree(raw / STAGING, ignore_errors=True)
+    own = isinstance(entry.origin, LocalOrigin)
+    if not own and _complete(raw / RECEIPT, wanted):
+        return _still_complete(entry, raw, wanted)
+    with own_disk(raw):
+        raw.mkdir(parents=True, exist_ok=True)
+        with exclusive(raw / LOCK, f"fetch {entry.name}"):
+            if not own and _complete(raw / RECEIPT, wanted):
+                return _still_complete(entry, raw, wanted)
+            (raw / RECEIPT).unlink(missing_ok=True)
+            if isinstance(entry.origin, EmbeddedOrigin):
+                source, rows = "embedded", []
+            elif isinstance(entry.origin, LocalOrigin):
+                _verify_local(entry.name, entry.origin.folder, wanted)
+                source = entry.origin.page
+                rows = [_receipt_row(entry.origin.folder, item, "local") for item in wanted]
+            else:
+                refuse_links(raw, (item.path for item in wanted))
+                refuse_links(raw / STAGING, (item.path for item in wanted))
+                refuse_links(raw, (f"{STAGING}/{VERSIONS}/any",))
+                came_from = {item.path: KEPT for item in wanted if _keep(raw, item)}
+                if len(came_from) < len(wanted):
+                    tried = sources(entry, mirror, offline, mirrors or {})
+                    _download(entry, wanted, raw, tried, patience, came_from)
+                source = without_secrets(entry.origin.page)
+                rows = [_receipt_row(raw, item, came_from[item.path]) for item in wanted]
+                shutil.rmtree(raw / STAGING, ignore_errors=True)
+            write_receipt(raw / RECEIPT, entry.name, source, rows)
     _log.info("%s: %d files verified", entry.name, len(rows))
+
+
+def _still_complete(entry: Entry, raw: Path, wanted: Sequence[Wanted]) -> None:
+    """Say so, and when: a receipt older than a changed entry would be asked for for ever."""
+    # A folder that others share may not be ours to write to.
+    with suppress(OSError):
+        os.utime(raw / RECEIPT)
+    _log.info("%s: complete, %d files", entry.name, len(wanted))
 
 
 def _verify_local(name: str, folder: Path, wanted: Sequence[Wanted]) -> None:
@@ -100,7 +130,7 @@ def _verify_local(name: str, folder: Path, wanted: Sequence[Wanted]) -> None:
 
 
 def _download(
-    name: str,
+    entry: Entry,
     wanted: Sequence[Wanted],
     raw: Path,
     tried: Sequence[Source],
@@ -108,9 +138,9 @@ def _download(
     came_from: dict[str, str],
 ) -> None:
     """Go through the sources until nothing is missing; `FetchError` if something still is."""
-    failures: list[Failure] = []
+    name, failures = entry.name, list[Failure]()
     with show_progress(name, len(wanted), len(came_from)) as progress:
-        download = Download(raw, patience, progress, came_from)
+        download = Download(raw, patience, progress, came_from, most_bytes(entry))
         for source in tried:
             missing = [item for item in wanted if item.path not in came_from]
             failed = download.take(source, missing) if missing else []
@@ -149,7 +179,9 @@ def _keep(raw: Path, item: Wanted) -> bool:
     file = raw / item.path
     if not file.exists():
         return False
-    problem = mismatch(file, item)
+    if file.is_dir():
+        raise FetchError(f"{file}: a folder is where a file is to be; remove it")
+    problem = mismatch(file, item) if file.is_file() else "a pipe or device"
     if problem:
         _log.warning("%s: expected %s, found %s; removed, to be fetched again", file, item, problem)
         file.unlink()
@@ -166,12 +198,20 @@ def _receipt_row(raw: Path, item: Wanted, source: str) -> dict[str, Any]:
 
 
 def _complete(receipt: Path, wanted: Sequence[Wanted]) -> bool:
-    """Return whether the receipt lists just the wanted files and all are there in its sizes."""
+    """Return whether the receipt lists just the wanted files, and all are there in its sizes and
+    were not written since; what cannot be read is no receipt.
+    """
     if not receipt.is_file():
         return False
-    rows = {row["path"]: row for row in read_json(receipt)["files"]}
+    try:
+        rows = read_receipt(receipt)
+    except FetchError as error:
+        _log.warning("%s; verified anew", error)
+        return False
+    written = receipt.stat().st_mtime_ns
     return rows.keys() == {item.path for item in wanted} and all(
         rows[item.path].get(item.algorithm) == item.digest
         and has_size(receipt.parent / item.path, rows[item.path]["bytes"])
+        and (receipt.parent / item.path).stat().st_mtime_ns <= written
         for item in wanted
     )

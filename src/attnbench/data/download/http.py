@@ -1,178 +1,305 @@
-"""One file from one address: resumed where possible, tried again where the trouble may pass."""
+"""One answer over HTTP into a file: the bytes that it lacks, no more than it may have, in time."""
 
 from __future__ import annotations
 
-import shutil
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 import requests
+import urllib3
 
+from attnbench.addresses import hide_secrets, printable
+from attnbench.data.download.connection import OTHER_COPY, TransferError, answer, cut
+from attnbench.data.download.staged import Staged, Version, own_disk
 from attnbench.errors import FetchError
 
 CHUNK = 1 << 16
 LONGEST_WAIT_S = 60.0
+OTHER_FILE = f"the source has another file than the catalog: {OTHER_COPY}"
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
-_OTHER_COPY = "name another copy in data.mirror (or ATTNBENCH_MIRROR)"
-_local = threading.local()
+_PARTIAL, _BEYOND = 206, 416
 
 
 @dataclass(frozen=True)
 class Patience:
-    """Tries of an address without any new byte, wait before the second try, and timeouts."""
+    """How often and how long an address is tried.
 
-    attempts: int = 4
-    backoff_s: float = 0.5
+    `attempts` without a new byte, each twice as long after the one before as that was, from
+    `backoff_s` on; a head of an answer is whole within `read_s`. A body brings `least_bytes_s`
+    on average over every `window_s`, else it is a failed attempt; a file that may have n bytes is
+    given up after `grace_s` + n / `slow_bytes_s` seconds.
+    """
+
+    attempts: int = 6
+    backoff_s: float = 1.0
     connect_s: float = 10.0
     read_s: float = 60.0
+    window_s: float = 60.0
+    least_bytes_s: float = 1000.0
+    grace_s: float = 900.0
+    slow_bytes_s: float = 20_000.0
+
+    def seconds_for(self, size: int) -> float:
+        """The time after which a file of at most `size` bytes is given up."""
+        return self.grace_s + size / self.slow_bytes_s
 
 
-class TransferError(FetchError):
-    """An address did not give the file: what was `found` instead, what to do, a dead source."""
+@dataclass(frozen=True)
+class Wish:
+    """A file from an address.
 
-    def __init__(self, found: str, todo: str = _OTHER_COPY, dead: bool = False) -> None:
-        super().__init__(f"found {found}; {todo}")
-        self.found, self.todo, self.dead = found, todo, dead
+    Attributes:
+        address: a URL or a path.
+        staged: where it grows; what is there is kept and continued.
+        listed: its bytes; None: nobody says.
+        at_most: bytes at which it is stopped, where they are not listed.
+        stay: a redirect to another host is not followed.
+    """
+
+    address: str
+    staged: Staged
+    listed: int | None
+    at_most: int
+    stay: bool = False
+
+    @property
+    def most(self) -> int:
+        """Bytes at which it is stopped."""
+        return self.at_most if self.listed is None else self.listed
 
 
-class _Passing(Exception):
-    """Trouble that may pass; `wait_s` is what the server asks for."""
+class Passing(Exception):
+    """Trouble that may pass; `wait_s` is what the server asks for, `slow` that it gave little."""
 
-    def __init__(self, found: str, wait_s: float = 0.0, dead: bool = False) -> None:
+    def __init__(
+        self, found: str, wait_s: float = 0.0, dead: bool = False, slow: bool = False
+    ) -> None:
         super().__init__(found)
-        self.found, self.wait_s, self.dead = found, wait_s, dead
+        self.found, self.wait_s, self.dead, self.slow = printable(found), wait_s, dead, slow
 
 
-def is_url(address: str) -> bool:
-    """Return whether an address is reached over HTTP; otherwise it is a path."""
-    return address.startswith(("http://", "https://"))
-
-
-def obtain(
-    address: str,
-    partial: Path,
-    accept: Callable[[Path], str | None],
+def ask_once(
+    wish: Wish,
     patience: Patience,
+    deadline: float,
     count: Callable[[int], None],
+    stop: threading.Event,
 ) -> None:
-    """Bring `address` into `partial` and let `accept` judge the complete file.
-
-    A file that was resumed and is wrong is fetched once more from its beginning.
+    """Send one request, for the bytes that the file lacks where the server can skip the rest.
 
     Args:
-        address: a URL or a path.
-        partial: where the file grows; what is there is kept and continued.
-        accept: returns what is wrong with the complete file, or None.
-        patience: how often and how long to try.
+        wish: the file; its address is a URL.
+        patience: timeouts and the least rate.
+        deadline: of `time.monotonic`; nothing is read after it.
         count: is told the bytes as they come.
+        stop: once it is set, nothing more is read.
 
     Raises:
-        TransferError: a rejected file is removed, an interrupted one stays for the next try.
+        Passing: trouble that may pass; the bytes that came are kept.
+        TransferError: the address does not give the file.
+        FetchError: the file cannot be written.
     """
-    resumed = partial.is_file()
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    _transfer(address, partial, patience, count)
-    problem = accept(partial)
-    if problem and resumed:
-        partial.unlink()
-        _transfer(address, partial, patience, count)
-        problem = accept(partial)
-    if problem:
-        partial.unlink()
-        raise TransferError(problem, f"the source has another file than the catalog: {_OTHER_COPY}")
-
-
-def _transfer(
-    address: str, partial: Path, patience: Patience, count: Callable[[int], None]
-) -> None:
-    if not is_url(address):
-        return _copy(Path(address), partial, count)
-    most, failed = _size(partial), 0
-    while True:
-        try:
-            return _download(address, partial, patience, count)
-        except _Passing as trouble:
-            failed = 0 if _size(partial) > most else failed + 1
-            most = max(most, _size(partial))
-            if failed >= patience.attempts:
-                todo = f"check the network, or {_OTHER_COPY}"
-                raise TransferError(
-                    f"{trouble.found} ({failed} tries)", todo, trouble.dead
-                ) from trouble
-            time.sleep(max(trouble.wait_s, patience.backoff_s * 2 ** max(failed - 1, 0)))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
-
-
-def _copy(source: Path, partial: Path, count: Callable[[int], None]) -> None:
-    try:
-        shutil.copyfile(source, partial)
-    except OSError as error:
-        raise TransferError(f"{error.strerror or error}") from error
-    count(_size(partial))
-
-
-def _download(
-    address: str, partial: Path, patience: Patience, count: Callable[[int], None]
-) -> None:
-    """Send one request, for the bytes that `partial` lacks where the server can skip the rest."""
-    have = _size(partial)
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    have, before = wish.staged.size(), wish.staged.version()
+    headers = {"Accept-Encoding": "identity"}
+    if have:
+        headers |= {"Range": f"bytes={have}-"}
+        # Of another address the bytes may be the same: the checksum tells.
+        if before.address == Version.of(wish.address, {}).address:
+            headers |= before.condition
     timeout = (patience.connect_s, patience.read_s)
+    with (
+        _as_trouble(wish),
+        answer(wish.address, headers, timeout, wish.stay) as response,
+    ):
+        if response.status_code == _BEYOND and have:
+            return _beyond(wish, response, have)
+        _check_status(response)
+        now = Version.of(wish.address, response.headers)
+        start = _start(wish, response, have)
+        if start and before.differs(now):
+            wish.staged.remove()
+            raise Passing("another version of the file than its first part is of")
+        _check_length(wish, response, start)
+        with own_disk(wish.staged.file):
+            wish.staged.remember(now)
+        _write(wish, response, start, patience, deadline, count, stop)
+
+
+def _write(
+    wish: Wish,
+    response: requests.Response,
+    start: int,
+    patience: Patience,
+    deadline: float,
+    count: Callable[[int], None],
+    stop: threading.Event,
+) -> None:
+    have = start
+    with own_disk(wish.staged.file):
+        stream = wish.staged.open(go_on=start > 0)
     try:
-        with _session().get(address, headers=headers, timeout=timeout, stream=True) as response:
-            if response.status_code == requests.codes.requested_range_not_satisfiable and have:
-                partial.unlink()
-                raise _Passing("a shorter file than the part already here")
-            _check_status(response)
-            with partial.open("ab" if _continues(response, have) else "wb") as stream:
-                for chunk in response.iter_content(CHUNK):
-                    stream.write(chunk)
-                    count(len(chunk))
-    except requests.exceptions.ChunkedEncodingError as error:
-        raise _Passing(f"a connection that broke after {_size(partial)} bytes") from error
+        for chunk in _body(response, patience, deadline):
+            have += len(chunk)
+            if have > wish.most:
+                wish.staged.remove()
+                raise TransferError(f"more than {wish.most} bytes", OTHER_FILE)
+            with own_disk(wish.staged.file):
+                stream.write(chunk)
+            count(len(chunk))
+            if stop.is_set():
+                raise TransferError("that the download was stopped", "run again")
+    finally:
+        with own_disk(wish.staged.file):
+            stream.close()
+    if wish.listed is not None and have < wish.listed:
+        raise Passing(f"an end after {have} of {wish.listed} bytes")
+
+
+def _body(response: requests.Response, patience: Patience, deadline: float) -> Iterator[bytes]:
+    """Yield the bytes as they come, never decoded; `Passing` where they are too few for the time.
+
+    A read of http.client returns when a whole chunk, or its last line, is there: a second thread
+    ends one that takes longer than two windows.
+    """
+    connection: Any = getattr(response.raw, "connection", None)
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        cut(connection)
+
+    timer = _timer(2 * patience.window_s, end)
+    begin, brought = time.monotonic(), 0
+    try:
+        while chunk := response.raw.read1(CHUNK, decode_content=False):
+            yield chunk
+            now, brought = time.monotonic(), brought + len(chunk)
+            if now > deadline:
+                raise Passing("a transfer that takes too long", slow=True)
+            if now - begin >= patience.window_s:
+                if brought < patience.least_bytes_s * (now - begin):
+                    raise Passing(f"only {brought / (now - begin):.0f} bytes per second", slow=True)
+                timer.cancel()
+                timer = _timer(2 * patience.window_s, end)
+                begin, brought = now, 0
+    except urllib3.exceptions.HTTPError:
+        if not late.is_set():
+            raise
+    finally:
+        timer.cancel()
+    if late.is_set():
+        seconds = time.monotonic() - begin
+        raise Passing(f"only {brought} bytes in {seconds:.0f} seconds", slow=True)
+
+
+def _timer(seconds: float, end: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+@contextmanager
+def _as_trouble(wish: Wish) -> Iterator[None]:
+    """Turn what the libraries below raise into trouble of this address, without its secrets."""
+    try:
+        yield
+    except (Passing, FetchError):
+        raise
     except (requests.ConnectionError, requests.Timeout) as error:
-        raise _Passing(f"no answer: {_reason(error)}", dead=True) from error
-    except requests.RequestException as error:
-        raise TransferError(f"no usable answer: {error}") from error
+        reason = _reason(error, wish)
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            raise TransferError(f"no usable answer: {reason}", dead=True) from error
+        raise Passing(f"no answer: {reason}", dead=True) from error
+    except urllib3.exceptions.ProtocolError as error:
+        had = wish.staged.size()
+        raise Passing(f"a connection that broke after {had} bytes") from error
+    except urllib3.exceptions.ReadTimeoutError as error:
+        had = wish.staged.size()
+        raise Passing(f"a connection that went silent after {had} bytes", slow=True) from error
+    except Exception as error:
+        # Of what a server sends, or of an address, nothing may end the other sources.
+        raise TransferError(f"no usable answer: {_reason(error, wish)}") from error
+
+
+def _reason(error: BaseException, wish: Wish) -> str:
+    """The cause below the layers that requests puts around it."""
+    inner = error.args[0] if error.args else error
+    if isinstance(inner, urllib3.exceptions.ProtocolError) and inner.args:
+        inner = inner.args[-1]
+    text = str(getattr(inner, "reason", inner)) or type(inner).__name__
+    return hide_secrets(text, wish.address)[:300]
 
 
 def _check_status(response: requests.Response) -> None:
-    answer = f"HTTP status {response.status_code} {response.reason}"
+    said = f"HTTP status {response.status_code} {(response.reason or '')[:100]}"
     if response.status_code in _PASSING:
-        raise _Passing(answer, _asked_wait(response.headers.get("Retry-After", "")))
-    if response.status_code not in (requests.codes.ok, requests.codes.partial_content):
-        raise TransferError(answer)
+        raise Passing(said, asked_wait(response.headers.get("Retry-After", "")))
+    if response.status_code not in (requests.codes.ok, _PARTIAL):
+        raise TransferError(said)
 
 
-def _asked_wait(retry_after: str) -> float:
-    return min(float(retry_after), LONGEST_WAIT_S) if retry_after.isdigit() else 0.0
+def asked_wait(retry_after: str) -> float:
+    """Seconds that a server asks to wait, by number or date; at most a minute, else 0."""
+    if re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
+        return min(float(retry_after), LONGEST_WAIT_S)
+    try:
+        wait = parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
+    return min(max(wait, 0.0), LONGEST_WAIT_S)
 
 
-def _continues(response: requests.Response, have: int) -> bool:
-    """Return whether the answer starts where the file ends; a full answer replaces it."""
-    if response.status_code != requests.codes.partial_content:
-        return False
-    if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-        raise TransferError(
-            f"a part that was not asked for ({response.headers.get('Content-Range')})"
-        )
-    return True
+def _range(response: requests.Response) -> tuple[int | None, int | None]:
+    """First byte and whole size that an answer says it has; None: it does not say."""
+    said = response.headers.get("Content-Range", "").strip()
+    found = re.fullmatch(r"bytes (?:([0-9]{1,15})-[0-9]{1,15}|\*)/(?:([0-9]{1,15})|\*)", said)
+    first, whole = found.groups() if found else (None, None)
+    return (None if first is None else int(first), None if whole is None else int(whole))
 
 
-def _reason(error: requests.RequestException) -> str:
-    """The cause below the layers that requests puts around it."""
-    inner = error.args[0] if error.args else error
-    return str(getattr(inner, "reason", inner))
+def _start(wish: Wish, response: requests.Response, have: int) -> int:
+    """Where the answer's bytes belong: after those that are there, or at the beginning."""
+    if response.status_code != _PARTIAL:
+        return 0
+    first, whole = _range(response)
+    if first != have:
+        said = hide_secrets(response.headers.get("Content-Range", "no Content-Range")[:100])
+        raise TransferError(f"a part that was not asked for ({said})")
+    if wish.listed is not None and whole not in (None, wish.listed):
+        raise TransferError(f"{whole} bytes", OTHER_FILE)
+    return have
 
 
-def _session() -> requests.Session:
-    """One session per thread: connections are kept open, sessions are not shared."""
-    if not hasattr(_local, "session"):
-        _local.session = requests.Session()
-    return _local.session
+def _check_length(wish: Wish, response: requests.Response, start: int) -> None:
+    """Refuse, before its body is read, an answer that says that it is another file."""
+    said = response.headers.get("Content-Length", "")
+    # http.client takes no other numbers for a length either, and reads until the end.
+    if not re.fullmatch(r"[0-9]{1,18}", said):
+        return
+    whole = start + int(said)
+    wrong = whole > wish.most if wish.listed is None else whole != wish.listed
+    # A part may be shorter than asked for; the next request asks for what it lacks.
+    if start and whole < wish.most:
+        wrong = False
+    if wrong:
+        wish.staged.remove()
+        kind = response.headers.get("Content-Type", "")[:80]
+        limit = f", where at most {wish.most} are expected" if wish.listed is None else ""
+        shown = f" ({kind})" if kind else ""
+        raise TransferError(f"{whole} bytes{shown}{limit}", OTHER_FILE)
+
+
+def _beyond(wish: Wish, response: requests.Response, have: int) -> None:
+    """Take a file for complete of which the server says that it ends here; else begin anew."""
+    _, whole = _range(response)
+    if whole == have:
+        return
+    wish.staged.remove()
+    raise Passing("a shorter file than the part already here")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from attnbench.addresses import is_url, without_secrets
 from attnbench.catalog import (
     ArchiveOrigin,
     EmbeddedOrigin,
@@ -16,7 +18,6 @@ from attnbench.catalog import (
     LocalOrigin,
     TarballOrigin,
 )
-from attnbench.data.download.http import is_url
 from attnbench.errors import FetchError
 
 MIRROR_VARIABLE = "ATTNBENCH_MIRROR"
@@ -24,11 +25,15 @@ MIRROR_VARIABLE = "ATTNBENCH_MIRROR"
 
 @dataclass(frozen=True)
 class Source:
-    """A place that has a dataset: one address per file, or the address of one archive of all."""
+    """A place that has a dataset: one address per file, or the address of one archive of all.
+
+    With `stay`, its server may not send us on to another host.
+    """
 
     name: str
     address: Callable[[str], str]
     archive: str | None = None
+    stay: bool = False
 
 
 def sources(
@@ -51,9 +56,10 @@ def sources(
             f"{entry.name}: not downloaded, and data.offline forbids its origin; set data.mirror "
             f"or {MIRROR_VARIABLE} to a URL or folder that holds it, or set data.offline to false"
         )
+    below = f"{entry.name}/"
     tried = (
-        *((_at(entry, "data.mirrors", own, "", ""),) if own else ()),
-        *((_at(entry, "data.mirror", mirror, f"/{entry.name}", "/files"),) if mirror else ()),
+        *((_at(entry, "data.mirrors", own, "", "", offline),) if own else ()),
+        *((_at(entry, "data.mirror", mirror, below, "files/", offline),) if mirror else ()),
     )
     return tried if offline else (*tried, _origin(entry))
 
@@ -70,12 +76,27 @@ def _origin(entry: Entry) -> Source:
             raise FetchError(f"{entry.name}: has nothing to download")
 
 
-def _at(entry: Entry, key: str, mirror: str, below: str, files: str) -> Source:
+def _at(entry: Entry, key: str, mirror: str, below: str, files: str, offline: bool) -> Source:
     """The dataset at a mirror that the study names by `key`: in which folder, and its files."""
     if "://" in mirror and not is_url(mirror):
-        raise FetchError(f"{key}: {mirror!r} is neither an http(s) URL nor a folder")
-    base = f"{mirror.rstrip('/') if is_url(mirror) else Path(mirror).expanduser()}{below}"
-    archive = f"{base}/archive.tar.gz" if isinstance(entry.origin, TarballOrigin) else None
+        shown = without_secrets(mirror)
+        raise FetchError(f"{key}: {shown!r} is neither an http(s) URL nor a folder")
+    packed = isinstance(entry.origin, TarballOrigin)
     return Source(
-        "mirror", lambda path: f"{base}{files}/{quote(path) if is_url(base) else path}", archive
+        "mirror",
+        lambda path: _join(mirror, f"{below}{files}{path}"),
+        _join(mirror, f"{below}archive.tar.gz") if packed else None,
+        offline,
     )
+
+
+def _join(base: str, path: str) -> str:
+    """The address of `path` at a mirror; what a URL asks for stays behind its path."""
+    if is_url(base):
+        place, mark, asked = base.partition("#")[0].partition("?")
+        return f"{place.rstrip('/')}/{quote(path)}{mark}{asked}"
+    folder = Path(base)
+    # A user whom nobody knows: the path as it is, which is then not there.
+    with suppress(RuntimeError):
+        folder = folder.expanduser()
+    return f"{folder}/{path}"

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from attnbench.data.download.http import Patience, TransferError, obtain
+from attnbench.addresses import hide_secrets, shown, without_secrets
+from attnbench.data.download.connection import TransferError
+from attnbench.data.download.http import Patience, Wish
 from attnbench.data.download.mirror import Source
 from attnbench.data.download.progress import Progress
+from attnbench.data.download.staged import STAGING, Staged, own_disk
+from attnbench.data.download.transfer import obtain
 from attnbench.data.download.unpack import ArchiveError, unpack
 from attnbench.data.download.wanted import Wanted, mismatch
+from attnbench.errors import FetchError
 
 AT_ONCE = 8
 ENOUGH_FAILURES = 8
-STAGING = ".partial"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that a source did not give, for a person to read."""
+    """A file that a source did not give, for a person to read; the address has no secrets."""
 
     item: Wanted
     address: str
@@ -37,76 +41,103 @@ class Failure:
 
 @dataclass(frozen=True)
 class Download:
-    """One download into `raw`; `came_from` gains the address of every verified file."""
+    """One download into `raw`; `came_from` gains the address of every verified file.
+
+    A file or archive whose size nobody lists is stopped at `at_most` bytes.
+    """
 
     raw: Path
     patience: Patience
     progress: Progress
     came_from: dict[str, str]
+    at_most: int
 
     def take(self, source: Source, missing: Sequence[Wanted]) -> list[Failure]:
         """Bring the `missing` files from `source`; return what failed.
 
         A source that is dead or has failed eight times is left alone: the rest of its files stay
         missing.
+
+        Raises:
+            FetchError: this machine's disk does not take the files.
         """
-        if source.archive:
-            return self._take_archive(source.archive, missing)
-        given_up = threading.Event()
+        if source.archive is not None:
+            return self._take_archive(source.archive, source, missing)
+        stop = threading.Event()
         failures: list[Failure] = []
 
         def take_one(item: Wanted) -> None:
-            if given_up.is_set():
+            if stop.is_set():
                 return
             address = source.address(item.path)
-            try:
-                self._take_file(address, item)
-            except TransferError as error:
-                failures.append(Failure(item, address, error))
-                if error.dead or len(failures) >= ENOUGH_FAILURES:
-                    given_up.set()
+            failure = self._failure(
+                item, address, lambda: self._take_file(address, source, item, stop)
+            )
+            if failure:
+                failures.append(failure)
+                if failure.error.dead or len(failures) >= ENOUGH_FAILURES:
+                    stop.set()
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in pool.map(take_one, missing):
-                pass
+            try:
+                for _ in pool.map(take_one, missing):
+                    pass
+            finally:
+                # After Ctrl-C, or where the disk is full, the others end as well.
+                stop.set()
         return failures
 
-    def _take_file(self, address: str, item: Wanted) -> None:
-        staged = self.raw / STAGING / item.path
-        obtain(
-            address,
-            staged,
-            lambda file: mismatch(file, item),
-            self.patience,
-            self.progress.transferred,
-        )
-        self._place(address, item, staged)
+    def _failure(self, item: Wanted, address: str, take: Callable[[], None]) -> Failure | None:
+        """Take a file; whatever a source does wrong is its failure, and the next is tried."""
+        where = shown(address)
+        try:
+            take()
+        except TransferError as error:
+            return Failure(item, where, error)
+        except FetchError:
+            raise
+        except Exception as error:
+            found = hide_secrets(f"{type(error).__name__}: {error}", address)[:300]
+            return Failure(item, where, TransferError(found))
+        return None
 
-    def _take_archive(self, address: str, missing: Sequence[Wanted]) -> list[Failure]:
+    def _take_file(self, address: str, source: Source, item: Wanted, stop: threading.Event) -> None:
+        staged = Staged(self.raw / STAGING, item.path)
+        wish = Wish(address, staged, item.bytes, self.at_most, source.stay)
+        with self.progress.waiting_for(shown(address)) as count:
+            obtain(wish, lambda file: mismatch(file, item), self.patience, count, stop)
+        self._place(address, item, staged.file)
+
+    def _take_archive(
+        self, address: str, source: Source, missing: Sequence[Wanted]
+    ) -> list[Failure]:
         staging = self.raw / STAGING
-        archive = staging / f"archive-{sha256(address.encode()).hexdigest()[:16]}"
+        name = f"archive-{sha256(without_secrets(address).encode()).hexdigest()[:16]}"
+        staged = Staged(staging, name)
         problems: dict[str, str] = {}
 
         def unpacked(file: Path) -> str | None:
             try:
                 left = [item for item in missing if item.path not in self.came_from]
                 problems.update(
-                    unpack(
-                        file, left, staging, lambda item, staged: self._place(address, item, staged)
-                    )
+                    unpack(file, left, staging, lambda item, path: self._place(address, item, path))
                 )
             except ArchiveError as error:
                 return str(error)
             return None
 
-        try:
-            obtain(address, archive, unpacked, self.patience, self.progress.transferred)
-        except TransferError as error:
-            first = next(item for item in missing if item.path not in self.came_from)
-            return [Failure(first, address, error)]
-        archive.unlink()
+        def take() -> None:
+            wish = Wish(address, staged, None, self.at_most, source.stay)
+            with self.progress.waiting_for(shown(address)) as count:
+                obtain(wish, unpacked, self.patience, count, threading.Event())
+            staged.remove()
+
+        first = next((item for item in missing if item.path not in self.came_from), missing[0])
+        failure = self._failure(first, address, take)
+        if failure:
+            return [failure]
         return [
-            Failure(item, address, TransferError(problems[item.path]))
+            Failure(item, shown(address), TransferError(problems[item.path]))
             for item in missing
             if item.path in problems
         ]
@@ -114,7 +145,8 @@ class Download:
     def _place(self, address: str, item: Wanted, staged: Path) -> None:
         """Give a verified file its name."""
         target = self.raw / item.path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(target)
-        self.came_from[item.path] = address
+        with own_disk(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(target)
+        self.came_from[item.path] = without_secrets(address)
         self.progress.verified()

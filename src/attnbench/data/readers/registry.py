@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from attnbench.catalog import Entry, FileRow, LocalOrigin
 from attnbench.data.case import RawCase, case_error
 from attnbench.errors import DataError
+from attnbench.files import sha256_of
 
-UNREADABLE = (OSError, EOFError, SyntaxError, ValueError, zlib.error)
+UNREADABLE = (
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,7 @@ class CaseFiles:
     rows: tuple[FileRow, ...]
     loose: tuple[FileRow, ...] = ()
     remedy: str = ""
+    _unchanged: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def paths(self, role: str) -> tuple[str, ...]:
         """Paths with this role, in the listing's order."""
@@ -55,7 +69,10 @@ class CaseFiles:
 
     @contextmanager
     def reading(self, path: str) -> Iterator[Path]:
-        """Yield the file's path; a failure to read it becomes a `DataError` that names it."""
+        """Yield the file's path; a failure to read it becomes a `DataError` that names it, and so
+        does a file that is not as it was listed.
+        """
+        self.refuse_changed(path)
         try:
             yield self.raw / path
         except UNREADABLE as error:
@@ -68,7 +85,40 @@ class CaseFiles:
                     "remove it and fetch the dataset again "
                     f"(`attnbench fetch --dataset {self.entry.name}`)"
                 )
-            raise self.error(f"cannot be read: {error}; {todo}", path) from error
+            found = str(error) or type(error).__name__
+            raise self.error(f"cannot be read: {found}; {todo}", path) from error
+
+    def refuse_changed(self, *paths: str) -> None:
+        """Compare files with the listing, each once; of files that are not there readers tell.
+
+        Raises:
+            DataError: one has another SHA-256 than the listing says.
+        """
+        listed = {row.path: row for row in (*self.rows, *self.loose) if row.sha256}
+        for path in (path for path in paths if path in listed and path not in self._unchanged):
+            row, file = listed[path], self.raw / path
+            if not file.is_file():
+                continue
+            # Decoded next, so that it is read from disk once.
+            found = sha256_of(file)
+            if found != row.sha256:
+                raise self.error(
+                    f"is not the file that was listed: {row.bytes} bytes with sha256 {row.sha256} "
+                    f"are expected, found {file.stat().st_size} with {found}; {self._put_back()}",
+                    path,
+                )
+            self._unchanged.add(path)
+
+    def _put_back(self) -> str:
+        if isinstance(self.entry.origin, LocalOrigin):
+            return (
+                "put it back, or add the dataset again (`attnbench dataset add ... --replace`); a "
+                "file that came with the package comes back when it is installed again"
+            )
+        return (
+            f"remove {self.raw / 'receipt.json'} and run the study again: files that are whole "
+            "are kept, this one is fetched again"
+        )
 
 
 Reader = Callable[[CaseFiles], RawCase]

@@ -49,10 +49,12 @@ def inspect_dataset(
     Raises:
         DataError: cases cannot be read, or contradict their catalog entry; names up to twenty.
     """
+    from attnbench.data.read import refuse_changed_archive
     from attnbench.data.scan.picture import draw_pairs
     from attnbench.data.scan.seen import see_all
     from attnbench.files import whole_file
 
+    refuse_changed_archive(entry, raw)
     seen = see_all(entry, raw, workers, memory_mb)
     inspection = inspect_cases(entry.name, seen, entry.classes)
     thumbnails = {one.case: one.thumbnail for one in seen}

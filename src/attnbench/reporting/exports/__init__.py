@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attnbench.analysis.blocks import read_scores
+from attnbench.analysis.gathered import read_gathered
 from attnbench.files import whole_file, write_csv, write_text
 from attnbench.reporting.exports.card import Shared, compose_card
 from attnbench.reporting.exports.challenger import rank_input
@@ -27,7 +27,7 @@ def write_exports(study: Study) -> None:
     results, layout = Results(study), study.layout
     # pandas opens its own file, so the rename that keeps it whole is made around it.
     with whole_file(layout.parquet) as temporary:
-        read_scores(layout.scores).to_parquet(temporary, engine="pyarrow", index=False)
+        read_gathered(layout).to_parquet(temporary, engine="pyarrow", index=False)
     write_csv(layout.challenger, rank_input(results))
     for dataset, frame in claim_inputs(study).items():
         write_csv(layout.claims_reloaded(dataset), frame)

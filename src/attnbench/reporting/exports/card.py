@@ -31,12 +31,14 @@ from attnbench.reporting.tables.facts import (
     stated,
     tabulate_protocol,
 )
-from attnbench.reporting.tables.render import to_md
+from attnbench.reporting.tables.render import to_md, without_tags
 from attnbench.reporting.units import groups_in_words, groups_known, origin_of_groups
 from attnbench.reporting.words import display_unit
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.describe import describe, in_words
 from attnbench.study.groups import SCHEMES
+from attnbench.training.sealed import facts_of_run
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -74,6 +76,9 @@ class Shared:
         return cls(results, protocol, collect_references(results.study))
 
 
+_WITH_CODE = ("How to use it", "Citation")
+
+
 def compose_card(shared: Shared, dataset: str, model: str) -> str:
     """Return the model card of a model on a dataset: Markdown behind YAML front matter.
 
@@ -100,8 +105,13 @@ def compose_card(shared: Shared, dataset: str, model: str) -> str:
         "How to use it": [_how_to_load(results, dataset, model, trained)],
         "Citation": ["```bibtex", _citation(shared, dataset, model), "```"],
     }
-    title = f"# {results.label(model)} on {results.dataset_label(dataset)}"
-    body = "\n\n".join(f"## {name}\n\n" + "\n".join(lines) for name, lines in sections.items())
+    title = without_tags(f"# {results.label(model)} on {results.dataset_label(dataset)}")
+    # In code a sign stands for itself.
+    texts = {
+        name: "\n".join(lines) if name in _WITH_CODE else without_tags("\n".join(lines))
+        for name, lines in sections.items()
+    }
+    body = "\n\n".join(f"## {name}\n\n{text}" for name, text in texts.items())
     head = front_matter(_fields(results, entry, model, meaning, means))
     return f"{head}\n{title}\n\n{body}\n"
 
@@ -167,7 +177,7 @@ def _trained(results: Results, dataset: str, model: str) -> Iterator[tuple[Run, 
     for run in results.study.runs_of(dataset, model):
         path = results.layout.run(run) / "run.json"
         if path.is_file():
-            yield run, read_json(path)
+            yield run, facts_of_run(results.study, run)
 
 
 def _what_it_is(results: Results, entry: Entry, model: str) -> Iterator[str]:
@@ -354,7 +364,7 @@ def _weights(
     yield "| fold | seed | file | device | hash of the weights |"
     yield "|---:|---:|---|---|---|"
     for run, facts in trained:
-        cells = (str(run.fold), str(run.seed), f"`runs/{run}/model.pt`", facts.get("device", ""))
+        cells = (str(run.fold), str(run.seed), f"`runs/{run}/model.pt`", device_in_words(facts))
         weights = facts.get("weights_sha256", "")
         yield f"| {' | '.join(cells)} | `{weights}` |"
 

@@ -11,9 +11,11 @@ from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.analysis.verdicts import GROUPS_CROSS, ONE_SPLIT
 from attnbench.catalog import load_entry
 from attnbench.catalog.suitable import RESTRICTED
+from attnbench.reporting.diverged import diverged_counts
 from attnbench.reporting.exports.references import UNET, Reference, uncited_networks
 from attnbench.reporting.format import scaled
 from attnbench.reporting.losses import own_losses, pretrained_notes
+from attnbench.reporting.machines import machine_notes
 from attnbench.reporting.origins import origin_notes
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
@@ -24,6 +26,7 @@ from attnbench.reporting.tables.facts import (
     tabulate_datasets,
     tabulate_protocol,
 )
+from attnbench.reporting.tables.render import without_tags
 from attnbench.reporting.units import (
     groups_known,
     origin_of_groups,
@@ -33,6 +36,7 @@ from attnbench.reporting.words import ELSEWHERE, whole_networks
 from attnbench.scoring.definitions import METRICS
 from attnbench.shift.kinds import requested_kinds
 from attnbench.study.groups import SWEEP_RULE
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,11 +63,8 @@ def compose_methods(results: Results, references: Sequence[Reference]) -> str:
         **({"Shift": _shift(results)} if requested_kinds(results.study) else {}),
         "Runs and software": _runs(results),
     }
-    return (
-        "# Methods\n\n"
-        + "\n\n".join(f"**{title}.** {' '.join(lines)}" for title, lines in paragraphs.items())
-        + "\n"
-    )
+    text = "\n\n".join(f"**{title}.** {' '.join(lines)}" for title, lines in paragraphs.items())
+    return f"# Methods\n\n{without_tags(text)}\n"
 
 
 def _data(
@@ -314,6 +315,9 @@ def _sweep(results: Results) -> Iterator[str]:
             f"{of_folds}), each a training at full budget with the first seed; test "
             "folds were not read for the choice."
         )
+        lost = int(results.frame("sweep")["failed"].notna().sum())
+        if lost:
+            yield f"{_number(lost, 'trial')} diverged and could not be chosen."
         edges = results.frame("sweep")["at_edge"].eq(True)
         if edges.any():
             yield (
@@ -357,6 +361,7 @@ def _statistics(results: Results, protocol: Mapping[str, str]) -> Iterator[str]:
         "simultaneous (Bonferroni). All other tests are exploratory."
     )
     yield (
+        "Models of which a training diverged were not compared on that dataset. "
         "Models that failed on different cases were not compared by a distance without a "
         "penalty. Models not distinguishable from the best were found by the largest of all "
         "pairs' statistics under sign flips; ranks were compared by Friedman's test with "
@@ -474,6 +479,12 @@ def _runs(results: Results) -> Iterator[str]:
     yield f"Of {_number(planned, 'planned training')}, {state}."
     if results.analysed:
         yield from (f"{note}." for note in absent_runs(results, requested_kinds(results.study)))
+        lost = diverged_counts(results)
+        yield (
+            f"Trainings that diverged have no score: {'; '.join(lost)}."
+            if lost
+            else "No training diverged."
+        )
     used: dict[str, list[str]] = {}
     for facts in results.run_facts:
         for name, release in facts.get("versions", {}).items():
@@ -481,7 +492,8 @@ def _runs(results: Results) -> Iterator[str]:
     if used:
         releases = [f"{name} {_either(values)}" for name, values in used.items()]
         yield f"Trained with {_joined(releases)}."
-    devices = [facts["device"] for facts in results.run_facts if facts.get("device")]
+    yield from machine_notes(results)
+    devices = [words for facts in results.run_facts if (words := device_in_words(facts))]
     if devices:
         yield f"Devices: {_either(devices)}."
     yield f"Scored and analysed with {_joined([f'{name} {version(name)}' for name in PACKAGES])}."

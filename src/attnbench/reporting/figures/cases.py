@@ -134,7 +134,7 @@ def _compared(
     scored: tuple[Run, float] | None,
 ) -> None:
     """Show a model's prediction with its score in one panel, the errors of it in the other."""
-    prediction = read_prediction(results.layout.run(scored[0]), choice.case) if scored else None
+    prediction = read_prediction(results, scored[0], choice.case) if scored else None
     if scored is None or prediction is None:
         show_plane(pair[0], None, None, plane, results.drawn_label(model))
         pair[1].set_axis_off()

@@ -142,9 +142,7 @@ def _predicted(
         if scored_case == case
     }
     masks = {
-        model: read_prediction(results.layout.run(runs[model]), case)
-        for model in models
-        if model in runs
+        model: read_prediction(results, runs[model], case) for model in models if model in runs
     }
     return {model: (runs[model], mask) for model, mask in masks.items() if mask is not None}
 

@@ -104,7 +104,7 @@ def _row_of_slices(
     run: Run | None,
 ) -> None:
     """Show one model's slices of one case; the reference's outline is white."""
-    prediction = read_prediction(results.layout.run(run), case) if run else None
+    prediction = read_prediction(results, run, case) if run else None
     reference = store.reference(store.index(case))
     for axes, plane in zip(panels, planes, strict=True):
         _slice(axes, store, case, plane, prediction, "")

@@ -11,12 +11,15 @@ import pandas as pd
 from attnbench.analysis.answer import BIGGER, HELPS
 from attnbench.analysis.retraining import MIN_TRAININGS
 from attnbench.analysis.verdicts import (
+    DIVERGED,
     GROUPS_CROSS,
     ONE_SPLIT,
     TOO_FEW_GROUPS,
     TOO_FEW_TRAININGS,
 )
+from attnbench.reporting.diverged import diverged_counts
 from attnbench.reporting.format import decimals, interval, number
+from attnbench.reporting.machines import machine_notes
 from attnbench.reporting.recipes import recipe_notes, undertrained_in_short
 from attnbench.reporting.results import absent_runs, records
 from attnbench.reporting.splits import split_notes
@@ -64,6 +67,7 @@ def answer_study(results: Results) -> Answer:
             "not even that they are equal. More steps or another learning rate come first."
         )
     recipes = (*split_notes(results), *recipe_notes(results), *undertrained_in_short(results))
+    recipes = (*recipes, *machine_notes(results))
     return Answer(
         said,
         _trained(results, rows),
@@ -74,6 +78,7 @@ def answer_study(results: Results) -> Answer:
             *_limits(results, rows),
             *_hardly_trained(results, hardly),
             *recipes,
+            *(f"Diverged: {text}." for text in diverged_counts(results)),
             *absent,
         ),
     )
@@ -94,6 +99,8 @@ def _verdict(results: Results, rows: pd.DataFrame) -> str:
         return (
             f"No difference that matters in {said['equivalent']} of {comparisons}; better in none"
         )
+    if set(said.index) == {DIVERGED}:
+        return f"Cannot be told: {DIVERGED}"
     if set(said.index) <= {GROUPS_CROSS, ONE_SPLIT, TOO_FEW_TRAININGS, TOO_FEW_GROUPS}:
         if GROUPS_CROSS in said:
             return f"Cannot be told: {GROUPS_CROSS}"

@@ -13,7 +13,7 @@ import pandas as pd
 from attnbench.analysis.case_values import case_benefits
 from attnbench.reporting.format import decimals, number
 from attnbench.reporting.page.embed import outlined, photograph, tinted
-from attnbench.reporting.slices import image_plane, mask_plane, plane_of
+from attnbench.reporting.slices import image_plane, mask_plane, opened_predictions, plane_of
 from attnbench.reporting.style import class_colour
 from attnbench.scoring.definitions import METRICS
 from attnbench.study.paths import Run
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from attnbench.data.store import CaseStore
     from attnbench.reporting.results import Results
+    from attnbench.scoring.predictions import Predictions
 
 _SIDE = 288
 _LARGEST = 6_000_000
@@ -99,14 +100,14 @@ def _order(results: Results, dataset: str, gains: pd.DataFrame) -> dict[str, boo
 
 def _reader(results: Results, dataset: str, opened: ExitStack) -> ReadPrediction:
     """Return a reader of masks by model, fold and case; it opens a file of predictions once."""
-    files: dict[tuple[str, int], Any] = {}
+    files: dict[tuple[str, int], Predictions | None] = {}
 
     def read(model: str, fold: int, case: str) -> NDArray[np.uint8] | None:
         run = Run(dataset, model, fold, results.study.seeds[0])
-        path = results.layout.run(run) / "predictions.npz"
         if (model, fold) not in files:
-            files[model, fold] = opened.enter_context(np.load(path)) if path.exists() else {}
-        return files[model, fold].get(case)
+            files[model, fold] = opened.enter_context(opened_predictions(results, run))
+        own = files[model, fold]
+        return own.mask(case) if own and case in own.cases else None
 
     return read
 

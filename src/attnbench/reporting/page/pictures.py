@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from attnbench.reporting.machines import machine_notes
 from attnbench.reporting.page.embed import address
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def embed_figure(results: Results, figure: Figure) -> Picture:
     """Read a figure's files, if it has been drawn."""
     spec, dataset = figure.spec, figure.dataset
     caption = f"{results.dataset_label(dataset)}: {spec.caption}" if dataset else spec.caption
+    caption = " ".join((caption, *machine_notes(results)))
     chart = not spec.per_dataset
     png = results.layout.figures / f"{figure.name}.png"
     if not png.exists():

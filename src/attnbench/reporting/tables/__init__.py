@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attnbench.files import write_csv, write_text
 from attnbench.reporting.contents import tables_of
+from attnbench.reporting.machines import machine_notes
 from attnbench.reporting.origins import origin_notes
 from attnbench.reporting.recipes import recipe_notes
 from attnbench.reporting.results import Results
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 def tabulate(results: Results, spec: TableSpec) -> Table:
     """Build the table of one row of the contents.
 
-    Each says how recipes differ, if they do, what was predicted elsewhere, if anything was, and how
-    datasets are split, if not by drawn folds.
+    Each says how recipes and machines differ, if they do, what was predicted elsewhere, if anything
+    was, and how datasets are split, if not by drawn folds.
     """
     module = import_module(f"attnbench.reporting.tables.{spec.module}")
     table: Table = getattr(module, f"tabulate_{spec.name}")(results)
     said = (*recipe_notes(results), *origin_notes(results), *split_notes(results))
-    notes = (*table.notes, *said)
+    notes = (*table.notes, *said, *machine_notes(results))
     return replace(table, notes=notes)
 
 

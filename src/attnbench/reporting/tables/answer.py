@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from attnbench.reporting.diverged import diverged_notes
 from attnbench.reporting.format import count, decimals, interval, number, p_value
 from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import records
@@ -61,6 +62,7 @@ def tabulate_answer(results: Results) -> Table:
             *(f"{note}." for note in whole_networks(results.study.models)),
             *_lacking(results),
             *undertrained_notes(results),
+            *diverged_notes(results),
             *(["No variant and baseline have both been scored yet."] if frame.empty else []),
         ),
         frame=frame,

@@ -8,12 +8,14 @@ import pandas as pd
 
 from attnbench.analysis.resample import MIN_GROUPS
 from attnbench.analysis.verdicts import (
+    DIVERGED,
     FAILURES_DIFFER,
     GROUPS_CROSS,
     MADE_ELSEWHERE,
     SAME_NETWORK,
     TOO_FEW_GROUPS,
 )
+from attnbench.reporting.diverged import LOST
 from attnbench.reporting.format import NOTHING, decimals, interval, number, p_value
 from attnbench.reporting.tables.render import Cell, Column
 from attnbench.reporting.units import new_units
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 DASH = Cell(NOTHING)
 AS_GOOD = "†"
 _MARKS = {"better": "⁺", "worse": "⁻"}
-_WITHHELD = (GROUPS_CROSS, FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK, MADE_ELSEWHERE)
+_WITHHELD = (
+    GROUPS_CROSS, DIVERGED, FAILURES_DIFFER, TOO_FEW_GROUPS, SAME_NETWORK, MADE_ELSEWHERE,
+)  # fmt: skip
 
 
 def against_baseline(results: Results, frame: pd.DataFrame) -> pd.Series:
@@ -85,8 +89,13 @@ def mean_interval(row: dict[str, Any], sign: bool = False) -> str:
 
 
 def best_cell(text: str, row: dict[str, Any]) -> Cell:
-    """Return a mean: bold for the best, a dagger where it is not distinguishable from the best."""
+    """Return a mean: bold for the best, a dagger where it is not distinguishable from the best.
+
+    A mean without the runs that diverged has a mark of its own, and is never the best.
+    """
     best = bool(row["best"])
+    if row["diverged"] > 0:
+        return Cell(text, mark=LOST)
     return Cell(text, mark=AS_GOOD if row["as_good"] and not best else "", strong=best)
 
 
@@ -98,8 +107,8 @@ def difference_cells(row: dict[str, Any]) -> tuple[Cell, Cell]:
     if row["against_baseline"] == "baseline":
         return Cell("baseline"), DASH
     limits = row["difference_low"], row["difference_high"]
-    if row["against_baseline"] == FAILURES_DIFFER:
-        return Cell(FAILURES_DIFFER), DASH
+    if row["against_baseline"] in (DIVERGED, FAILURES_DIFFER):
+        return Cell(row["against_baseline"]), DASH
     # In the terminal the column of p is left out: the difference takes over its mark.
     text = interval(row["difference"], *limits, decimals(row["unit"]), sign=True)
     mark = verdict_mark(row["against_baseline"], row.get("verdict_retrained"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.second_rater import SECOND_RATER
+from attnbench.reporting.diverged import diverged_notes
 from attnbench.reporting.format import NOTHING, count, decimals, number
 from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import ALL, absent_runs, keyed, records
@@ -90,6 +91,7 @@ def tabulate_comparison(results: Results) -> Table:
             *_penalised(results),
             *_undefined(results, frame),
             *undertrained_notes(results),
+            *diverged_notes(results),
             *absent_runs(results),
         ),
         frame=frame,

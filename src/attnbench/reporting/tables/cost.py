@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from attnbench.analysis.verdicts import MADE_ELSEWHERE
+from attnbench.reporting.diverged import diverged_notes
 from attnbench.reporting.format import duration, number, scaled
 from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import keyed
@@ -45,6 +46,7 @@ def tabulate_cost(results: Results) -> Table:
             + (_of_trials(frame) if results.study.training.sweep else "."),
             *_machines(frame),
             *undertrained_notes(results),
+            *diverged_notes(results),
             *_absent(results, frame),
         ),
         frame=frame,

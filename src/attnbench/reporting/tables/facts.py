@@ -186,7 +186,10 @@ def tabulate_protocol(results: Results) -> Table:
 
 def _shared_rows(results: Results) -> Iterator[tuple[str, str]]:
     study = results.study
-    training = dict(describe(study.training.model_copy(update=_unused_patches(results))))
+    unused = _unused_patches(results)
+    if study.training.accumulate == 1:
+        unused["accumulate"] = None
+    training = dict(describe(study.training.model_copy(update=unused)))
     # These have rows of their own.
     del training["augmentation"], training["loss"]
     yield "Datasets", ", ".join(map(results.dataset_label, results.every_dataset))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.reporting.diverged import diverged_notes
 from attnbench.reporting.format import count, interval, number
 from attnbench.reporting.recipes import undertrained_notes
 from attnbench.reporting.results import records
@@ -61,6 +62,7 @@ def tabulate_gates(results: Results) -> Table:
             "is a finding, if training was long enough: a mechanism that does not start as the "
             "identity is open from the first step. No reading says that it helps.",
             *undertrained_notes(results),
+            *diverged_notes(results),
             *(["No mechanism has been read yet."] if frame.empty else []),
         ),
         frame=_with_labels(results, results.frame("gates")),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from attnbench.reporting.diverged import diverged_notes
 from attnbench.reporting.format import NOTHING, count, decimals, number
 from attnbench.reporting.results import ALL, absent_runs, keyed
 from attnbench.reporting.tables.cells import (
@@ -51,6 +52,7 @@ def tabulate_per_class(results: Results) -> Table:
             "Undefined: values that have no meaning because a mask has no voxel of the class, "
             "summed over the metrics.",
             *few_groups(frame["mean"], frame["low"]),
+            *diverged_notes(results),
             *absent_runs(results),
         ),
         frame=frame,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -132,6 +133,15 @@ def to_md(text: str) -> str:
     for special in "\\|*_":
         text = text.replace(special, f"\\{special}")
     return text.replace("<", "&lt;")
+
+
+def without_tags(text: str) -> str:
+    """Return Markdown in which nothing that a study or a catalog names is taken for HTML.
+
+    >>> without_tags("p < 0.05, <b>bold</b>")
+    'p < 0.05, &lt;b>bold&lt;/b>'
+    """
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def _tex_cell(cell: Cell) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from attnbench.reporting.format import NOTHING
 from attnbench.reporting.tables.render import Block, Column, Table, plain_row
+from attnbench.training.stamp import device_in_words
 
 if TYPE_CHECKING:
     from attnbench.reporting.results import Results
@@ -22,8 +23,8 @@ def tabulate_environment(results: Results) -> Table:
     for fact in results.run_facts:
         for key, value in (fact.get("versions") or {}).items():
             seen.setdefault(f"{key} version", []).append(str(value))
-        for key in ("device", "precision"):
-            seen.setdefault(key.capitalize(), []).append(str(fact.get(key)))
+        seen.setdefault("Device", []).append(device_in_words(fact) or NOTHING)
+        seen.setdefault("Precision", []).append(str(fact.get("precision")))
     rows = [(key, _distinct(values)) for key, values in seen.items()]
     planned = sum(1 for _ in results.study.trainings())
     return Table(

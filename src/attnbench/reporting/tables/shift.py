@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from attnbench.analysis.verdicts import FAILURES_DIFFER
+from attnbench.analysis.verdicts import DIVERGED, FAILURES_DIFFER
+from attnbench.reporting.diverged import diverged_notes
 from attnbench.reporting.format import NOTHING, count, decimals, interval
 from attnbench.reporting.results import ALL, absent_runs, keyed, records
 from attnbench.reporting.tables.cells import (
@@ -177,6 +178,8 @@ def _ensemble_cells(results: Results, row: dict[str, Any]) -> list[Cell]:
         difference = "baseline"
     elif row["failures_differ"]:
         difference = FAILURES_DIFFER
+    elif not row["members"]:
+        difference = DIVERGED
     return [Cell(mean_interval(row)), Cell(gain), Cell(difference)]
 
 
@@ -269,5 +272,6 @@ def _gaps(results: Results, kind: str, shown: pd.DataFrame) -> list[str]:
     absent = absent_runs(results, [kind])
     return [
         *few_groups(shown["mean"], shown["low"]),
+        *diverged_notes(results),
         *(["Nothing of this has been scored yet."] if shown.empty else absent),
     ]

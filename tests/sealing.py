@@ -1,0 +1,40 @@
+"""Studies that tests make up, sealed as if the jobs of the workflow had left their files."""
+
+from attnbench.files import read_json
+from attnbench.scoring.gather import table_stamp
+from attnbench.scoring.rows import Tested
+from attnbench.seals import read_seal, write_seal
+from attnbench.shift.gather import shift_stamp
+from attnbench.shift.kinds import requested_kinds
+from attnbench.training.sealed import FILES, seal_run
+from attnbench.training.stamp import identity
+
+HASHES = ("data_hash", "folds_hash", "weights_sha256")
+
+
+def seal_study(study):
+    """Seal what there is of a study: files of its runs, and tables of scores."""
+    layout = study.layout
+    for run in (*study.runs(), *study.data_efficiency_runs()):
+        folder, elsewhere = layout.run(run), run.model in study.elsewhere
+        facts = read_json(folder / "run.json") if (folder / "run.json").is_file() else {}
+        stamp = {**identity(study, run), **{key: facts[key] for key in HASHES if key in facts}}
+        for job in ("score_external",) if elsewhere else ("train", "predict", "score"):
+            names = [name for name in FILES[job] if (folder / name).is_file()]
+            if names:
+                seal_run(study, run, job, stamp, names)
+    if layout.scores.is_file():
+        write_seal(layout.seal("gather"), layout.output, [layout.scores], table_stamp(study))
+    for name, kind in requested_kinds(study).items():
+        if layout.shift(name).is_file():
+            stamp = shift_stamp(Tested(study), kind)
+            write_seal(layout.seal(f"gather/{name}"), layout.output, [layout.shift(name)], stamp)
+
+
+def reseal(study, run, job, **stamp):
+    """Seal the files of a run's job again as they are now; other words for the stamp may be
+    given.
+    """
+    path, output = study.layout.seal(f"{job}/{run}"), study.layout.output
+    seal = read_seal(path)
+    write_seal(path, output, [output / name for name in seal.files], {**seal.stamp, **stamp})
