@@ -99,6 +99,17 @@ def test_a_checkpoint_of_another_owner_is_named_and_dropped(study, interrupt, tm
     assert re.search(r"another recipe_hash \(.*\), steps \(found 8, now 9\)", caplog.text)
     train_run(study, RUN)
     assert weights(study) == whole
+    # Of a finished training nothing is left but its seal, once Snakemake has deleted the files.
+    predict_run(study, RUN)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "attnbench"):
+        train_run(longer(study, 9), RUN)
+    assert re.search(
+        r"was trained with another recipe_hash .*, steps \(found 6, now 9\): from the "
+        "first step again",
+        caplog.text,
+    )
+    assert weights(study) != whole
 
 
 def test_a_finished_run_whose_files_snakemake_deletes_comes_back_without_a_step(
@@ -144,10 +155,9 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_costs_no_training(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
-    monkeypatch.setattr("attnbench.training.run.save_checkpoint", lambda *_: None)
+    monkeypatch.setattr(keepers, "_save", full)
     train_run(study, RUN)
-    assert "checkpoint.pt was not written, training goes on: [Errno 28] No space" in caplog.text
+    assert "checkpoint.pt was not written, training goes on: the disk is full" in caplog.text
     assert weights(study) == whole and not study.layout.checkpoint(RUN).exists()
 
 

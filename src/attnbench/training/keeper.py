@@ -153,11 +153,6 @@ class Keeper:
         return True
 
 
-def owner_of(stamp: Mapping[str, Any], steps: int, threads: int, code: str) -> dict[str, Any]:
-    """What a checkpoint belongs to: the run's `stamp`, its steps, CPU threads and code."""
-    return {**stamp, "steps": steps, "threads": threads, "code": code}
-
-
 def _save(content: dict[str, Any], path: Path) -> None:
     """Write torch's file and behind it the SHA-256 of its bytes."""
     torch.save(content, path)
@@ -187,20 +182,20 @@ def _read(path: Path, owner: Owner) -> dict[str, Any]:
         except pickle.UnpicklingError:
             reason = "has a state that is no plain data"
         else:
-            reason = _others(json.loads(state["owner"]), json.loads(json.dumps(dict(owner))))
-            if not reason:
+            found = json.loads(state["owner"])
+            if not (others := differences(found, json.loads(json.dumps(dict(owner))))):
                 return state
+            reason = f"is of a training with another {others}"
     log.warning("warning: %s %s; it is dropped, and training starts anew", path, reason)
     path.unlink()
     return {}
 
 
-def _others(found: Owner, owner: Owner) -> str:
+def differences(found: Owner, owner: Owner) -> str:
+    """Keys in words whose values differ between owners; empty where there are none."""
     keys = [key for key in {**owner, **found} if found.get(key) != owner.get(key)]
-    if not keys:
-        return ""
     said = [f"{key} (found {_short(found.get(key))}, now {_short(owner.get(key))})" for key in keys]
-    return f"is of a training with another {listed(said)}"
+    return listed(said) if said else ""
 
 
 def _short(value: object) -> str:

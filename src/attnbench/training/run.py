@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +21,13 @@ from attnbench.data.intensities import load_normalisation
 from attnbench.data.normalise import Normalisation
 from attnbench.data.sealed import open_store
 from attnbench.data.store import CaseStore
-from attnbench.errors import DivergenceError
+from attnbench.errors import DivergenceError, SealError
 from attnbench.files import hash_of, write_json, write_rows
 from attnbench.models.batch_norm import refuse_batch_norm
 from attnbench.models.build import build_network
 from attnbench.models.cost import count_parameters
 from attnbench.models.spec import NetworkSpec
+from attnbench.seals import read_seal
 from attnbench.study.groups import TrainingSettings
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
@@ -35,7 +36,7 @@ from attnbench.training.device import autocast_type, claim_device, memory_format
 from attnbench.training.diverged import facts_of_divergence
 from attnbench.training.fits import advice_on_training
 from attnbench.training.initial import Start, start_from_file
-from attnbench.training.keeper import Keeper, owner_of
+from attnbench.training.keeper import Keeper, differences
 from attnbench.training.loop import HISTORY, Batch, train
 from attnbench.training.memory import naming_memory
 from attnbench.training.plan import Planner
@@ -138,6 +139,7 @@ def train_run(study: Study, run: Run, code: str = "") -> None:
     folder, progress = study.layout.run(run), study.layout.progress(run)
     with claim_device(study.compute) as device:
         keeper = keep(study, run, inputs, device, study.layout.checkpoint(run), code)
+        _say_anew(study, run, keeper.owner)
         advice = partial(advice_on_memory, study, run, inputs, device)
         with (
             record_progress(progress, keeper.course.rows) as record,
@@ -171,7 +173,8 @@ def train_run(study: Study, run: Run, code: str = "") -> None:
     progress.unlink()
     # `run.json` marks a finished run, and the seal a whole one.
     write_json(folder / STAGES["train"], {**stamp, **facts})
-    seal_run(study, run, "train", {**stamp, "weights_sha256": facts["weights_sha256"]})
+    sealed = {**stamp, "weights_sha256": facts["weights_sha256"], "steps": steps}
+    seal_run(study, run, "train", sealed)
     if lost:
         log.warning("%s  %s diverged: %s", _trained(study), run, lost["says"])
     else:
@@ -211,8 +214,19 @@ def keep(
 ) -> Keeper:
     """What keeps the state of a run's training at `path`, with what a former process left there."""
     stamp = stamp_of(run, inputs.hashes, machine_of(study.compute, device))
-    owner = owner_of(stamp, inputs.training.steps, study.compute.threads, code)
-    return Keeper(path, owner, study.compute.checkpoint_minutes)
+    own = {"steps": inputs.training.steps, "threads": study.compute.threads, "code": code}
+    return Keeper(path, {**stamp, **own}, study.compute.checkpoint_minutes)
+
+
+def _say_anew(study: Study, run: Run, owner: Mapping[str, Any]) -> None:
+    """Say why a run that was trained is trained from its first step: its files may be gone."""
+    try:
+        stamp = read_seal(study.layout.seal(f"train/{run}")).stamp
+    except SealError:
+        return
+    known = {key: value for key, value in owner.items() if key in stamp}
+    if others := differences({key: stamp[key] for key in known}, known):
+        log.info("%s  was trained with another %s: from the first step again", run, others)
 
 
 def fit(
