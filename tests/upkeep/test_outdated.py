@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 
 from attnbench.check import check_study
+from attnbench.errors import StudyError
 from attnbench.study.paths import STUDY_OF_JOB, Run
 from attnbench.training.stamp import identities
 from attnbench.upkeep.begin import at_work_lines, begin
@@ -173,6 +174,20 @@ def test_a_planned_study_reads_as_the_one_that_was_planned(study_of):
     begin(study, planned(study))
     again = load_study(planned(study))
     assert planned(again) == planned(study)
+
+
+def test_a_planned_study_that_was_changed_is_refused_by_jobs_and_written_anew(study_of):
+    from attnbench.cli_options import start
+
+    study = study_of()
+    begin(study, planned(study))
+    assert start(planned(study), None).name == "x"
+    whole = planned(study).read_text()
+    planned(study).write_text(whole.replace("steps: 300", "steps: 301"))
+    with pytest.raises(StudyError, match="not the study that was planned"):
+        start(planned(study), None)
+    begin(study, planned(study))
+    assert planned(study).read_text() == whole
 
 
 def test_who_works_in_the_folder_is_said(study_of):
