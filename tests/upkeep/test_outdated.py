@@ -46,11 +46,12 @@ def write(path, text=""):
 
 def finish(study):
     """The files of a study that was run to its end, as far as planning looks at them."""
-    begin(study, planned(study))
+    name = planned(study)
+    begin(study, name)
     for run, identity in identities(study, study.runs()).items():
         write(study.layout.run(run) / "run.json", json.dumps(dict(identity)))
     for job in jobs_of(study):
-        write(job.log, f"{STUDY_OF_JOB}{planned(study)}\nand more\n")
+        write(job.log, f"{STUDY_OF_JOB}{name}\nand more\n")
         write(job.file)
 
 
