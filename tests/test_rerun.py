@@ -47,8 +47,7 @@ ONLY_CHECKED = {"training/sealed.py", "training/stamp.py"}
 ONLY_WRITTEN_DOWN = {
     "models/cost.py", "models/names.py",
     "training/energy.py", "training/progress.py", "training/provenance.py",
-    "shift/sealed.py", "training/fits.py", "training/memory.py", "training/sealed.py",
-    "training/stamp.py",
+    "shift/sealed.py", "training/fits.py", "training/memory.py", "training/spent.py",
 }  # fmt: skip
 STUDY = {
     "name": "small",
@@ -129,6 +128,7 @@ def test_code_is_what_python_imports(verb: str):
         "locks.py",
         "process.py",
         "seals.py",
+        "stops.py",
         "__init__.py",
     }
     glue |= ONLY_WRITTEN_DOWN | ONLY_CHECKED
