@@ -10,11 +10,10 @@ from attnbench.files import hash_of
 from attnbench.scoring.gather import check_scores, refuse_other_weights
 from attnbench.scoring.rows import Part, Tested, part_of_run, refuse_wrong_rows
 from attnbench.seals import refuse_changed, write_seal
-from attnbench.shift.corrupt import LEVELS
 from attnbench.shift.kinds import ShiftKind
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
-from attnbench.study.shift import TransferSettings
+from attnbench.study.shift import LEVELS, TransferSettings
 from attnbench.training.diverged import divergence_of
 from attnbench.training.sealed import remedy_of, seal_run, sealed_files, settings_of
 from attnbench.training.stamp import Stamp, identity, read_facts, refuse_other
