@@ -47,7 +47,8 @@ ONLY_CHECKED = {"training/sealed.py", "training/stamp.py"}
 ONLY_WRITTEN_DOWN = {
     "models/cost.py", "models/names.py",
     "training/energy.py", "training/progress.py", "training/provenance.py",
-    "training/sealed.py", "training/spent.py", "training/stamp.py",
+    "shift/sealed.py", "training/fits.py", "training/memory.py", "training/sealed.py",
+    "training/spent.py", "training/stamp.py",
 }  # fmt: skip
 STUDY = {
     "name": "small",

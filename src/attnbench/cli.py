@@ -6,9 +6,10 @@ import logging
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from attnbench import __version__
 from attnbench.cli_dataset import dataset_app
@@ -29,6 +30,7 @@ from attnbench.cli_options import (
     StudyOption,
     Workers,
     at_work,
+    end_job,
     start,
     study_file,
 )
@@ -40,7 +42,21 @@ from attnbench.errors import AttnBenchError, Stopped
 from attnbench.full_disk import said_of
 from attnbench.stops import STATUS, asked, catch_stops
 
+
+class _Commands(TyperGroup):
+    """Commands whose errors come through: Click takes the end of any file for that of its input,
+    says "Aborted." and leaves the log empty.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RuntimeError(f"a file ends too early: {error or 'it is empty'}") from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -88,6 +104,8 @@ def main() -> None:
             sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
         sys.exit(1)
+    finally:
+        end_job()
 
 
 def _say_version(wanted: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import sys
@@ -54,9 +53,6 @@ class _Job:
     waited = False
 
 
-atexit.register(_Job.lock.close)
-
-
 def study_file(argument: Path | None, option: Path | None = None) -> Path:
     """The study that was named as argument or as option; without, that of the working directory.
 
@@ -89,8 +85,7 @@ def start(study: Path, log: Path | None) -> Study:
     """
     from attnbench.check import load_study
 
-    _Job.lock.close()
-    _Job.waited = False
+    end_job()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     _log_to(handlers)
     if log:
@@ -103,6 +98,12 @@ def start(study: Path, log: Path | None) -> Study:
     loaded = load_study(study)
     look_in(loaded.layout.output, loaded.layout.downloads)
     return loaded
+
+
+def end_job() -> None:
+    """Give back the lock of the job that this process did."""
+    _Job.lock.close()
+    _Job.waited = False
 
 
 def _log_to(handlers: list[logging.Handler]) -> None:

@@ -63,12 +63,24 @@ _ASIDE = {
     "attnbench.inference.trial": frozenset(
         {"attnbench.training.provenance", "attnbench.training.spent"}
     ),
+    "attnbench.inference.trained": frozenset(
+        {"attnbench.models.cost", "attnbench.training.provenance"}
+    ),
     "attnbench.models.registry": frozenset({"attnbench.models.names"}),
     # The look of figures, which tables and texts do not ask for.
     "attnbench.reporting.results": frozenset({"attnbench.reporting.style"}),
 }
-# They say whose a file is, and change nothing in it.
-_CHECKS = frozenset({"attnbench.training.sealed", "attnbench.training.stamp"})
+# They say whose a file is, or why something cannot be done, and change nothing in a result.
+_CHECKS = frozenset(
+    f"attnbench.{name}"
+    for name in (
+        "shift.sealed",
+        "training.fits",
+        "training.memory",
+        "training.sealed",
+        "training.stamp",
+    )
+)
 _BUILD = "attnbench.models.build"
 # Verbs that take steps of training, and depend on the loss.
 _LEARNING = frozenset({"train", "trial", "measure"})

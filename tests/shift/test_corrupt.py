@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.filters import gaussian
 
 from attnbench.errors import DataError
-from attnbench.shift.corrupt import LEVELS, SEVERITY, corrupt
-from attnbench.study.shift import CORRUPTIONS
+from attnbench.shift.corrupt import SEVERITY, corrupt
+from attnbench.study.shift import CORRUPTIONS, LEVELS
 
 KINDS = tuple(SEVERITY)
 SHAPES = ((1, 48, 40), (3, 33, 50), (1, 20, 24, 18))

@@ -12,10 +12,11 @@ from attnbench.inference.predict import predict_run
 from attnbench.inference.trained import trained_network
 from attnbench.scoring.definitions import SCORE_COLUMNS
 from attnbench.scoring.run import score_run
-from attnbench.shift.corrupt import LEVELS, corrupt
+from attnbench.shift.corrupt import corrupt
 from attnbench.shift.corruption import corrupted_image, score_corrupted
 from attnbench.shift.scores import score_images
 from attnbench.study.paths import Run
+from attnbench.study.shift import LEVELS
 
 RUN = Run("left", "unet", 0, 0)
 TEXT = dict.fromkeys(("case", "group", "unit"), "str")

@@ -35,7 +35,8 @@ def compute_machines(study: Study) -> pd.DataFrame:
                 if value := stamp.get(f"{beginning}{fact}"):
                     seen.add((fact, stage, str(value).split("+")[0], job))
     counts = Counter((fact, stage, value) for fact, stage, value, _ in seen)
-    order = sorted(counts, key=lambda key: (MACHINE.index(key[0]), *key[:0:-1]))
+    stages = list(_STAGES)
+    order = sorted(counts, key=lambda key: (MACHINE.index(key[0]), stages.index(key[1]), key[2]))
     return of_rows("machines", [(*key, counts[key]) for key in order])
 
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attnbench.errors import DataError, nearest
+from attnbench.study.shift import LEVELS
 
 Image = NDArray[np.float32]
-LEVELS = (1, 2, 3, 4, 5)
 SEVERITY: dict[str, tuple[float, ...]] = {
     "noise": (0.1, 0.2, 0.35, 0.5, 0.75),
     "blur": (0.5, 1.0, 1.5, 2.0, 3.0),

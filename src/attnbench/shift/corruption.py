@@ -15,12 +15,13 @@ from attnbench.data.resample import resample_mask
 from attnbench.files import write_rows
 from attnbench.inference.trained import Lost, Trained, network_to_score
 from attnbench.scoring.run import origin_of
-from attnbench.shift.corrupt import LEVELS, corrupt
+from attnbench.shift.corrupt import corrupt
 from attnbench.shift.kinds import KINDS
 from attnbench.shift.scores import score_images
 from attnbench.shift.sealed import seal_shift
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.study.shift import LEVELS
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,8 @@ from attnbench.study.names import DatasetFacts
 
 Corruption = Literal["noise", "blur", "contrast", "bias_field", "resolution", "ghosting"]
 CORRUPTIONS: tuple[Corruption, ...] = get_args(Corruption)
+LEVELS = (1, 2, 3, 4, 5)
+"""Levels of severity of every corruption."""
 Percent = Annotated[int, Field(ge=1, le=99), NUMBER]
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
+from attnbench.full_disk import naming_full_disk
 from attnbench.training.loop import HISTORY
 
 Row = Mapping[str, float]
@@ -31,7 +32,8 @@ def record_progress(path: Path, rows: Iterable[Row] = ()) -> Iterator[Callable[[
         table.writerow(HISTORY)
 
         def record(row: Row) -> None:
-            table.writerow(["" if math.isnan(row[name]) else row[name] for name in HISTORY])
+            with naming_full_disk(path):
+                table.writerow(["" if math.isnan(row[name]) else row[name] for name in HISTORY])
             draw(row)
 
         for row in rows:

@@ -77,6 +77,7 @@ def restore_data(study: Study, dataset: str) -> bool:
     from attnbench.catalog import load_entry
     from attnbench.data.folds import load_folds
     from attnbench.data.make import make_data
+    from attnbench.data.sealed import seal_prepared
     from attnbench.data.store import CaseStore
 
     layout, entry = study.layout, load_entry(dataset, study.catalog)
@@ -98,6 +99,7 @@ def restore_data(study: Study, dataset: str) -> bool:
         earlier = [*inspected.iterdir()] if inspected else []
         _set_before(earlier, [prepared / "dataset.json"])
         _set_before([raw / "receipt.json"], earlier or [prepared / "dataset.json"])
+        seal_prepared(layout, dataset)  # with these times
     log.info(
         "%s: prepared again%s",
         dataset,
