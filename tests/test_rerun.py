@@ -50,12 +50,7 @@ ONLY_CHECKED = {
 ONLY_WRITTEN_DOWN = {
     "models/cost.py", "models/names.py",
     "training/energy.py", "training/progress.py", "training/provenance.py",
-<<<<<<< HEAD
-    "shift/sealed.py", "training/fits.py", "training/memory.py", "training/sealed.py",
-    "training/spent.py", "training/stamp.py",
-=======
     "training/fits.py", "training/memory.py", "training/spent.py",
->>>>>>> main
 }  # fmt: skip
 STUDY = {
     "name": "small",
