@@ -55,7 +55,7 @@ def run_again(checkout):
 @pytest.fixture
 def long(untouched, tmp_path):
     checkout = untouched.copy(tmp_path / "checkout")
-    (checkout.folder / "long.yaml").write_text(LONG.replace("STEPS", "2500"))
+    (checkout.folder / "long.yaml").write_text(LONG.replace("STEPS", "1500"))
     return checkout
 
 
@@ -66,13 +66,13 @@ def test_ctrl_c_or_a_scheduler_stops_at_once_and_the_next_snakemake_goes_on(long
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "non-zero exit status 75" in said
     log = (folder / "train.log").read_text()
-    (step,) = map(int, re.findall(r"stopped by SIGTERM after step (\d+) of 2500", log))
+    (step,) = map(int, re.findall(r"stopped by SIGTERM after step (\d+) of 1500", log))
     assert (folder / "checkpoint.pt").exists() and not (folder / "model.pt").exists()
     facts, log = run_again(long)
-    assert f"goes on after step {step} of 2500" in log
+    assert f"goes on after step {step} of 1500" in log
     other = long.copy(tmp_path / "other")
     (other.folder / FOLDER / "checkpoint.pt").unlink()
-    words = "train --study results/long/study.yaml --dataset phantom2d --model unet --fold 0"
+    words = "train --study long.yaml --dataset phantom2d --model unet --fold 0"
     subprocess.run(
         ["attnbench", *words.split(), "--seed", "0"],
         cwd=other.folder, env=other.environment, check=True, capture_output=True,
@@ -90,7 +90,7 @@ def test_sigint_to_snakemake_alone_throws_no_finished_training_away(long):
     assert process.returncode == 1 and (folder / "checkpoint.pt").exists()
     finished = json.loads((folder / "run.json").read_text())
     facts, log = run_again(long)
-    assert "has all its steps already of 2500" in log
+    assert "has all its steps already of 1500" in log
     assert facts["weights_sha256"] == finished["weights_sha256"]
     assert facts["train_seconds"] == pytest.approx(finished["train_seconds"], abs=1)
 
