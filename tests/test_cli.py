@@ -54,8 +54,9 @@ def test_an_expected_error_is_one_message_and_makes_a_run_failed(attnbench, tmp_
         attnbench("train", "--study", str(tmp_path / "study.yaml"), *which, "--log", str(log)) == 1
     )
     said = capsys.readouterr().err
-    assert said.startswith("error: ") and "Traceback" not in said and log.read_text() == said
-    status = run_status(study, run, log.stat().st_mtime)
+    assert said.startswith("error: ") and "Traceback" not in said
+    assert log.read_text() == f"study: {tmp_path / 'study.yaml'}\n{said}"
+    status = run_status(study, run)
     assert status.state == "failed" and said.startswith(status.says)
 
 
@@ -83,3 +84,20 @@ def test_a_study_is_named_either_way(attnbench, tmp_path, monkeypatch, capsys, c
 def test_the_version_is_that_of_the_package(attnbench, capsys):
     assert attnbench("--version") == 0
     assert capsys.readouterr().out.split() == ["attnbench", version("attnbench")]
+
+
+def test_a_file_that_ends_too_early_is_no_word_of_click(monkeypatch, capsys, tmp_path):
+    """Click says "Aborted." for an EOFError, whatever it came from, and the log stays empty."""
+    import numpy as np
+
+    from attnbench import check
+
+    (tmp_path / "empty.npy").write_bytes(b"")
+    monkeypatch.setattr(check, "load_study", lambda path: np.load(tmp_path / "empty.npy"))
+    (tmp_path / "study.yaml").write_text("")
+    monkeypatch.setattr(sys, "argv", ["attnbench", "show", str(tmp_path / "study.yaml")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "a file ends too early" in said and "EOFError" in said and "Aborted" not in said

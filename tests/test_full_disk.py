@@ -15,7 +15,8 @@ import pytest
 import torch
 from PIL import Image
 
-from attnbench.errors import DataError, DiskError
+from attnbench.data.download.staged import own_disk
+from attnbench.errors import DataError, DiskError, FetchError
 from attnbench.files import whole_file, write_csv
 from attnbench.full_disk import said_of
 
@@ -145,6 +146,13 @@ def test_a_table_that_does_not_fit_leaves_the_old_one(small):
         write_csv(path, pd.DataFrame({"value": numbers}))
     assert path.read_text() == "value\n1.5\n"
     path.unlink()
+
+
+def test_a_download_that_does_not_fit_is_no_failure_of_its_source(small):
+    place = small / "image.tif"
+    with pytest.raises(FetchError, match=r"the disk is full.*image\.tif"), own_disk(place):
+        place.write_bytes(b"x" * 2 * SIZE)
+    place.unlink()
 
 
 def test_what_no_file_is_named_in_is_looked_for_where_the_study_lies(small):

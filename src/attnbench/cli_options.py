@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.errors import StudyError, listed
+from attnbench.files import sha256_of
 from attnbench.full_disk import look_in
 from attnbench.locks import exclusive, job_lock
 from attnbench.study.paths import STUDY_OF_JOB
@@ -54,9 +55,6 @@ class _Job:
     waited = False
 
 
-atexit.register(_Job.lock.close)
-
-
 def study_file(argument: Path | None, option: Path | None = None) -> Path:
     """The study that was named as argument or as option; without, that of the working directory.
 
@@ -89,8 +87,7 @@ def start(study: Path, log: Path | None) -> Study:
     """
     from attnbench.check import load_study
 
-    _Job.lock.close()
-    _Job.waited = False
+    end_job()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     _log_to(handlers)
     if log:
@@ -100,9 +97,27 @@ def start(study: Path, log: Path | None) -> Study:
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
         _log_to(handlers)
         logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
+    _refuse_changed(study)
     loaded = load_study(study)
     look_in(loaded.layout.output, loaded.layout.downloads)
     return loaded
+
+
+def _refuse_changed(study: Path) -> None:
+    """Raise `StudyError` where a planned study (`Layout.planned`) is not what its name says."""
+    if study.parent.name == "studies" and re.fullmatch(r"[0-9a-f]{16}", study.stem):
+        found = sha256_of(study)[:16] if study.is_file() else "no file"
+        if found != study.stem:
+            raise StudyError(
+                f"{study}: not the study that was planned (its hash is {found}); start Snakemake "
+                "again, which writes it"
+            )
+
+
+def end_job() -> None:
+    """Give back the lock of the job that this process did."""
+    _Job.lock.close()
+    _Job.waited = False
 
 
 def _log_to(handlers: list[logging.Handler]) -> None:

@@ -54,12 +54,16 @@ def look_in(*folders: Path) -> None:
     _places[:] = folders
 
 
-def said_of(error: BaseException) -> str | None:
-    """What an error says of a full disk; None where it is another one."""
+def said_of(error: BaseException, path: Path | None = None) -> str | None:
+    """What an error says of a full disk; None where it is another one.
+
+    `path` was to be written; where it is not known, it is the one that the error names, or the
+    fullest of those that `look_in` was told.
+    """
     number = full_number(error)
     if number is None:
         return None
-    named = getattr(error, "filename", None)
+    named = path or getattr(error, "filename", None)
     if named:
         return _words(number, Path(os.fsdecode(named)))
     fullest = min(_places or [Path.cwd()], key=lambda folder: _free(folder)[1])

@@ -28,7 +28,8 @@ BEAT_S = 20.0
 """Seconds after which the holder of a lock renews the time of its file."""
 SILENT_S = 9 * BEAT_S
 """Seconds without that after which the holder on another machine is taken for dead."""
-_UNFINISHED_S = 10.0  # for which a file that says nothing yet is taken for one that is written
+_UNFINISHED_S = 10.0  # for which a claim on another machine is taken for one at work
+_SETTLE_S = 0.02
 _SAY_AGAIN_S = 600.0
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 _HELD = {errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK}
@@ -196,26 +197,43 @@ def _without_flock(path: Path, file: int, mine: Holder) -> Lock | Holder | None:
     if before and _is_at_work(file, before):
         return before
     try:
-        os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o666))
+        claimed = os.open(claim, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW, 0o666)
     except FileExistsError:
-        # Held by nobody for longer than it takes: that of a process that was killed.
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - claim.stat().st_mtime > _UNFINISHED_S:
-                claim.unlink()
+        _drop_if_dead(claim)
         return _unknown(path)
     try:
+        os.write(claimed, _text(mine))
         now = _stated(file)
         if not _is_file_of(path, file) or (now and _is_at_work(file, now)):
             return now
-        return _begin(path, file, mine)
+        lock = _begin(path, file, mine)
+        # Should two have dropped one claim of a dead process at once, one of them has the file.
+        time.sleep(_SETTLE_S)
+        if _stated(file) == mine:
+            return lock
+        lock.stop.set()
+        return None
     finally:
+        os.close(claimed)
         claim.unlink(missing_ok=True)
 
 
+def _drop_if_dead(claim: Path) -> None:
+    """Remove a claim whose process is gone, or on another machine takes longer than a claim may."""
+    with contextlib.suppress(FileNotFoundError):
+        file = os.open(claim, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            holder, old = _stated(file), time.time() - os.fstat(file).st_mtime > _UNFINISHED_S
+        finally:
+            os.close(file)
+        here = holder is not None and holder.process.is_here
+        if (here and holder and not holder.process.is_alive()) or (old and not here):
+            claim.unlink()
+
+
 def _begin(path: Path, file: int, mine: Holder) -> Lock:
-    text = json.dumps(asdict(mine)).encode()
     os.ftruncate(file, 0)
-    os.pwrite(file, text, 0)
+    os.pwrite(file, _text(mine), 0)
     lock = Lock(path, file, threading.Event())
     threading.Thread(target=_renew, args=(file, lock.stop), daemon=True).start()
     return lock
@@ -240,6 +258,10 @@ def _me(what: str) -> Holder:
 def _unknown(path: Path) -> Holder:
     """A holder that has not said yet who it is."""
     return Holder(Process("an unknown machine", 0, ""), "a moment ago", "", f"a user of {path}")
+
+
+def _text(holder: Holder) -> bytes:
+    return json.dumps(asdict(holder)).encode()
 
 
 def _stated(file: int) -> Holder | None:

@@ -15,6 +15,10 @@ SETTINGS = AnalysisSettings(bootstrap=500)
 GROUPS, FOLDS, SEEDS = 40, 5, 3
 MODELS = ("unet", "cbam", "cbam-parameters", "cbam-flops")
 CONTROLS = {"parameters": "cbam-parameters", "flops": "cbam-flops"}
+NUMBERS = [
+    "difference", "low", "high", "benefit", "p", "p_holm", "p_retrained", "retrained_low",
+    "retrained_high", "probability_better", "superiority", "dz",
+]  # fmt: skip
 PAIRS = [("cbam", name) for name in CONTROLS.values()]
 
 
@@ -60,9 +64,7 @@ def test_a_model_whose_run_diverged_does_not_help_by_its_other_runs(lost):
     _, effects, answer = judged(lost)
     row = effects.loc[("cbam", "unet")]
     assert row["verdict"] == row["verdict_retrained"] == "runs diverged"
-    numbers = ["difference", "low", "high", "benefit", "p", "p_holm", "p_retrained",
-               "retrained_low", "retrained_high", "probability_better", "superiority", "dz"]  # fmt: skip
-    assert row[numbers].isna().all() and not row["significant"] and not row["equivalent"]
+    assert row[NUMBERS].isna().all() and not row["significant"] and not row["equivalent"]
     assert answer["verdict"].tolist() == answer["verdict_trained"].tolist() == ["runs diverged"]
 
 

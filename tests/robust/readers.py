@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def prepared(folder: Path, dataset: str = "phantom2d") -> Iterator[Target]:
 def listed(folder: Path) -> Iterator[Target]:
     """Yield a receipt, the tables of an inspection, lists of a catalog and of splits."""
     (folder / "raw").mkdir()
-    own = toy(folder / "toy", {"image": ("i.png", _png(IMAGE)), "mask": ("m.png", _png(MASK))})
+    own = toy(folder / "toy", [("image", "i.png", IMAGE, "1"), ("mask", "m.png", MASK, "1")])
     fetch_dataset(own, folder / "raw")
     receipt = folder / "raw" / "receipt.json"
     yield Target(receipt, lambda: read_receipt(receipt))
@@ -135,15 +135,15 @@ def originals(folder: Path, hashed: bool) -> Iterator[Target]:
     """Yield pictures, volumes and archives in every format, listed with or without hashes."""
     for name, content in _pictures().items():
         own = folder / name
-        entry = toy(own, {"image": (name, content), "mask": ("m.png", _png(MASK))}, hashed)
+        entry = toy(own, [("image", name, content, "1"), ("mask", "m.png", MASK, "1")], hashed)
         yield _cases(entry, own / name, hashed)
     for ending in (".nii", ".nii.gz", ".mha", ".nrrd", ".mhd"):
         own = folder / f"volume{ending}"
         own.mkdir()
         for name, array in (("i", VOLUME), ("m", CLASSES)):
             _write_volume(own / f"{name}{ending}", array)
-        files = {"image": (f"i{ending}", None), "mask": (f"m{ending}", None)}
-        files |= {"aux": ("i.raw", None)} if ending == ".mhd" else {}
+        files = [("image", f"i{ending}", None, "1"), ("mask", f"m{ending}", None, "1")]
+        files += [("aux", "i.raw", None, "1")] if ending == ".mhd" else []
         entry = toy(own, files, hashed, reader="volume", ndim=3, spacing_unit="mm")
         yield _cases(entry, own / f"i{ending}", hashed)
         yield _cases(entry, own / f"m{ending}", hashed)
@@ -171,23 +171,27 @@ def originals(folder: Path, hashed: bool) -> Iterator[Target]:
 
 def toy(
     folder: Path,
-    files: dict[str, tuple[str, bytes | None]],
+    files: Sequence[tuple[str, str, np.ndarray | bytes | None, str]],
     hashed: bool = True,
     reader: str = "binary_mask",
     ndim: int = 2,
     **more: Any,
 ) -> Entry:
-    """Write a dataset of one case and return its entry; a file without content is there."""
+    """Write a dataset of a user's own files and return its entry.
+
+    files: role, name, content (an array becomes PNG; None: it is there), and case, a group each.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     facts = {**FACTS, "ndim": ndim, "axes": ["a", "b", "c"][:ndim], "reader": reader}
     origin = {"kind": "local", "folder": "."}
     (folder / "toy.yaml").write_text(yaml.safe_dump({**facts, "origin": origin, **more}))
     rows = []
-    for role, (name, content) in files.items():
+    for role, name, content, case in files:
         if content is not None:
-            (folder / name).write_bytes(content)
+            (folder / name).write_bytes(content if isinstance(content, bytes) else _png(content))
         digest = sha256_of(folder / name) if hashed else ""
-        rows.append((name, (folder / name).stat().st_size, digest, role, "p1", "g1"))
+        size = (folder / name).stat().st_size
+        rows.append((name, size, digest, role, f"p{case}", f"g{case}"))
     with (folder / "toy.files.csv").open("w", newline="") as stream:
         header = ("path", "bytes", "sha256", "role", "case", "group")
         csv.writer(stream, lineterminator="\n").writerows([header, *rows])

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from attnbench.data.store import CaseStore
-from attnbench.errors import CheckpointError, DataError, StudyError
+from attnbench.errors import CheckpointError, DataError, DivergenceError, StudyError
+from attnbench.files import read_json, write_json
 from attnbench.inference.trained import trained_network
 from attnbench.models.names import known_models
 from attnbench.scoring.case import score_masks
@@ -19,6 +20,8 @@ from attnbench.shift.gather import gather_shift
 from attnbench.shift.transfer import score_transfer
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
+from attnbench.training.checkpoint import save_diverged
+from attnbench.training.diverged import facts_of_divergence
 from attnbench.training.run import train_run
 from attnbench.training.sealed import seal_run
 
@@ -190,6 +193,39 @@ def test_an_ensemble_without_one_of_its_members_is_not_scored(study):
     with pytest.raises(CheckpointError, match=r"fold1-seed0/model.pt"):
         score_ensemble(study, "left", "unet")
     assert not study.layout.ensemble("left", "unet").exists()
+
+
+def diverged(study, run):
+    """A run as one that diverged leaves it, in place of what it was trained to."""
+    folder = study.layout.run(run)
+    stamp = read_seal(study.layout.seal(f"train/{run}")).stamp
+    lost = facts_of_divergence(DivergenceError("the loss is not finite at step 2", 2, 1))
+    save_diverged(folder / "model.pt", torch.load(folder / "model.pt")["stamp"], lost)
+    facts = read_json(folder / "run.json") | {"weights_sha256": None, "diverged": lost}
+    write_json(folder / "run.json", facts)
+    seal_run(study, run, "train", {**stamp, "weights_sha256": None})
+
+
+def test_members_that_diverged_are_left_out_and_without_any_no_row_has_a_value(study):
+    both = scored(study)
+    diverged(study, SECOND)
+    rows = scored(study)
+    assert set(rows["members"]) == {1} and set(both["members"]) == {2}
+    score_transfer(study, FIRST)
+    single = pd.read_csv(study.layout.run(FIRST) / "transfer.csv", dtype=TEXT)
+    np.testing.assert_allclose(rows["value"], single["value"], rtol=1e-5)
+    gather_shift(study, "ensembles")
+    score_transfer(study, SECOND)
+    lost = pd.read_csv(study.layout.run(SECOND) / "transfer.csv", dtype=TEXT)
+    keys = ["case", "class", "metric", "unit"]
+    assert set(lost["status"]) == {"diverged"} and lost["value"].isna().all()
+    assert sorted(map(tuple, lost[keys].values)) == sorted(map(tuple, single[keys].values))
+    gather_shift(study, "transfer")
+    diverged(study, FIRST)
+    none = scored(study)
+    assert set(none["members"]) == {0} and set(none["status"]) == {"diverged"}
+    assert none["value"].isna().all() and len(none) == len(both)
+    gather_shift(study, "ensembles")
 
 
 def test_a_study_that_asks_for_none_is_told_so(study):

@@ -1,5 +1,6 @@
 """A study in a folder of an odd name that is killed on the way ends as one that was not."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -17,9 +18,10 @@ ODD = 'it\'s "my" folder, $(touch here) ü\n&'
 
 
 def test_kills_and_odd_names_change_nothing(untouched, first_run, tiny, tmp_path):
-    checkout = untouched.copy(tmp_path / ODD)
+    # A line break may be in the names of folders that are there, not in those of a study.
+    checkout = untouched.copy(tmp_path / f"{ODD}\nx")
     output = f"out {ODD}"
-    settings = f'output: "{output}"\n'.replace('"my"', r"\"my\"").replace("\n&", r"\n&")
+    settings = f"output: {json.dumps(output)}\n"
     one_fold = tiny.replace("outer: 2,", "outer: 2, run: [0],")
     (checkout.folder / "tiny.yaml").write_text(one_fold + settings)
     study = Disturbed(

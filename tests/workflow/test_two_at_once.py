@@ -15,13 +15,14 @@ RUN = "results/tiny/runs/phantom2d/unet/fold0-seed0"
 LONGER = "training={steps: 300, batch: 2, patch_2d: [16, 16], validate_every: 2}"
 
 
-def test_a_training_left_by_a_killed_snakemake_is_waited_for_and_taken(finished, tmp_path):
-    folder = finished.folder / RUN
+def test_a_training_left_by_a_killed_snakemake_is_waited_for_and_taken(untouched, tmp_path):
+    checkout = untouched.copy(tmp_path / "checkout")
+    folder = checkout.folder / RUN
     words = (f"{RUN}/run.json", "--configfile", "tiny.yaml", "--config", LONGER)
     first = subprocess.Popen(
-        finished.command(*words),
-        cwd=finished.folder,
-        env=finished.environment,
+        checkout.command(*words),
+        cwd=checkout.folder,
+        env=checkout.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -33,16 +34,16 @@ def test_a_training_left_by_a_killed_snakemake_is_waited_for_and_taken(finished,
     try:
         # From a working directory of its own, where Snakemake's lock is not seen.
         (tmp_path / "beside").mkdir()
-        at = f"output={finished.folder}/results/tiny"
+        at = f"output={checkout.folder}/results/tiny"
         beside = [
-            *finished.command(f"{finished.folder}/{RUN}/run.json", "--snakefile"),
-            str(finished.folder / "Snakefile"),
-            *("--configfile", str(finished.folder / "tiny.yaml"), "--config", at),
+            *checkout.command(f"{checkout.folder}/{RUN}/run.json", "--snakefile"),
+            str(checkout.folder / "Snakefile"),
+            *("--configfile", str(checkout.folder / "tiny.yaml"), "--config", at),
         ]
         second = subprocess.run(
             beside,
             cwd=tmp_path / "beside",
-            env=finished.environment,
+            env=checkout.environment,
             capture_output=True,
             text=True,
         )
@@ -51,13 +52,13 @@ def test_a_training_left_by_a_killed_snakemake_is_waited_for_and_taken(finished,
 
         first.kill()
         assert first.wait() == -signal.SIGKILL
-        shutil.rmtree(finished.folder / ".snakemake/locks")  # as --unlock does
+        shutil.rmtree(checkout.folder / ".snakemake/locks")  # as --unlock does
         said = tmp_path / "said.txt"
         with said.open("w") as stream:
             third = subprocess.Popen(
-                finished.command(*words),
-                cwd=finished.folder,
-                env=finished.environment,
+                checkout.command(*words),
+                cwd=checkout.folder,
+                env=checkout.environment,
                 stdout=stream,
                 stderr=stream,
             )
@@ -69,7 +70,7 @@ def test_a_training_left_by_a_killed_snakemake_is_waited_for_and_taken(finished,
         os.kill(training, signal.SIGCONT)
     assert third.wait() == 0, said.read_text()
     assert "trained by the process waited for" in (folder / "train.log").read_text()
-    assert not list(finished.results.rglob(".*lock"))
+    assert not list(checkout.results.rglob(".*lock"))
 
 
 def test_results_without_records_of_snakemake_are_those_of_their_study(finished, planned_by):

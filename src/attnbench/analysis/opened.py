@@ -13,6 +13,7 @@ from attnbench.analysis.tables import FRAMES
 from attnbench.errors import DataError, StudyError, nearest
 from attnbench.files import read_json
 from attnbench.scoring.own import register
+from attnbench.seals import refuse_changed
 from attnbench.study.reading import read_yaml
 from attnbench.study.settings import Study, parse_study
 from attnbench.study.split import Split
@@ -47,6 +48,7 @@ class StudyResults:
         Raises:
             DataError: no such frame, with the nearest name; it has not been written yet; or it was
                 written by a version with other columns.
+            SealError: the file has changed since it was written.
         """
         if name not in FRAMES:
             raise DataError(f"no frame {name!r}; {nearest(name, FRAMES)}")
@@ -56,6 +58,11 @@ class StudyResults:
                 f"{path}: no such file; the study has not been analysed yet (it has: "
                 f"{', '.join(self.names) or 'nothing'}); run it, or `attnbench analyse`"
             )
+        layout = self.study.layout
+        # Frames that were computed in a script, and never by `attnbench analyse`, have no seal.
+        if layout.seal("analyse").is_file():
+            remedy = "analyse again: `attnbench analyse`"
+            refuse_changed(layout.seal("analyse"), layout.output, [path], remedy)
         return read_frame(path, name)
 
     @property

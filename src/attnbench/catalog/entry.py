@@ -296,23 +296,26 @@ def read_labels(path: Path, changed: int) -> dict[str, dict[str, str]]:
         CatalogError: no column `case`, a row too short or long, or a case twice.
     """
     labels: dict[str, dict[str, str]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = csv.reader(stream)
-        header = next(lines, [])
-        if header[:1] != ["case"] or len(set(header)) < len(header):
-            raise CatalogError(
-                f"{path}: columns are {', '.join(header)}; the first is `case`, and none occurs "
-                "twice"
-            )
-        for number, line in enumerate(lines, start=2):
-            if len(line) != len(header):
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = csv.reader(stream, strict=True)
+            header = next(lines, [])
+            if header[:1] != ["case"] or len(set(header)) < len(header):
                 raise CatalogError(
-                    f"{path}, line {number}: {len(line)} values in {len(header)} columns"
+                    f"{path}: columns are {', '.join(header)}; the first is `case`, and none "
+                    "occurs twice"
                 )
-            if line[0] in labels:
-                raise CatalogError(f"{path}, line {number}: case {line[0]!r} occurs twice")
-            named = zip(header[1:], line[1:], strict=True)
-            labels[line[0]] = {name: text for name, text in named if text}
+            for number, line in enumerate(lines, start=2):
+                if len(line) != len(header):
+                    raise CatalogError(
+                        f"{path}, line {number}: {len(line)} values in {len(header)} columns"
+                    )
+                if line[0] in labels:
+                    raise CatalogError(f"{path}, line {number}: case {line[0]!r} occurs twice")
+                named = zip(header[1:], line[1:], strict=True)
+                labels[line[0]] = {name: text for name, text in named if text}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CatalogError(f"{path}: not a table in UTF-8: {error}") from error
     return labels
 
 

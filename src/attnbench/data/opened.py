@@ -13,6 +13,7 @@ from attnbench.data.download.fetch import fetch_dataset
 from attnbench.data.read import read_cases
 from attnbench.data.store import CaseStore
 from attnbench.errors import DataError, nearest
+from attnbench.seals import LARGE
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,13 @@ def open_prepared(folder: Path) -> Dataset:
     """The prepared cases in a case store: on the study's working grid, with its channels.
 
     Raises:
-        DataError: the folder holds no whole case store.
+        DataError: the folder holds no whole case store. Arrays of 64 MB and more are not read for
+            this: `attnbench verify` does.
     """
     store = CaseStore.open(folder)
     info = store.info
+    small = (folder / f"{name}.npy" for name in info.arrays)
+    store.check_arrays([path.stem for path in small if path.stat().st_size < LARGE])
     return Dataset(
         info.name,
         info.ndim,

@@ -6,8 +6,9 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from attnbench.errors import DataError
 from attnbench.files import read_json
 from attnbench.locks import Holder, holder_of, job_lock
 from attnbench.reporting.format import duration
@@ -105,11 +106,7 @@ def training_left(study: Study, statuses: Sequence[RunStatus]) -> float:
         for status in statuses
         if status.stage != "train" and status.run.model not in study.elsewhere
     }
-    took = [
-        (run, _took(path, "train_seconds"))
-        for run, path in done.items()
-        if not divergence_of(study.layout, run)
-    ]
+    took = [(run, _took(path, "train_seconds")) for run, path in done.items()]
     took += [(run, _took(path, "seconds")) for run, path in trials if path.exists()]
     taken = [(run, seconds) for run, seconds in took if seconds == seconds]
     training = [status for status in statuses if status.stage == "train"]
@@ -141,9 +138,18 @@ def run_left(study: Study, status: RunStatus, taken: Sequence[tuple[Run, float]]
 def _took(path: Path, key: str) -> float:
     """Seconds that a file states; NaN where it is damaged, which its readers refuse."""
     try:
-        return float(read_json(path)[key])
+        content = read_json(path)
+        # A training that diverged ended early: it tells nothing of a whole one.
+        return float("nan") if "diverged" in content else float(content[key])
     except (OSError, ValueError, TypeError, KeyError):
         return float("nan")
+
+
+def _diverged(study: Study, run: Run) -> dict[str, Any] | None:
+    try:
+        return divergence_of(study.layout, run)
+    except DataError:  # damaged, which its readers refuse
+        return None
 
 
 def _steps(study: Study, status: RunStatus) -> int:
@@ -171,9 +177,7 @@ def status_lines(study: Study) -> list[str]:
     runs = [*study.runs(), *study.data_efficiency_runs()]
     statuses = [run_status(study, run) for run in runs]
     counts = ", ".join(f"{_count(statuses, state)} {state}" for state in STATES)
-    lost = {
-        each.run: found for each in statuses if (found := divergence_of(study.layout, each.run))
-    }
+    lost = {each.run: found for each in statuses if (found := _diverged(study, each.run))}
     said = f"; diverged in training: {len(lost)}" if lost else ""
     lines = [f"{study.name}: {len(statuses)} runs: {counts}{said}"]
     if trials := trial_files(study):

@@ -215,6 +215,8 @@ def _problem_of_value(metric: str, value: str, unit: str, status: str) -> str:
     units = _LENGTHS if known.unit == "distance" else {known.unit}
     if unit not in units:
         return f"the unit of {metric} is {unit!r}, expected {' or '.join(sorted(units))}"
+    if value and status == "diverged":
+        return f"{metric} is {value!r}, and a training that diverged has no score"
     if not value:
         return f"no {metric}, and the status is ok" if status == "ok" else ""
     low = -math.inf if known.code is not None and not known.bounded else 0.0

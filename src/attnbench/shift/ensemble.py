@@ -61,7 +61,7 @@ def score_ensemble(study: Study, dataset: str, model: str) -> None:
             for row in _scored(study, model, own, members, transfer, test)
         )
         write_rows(study.layout.ensemble(dataset, model), KINDS["ensembles"].columns, rows)
-        stamps = [member.stamp for member in members]
+        stamps = [one.stamp for one in runs_of_model]
         seal_ensemble(study, KINDS["ensembles"], list(runs), stamps)
 
 

@@ -14,6 +14,7 @@ from attnbench.shift.kinds import ShiftKind
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
 from attnbench.study.shift import LEVELS, TransferSettings
+from attnbench.training.diverged import divergence_of
 from attnbench.training.sealed import remedy_of, seal_run, sealed_files, settings_of
 from attnbench.training.stamp import Stamp, identity, read_facts, refuse_other
 
@@ -112,7 +113,12 @@ def _parts(tested: Tested, kind: ShiftKind, run: Run) -> Iterator[Part]:
     elif kind.name == "held_out":
         yield Part(whole.fixed, whole.metrics, tested.held_out(run), whole.classes)
     elif kind.ensembled:
-        members = {"members": sum(1 for _ in study.runs_of(run.dataset, run.model))}
+        whole_runs = [
+            one
+            for one in study.runs_of(run.dataset, run.model)
+            if not divergence_of(study.layout, one)
+        ]
+        members = {"members": len(whole_runs)}
         fixed = {"dataset": run.dataset, "model": run.model, **members}
         for transfer in study.ensembles_of(run.dataset):
             yield _part_of_test(tested, transfer, fixed, whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -60,6 +61,25 @@ def _refuse_other_than_truth(value: Any) -> Any:
 
 Bool = Annotated[bool, BeforeValidator(_refuse_other_than_truth)]
 """A truth value, which 0, 1, `yes` and `no` are not."""
+
+
+def _refuse_other_values(options: dict[str, Any]) -> dict[str, Any]:
+    waiting: list[Any] = [options]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"a finite number is expected, found {value}")
+        elif not isinstance(value, str | int | float | None):
+            raise ValueError(f"text and numbers are expected, found {type(value).__name__}")
+    return options
+
+
+Options = Annotated[dict[str, Any], AfterValidator(_refuse_other_values)]
+"""Arguments of a class or function by name: what YAML and JSON can write."""
 
 
 def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from attnbench.study.base import NameOrOwnCode, Settings, name_as_mapping, one_of
+from attnbench.study.base import NameOrOwnCode, Options, Settings, name_as_mapping, one_of
 from attnbench.study.describe import InWords
 
 
@@ -17,7 +17,7 @@ class LossSettings(Settings):
         description="The loss's name (docs/losses.md), or own code: `./my_losses.py:my_loss` or "
         "`my_package.my_loss`."
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="The loss's own arguments.")
+    options: Options = Field(default_factory=dict, description="The loss's own arguments.")
     source: str | None = Field(
         None, description="Fingerprint of own code; written when the study is planned."
     )

@@ -23,6 +23,7 @@ from attnbench.study.base import (
     Int,
     Name,
     NameOrOwnCode,
+    Options,
     OwnCode,
     Settings,
     each_once,
@@ -85,9 +86,7 @@ class Placement(Settings):
         description="Levels of the U-Net, 0 = full resolution; default: the mechanism's own "
         "(docs/models.md).",
     )
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="The mechanism's own arguments."
-    )
+    options: Options = Field(default_factory=dict, description="The mechanism's own arguments.")
     source: str | None = Field(
         None, description="Fingerprint of own code; written when the study is planned."
     )
@@ -269,7 +268,7 @@ class ModelSettings(Settings):
     source: str | None = Field(
         None, description="Fingerprint of `network`; written when the study is planned."
     )
-    arguments: dict[str, Any] = Field(
+    arguments: Options = Field(
         default_factory=dict,
         description="Arguments of `network`; '{ndim}', '{in_channels}', '{classes}' and '{patch}' "
         "stand for values.",

@@ -37,8 +37,8 @@ def advice_on_training(
     shape = " x ".join(map(str, spec.input_shape[1:]))
     in_parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
     work = (
-        f"{model} has {parameters:,} parameters, a step {recipe.batch} patches{in_parts} of {shape} "
-        "(channels, voxels)"
+        f"{model} has {parameters:,} parameters, a step {recipe.batch} patches{in_parts} of "
+        f"{shape} (channels, voxels)"
     )
     log.warning("out of memory: %s; trying what fits", work)
     fitting = next(
@@ -54,17 +54,24 @@ def advice_on_training(
         "machine (`compute.runs_per_gpu`, `--cores`)"
     )
     if fitting is None:
-        found = "not even one patch at a time fits"
-        remedy = f"take smaller patches (`training.patch_2d`, `patch_3d`, `patch`), or {more}"
+        found = (
+            "nothing smaller fits into what is left to this process, which may be in pieces: in a "
+            "new one it may"
+        )
+        least = "batch: 1" if whole else f"accumulate: {recipe.batch}"
+        remedy = (
+            f"try `training: {{{least}}}`, one patch at a time, take smaller patches "
+            f"(`training.patch_2d`, `patch_3d`, `patch`), or {more}"
+        )
     else:
         at_once = -(-fitting.batch // fitting.accumulate)
-        found = f"{at_once} patch(es) at a time fit (tried by halves, two steps each)"
+        found = f"{at_once} patch(es) at a time do fit (tried by halves, two steps each)"
         remedy = (
             f"set `training: {{batch: {fitting.batch}}}` for all models, whose budget it is, or "
             f"smaller patches, or {more}"
             if whole
-            else f"set `training: {{accumulate: {fitting.accumulate}}}`, which keeps patches, steps "
-            f"and gradients as they are, for all models or this one; or {more}"
+            else f"set `training: {{accumulate: {fitting.accumulate}}}`, which keeps patches, "
+            f"steps and gradients as they are, for all models or this one; or {more}"
         )
     return [work, found, remedy]
 

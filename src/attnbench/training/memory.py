@@ -15,16 +15,17 @@ import torch
 from attnbench.errors import OutOfMemory
 
 # What torch and the libraries below it say on CPU, Apple's GPUs and CUDA where it is no class.
+# oneDNN says no more than that it has no primitive, of layers that it has one for with more memory.
 _SAID = re.compile(
     r"can't allocate memory|not enough memory|out of memory|bad_alloc|ALLOC_FAILED"
-    r"|could not (create|allocate) (a )?memory",
+    r"|could not (create|allocate) (a )?memory|could not (create|execute) a primitive",
     re.IGNORECASE,
 )
 _ASKED = (
     (re.compile(r"tried to allocate (\d+) bytes"), 1),
     *(
-        (re.compile(rf"(?:tried to|unable to) allocate ([\d.]+) {unit}", re.IGNORECASE), 1024**power)
-        for power, unit in enumerate(("bytes", "KiB", "MiB", "GiB", "TiB"))
+        (re.compile(rf"(?:tried|unable) to allocate ([\d.]+) {unit}", re.IGNORECASE), 1024**power)
+        for power, unit in enumerate(("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
     ),
 )  # fmt: skip
 
@@ -121,7 +122,10 @@ def naming_memory(
             raise
         asked, left = bytes_asked(error), memory_left(device)
         wanted = f"{_size(asked)} more were asked for, " if asked is not None else ""
-        said = f"out of memory in {doing}: {wanted}{left}"
+        hint = ""
+        if "primitive" in str(error):
+            hint = f" by all appearances (oneDNN says only {str(error).strip()!r})"
+        said = f"out of memory{hint} in {doing}: {wanted}{left}"
         _free(error)
     if said:
         # Behind the handler: until here the error keeps all that its frames held.

@@ -50,6 +50,12 @@ def words_for(study: Study, runs: Iterable[Run], stage: Stage) -> list[str]:
     return ["--forcerun", *(str(study.layout.run(run) / file) for run, file in first.items())]
 
 
+def forget_checkpoints(study: Study, runs: Iterable[Run]) -> None:
+    """Have `runs` train from their first step: a checkpoint would give what they were again."""
+    for run in runs:
+        study.layout.checkpoint(run).unlink(missing_ok=True)
+
+
 def targets_of(gone: Sequence[Gone], kind: str) -> list[str]:
     """Files of one kind that are gone, as targets for Snakemake: one of every run."""
     name = {"weights": "model.pt", "predictions": "predictions.npz"}[kind]
@@ -71,6 +77,7 @@ def restore_data(study: Study, dataset: str) -> bool:
     from attnbench.catalog import load_entry
     from attnbench.data.folds import load_folds
     from attnbench.data.make import make_data
+    from attnbench.data.sealed import seal_prepared
     from attnbench.data.store import CaseStore
 
     layout, entry = study.layout, load_entry(dataset, study.catalog)
@@ -92,6 +99,7 @@ def restore_data(study: Study, dataset: str) -> bool:
         earlier = [*inspected.iterdir()] if inspected else []
         _set_before(earlier, [prepared / "dataset.json"])
         _set_before([raw / "receipt.json"], earlier or [prepared / "dataset.json"])
+        seal_prepared(layout, dataset)  # with these times
     log.info(
         "%s: prepared again%s",
         dataset,

@@ -201,14 +201,14 @@ def _complete(receipt: Path, wanted: Sequence[Wanted]) -> bool:
     """Return whether the receipt lists just the wanted files, and all are there in its sizes and
     were not written since; what cannot be read is no receipt.
     """
-    if not receipt.is_file():
-        return False
     try:
+        written = receipt.stat().st_mtime_ns
         rows = read_receipt(receipt)
+    except OSError:
+        return False
     except FetchError as error:
         _log.warning("%s; verified anew", error)
         return False
-    written = receipt.stat().st_mtime_ns
     return rows.keys() == {item.path for item in wanted} and all(
         rows[item.path].get(item.algorithm) == item.digest
         and has_size(receipt.parent / item.path, rows[item.path]["bytes"])

@@ -17,7 +17,7 @@ import urllib3
 from attnbench.addresses import hide_secrets, printable
 from attnbench.data.download.connection import OTHER_COPY, TransferError, answer, cut
 from attnbench.data.download.staged import Staged, Version, own_disk
-from attnbench.errors import FetchError
+from attnbench.errors import AttnBenchError
 
 CHUNK = 1 << 16
 LONGEST_WAIT_S = 60.0
@@ -210,7 +210,7 @@ def _as_trouble(wish: Wish) -> Iterator[None]:
     """Turn what the libraries below raise into trouble of this address, without its secrets."""
     try:
         yield
-    except (Passing, FetchError):
+    except (Passing, AttnBenchError):
         raise
     except (requests.ConnectionError, requests.Timeout) as error:
         reason = _reason(error, wish)

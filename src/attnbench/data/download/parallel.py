@@ -18,7 +18,7 @@ from attnbench.data.download.staged import STAGING, Staged, own_disk
 from attnbench.data.download.transfer import obtain
 from attnbench.data.download.unpack import ArchiveError, unpack
 from attnbench.data.download.wanted import Wanted, mismatch
-from attnbench.errors import FetchError
+from attnbench.errors import AttnBenchError
 
 AT_ONCE = 8
 ENOUGH_FAILURES = 8
@@ -94,7 +94,7 @@ class Download:
             take()
         except TransferError as error:
             return Failure(item, where, error)
-        except FetchError:
+        except AttnBenchError:
             raise
         except Exception as error:
             found = hide_secrets(f"{type(error).__name__}: {error}", address)[:300]

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from attnbench.addresses import without_secrets
 from attnbench.errors import FetchError
 from attnbench.files import read_json, write_json
+from attnbench.full_disk import naming_full_disk
 
 STAGING = ".partial"
 VERSIONS = ".versions"
@@ -87,7 +88,7 @@ class Staged:
         """Open it for writing, at its end or anew; a link is not followed."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if go_on else os.O_TRUNC)
-        handle = os.open(self.file, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        handle = os.open(self.file, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
         return os.fdopen(handle, "ab" if go_on else "wb")
 
     def remove(self) -> None:
@@ -140,12 +141,14 @@ def own_disk(place: Path) -> Iterator[None]:
     """Say of trouble with this machine's disk that it is none of a source's.
 
     Raises:
-        FetchError: with what the system says.
+        DiskError: it is full.
+        FetchError: any other trouble, with what the system says.
     """
     try:
-        yield
+        with naming_full_disk(place):
+            yield
     except OSError as error:
         raise FetchError(
             f"{error.filename or place}: {error.strerror or error}; see to it that the folder can "
-            "be written to and has room, then run again: what was verified is kept"
+            "be written to, then run again: what was verified is kept"
         ) from error

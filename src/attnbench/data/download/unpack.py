@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from attnbench.data.download.staged import Staged, own_disk
 from attnbench.data.download.wanted import Wanted, mismatch
-from attnbench.errors import FetchError
+from attnbench.errors import AttnBenchError, FetchError
 
 MOST_MEMBERS = 1_000_000
 # An archive without compression is no larger than itself; images compress little, masks a lot.
@@ -76,7 +76,7 @@ def unpack(
                     continue
                 keep(item, staged.file)
                 del left[item.path], problems[item.path]
-        except FetchError:
+        except AttnBenchError:
             raise
         except Exception as error:
             # Of headers that no program writes, tarfile makes errors of any kind.

@@ -96,7 +96,7 @@ def _problem(path: str) -> str | None:
         lengths = [len(part.encode("utf-8")) for part in parts]
     except UnicodeEncodeError:
         return "it is not UTF-8"
-    if max(lengths) > _LONGEST_NAME or sum(lengths) > _LONGEST_PATH:
+    if max(lengths) > _LONGEST_NAME or sum(lengths) + len(parts) > _LONGEST_PATH:
         return f"a name may have {_LONGEST_NAME} bytes, a path {_LONGEST_PATH}"
     if any(unicodedata.category(letter) == "Cc" for letter in path):
         return "it has a control character"

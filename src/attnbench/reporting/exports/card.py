@@ -365,8 +365,10 @@ def _weights(
     yield "|---:|---:|---|---|---|"
     for run, facts in trained:
         cells = (str(run.fold), str(run.seed), f"`runs/{run}/model.pt`", device_in_words(facts))
-        weights = facts.get("weights_sha256", "")
-        yield f"| {' | '.join(cells)} | `{weights}` |"
+        weights = f"`{facts.get('weights_sha256', '')}`"
+        if lost := facts.get("diverged"):
+            weights = f"none: diverged by step {lost['step']}"
+        yield f"| {' | '.join(cells)} | {weights} |"
 
 
 def _how_to_load(
