@@ -34,7 +34,7 @@ def started(checkout, *words):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600  # of a busy machine
     while not (folder / "progress.csv").exists() or len(rows(folder)) < 5:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.05)
@@ -63,7 +63,7 @@ def test_ctrl_c_or_a_scheduler_stops_at_once_and_the_next_snakemake_goes_on(long
     folder = long.folder / FOLDER
     process = started(long, "--retries", "3")
     os.killpg(process.pid, signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=300)
     assert process.returncode == 1 and "non-zero exit status 75" in said
     log = (folder / "train.log").read_text()
     (step,) = map(int, re.findall(r"stopped by SIGTERM after step (\d+) of 1500", log))
@@ -86,7 +86,7 @@ def test_sigint_to_snakemake_alone_throws_no_finished_training_away(long):
     folder = long.folder / FOLDER
     process = started(long)
     os.kill(process.pid, signal.SIGINT)
-    process.communicate(timeout=120)
+    process.communicate(timeout=600)
     assert process.returncode == 1 and (folder / "checkpoint.pt").exists()
     finished = json.loads((folder / "run.json").read_text())
     facts, log = run_again(long)
@@ -100,8 +100,8 @@ def test_sigint_to_snakemake_alone_throws_no_finished_training_away(long):
 def test_a_terminal_that_interrupts_or_closes_costs_no_step(long, number):
     process = started(long)
     os.killpg(process.pid, number)
-    process.communicate(timeout=60)
-    deadline = time.monotonic() + 30  # of HUP, Snakemake dies at once, before its training
+    process.communicate(timeout=300)
+    deadline = time.monotonic() + 300  # of HUP, Snakemake dies at once, before its training
     log = long.folder / FOLDER / "train.log"
     while f"stopped by {number.name}" not in log.read_text():
         assert time.monotonic() < deadline
