@@ -31,6 +31,8 @@ from attnbench.scoring.definitions import METRICS, SCORE_COLUMNS
 from attnbench.scoring.gather import gather_scores
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.sealed import seal_run
+from attnbench.training.stamp import identity
 
 DATASETS, MODELS, FOLDS, SEEDS, CASES, CASES_OF_GROUP = 10, 80, 5, 10, 50, 5
 OF_ANALYSIS = ("answer", "comparison", "effects", "per_class", "across", "slopes", "cost")
@@ -67,7 +69,6 @@ def write_inputs(output: Path, share: float) -> None:
         folder = study.layout.prepared(dataset.name)
         folder.mkdir(parents=True)
         pd.DataFrame({"case": case_names(), **measures}).to_csv(folder / "cases.csv", index=False)
-        write(folder / "dataset.json", {"classes": {"1": "organ"}})
         for model in study.models:
             write(
                 study.layout.model(dataset.name, model.name),
@@ -92,6 +93,8 @@ def write_inputs(output: Path, share: float) -> None:
         write(folder / "run.json", facts)
         (folder / "history.csv").write_text(history)
         (folder / "predictions.npz").touch()
+        seal_run(study, run, "train", identity(study, run), ["run.json", "history.csv"])
+        seal_run(study, run, "score", identity(study, run))
 
 
 def write_runs(study: Study, table: pa.Table) -> None:

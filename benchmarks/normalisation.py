@@ -32,6 +32,7 @@ from attnbench.data.store import CaseStore
 from attnbench.inference.trained import Trained, as_mask
 from attnbench.study.paths import Run
 from attnbench.study.settings import Study
+from attnbench.training.keeper import Keeper
 from attnbench.training.run import fit, load_inputs
 from benchmarks.recipe import dice, rows_at
 from benchmarks.timing import ROOT
@@ -90,7 +91,7 @@ def validation_rows(study: Study, scheme: str, seed: int) -> list[dict[str, Any]
     if scheme == "widened":
         # In the place of the cached ones, which are the percentiles themselves.
         store.__dict__["statistics"] = widened(store)
-    network = fit(study, run, inputs, device, lambda row: None).network.eval()
+    network = fit(study, run, inputs, device, lambda row: None, Keeper(None, {}, 1)).network.eval()
     trained = Trained(inputs, network, device, None)
     indices = [store.index(case) for case in inputs.fold.validation]
     rows = []

@@ -114,7 +114,8 @@ def validation_dice(study: Study, model: str, seed: int = 0) -> list[float]:
     )
     normalisation = Normalisation("z_score")
     pool = CasePool(store, indices, device, normalisation)
-    data = batches(pool, planner, training.steps + 1, training.batch, device, seed)
+    noise = torch.Generator(pool.device).manual_seed(seed)
+    data = batches(pool, planner, training.steps + 1, training.batch, device, noise)
     watched = list(itertools.islice(data, 1))
     try:
         for _ in train(network, data, watched, training, training.steps, device, None):

@@ -117,7 +117,8 @@ class Ours:
             range(len(work.patch)),
         )
         pool = CasePool(store, indices, device, Normalisation("z_score"))
-        self.batches = batches(pool, planner, 10**9, work.batch, device, 0)
+        noise = torch.Generator(pool.device).manual_seed(0)
+        self.batches = batches(pool, planner, 10**9, work.batch, device, noise)
         self.network = unet(work, store, device).train()
         self.loss = loss_of(settings.loss)
         self.optimiser = make_optimiser(self.network, settings, device)

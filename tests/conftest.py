@@ -62,6 +62,12 @@ def store(request, tmp_path):
     return make_store(tmp_path / "store", request.param)
 
 
+@pytest.fixture
+def made_store(tmp_path_factory):
+    """Makes the store of 2 or 3 axes, in a folder of its own."""
+    return lambda ndim: make_store(tmp_path_factory.mktemp("made") / "store", ndim)
+
+
 @pytest.fixture(scope="session")
 def write_series():
     """Writes a DICOM series of a volume (X, Y, Z) that lies at `affine` (RAS, mm).

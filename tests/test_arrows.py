@@ -13,7 +13,7 @@ from attnbench.reporting.contents import FIGURES, TABLES
 
 PACKAGE = Path(__file__).parents[1] / "src" / "attnbench"
 ORDER = (
-    "errors", "addresses", "encoding", "process", "full_disk", "files", "seals", "locks",
+    "errors", "addresses", "encoding", "process", "full_disk", "files", "seals", "locks", "stops",
     "workflow", "study", "own", "catalog", "disk", "data", "intake", "models", "training",
     "scoring", "check", "inference", "shift", "analysis", "reporting", "sealing", "rerun",
     "upkeep", "api",
@@ -22,7 +22,7 @@ ORDER = (
 )  # fmt: skip
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 WITHOUT_TORCH = (
-    "errors", "addresses", "encoding", "process", "full_disk", "files", "seals", "locks",
+    "errors", "addresses", "encoding", "process", "full_disk", "files", "seals", "locks", "stops",
     "workflow", "study", "own", "catalog", "disk", "scoring", "check",
     "analysis", "reporting", "rerun", "upkeep", "api", "cli_options", "cli_dataset",
     "cli_metric", "cli_model",

@@ -164,6 +164,7 @@ def train(
             "key one value"
         )
     from attnbench.data.make import make_data
+    from attnbench.rerun import decides
     from attnbench.training.finished import why_untrained
     from attnbench.training.run import train_run
     from attnbench.training.stamp import read_facts
@@ -175,7 +176,7 @@ def train(
         if why := why_untrained(study, run):
             if path.is_file():
                 log.info("%s: trained again: %s", run, why)
-            train_run(study, run)
+            train_run(study, run, decides(study, "train", run.dataset, run.model))
     facts = read_facts(path)
     if lost := facts.get("diverged"):
         raise DivergenceError(f"{run}: {lost['says']}", lost["step"], lost["after"])

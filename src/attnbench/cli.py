@@ -38,8 +38,9 @@ from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
 from attnbench.cli_upkeep import add_upkeep
 from attnbench.encoding import print_in_any_encoding
-from attnbench.errors import AttnBenchError
+from attnbench.errors import AttnBenchError, Stopped
 from attnbench.full_disk import said_of
+from attnbench.stops import STATUS, asked, catch_stops
 
 
 class _Commands(TyperGroup):
@@ -74,27 +75,35 @@ def main() -> None:
     """Run the command line; an `AttnBenchError` is printed as one message, what nobody foresaw
     after its traceback.
 
-    Both stand in the job's log and end with status 1.
+    Both stand in the job's log and end with status 1; a job that was asked to stop ends with 75.
     """
     log = logging.getLogger("attnbench")
     print_in_any_encoding()
     try:
         app()
+    except Stopped as stop:
+        log.warning("%s", stop)
+        sys.exit(STATUS)
     except AttnBenchError as error:
         log.error("error: %s", error)
         sys.exit(1)
-    except SystemExit as error:
-        from attnbench.own import line_of
-
-        if place := line_of(error):
-            log.error("error: own code of the study ended the program%s: %r", place, error)
-            sys.exit(1)
-        raise
     except Exception as error:
+        # Raised amid an import, as by a signal, `Stopped` can come out as another exception.
+        if signalled := asked():
+            log.warning("stopped by %s", signalled.name)
+            sys.exit(STATUS)
         if full := said_of(error):
             log.error("error: %s", full)
             sys.exit(1)
         log.error("%serror: %s: %s", traceback.format_exc(), type(error).__name__, error)
+        sys.exit(1)
+    except BaseException as error:  # an end that was asked for, or own code that exits
+        from attnbench.own import line_of
+
+        place = line_of(error)
+        if not place or isinstance(error, KeyboardInterrupt):
+            raise
+        log.error("error: own code of the study ended the program%s: %r", place, error)
         sys.exit(1)
     finally:
         end_job()
@@ -441,8 +450,10 @@ def train(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Train one run."""
+    """Train one run, or what a former process left of it; asked to stop, end with status 75."""
+    catch_stops()
     loaded = start(study, log)
+    from attnbench.rerun import decides
     from attnbench.study.paths import Run
     from attnbench.training.finished import why_untrained
     from attnbench.training.run import train_run
@@ -453,7 +464,7 @@ def train(
         if waited and not why_untrained(loaded, run):
             logging.getLogger("attnbench").info("%s: trained by the process waited for", run)
         else:
-            train_run(loaded, run)
+            train_run(loaded, run, decides(loaded, "train", dataset, model))
 
 
 @app.command()
@@ -465,13 +476,16 @@ def trial(
     study: StudyFile = DEFAULT_STUDY,
     log: Log = None,
 ) -> None:
-    """Try one value of a swept key on the inner validation of a fold."""
+    """Try one value of a swept key on the inner validation of a fold; stops as `train` does."""
+    catch_stops()
     loaded = start(study, log)
     from attnbench.inference.trial import run_trial
+    from attnbench.rerun import decides
     from attnbench.sealing import sealed_job
 
+    code = decides(loaded, "trial", dataset, model, artefact=str(number))
     with sealed_job(loaded, "trial", dataset, model, fold, str(number)):
-        run_trial(loaded, dataset, model, fold, number)
+        run_trial(loaded, dataset, model, fold, number, code)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attnbench.errors import StudyError, listed
+from attnbench.files import sha256_of
 from attnbench.full_disk import look_in
 from attnbench.locks import exclusive, job_lock
 from attnbench.study.paths import STUDY_OF_JOB
@@ -95,9 +97,21 @@ def start(study: Path, log: Path | None) -> Study:
         handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
         _log_to(handlers)
         logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
+    _refuse_changed(study)
     loaded = load_study(study)
     look_in(loaded.layout.output, loaded.layout.downloads)
     return loaded
+
+
+def _refuse_changed(study: Path) -> None:
+    """Raise `StudyError` where a planned study (`Layout.planned`) is not what its name says."""
+    if study.parent.name == "studies" and re.fullmatch(r"[0-9a-f]{16}", study.stem):
+        found = sha256_of(study)[:16] if study.is_file() else "no file"
+        if found != study.stem:
+            raise StudyError(
+                f"{study}: not the study that was planned (its hash is {found}); start Snakemake "
+                "again, which writes it"
+            )
 
 
 def end_job() -> None:

@@ -59,7 +59,7 @@ def rerun(
     Prepared data and weights that come back the same (their hashes are compared) leave everything
     made from them as it is.
     """
-    from attnbench.upkeep.again import runs_again, words_for
+    from attnbench.upkeep.again import forget_checkpoints, runs_again, words_for
 
     file = study_file(study)
     loaded = start(file, None)
@@ -71,6 +71,8 @@ def rerun(
         return
     runs = runs_again(loaded, **asked)
     typer.echo(f"{len(runs)} run(s) again, from {stage.value} on: {listed(runs, 5)}")
+    if stage is Stage.train and not dry_run:
+        forget_checkpoints(loaded, runs)
     _snakemake(file, cores, dry_run, [*words_for(loaded, runs, stage.value), *(further or [])])
 
 

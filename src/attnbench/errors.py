@@ -12,6 +12,10 @@ class AttnBenchError(Exception):
     """Base of every error that the command line prints without a traceback."""
 
 
+class Stopped(BaseException):
+    """A job was asked to stop and does: no error, and nothing that catches errors catches it."""
+
+
 class StudyError(AttnBenchError):
     """The study file asks for something that cannot be done."""
 
@@ -61,10 +65,6 @@ class DivergenceError(AttnBenchError):
     def __init__(self, message: str, step: int, after: int) -> None:
         super().__init__(message)
         self.step, self.after = step, after
-
-
-class Stopped(AttnBenchError):
-    """A job was asked to stop, by a signal, and kept what it had: it ends with status 75."""
 
 
 class DiskError(AttnBenchError):

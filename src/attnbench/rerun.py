@@ -40,8 +40,10 @@ _GLUE = frozenset(
         ".locks",
         ".own",
         ".process",
+        ".rerun",
         ".sealing",
         ".seals",
+        ".stops",
         ".study",
     )
 )
@@ -51,10 +53,15 @@ _GLUE = frozenset(
 _ASIDE = {
     "attnbench.training.run": frozenset(
         f"attnbench.{name}"
-        for name in ("models.cost", "training.energy", "training.progress", "training.provenance")
+        for name in (
+            "models.cost",
+            "training.progress",
+            "training.provenance",
+            "training.spent",
+        )
     ),
     "attnbench.inference.trial": frozenset(
-        {"attnbench.training.energy", "attnbench.training.provenance"}
+        {"attnbench.training.provenance", "attnbench.training.spent"}
     ),
     "attnbench.inference.trained": frozenset(
         {"attnbench.models.cost", "attnbench.training.provenance"}

@@ -10,8 +10,10 @@ import SimpleITK
 from medpy.metric.binary import dc
 from PIL import Image
 
-from attnbench.errors import DataError, StudyError
+from attnbench.errors import DataError, SealError, StudyError
 from attnbench.inference.export import chosen_runs, export_predictions
+from attnbench.study.paths import Run
+from sealing import reseal
 
 
 def exported(study, folder, **chosen):
@@ -113,7 +115,7 @@ def test_every_run_that_is_missing_is_named(own, tmp_path):
 def test_predictions_of_another_recipe_or_other_cases_are_refused(own, tmp_path):
     training = own.study.training.model_copy(update={"steps": 81})
     other = own.study.model_copy(update={"training": training})
-    with pytest.raises(DataError, match=r"run.json: the run was made with another recipe"):
+    with pytest.raises(SealError, match=r"run\.json: belongs to another recipe"):
         export_predictions(other, chosen_runs(other), tmp_path / "files")
     path = own.study.output / "runs/scans/unet/fold0-seed0/predictions.npz"
     with np.load(path) as archive:
@@ -121,7 +123,8 @@ def test_predictions_of_another_recipe_or_other_cases_are_refused(own, tmp_path)
     first = next(iter(masks))
     for broken in ({**masks, first: masks[first][1:]}, {**masks, "x": masks[first]}):
         np.savez_compressed(path, **broken)
-        with pytest.raises(DataError, match=r"predictions.npz: .*predict the run again"):
+        reseal(own.study, Run("scans", "unet", 0, 0), "predict")
+        with pytest.raises(DataError, match=r"predictions.npz: .*make it again.*--from predict"):
             export_predictions(own.study, chosen_runs(own.study, "scans"), tmp_path / "files")
     assert list(tmp_path.rglob("*.nii.gz")) == []
 

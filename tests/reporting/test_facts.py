@@ -84,6 +84,7 @@ SILENT = {
     "Study.accept_licences",
     *(f"ComputeSettings.{key}" for key in ("device", "threads", "runs_per_gpu", "memory_mb")),
     "ComputeSettings.minutes",
+    "ComputeSettings.checkpoint_minutes",
     *(f"ModelSettings.{key}" for key in ("control", "control_of")),
     "ModelSettings.predictions",  # what is in it is told apart
     # Fingerprints stand beside the code and the weights that they are of.

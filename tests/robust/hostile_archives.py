@@ -19,24 +19,24 @@ LISTED = {"a.png": b"picture a" * 50, "masks/b.png": b"mask b" * 50}
 MEBI = 1 << 20
 
 
-def _member(name: str, data: bytes = b"", size: int | None = None, **facts: object) -> bytes:
-    member = tarfile.TarInfo(name)
-    member.size = len(data) if size is None else size
+def member(name: str, data: bytes = b"", size: int | None = None, **facts: object) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = len(data) if size is None else size
     for key, value in facts.items():
-        setattr(member, key, value)
+        setattr(info, key, value)
     padding = b"\0" * (-len(data) % 512)
-    return member.tobuf(tarfile.GNU_FORMAT) + data + padding
+    return info.tobuf(tarfile.GNU_FORMAT) + data + padding
 
 
 def _right() -> bytes:
-    return b"".join(_member(f"repo/{path}", data) for path, data in LISTED.items())
+    return b"".join(member(f"repo/{path}", data) for path, data in LISTED.items())
 
 
 def _tar(*parts: bytes) -> bytes:
     return b"".join(parts) + b"\0" * 1024
 
 
-def _packed(*parts: bytes) -> bytes:
+def packed(*parts: bytes) -> bytes:
     return gzip.compress(_tar(*parts), 1)
 
 
@@ -60,11 +60,11 @@ def _changed(block: bytes, at: int, new: bytes) -> bytes:
 
 
 def _of_size(size: bytes, name: str = "repo/a.png", data: bytes = b"") -> bytes:
-    return _changed(_member(name, data), 124, size)
+    return _changed(member(name, data), 124, size)
 
 
 def _pax(text: bytes, then: bytes) -> bytes:
-    return _member("pax", text, type=tarfile.XHDTYPE) + then
+    return member("pax", text, type=tarfile.XHDTYPE) + then
 
 
 def _record(key: str, value: str) -> bytes:
@@ -85,7 +85,7 @@ def _zip() -> bytes:
 
 def _sparse(real: int) -> bytes:
     """GNU's old header of a file with holes: one byte of it is there."""
-    block = _member("repo/a.png", b"x", type=tarfile.GNUTYPE_SPARSE)
+    block = member("repo/a.png", b"x", type=tarfile.GNUTYPE_SPARSE)
     table = f"{real - 1:011o}\0".encode() + b"00000000001\0"
     block = _changed(block, 386, table)
     return _changed(block, 483, f"{real:011o}\0".encode())
@@ -95,87 +95,87 @@ _A = LISTED["a.png"]
 _BASE256 = b"\xff" * 12
 
 ARCHIVES: dict[str, Callable[[], bytes]] = {
-    "right": lambda: _packed(_right()),
+    "right": lambda: packed(_right()),
     "right, not packed": lambda: _tar(_right()),
     # names
-    "out of the folder": lambda: _packed(_member("repo/../../a.png", _A)),
-    "out by an absolute name": lambda: _packed(_member("/repo/a.png", _A)),
-    "out by attributes": lambda: _packed(_pax(_record("path", "../../a.png"), _member("x", _A))),
-    "a name with NUL": lambda: _packed(_pax(_record("path", "repo/a\0.png"), _member("x", _A))),
-    "a name that is not UTF-8": lambda: _packed(_member("repo/\udcff\udcfe", _A), _right()),
-    "no folder at the top": lambda: _packed(_member("a.png", _A)),
-    "other capital letters": lambda: _packed(_member("repo/A.PNG", _A)),
-    "a thousand folders deep": lambda: _packed(_member("repo/" + "d/" * 1000 + "a.png", _A)),
+    "out of the folder": lambda: packed(member("repo/../../a.png", _A)),
+    "out by an absolute name": lambda: packed(member("/repo/a.png", _A)),
+    "out by attributes": lambda: packed(_pax(_record("path", "../../a.png"), member("x", _A))),
+    "a name with NUL": lambda: packed(_pax(_record("path", "repo/a\0.png"), member("x", _A))),
+    "a name that is not UTF-8": lambda: packed(member("repo/\udcff\udcfe", _A), _right()),
+    "no folder at the top": lambda: packed(member("a.png", _A)),
+    "other capital letters": lambda: packed(member("repo/A.PNG", _A)),
+    "a thousand folders deep": lambda: packed(member("repo/" + "d/" * 1000 + "a.png", _A)),
     # kinds
-    "a link": lambda: _packed(
-        _member("repo/a.png", type=tarfile.SYMTYPE, linkname="/etc/hostname"), _right()
+    "a link": lambda: packed(
+        member("repo/a.png", type=tarfile.SYMTYPE, linkname="/etc/hostname"), _right()
     ),
-    "a link for a folder": lambda: _packed(
-        _member("repo/masks", type=tarfile.SYMTYPE, linkname="../../.."), _right()
+    "a link for a folder": lambda: packed(
+        member("repo/masks", type=tarfile.SYMTYPE, linkname="../../.."), _right()
     ),
-    "a hard link": lambda: _packed(
-        _member("repo/a.png", type=tarfile.LNKTYPE, linkname="repo/masks/b.png")
+    "a hard link": lambda: packed(
+        member("repo/a.png", type=tarfile.LNKTYPE, linkname="repo/masks/b.png")
     ),
-    "a pipe": lambda: _packed(_member("repo/a.png", type=tarfile.FIFOTYPE)),
-    "a device": lambda: _packed(_member("repo/a.png", type=tarfile.CHRTYPE, devmajor=1)),
-    "a folder": lambda: _packed(_member("repo/a.png", type=tarfile.DIRTYPE)),
-    "holes of 8 GB": lambda: _packed(_sparse(8**11 - 1)),
-    "holes, by attributes": lambda: _packed(
+    "a pipe": lambda: packed(member("repo/a.png", type=tarfile.FIFOTYPE)),
+    "a device": lambda: packed(member("repo/a.png", type=tarfile.CHRTYPE, devmajor=1)),
+    "a folder": lambda: packed(member("repo/a.png", type=tarfile.DIRTYPE)),
+    "holes of 8 GB": lambda: packed(_sparse(8**11 - 1)),
+    "holes, by attributes": lambda: packed(
         _pax(
             _record("GNU.sparse.major", "1")
             + _record("GNU.sparse.minor", "0")
             + _record("GNU.sparse.name", "repo/a.png")
             + _record("GNU.sparse.realsize", str(2**40)),
-            _member("x", b"1\n0\n1\n".ljust(512, b"\0") + b"x"),
+            member("x", b"1\n0\n1\n".ljust(512, b"\0") + b"x"),
         )
     ),
     # sizes
-    "a member of 300 MB": lambda: _zeros(_member("repo/a.png", size=300 * MEBI), 300),
-    "a member of 8 GB that is not there": lambda: _packed(_member("repo/a.png", size=8**11 - 1)),
-    "a bomb beside": lambda: _zeros(_member("repo/z", size=300 * MEBI), 300) + _packed(_right()),
+    "a member of 300 MB": lambda: _zeros(member("repo/a.png", size=300 * MEBI), 300),
+    "a member of 8 GB that is not there": lambda: packed(member("repo/a.png", size=8**11 - 1)),
+    "a bomb beside": lambda: _zeros(member("repo/z", size=300 * MEBI), 300) + packed(_right()),
     "a name of 30 MB": lambda: _zeros(
-        _member("x", size=30 * MEBI, type=tarfile.GNUTYPE_LONGNAME), 30
+        member("x", size=30 * MEBI, type=tarfile.GNUTYPE_LONGNAME), 30
     ),
-    "attributes of 30 MB": lambda: _zeros(_member("x", size=30 * MEBI, type=tarfile.XHDTYPE), 30),
-    "a negative size": lambda: _packed(_of_size(_BASE256), _right()),
-    "a negative size of a name": lambda: _packed(
-        _changed(_member("x", type=tarfile.GNUTYPE_LONGNAME), 124, _BASE256), _right()
+    "attributes of 30 MB": lambda: _zeros(member("x", size=30 * MEBI, type=tarfile.XHDTYPE), 30),
+    "a negative size": lambda: packed(_of_size(_BASE256), _right()),
+    "a negative size of a name": lambda: packed(
+        _changed(member("x", type=tarfile.GNUTYPE_LONGNAME), 124, _BASE256), _right()
     ),
-    "a size far back": lambda: _packed(
+    "a size far back": lambda: packed(
         _right(), _of_size(b"\xff" * 8 + (-1536).to_bytes(4, "big", signed=True), "repo/z")
     ),
-    "a size in words": lambda: _packed(_of_size(b"a lot of it\0"), _right()),
-    "a size by attributes": lambda: _packed(_pax(_record("size", "-512"), _member("repo/a.png"))),
-    "a size in words, by attributes": lambda: _packed(
-        _pax(_record("size", "many"), _member("repo/a.png", _A))
+    "a size in words": lambda: packed(_of_size(b"a lot of it\0"), _right()),
+    "a size by attributes": lambda: packed(_pax(_record("size", "-512"), member("repo/a.png"))),
+    "a size in words, by attributes": lambda: packed(
+        _pax(_record("size", "many"), member("repo/a.png", _A))
     ),
-    "attributes that are none": lambda: _packed(_pax(b"999999 path=x\n", _right())),
-    "attributes without end": lambda: _packed(_pax(b"0 a=b\n", _right())),
-    "a time beyond all": lambda: _packed(
-        _pax(_record("mtime", "1e999"), _member("repo/a.png", _A)), _right()
+    "attributes that are none": lambda: packed(_pax(b"999999 path=x\n", _right())),
+    "attributes without end": lambda: packed(_pax(b"0 a=b\n", _right())),
+    "a time beyond all": lambda: packed(
+        _pax(_record("mtime", "1e999"), member("repo/a.png", _A)), _right()
     ),
-    "attributes in attributes": lambda: _packed(_pax(_record("a", "b"), b"") * 3000, _right()),
-    "30,000 members": lambda: _packed(_member("repo/z") * 30_000, _right()),
+    "attributes in attributes": lambda: packed(_pax(_record("a", "b"), b"") * 3000, _right()),
+    "30,000 members": lambda: packed(member("repo/z") * 30_000, _right()),
     # damage
-    "cut": lambda: _packed(_right())[:-30],
-    "cut within the first header": lambda: _packed(_right())[:25],
-    "a wrong checksum": lambda: _packed(_changed(_right(), 0, b"r")[:200] + b"?" + _right()[201:]),
-    "noise after the first member": lambda: _packed(
-        _member("repo/a.png", _A), random.Random(3).randbytes(5000)
+    "cut": lambda: packed(_right())[:-30],
+    "cut within the first header": lambda: packed(_right())[:25],
+    "a wrong checksum": lambda: packed(_changed(_right(), 0, b"r")[:200] + b"?" + _right()[201:]),
+    "noise after the first member": lambda: packed(
+        member("repo/a.png", _A), random.Random(3).randbytes(5000)
     ),
     "noise": lambda: random.Random(4).randbytes(5000),
     "noise that looks packed": lambda: b"\x1f\x8b\x08\0" + random.Random(5).randbytes(5000),
     "a page": lambda: b"<html>please log in</html>",
     "nothing": lambda: b"",
     "nothing, packed": lambda: gzip.compress(b""),
-    "packed twice": lambda: gzip.compress(_packed(_right())),
+    "packed twice": lambda: gzip.compress(packed(_right())),
     "another kind": _zip,
     "another packing": lambda: bz2.compress(_tar(_right())),
     "a third packing": lambda: lzma.compress(_tar(_right())),
     # content
-    "wrong, then right": lambda: _packed(_member("repo/a.png", b"x" * len(_A)), _right()),
-    "right, then wrong": lambda: _packed(_right(), _member("repo/a.png", b"x" * len(_A))),
-    "one missing": lambda: _packed(_member("repo/a.png", _A)),
+    "wrong, then right": lambda: packed(member("repo/a.png", b"x" * len(_A)), _right()),
+    "right, then wrong": lambda: packed(_right(), member("repo/a.png", b"x" * len(_A))),
+    "one missing": lambda: packed(member("repo/a.png", _A)),
 }
 
 ADDRESSES = (

@@ -119,7 +119,7 @@ class Disturbed:
         """What is done now."""
         return [job for pid, words in self.processes().items() if (job := _job(pid, words))]
 
-    def wait_for(self, verbs: Sequence[str], seconds: float = 300) -> Job | None:
+    def wait_for(self, verbs: Sequence[str], seconds: float = 1800) -> Job | None:
         """Wait until one of `verbs` is at work; None where the study ended before that."""
         assert self._process is not None
         end = time.monotonic() + seconds
@@ -132,7 +132,7 @@ class Disturbed:
             time.sleep(0.02)
         raise AssertionError(f"none of {verbs} was at work for {seconds} s:\n{self.words()}")
 
-    def wait_until(self, condition: Callable[[], bool], seconds: float = 300) -> bool:
+    def wait_until(self, condition: Callable[[], bool], seconds: float = 1800) -> bool:
         """Wait for a condition; return False where the study ended before that.
 
         Raises:

@@ -43,6 +43,7 @@ STAGES = {
     "export": 1, "report": 1,
 }  # fmt: skip
 ORDER = list(STAGES)
+UNTIL_SCORES = ("fetch", "prepare", "folds", "train", "predict", "score", "gather")
 
 
 def begin(folder: Path, *targets: str) -> Disturbed:
@@ -125,6 +126,7 @@ def test_kills_until_there_is_a_report_change_nothing(tmp_path, reported):
 def kill_at_random(folder: Path, kills: int, expected: dict[str, str], *targets: str) -> None:
     """Kill studies, one after the other, until there were so many kills; all end alike."""
     draw = random.Random(16 + kills)
+    stages = {name: STAGES[name] for name in (UNTIL_SCORES if targets else ORDER)}
     killed: Counter[str] = Counter()
     losses, number = Losses(), 0
     while sum(killed.values()) < kills:
@@ -133,7 +135,7 @@ def kill_at_random(folder: Path, kills: int, expected: dict[str, str], *targets:
         try:
             with Writers(study) as writers:
                 for _ in range(min(MOST_OF_A_STUDY, kills - sum(killed.values()))):
-                    (stage,) = draw.choices(ORDER, [*STAGES.values()])
+                    (stage,) = draw.choices([*stages], [*stages.values()])
                     study.start()
                     if study.wait_for(ORDER[ORDER.index(stage) :]) is None:
                         break

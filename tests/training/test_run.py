@@ -61,6 +61,7 @@ def test_same_run_twice_gives_identical_weights_and_another_seed_does_not(study)
     train_run(study, run)
     facts = json.loads((study.layout.run(run) / "run.json").read_text())
     first = torch.load(study.layout.run(run) / "model.pt", weights_only=True)["weights"]
+    study.layout.checkpoint(run).unlink()  # from which the same weights would come untrained
     train_run(study, run)
     again = torch.load(study.layout.run(run) / "model.pt", weights_only=True)["weights"]
     assert first.keys() == again.keys()

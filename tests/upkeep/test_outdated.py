@@ -8,6 +8,7 @@ from hashlib import sha256
 import pytest
 
 from attnbench.check import check_study
+from attnbench.errors import StudyError
 from attnbench.study.paths import STUDY_OF_JOB, Run
 from attnbench.training.stamp import identities
 from attnbench.upkeep.begin import at_work_lines, begin
@@ -45,11 +46,12 @@ def write(path, text=""):
 
 def finish(study):
     """The files of a study that was run to its end, as far as planning looks at them."""
-    begin(study, planned(study))
+    name = planned(study)
+    begin(study, name)
     for run, identity in identities(study, study.runs()).items():
         write(study.layout.run(run) / "run.json", json.dumps(dict(identity)))
     for job in jobs_of(study):
-        write(job.log, f"{STUDY_OF_JOB}{planned(study)}\nand more\n")
+        write(job.log, f"{STUDY_OF_JOB}{name}\nand more\n")
         write(job.file)
 
 
@@ -173,6 +175,20 @@ def test_a_planned_study_reads_as_the_one_that_was_planned(study_of):
     begin(study, planned(study))
     again = load_study(planned(study))
     assert planned(again) == planned(study)
+
+
+def test_a_planned_study_that_was_changed_is_refused_by_jobs_and_written_anew(study_of):
+    from attnbench.cli_options import start
+
+    study = study_of()
+    begin(study, planned(study))
+    assert start(planned(study), None).name == "x"
+    whole = planned(study).read_text()
+    planned(study).write_text(whole.replace("steps: 300", "steps: 301"))
+    with pytest.raises(StudyError, match="not the study that was planned"):
+        start(planned(study), None)
+    begin(study, planned(study))
+    assert planned(study).read_text() == whole
 
 
 def test_who_works_in_the_folder_is_said(study_of):

@@ -54,6 +54,9 @@ rule measure:
         " --log {log:q}"
 
 
+# `exec`: the signal that asks for a stop reaches the training, which writes its checkpoint, and no shell
+# that would end before it. No `retries`: what fails would fail again, and inside a job of a cluster
+# a rule's own retries would begin anew in the minutes that are left (profiles/slurm has them).
 # One value of a swept key on one fold, scored on its inner validation; no trial reads a test case.
 rule trial:
     input:
@@ -76,7 +79,7 @@ rule trial:
     message:
         "try value {wildcards.number} of the sweep for {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}"
     shell:
-        "attnbench trial --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "exec attnbench trial --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --fold {wildcards.fold} --number {wildcards.number} --log {log:q}"
 
 
@@ -134,7 +137,7 @@ rule train:
     message:
         "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "attnbench train --study {planned:q} {params.run} --log {log:q}"
+        "exec attnbench train --study {planned:q} {params.run} --log {log:q}"
 
 
 rule predict:

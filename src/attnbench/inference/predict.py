@@ -32,6 +32,7 @@ def predict_run(study: Study, run: Run) -> None:
     if lost := lost_run(study, run):
         _predict_nothing(folder)
         seal_run(study, run, "predict", lost.stamp)
+        study.layout.checkpoint(run).unlink(missing_ok=True)
         log.warning("%s  diverged in training: nothing to predict", run)
         return
     started = time.perf_counter()
@@ -52,6 +53,8 @@ def predict_run(study: Study, run: Run) -> None:
         write_rows(folder / "calibration.csv", CALIBRATION_COLUMNS, calibration)
     seal_run(study, run, "predict", trained.stamp)
     study.layout.removed(run).unlink(missing_ok=True)
+    # Snakemake has taken the trained files, else it would have asked for no predictions.
+    study.layout.checkpoint(run).unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     log.info("%s  predicted %d cases in %.0f s", run, len(cases), seconds)
 

@@ -14,11 +14,8 @@ from typing import Any
 
 from attnbench.errors import OwnCodeError, nearest
 from attnbench.own.fingerprint import PACKAGE, fingerprint, own_modules
-from attnbench.own.locate import file_of, how_to_get, taken_apart
+from attnbench.own.locate import file_of, how_to_get, refuse_standard_library, taken_apart
 from attnbench.own.packages import is_installed
-
-# `os.system` or `torch.load` would run, or read, whatever a study file tells them to.
-_REFUSED = frozenset(sys.stdlib_module_names)
 
 
 def load(reference: str, source: str | None = None) -> Any:
@@ -33,11 +30,7 @@ def load(reference: str, source: str | None = None) -> Any:
             has changed since the study was planned.
     """
     path, module, name = taken_apart(reference)
-    if module.split(".")[0] in _REFUSED:
-        raise OwnCodeError(
-            f"{reference}: of Python's standard library, which has no mechanism, network, metric "
-            "or loss; name a class or function of your own"
-        )
+    refuse_standard_library(reference)
     if source is not None and fingerprint(reference) != source:
         raise OwnCodeError(
             f"{reference} has changed since this study was planned; start it again, and what "

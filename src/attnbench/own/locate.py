@@ -91,6 +91,20 @@ def lineage(reference: str) -> Iterator[Definition]:
                     waiting.append(locate(f"{of}{base.id}"))
 
 
+def refuse_standard_library(reference: str) -> None:
+    """Refuse a reference into Python's standard library: `os.system` would run what a file says.
+
+    Raises:
+        OwnCodeError: it is one.
+    """
+    _, module, _ = taken_apart(reference)
+    if module.split(".")[0] in sys.stdlib_module_names:
+        raise OwnCodeError(
+            f"{reference}: of Python's standard library, which has no mechanism, network, metric "
+            "or loss; name a class or function of your own"
+        )
+
+
 def file_of(reference: str) -> Path:
     """The file that a reference names, or that of its module.
 
@@ -98,6 +112,7 @@ def file_of(reference: str) -> Path:
         OwnCodeError: it is not there.
     """
     path, module, _ = taken_apart(reference)
+    refuse_standard_library(reference)
     if path is not None:
         if not path.is_file():
             raise OwnCodeError(

@@ -723,6 +723,11 @@ class ComputeSettings(Settings):
         4000, gt=0, le=10**9, description="Memory that one run asks a cluster for."
     )
     minutes: Int = Field(240, gt=0, le=10**7, description="Time that one run asks a cluster for.")
+    checkpoint_minutes: Float = Field(
+        10,
+        gt=0,
+        description="A training writes down where it is this often, and when it is asked to stop.",
+    )
 
 
 def _address(text: str) -> str:

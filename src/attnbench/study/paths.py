@@ -101,6 +101,10 @@ class Layout:
         """History so far of a run that trains now, or was killed; gone once it is trained."""
         return self.run(run) / "progress.csv"
 
+    def checkpoint(self, run: Run) -> Path:
+        """Where a training of a run was last; gone once the run is predicted."""
+        return self.run(run) / "checkpoint.pt"
+
     def removed(self, run: Run) -> Path:
         """Says that a run's predictions were removed to free space; gone once they are back."""
         return self.run(run) / "predictions.removed"
@@ -108,6 +112,10 @@ class Layout:
     def trial(self, dataset: str, model: str, fold: int | str, number: int | str) -> Path:
         """What value `number` of a swept key scored on the inner validation of a fold."""
         return self.output / "sweep" / dataset / model / f"fold{fold}" / f"{number}.json"
+
+    def trial_checkpoint(self, dataset: str, model: str, fold: int, number: int) -> Path:
+        """Where the training of a trial was last; gone once a value is chosen."""
+        return self.trial(dataset, model, fold, number).with_suffix(".checkpoint.pt")
 
     def choice(self, dataset: str, model: str, fold: int | str) -> Path:
         """The value of a swept key that all runs of a model on a fold have."""

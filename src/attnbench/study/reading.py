@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from attnbench.errors import AttnBenchError, StudyError
+from attnbench.study.limits import too_long
+from attnbench.study.messages import in_lines
 
 # libyaml's, where PyYAML has it, is several times as fast; every command reads entries.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -82,6 +84,8 @@ def read_study(path: Path) -> Mapping[Any, Any]:
             f"{path}: `__use_yte__` makes Snakemake run expressions in the file as Python code; a "
             "study has none: write the values, and remove the key"
         )
+    if problems := list(too_long(content)):
+        raise StudyError(f"{path}: {in_lines(problems)}")
     return content
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from attnbench.errors import DivergenceError
 from attnbench.study.groups import TrainingSettings
 from attnbench.training.accumulate import gradients
+from attnbench.training.keeper import NOTHING, Keeper
 from attnbench.training.loss import Loss, Terms, loss_of, pooled_dice
 from attnbench.training.optimiser import make_optimiser, rate_factor
 
@@ -36,6 +37,7 @@ def train(
     steps: int,
     device: torch.device,
     autocast: torch.dtype | None,
+    keeper: Keeper = NOTHING,
 ) -> Iterator[dict[str, float]]:
     """Train in place; yield a row of HISTORY every fifth of `validate_every` and at the end.
 
@@ -45,14 +47,17 @@ def train(
 
     Args:
         network: on `device`, returns logits (B, K, *patch) or a sequence of them.
-        batches: `steps` pairs of images (B, C, *patch) and masks (B, *patch) on `device`.
+        batches: pairs of images (B, C, *patch) and masks (B, *patch) on `device`: of all `steps`,
+            or of those that `keeper` has not kept.
         validation: fixed batches of the same form.
         settings: loss, optimiser, learning rate, its schedule, and how often to validate.
         steps: length of the schedule.
         device: where everything is.
         autocast: dtype of mixed precision; None for float32.
+        keeper: has the state of a former process to go on from, and writes down that of this one.
 
     Raises:
+        Stopped: the process was asked to stop.
         DivergenceError: the loss is not finite, or the weights behind the last step.
         OwnCodeError: an own loss cannot be loaded, or returns no scalar.
     """
@@ -63,8 +68,8 @@ def train(
     )
     row_every = max(1, settings.validate_every // 5)
     network.train()
-    sums, since, started = torch.zeros((), device=device), 0, time.perf_counter()
-    for step, (images, masks) in enumerate(batches, start=1):
+    sums, since, started = keeper.resume(network, optimiser, schedule)
+    for step, (images, masks) in enumerate(batches, start=keeper.course.step + 1):
         rate = float(schedule.get_last_lr()[0])
         terms = take_step(network, images, masks, loss, optimiser, autocast, settings.accumulate)
         sums = sums + terms.values
@@ -72,6 +77,7 @@ def train(
         since += 1
         validate = step % settings.validate_every == 0 or step == steps
         if step % row_every and not validate:
+            keeper.after(step, sums, since, started)
             continue
         # Reading numbers waits for the device: only here, never at every step.
         means = dict(zip(terms.names, (sums / since).tolist(), strict=True))
@@ -87,6 +93,7 @@ def train(
         row = (step, sum(means.values()), *parts, score, rate, speed)
         yield dict(zip(HISTORY, row, strict=True))
         sums, since, started = torch.zeros((), device=device), 0, time.perf_counter()
+        keeper.after(step, sums, since, started)
 
 
 _LAST_STEP = (

@@ -13,15 +13,19 @@ from attnbench.study.groups import TrainingSettings
 # change no number, but their first call imports the compiler: 800 modules, which takes a process
 # as long as torch itself. Both classes can go once torch imports it only where it compiles.
 _add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+_state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+_load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
 
 
 class _AdamW(torch.optim.AdamW):
-    add_param_group = _add_param_group
+    add_param_group, state_dict = _add_param_group, _state_dict
+    load_state_dict = _load_state_dict
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 class _SGD(torch.optim.SGD):
-    add_param_group = _add_param_group
+    add_param_group, state_dict = _add_param_group, _state_dict
+    load_state_dict = _load_state_dict
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,8 +16,8 @@ Row = Mapping[str, float]
 
 
 @contextmanager
-def record_progress(path: Path) -> Iterator[Callable[[Row], None]]:
-    """Begin the CSV at `path` anew and yield what adds a row of the history; NaN is empty.
+def record_progress(path: Path, rows: Iterable[Row] = ()) -> Iterator[Callable[[Row], None]]:
+    """Write `rows` to the CSV at `path` and yield what adds a row of the history; NaN is empty.
 
     Every row is written whole and at once. Where TensorBoard is installed, the same numbers
     become the points of its curves, in event files beside the CSV.
@@ -36,13 +36,15 @@ def record_progress(path: Path) -> Iterator[Callable[[Row], None]]:
                 table.writerow(["" if math.isnan(row[name]) else row[name] for name in HISTORY])
             draw(row)
 
+        for row in rows:
+            record(row)
         yield record
 
 
 @contextmanager
 def _curves(folder: Path) -> Iterator[Callable[[Row], None]]:
     """Yield what adds a row to TensorBoard's event file in `folder`, or does nothing without it."""
-    # A run that begins anew would otherwise add a second curve to that of its former try.
+    # The rows of a former process are drawn again, and those that were lost with it are not.
     for old in folder.glob("events.out.tfevents.*"):
         old.unlink()
     if not find_spec("tensorboard"):

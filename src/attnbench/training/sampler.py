@@ -198,9 +198,15 @@ def _changes(
 
 
 def batches(
-    pool: CasePool, planner: Planner, steps: int, batch: int, device: torch.device, seed: int
+    pool: CasePool,
+    planner: Planner,
+    steps: int,
+    batch: int,
+    device: torch.device,
+    noise: torch.Generator,
+    done: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield `steps` batches of images (batch, C, *patch) and masks (batch, *patch) on `device`.
+    """Yield batches of images (batch, C, *patch) and masks (batch, *patch) on `device`.
 
     Parameters are drawn and sent to the device in blocks, so no step waits for the host. The
     noise field is the only thing drawn on the device; on the CPU everything is the same for the
@@ -209,18 +215,23 @@ def batches(
     Args:
         pool: the cases, where they lie.
         planner: draws what is cut and how it is changed.
-        steps: number of batches.
+        steps: number of batches, those that are left out included.
         batch: patches per batch.
         device: of the training; the pool's, or a GPU that its cases do not fit on.
-        seed: of the noise.
+        noise: draws the noise, on the pool's device.
+        done: batches to leave out at the beginning: they are planned, so that all others are the
+            same, but not cut, and of `noise` they draw nothing.
     """
     patch = tuple(int(side) for side in planner.patch)
-    generator = torch.Generator(pool.device).manual_seed(seed)
     for block in range(math.ceil(steps / _STEPS_PER_BLOCK)):
-        plan = planner.draw(batch * min(_STEPS_PER_BLOCK, steps - block * _STEPS_PER_BLOCK))
+        before = block * _STEPS_PER_BLOCK
+        count = min(_STEPS_PER_BLOCK, steps - before)
+        plan = planner.draw(batch * count)
+        if before + count <= done:
+            continue
         boxes = pool.locate(plan, patch)
-        change = _changes(planner, plan, batch, pool.device, generator)
-        for number in range(len(plan.case) // batch):
+        change = _changes(planner, plan, batch, pool.device, noise)
+        for number in range(max(0, done - before), count):
             now = slice(number * batch, (number + 1) * batch)
             images, masks = pool.cut(boxes.of(now), patch)
             images = change(images, number)

@@ -53,6 +53,8 @@ def choose_value(study: Study, dataset: str, model: str, fold: int) -> None:
         **place.hashes(study),
     }
     write_json(study.layout.choice(dataset, model, fold), content)
+    for number in range(len(tries)):
+        study.layout.trial_checkpoint(dataset, model, fold, number).unlink(missing_ok=True)
     log.info("%s/%s/fold%d  %s %g", dataset, model, fold, key.replace("_", " "), best["value"])
 
 

@@ -50,6 +50,12 @@ def words_for(study: Study, runs: Iterable[Run], stage: Stage) -> list[str]:
     return ["--forcerun", *(str(study.layout.run(run) / file) for run, file in first.items())]
 
 
+def forget_checkpoints(study: Study, runs: Iterable[Run]) -> None:
+    """Have `runs` train from their first step: a checkpoint would give what they were again."""
+    for run in runs:
+        study.layout.checkpoint(run).unlink(missing_ok=True)
+
+
 def targets_of(gone: Sequence[Gone], kind: str) -> list[str]:
     """Files of one kind that are gone, as targets for Snakemake: one of every run."""
     name = {"weights": "model.pt", "predictions": "predictions.npz"}[kind]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from attnbench.study.settings import Study
 
 # Written while jobs work, or by Snakemake: nothing is made from them.
-_ASIDE = ("seals", "logs", "benchmarks", "locks")
+_ASIDE = ("seals", "logs", "benchmarks", "studies")
 _BESIDE_RUNS = ("train.log", "progress.csv", "checkpoint.pt", "predictions.removed")
 _FOR_TENSORBOARD = "events.out.tfevents."
 

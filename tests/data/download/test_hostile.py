@@ -20,7 +20,7 @@ from downloads import (
     name_is_safe,
     outcome,
 )
-from hostile_archives import ADDRESSES, ARCHIVES, NAMES, everything_in
+from hostile_archives import ADDRESSES, ARCHIVES, NAMES, everything_in, member, packed
 from hostile_servers import CONTENT, FAULTS, OTHER, Link, running, whole
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,8 @@ from attnbench.catalog.listing import list_families
 from attnbench.data.download.fetch import fetch_dataset
 from attnbench.data.download.http import LONGEST_WAIT_S, asked_wait
 from attnbench.data.download.progress import show_progress
-from attnbench.data.download.wanted import UNLISTED, most_bytes
+from attnbench.data.download.unpack import unpack
+from attnbench.data.download.wanted import UNLISTED, Wanted, most_bytes
 from attnbench.errors import FetchError
 
 FEW_FAULTS = (
@@ -72,6 +73,23 @@ def test_an_address(tmp_path, address, caplog):
 @pytest.mark.parametrize("names", NAMES[::2], ids=ascii)
 def test_a_name_in_a_list_of_files(tmp_path, names):
     name_is_safe(tmp_path, names.split("|"))
+
+
+def test_a_member_of_another_size_is_not_written(tmp_path):
+    wanted = [Wanted("a.png", 450, "sha256", "0" * 64)]
+    (tmp_path / "archive").write_bytes(packed(member("repo/a.png", b"x" * 5000)))
+    missing = unpack(tmp_path / "archive", wanted, tmp_path / "staging", lambda *_: None)
+    assert missing == {"a.png": "5000 bytes"} and not (tmp_path / "staging").exists()
+
+
+@pytest.mark.parametrize(
+    "names", ["a|A", "d/a|D/b|d", "\u00e4|a\u0308", "stra\u00dfe|STRASSE", "Receipt.json", "a|a/b"]
+)
+def test_names_that_are_one_file_somewhere_are_refused(tmp_path, names):
+    files = dict.fromkeys(names.split("|"), CONTENT)
+    entry = entry_of(tmp_path / "in", {"kind": "files", "url": "http://127.0.0.1:9/{path}"}, files)
+    with pytest.raises(FetchError, match=r"one file on systems|both a file and a folder|of ours"):
+        fetch_dataset(entry, tmp_path / "raw", patience=HASTY)
 
 
 # --- secrets
@@ -209,7 +227,7 @@ def test_a_small_file_is_resumed_on_the_same_version_only(tmp_path):
     assert "Range: bytes=1000-" in asked[0] and 'If-Range: "v1"' in asked[0]
 
 
-def test_a_changed_file_is_not_glued_across_runs(tmp_path):
+def test_a_changed_file_is_not_glued_across_runs(tmp_path, caplog):
     """The first run has half of an old version; the server does not look at `If-Range`."""
 
     def old(link: Link) -> None:
@@ -230,7 +248,9 @@ def test_a_changed_file_is_not_glued_across_runs(tmp_path):
             fetch_dataset(entry, tmp_path / "raw", patience=HASTY)
         assert (tmp_path / "raw/.partial/a.png").read_bytes() == OTHER[:1000]
         served[0], before = new, len(origin.heads)
-        fetch_dataset(entry, tmp_path / "raw", patience=HASTY)
+        with caplog.at_level(logging.INFO, "attnbench"):
+            fetch_dataset(entry, tmp_path / "raw", patience=HASTY)
+        assert "another version of the file than its first part is of" in caplog.text
         asked = origin.heads[before:]
     assert (tmp_path / "raw/a.png").read_bytes() == CONTENT
     assert 'If-Range: "old"' in asked[0] and "Range" not in asked[1] and len(asked) == 2
