@@ -72,7 +72,8 @@ def test_every_flipped_bit_is_found(done):
 
 def _files(study: Study, file: Path):
     layout = study.layout
-    for path in sorted([*layout.output.rglob("*"), *(file.parent / "own" / "files").rglob("*")]):
+    originals = (file.parent / "own" / "files").rglob("*.png")
+    for path in sorted([*layout.output.rglob("*"), *originals]):
         aside = {"logs", "benchmarks"} & set(path.parts) or path.name in ("train.log", "study.yaml")
         if path.is_file() and not aside and "tfevents" not in path.name and path.stat().st_size:
             yield path

@@ -181,10 +181,10 @@ class CaseStore:
     @cached_property
     def _shapes(self) -> dict[str, list[tuple[int, ...]]]:
         columns = ("shape", "original_shape")
-        return {
-            name: [tuple(map(int, row.split("x"))) for row in self.columns[name]]
-            for name in columns
-        }
+        texts = {text for name in columns for text in self.columns[name]}
+        # Most cases of a large dataset share theirs.
+        shapes = {text: tuple(map(int, text.split("x"))) for text in texts}
+        return {name: [shapes[text] for text in self.columns[name]] for name in columns}
 
     @cached_property
     def _spacings(self) -> dict[str, list[Spacing]]:
@@ -295,9 +295,10 @@ def _map(folder: Path, name: str, info: DatasetInfo) -> NDArray[Any]:
 
 def _end(offsets: NDArray[np.int64], shapes: list[tuple[int, ...]], ndim: int) -> int:
     """Where the last of the cases ends, in voxels; `ValueError` unless they lie end to end."""
-    sides = np.array(shapes, np.int64).reshape(len(shapes), ndim)
-    ends = np.cumsum(sides.prod(axis=1))
-    if (sides < 1).any() or (offsets != np.concatenate([[0], ends[:-1]])).any():
+    voxels = {shape: math.prod(shape) for shape in set(shapes)}
+    sound = all(len(shape) == ndim and min(shape) > 0 for shape in voxels)
+    ends = np.cumsum(np.array([voxels[shape] for shape in shapes], np.int64))
+    if not sound or (offsets != np.concatenate([[0], ends[:-1]])).any():
         raise ValueError(f"the cases in {TABLE} do not lie end to end")
     return int(ends[-1])
 
