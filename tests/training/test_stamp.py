@@ -16,7 +16,7 @@ from attnbench.files import hash_of
 from attnbench.study.groups import ComputeSettings
 from attnbench.study.paths import Run
 from attnbench.training.checkpoint import hash_of_weights, load_checkpoint, save_checkpoint
-from attnbench.training.device import claim_device, resolved_precision
+from attnbench.training.device import claim_device, resolved_precision, set_products
 from attnbench.training.provenance import machine_of
 from attnbench.training.stamp import (
     identities,
@@ -222,15 +222,11 @@ def products():
 
 
 @pytest.mark.parametrize(
-    ("precision", "allowed"), [("float32", False), ("tf32", True), ("auto", True)]
+    ("precision", "allowed"), [("float32", False), ("tf32", True), ("bfloat16", True)]
 )
-def test_float32_on_a_gpu_is_no_tf32(precision, allowed, products, monkeypatch):
-    """Torch is told before a GPU is claimed: the machine of the tests need not have one."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
-    with claim_device(ComputeSettings(device="cuda", precision=precision)) as device:
-        assert device.type == "cuda"
-        assert products() == (allowed, allowed)
+def test_float32_on_a_gpu_is_no_tf32(precision, allowed, products):
+    """What torch is told of a GPU: the machine of the tests need not have one."""
+    set_products(precision, "cuda")
+    assert products() == (allowed, allowed)
     with claim_device(ComputeSettings(device="cpu")):
         assert products() == (False, False)

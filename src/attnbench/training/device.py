@@ -81,7 +81,7 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     """
     torch.set_num_threads(compute.threads)
     kind = choose_kind(compute.device)
-    _set_products(resolved_precision(compute.precision, kind), kind)
+    set_products(resolved_precision(compute.precision, kind), kind)
     # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes
     # as long as torch.
     torch.set_deterministic_debug_mode("error" if kind == "cpu" else "default")
@@ -97,7 +97,7 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
         yield torch.device("cuda", gpu)
 
 
-def _set_products(precision: str, kind: str) -> None:
+def set_products(precision: str, kind: str) -> None:
     """Let a GPU's products and convolutions of float32 tensors be TF32 unless float32 is to run.
 
     Under bfloat16 they are few, and need not be more exact than the rest.
