@@ -14,7 +14,7 @@ pytestmark = [
 ]
 MODELS = ("unet", "attention_gate")
 PARTS = ("runs", "data")
-ODD = 'it\'s "my" folder, $(touch here) ü\n&'
+ODD = 'it\'s "my" folder, $(touch here) ü &'
 
 
 def test_kills_and_odd_names_change_nothing(untouched, first_run, tiny, tmp_path):
