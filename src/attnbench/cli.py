@@ -33,6 +33,7 @@ from attnbench.cli_options import (
     end_job,
     start,
     study_file,
+    with_study,
 )
 from attnbench.cli_results import add_results, show_fold
 from attnbench.cli_run import add_run
@@ -85,7 +86,7 @@ def main() -> None:
         log.warning("%s", stop)
         sys.exit(STATUS)
     except AttnBenchError as error:
-        log.error("error: %s", error)
+        log.error("error: %s", with_study(str(error)))
         sys.exit(1)
     except Exception as error:
         # Raised amid an import, as by a signal, `Stopped` can come out as another exception.

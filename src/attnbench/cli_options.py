@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -55,6 +56,14 @@ class _Job:
     waited = False
 
 
+_NAMED: list[Path] = []  # the study of this process
+
+
+def with_study(text: str) -> str:
+    """`text` with the study of this process in the place of the word STUDY, for what to type."""
+    return re.sub(r"\bSTUDY\b", shlex.quote(str(_NAMED[-1])), text) if _NAMED else text
+
+
 def study_file(argument: Path | None, option: Path | None = None) -> Path:
     """The study that was named as argument or as option; without, that of the working directory.
 
@@ -67,8 +76,10 @@ def study_file(argument: Path | None, option: Path | None = None) -> Path:
     if study := argument or option:
         if not os.path.lexists(study):
             raise StudyError(f"{study}: no such study file (looked from {Path.cwd()})")
+        _NAMED.append(study)
         return study
     if DEFAULT_STUDY.exists():
+        _NAMED.append(DEFAULT_STUDY)
         return DEFAULT_STUDY
     beside = sorted(path.name for path in Path().glob("*.y*ml"))
     files = f"; YAML files here: {listed(beside)}" if beside else ""
@@ -100,6 +111,8 @@ def start(study: Path, log: Path | None) -> Study:
     _refuse_changed(study)
     loaded = load_study(study)
     look_in(loaded.layout.output, loaded.layout.downloads)
+    if not _NAMED:
+        _NAMED.append(loaded.layout.study)  # a job's own is named by its hash
     return loaded
 
 
@@ -124,6 +137,8 @@ def _log_to(handlers: list[logging.Handler]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logging.getLogger("attnbench").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
+    # A log on a full disk: said once, by `cli.main`, and not with a traceback per line.
+    logging.raiseExceptions = False
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attnbench.cli_options import StudyArgument, start, study_file
+from attnbench.cli_options import StudyArgument, start, study_file, with_study
 from attnbench.errors import StudyError, WorkflowError, listed
 from attnbench.locks import exclusive
 
@@ -70,9 +70,12 @@ def rerun(
         _restore(loaded, file, cores, dry_run, further or [])
         return
     runs = runs_again(loaded, **asked)
+    if not dry_run:
+        # Refused while a Snakemake is at work: its trainings may need their checkpoints.
+        with exclusive(loaded.layout.lock, f"attnbench rerun {file}", wait=False):
+            if stage is Stage.train:
+                forget_checkpoints(loaded, runs)
     typer.echo(f"{len(runs)} run(s) again, from {stage.value} on: {listed(runs, 5)}")
-    if stage is Stage.train and not dry_run:
-        forget_checkpoints(loaded, runs)
     _snakemake(file, cores, dry_run, [*words_for(loaded, runs, stage.value), *(further or [])])
 
 
@@ -86,7 +89,7 @@ def verify(study: StudyArgument = None) -> None:
 
     found = verify_study(start(study_file(study), None), lambda line: typer.echo(line, err=True))
     for line in found.lines():
-        typer.echo(line)
+        typer.echo(with_study(line))
     if not found.well:
         raise typer.Exit(1)
 

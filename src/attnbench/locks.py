@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from attnbench.errors import LockError
+from attnbench.errors import DiskError, LockError
+from attnbench.full_disk import said_of
 from attnbench.process import Process, this_process
 
 BEAT_S = 20.0
@@ -107,6 +108,7 @@ def take(path: Path, what: str) -> Lock | Holder:
     """Take the lock at `path` if it is free, for `leave` to give back; else say who holds it.
 
     Raises:
+        DiskError: the disk is full.
         LockError: the file cannot be written.
     """
     mine = _me(what)
@@ -122,6 +124,8 @@ def take(path: Path, what: str) -> Lock | Holder:
             if found is not None:
                 return found
     except OSError as error:
+        if full := said_of(error, path):
+            raise DiskError(full) from error
         raise LockError(
             f"{path}: this lock cannot be taken ({error.strerror}); it needs a folder that can be "
             "written, and no other file in its place"

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 LABEL = "label_"  # with the name of a label of cases: a column of text
 TEXT = ("case", "group", "shape", "original_shape", "spacing", "original_spacing")
-REMEDY = "remove {folder} and run the study again, which prepares the dataset anew"
+REMEDY = (
+    "remove {folder} and type `attnbench rerun STUDY --missing`, which prepares the dataset anew"
+)
 _CHUNK = 2**24  # bytes that are hashed at a time
 
 

@@ -62,7 +62,8 @@ def run_status(study: Study, run: Run) -> RunStatus:
     says = ", ".join(f"{_SAID[name]} {float(row[name]):.4g}" for name in _SAID if row.get(name))
     step, step_s = int(row.get("step", 0)), _seconds_per_step(study, run, row)
     if at_work:
-        says = ", ".join(filter(None, [says, _elsewhere(at_work[0])]))
+        begun = says or ("begins, or goes on from its checkpoint" if training else "at work")
+        says = ", ".join(filter(None, [begun, _elsewhere(at_work[0])]))
         return RunStatus(run, "running", stage, says, step, step_s)
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     if errors := [line for line in lines if line.startswith("error:")]:
