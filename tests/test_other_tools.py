@@ -25,6 +25,8 @@ from attnbench.files import read_json, sha256_of, write_json
 from attnbench.scoring.external import external_run, score_external
 from attnbench.scoring.run import score_run
 from attnbench.study.paths import Run
+from attnbench.training.sealed import seal_run
+from attnbench.training.stamp import identity
 
 CASES = 12
 SPACING = {2: (1.0, 1.0), 3: (1.5, 0.5, 2.0)}
@@ -82,7 +84,6 @@ class Toy:
         self.export(self.out)
 
     def _originals(self):
-        rows = []
         (self.raw).mkdir()
         for number in range(CASES):
             image, mask = drawn(number, self.ndim)
@@ -96,13 +97,7 @@ class Toy:
                     picture = Image.fromarray(array, mode="P")
                     picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
                     picture.save(path)
-                facts = path.stat().st_size, sha256_of(path)
-                rows.append((path.name, *facts, role, f"case{number}", f"group{number}"))
-        listing = self.folder / "toy.files.csv"
-        with listing.open("w", newline="") as stream:
-            csv.writer(stream).writerows(
-                [("path", "bytes", "sha256", "role", "case", "group"), *rows]
-            )
+        self.list_originals()
         words = ("title", "short", "task", "modality", "licence", "citation")
         write_json(
             self.folder / "toy.yaml",  # JSON is YAML
@@ -122,6 +117,20 @@ class Toy:
                 "reader": "nifti" if self.ndim == 3 else "index_mask",
             },
         )
+
+    def list_originals(self):
+        """The table of the originals as they are now."""
+        rows = []
+        for number in range(CASES):
+            for role in ("image", "mask"):
+                path = self.raw / f"{role}{number}{'.nii.gz' if self.ndim == 3 else '.png'}"
+                facts = path.stat().st_size, sha256_of(path)
+                rows.append((path.name, *facts, role, f"case{number}", f"group{number}"))
+        listing = self.folder / "toy.files.csv"
+        with listing.open("w", newline="") as stream:
+            csv.writer(stream).writerows(
+                [("path", "bytes", "sha256", "role", "case", "group"), *rows]
+            )
 
     def export(self, folder):
         settings = self.study.dataset("toy")
@@ -172,6 +181,9 @@ class Toy:
         np.savez(folder / "predictions.npz", **masks)
         hashes = {"data_hash": self.folds.data_hash, "folds_hash": self.folds.hash}
         write_json(folder / "run.json", hashes)
+        stamp = {**identity(self.study, run), **hashes}
+        seal_run(self.study, run, "train", stamp, ["run.json"])
+        seal_run(self.study, run, "predict", stamp, ["predictions.npz"])
         score_run(self.study, run)
         return folder
 
@@ -461,6 +473,10 @@ def test_an_export_never_replaces_and_fits_its_originals(volumes):
     _, mask = drawn(3, 3)
     nib.save(nib.Nifti1Image(*as_stored(np.roll(mask, 1, axis=0))), volumes.raw / "mask3.nii.gz")
     other = volumes.folder / "other"
+    with pytest.raises(DataError, match=r"case3.*is not the file that was listed"):
+        volumes.export(other)
+    # The dataset is added again with the other mask, and the store is still that of before.
+    volumes.list_originals()
     with pytest.raises(DataError, match=r"case3.*prepare the dataset again"):
         volumes.export(other)
     assert not other.exists()

@@ -87,13 +87,14 @@ def finished_study(
     rows: list[dict[str, object]] = []
     for dataset in datasets:
         prepared = list(_cases(dataset, cases))
-        write_store(study.layout.prepared(dataset), prepared, _info(dataset))
+        info = write_store(study.layout.prepared(dataset), prepared, _info(dataset))
         for run in (run for run in study.runs() if run.dataset == dataset):
             if (run.dataset, run.model, run.fold) not in failed:
                 rows += _write_run(
                     study,
                     run,
                     [case for k, case in enumerate(prepared) if k // 2 % outer == run.fold],
+                    info.content_hash,
                 )
         for place, model in enumerate(models):
             facts = {
@@ -219,7 +220,9 @@ def _cases(dataset: str, number: int) -> Iterator[PreparedCase]:
         )  # fmt: skip
 
 
-def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[dict[str, object]]:
+def _write_run(
+    study: Study, run: Run, tested: Sequence[PreparedCase], data_hash: str
+) -> list[dict[str, object]]:
     """Predictions, history and facts of one run; returns its score rows."""
     folder = study.layout.run(run)
     folder.mkdir(parents=True, exist_ok=True)
@@ -241,7 +244,7 @@ def _write_run(study: Study, run: Run, tested: Sequence[PreparedCase]) -> list[d
         "device": "cpu",
         "precision": "float32",
     }
-    hashes = {"data_hash": "d", "folds_hash": "f", "recipe_hash": "r"}
+    hashes = {"data_hash": data_hash, "folds_hash": "f", "recipe_hash": "r"}
     memory = {
         "peak_memory_bytes": 3 * 2**28,
         "energy_j": None,

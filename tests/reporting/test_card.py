@@ -17,6 +17,7 @@ from attnbench.reporting.exports.card import Shared, compose_card
 from attnbench.reporting.exports.front_matter import front_matter
 from attnbench.reporting.exports.licences import meaning_for_weights
 from attnbench.reporting.results import Results
+from sealing import seal_study
 
 
 def card_of(study, dataset: str, model: str) -> str:
@@ -78,6 +79,7 @@ def test_card_names_the_hash_of_the_weights_of_every_training(study):
     for place, run in enumerate(study.runs_of("phantom3d", "cbam")):
         path = study.layout.run(run) / "run.json"
         write_json(path, read_json(path) | {"weights_sha256": f"{place:064d}"})
+    seal_study(study)
     card = card_of(study, "phantom3d", "cbam")
     for place, run in enumerate(study.runs_of("phantom3d", "cbam")):
         (line,) = [line for line in card.splitlines() if f"runs/{run}/model.pt" in line]

@@ -16,6 +16,7 @@ from attnbench.reporting.tables import tabulate
 from attnbench.reporting.tables.render import render_md, render_tex, to_md, without_tags
 from attnbench.study.paths import Run
 from attnbench.study.settings import parse_study
+from sealing import seal_study
 
 HOSTILE = "<script>alert('a')</script> | b_c & $d$ 5 % \\input{x} #e {f} ~ ^ `g` </td>"
 
@@ -34,6 +35,7 @@ def results(write_study, monkeypatch):
         facts = {"dataset": run.dataset, "model": run.model, "fold": run.fold, "seed": run.seed}
         origin = {"origin": HOSTILE, "missing": ["<b>"]} if run.model == "attention_gate" else {}
         write_json(study.layout.run(Run(**facts)) / "run.json", facts | hashes | origin)
+    seal_study(study)
     analyse_study(study)
     entry = load_entry("phantom2d").model_copy(
         update=dict.fromkeys(("title", "short", "task", "citation", "licence"), HOSTILE)

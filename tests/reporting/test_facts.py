@@ -75,7 +75,7 @@ CONTENT: dict[str, Any] = {
         "sweep": {"learning_rate": [0.002, 0.02]},
         "loss": {"name": "tversky", "options": {"alpha": 0.4}},
     },
-    "analysis": {"primary": {"metric": "nsd", "class": 1}},
+    "analysis": {"primary": {"metric": "nsd", "class": 1}, "accept_mixed": ["torch"]},
 }
 STUDY = parse_study(CONTENT)
 # Keys that decide no result; `controls` adds models, and a model's control stands in its name.

@@ -4,8 +4,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from attnbench.check import load_study
 from attnbench.cli import app
 from attnbench.study.paths import Run
+from sealing import seal_study
 
 
 def run(*arguments):
@@ -28,6 +30,7 @@ def halfway(write_study, tmp_path):
         path = tmp_path / "halfway.yaml"
         path.write_text(study.to_yaml())
         study.layout.scores.unlink(missing_ok=True)
+        seal_study(load_study(path))  # its recipes have what the catalog says, too
         return path, study
 
     return build

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from attnbench.analysis.quality import compute_quality
+from attnbench.data.info import DatasetInfo
 from attnbench.data.scan.tables import Finding, Pair, Summary, write_inspection
 from attnbench.files import read_json, write_csv, write_json
 from attnbench.reporting.contents import figure_names, table_names
@@ -45,7 +48,9 @@ def results(write_study):
     content = study.model_dump(mode="json")
     content["datasets"][0]["duplicates"] = "merge"
     facts = study.layout.prepared("retina_drive") / "dataset.json"
-    write_json(facts, read_json(facts) | {"merged_groups": {"a+b": ["a", "b"], "c+d": ["c", "d"]}})
+    merged = {"a+b": ["a", "b"], "c+d": ["c", "d"]}
+    info = replace(DatasetInfo.from_json(read_json(facts)), merged_groups=merged)
+    write_json(facts, info.to_json())
     study = parse_study(content)
     for name, frame in compute_quality(study).items():
         write_csv(study.layout.analysis / f"{name}.csv", frame)

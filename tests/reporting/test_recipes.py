@@ -15,6 +15,7 @@ from attnbench.reporting.status import status_lines
 from attnbench.reporting.tables import tabulate
 from attnbench.reporting.terminal import show_comparison
 from attnbench.study.settings import parse_study
+from sealing import seal_study
 
 GRID = [0.001, 0.01, 0.1]
 OWN = {"learning_rate": 0.02, "batch": 4}
@@ -28,7 +29,14 @@ def study(write_study):
 def changed(study, own=None, **training):
     content = study.model_dump(mode="json") | {"training": training}
     content["models"] = ["unet", {"name": "attention_gate", "training": own}]
-    return parse_study(content, known_models())
+    return as_trained(content)
+
+
+def as_trained(content):
+    """A study whose runs are taken to be trained by its own recipes."""
+    study = parse_study(content, known_models())
+    seal_study(study)
+    return study
 
 
 def choose(study, scores, chosen):
@@ -135,7 +143,7 @@ def test_trials_are_counted_as_training_ahead(study):
 def test_another_loss_and_another_start_are_said_beside_every_table(study, capsys):
     content = study.model_dump(mode="json")
     own = {"name": "attention_gate", "training": {"loss": "focal"}, "initial": "weights.pt"}
-    mixed = parse_study(content | {"models": ["unet", own]}, known_models())
+    mixed = as_trained(content | {"models": ["unet", own]})
     for text in said_everywhere(mixed, capsys):
         assert "Recipes differ in keys of their own: Attention gate (loss focal)" in text
         assert "pretrained weights for Attention gate (weights.pt, " in text
@@ -144,6 +152,6 @@ def test_another_loss_and_another_start_are_said_beside_every_table(study, capsy
     assert "loss: Dice + cross-entropy, equal weights;" in methods
     assert "Loss of Attention gate: Focal, gamma 2.0, alpha None (Lin et al., " in methods
     same = [{"name": name, "initial": "weights.pt"} for name in ("unet", "attention_gate")]
-    alike = parse_study(content | {"models": same}, known_models())
+    alike = as_trained(content | {"models": same})
     for text in said_everywhere(alike, capsys):
         assert "Every model starts from pretrained weights: U-Net, Attention gate (" in text

@@ -26,6 +26,7 @@ from attnbench.reporting.page.embed import tinted
 from attnbench.reporting.results import Results
 from attnbench.reporting.words import dataset_label, mechanism_label
 from attnbench.study.settings import parse_study
+from sealing import seal_study
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 
@@ -369,6 +370,7 @@ def test_text_from_outside_cannot_become_markup(write_study):
     study = write_study(datasets=["phantom2d"], models=["unet"], cases=4)
     path = study.layout.run(next(study.runs())) / "run.json"
     path.write_text(path.read_text().replace('"cpu"', '"<script>alert(1)</script>"'))
+    seal_study(study)
     write_report(study)
     source = study.layout.report.read_text(encoding="utf-8")
     assert source.count("<script>") == 1 and "&lt;script&gt;alert(1)" in source
