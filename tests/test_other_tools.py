@@ -20,13 +20,14 @@ from attnbench.data.folds import load_folds, write_folds
 from attnbench.data.nnunet import export_nnunet
 from attnbench.data.prepare import prepare_dataset
 from attnbench.data.store import CaseStore
-from attnbench.errors import DataError, StudyError
+from attnbench.errors import DataError, SealError, StudyError
 from attnbench.files import read_json, sha256_of, write_json
 from attnbench.scoring.external import external_run, score_external
 from attnbench.scoring.run import score_run
 from attnbench.study.paths import Run
 from attnbench.training.sealed import seal_run
 from attnbench.training.stamp import identity
+from sealing import reseal
 
 CASES = 12
 SPACING = {2: (1.0, 1.0), 3: (1.5, 0.5, 2.0)}
@@ -505,7 +506,22 @@ def test_scores_on_other_folds_are_not_compared(volumes):
     volumes.score()
     run = volumes.score_model([0] * 6)
     write_json(run / "run.json", {"data_hash": volumes.folds.data_hash, "folds_hash": "other"})
+    with pytest.raises(SealError, match=r"unet/fold1-seed0/run\.json: has \d+ bytes, its job left"):
+        compare_fold(volumes.study, Run("toy", "other", 1, 0))
+    reseal(volumes.study, Run("toy", "unet", 1, 0), "train", folds_hash="other")
     with pytest.raises(DataError, match="folds_hash is other"):
+        compare_fold(volumes.study, Run("toy", "other", 1, 0))
+
+
+@pytest.mark.parametrize("model", ["unet", "other"])
+def test_scores_that_were_changed_are_not_compared(volumes, model):
+    volumes.predictions()
+    volumes.score()
+    volumes.score_model([1] * 6)
+    compare_fold(volumes.study, Run("toy", "other", 1, 0))
+    path = volumes.study.layout.run(Run("toy", model, 1, 0)) / "scores.csv"
+    path.write_text(path.read_text().replace(",ok", ",ok ", 1))
+    with pytest.raises(SealError, match=rf"{model}/fold1-seed0/scores\.csv"):
         compare_fold(volumes.study, Run("toy", "other", 1, 0))
 
 

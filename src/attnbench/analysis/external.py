@@ -12,6 +12,7 @@ from attnbench.analysis.verdicts import DIVERGED, FAILURES_DIFFER
 from attnbench.errors import DataError
 from attnbench.study.paths import STAGES, Run
 from attnbench.study.settings import Study
+from attnbench.training.sealed import facts_of_run, sealed_files
 
 KEYS = ["class", "class_name", "metric", "unit"]
 
@@ -26,13 +27,16 @@ def compare_fold(study: Study, run: Run) -> pd.DataFrame:
 
     Raises:
         DataError: there are no scores, or the two were not scored on the same data and folds.
+        SealError: scores or facts are not as their job left them, or of another run or recipe.
     """
     layout, baseline = study.layout, study.baseline
-    origin = read_object(layout.run(run) / "run.json")
-    paths = [layout.run(Run(run.dataset, baseline, run.fold, seed)) for seed in study.seeds]
-    folders = [folder for folder in paths if (folder / STAGES["score"]).is_file()]
-    for folder in folders:
-        facts = read_object(folder / "run.json")
+    trainings = [Run(run.dataset, baseline, run.fold, seed) for seed in study.seeds]
+    scored = [own for own in trainings if (layout.run(own) / STAGES["score"]).is_file()]
+    for own in (run, *scored):
+        sealed_files(study, own, STAGES["score"])
+    origin, folders = facts_of_run(study, run), [layout.run(own) for own in scored]
+    for own, folder in zip(scored, folders, strict=True):
+        facts = facts_of_run(study, own)
         for fact in ("data_hash", "folds_hash"):
             if facts.get(fact) != origin.get(fact):
                 raise DataError(
