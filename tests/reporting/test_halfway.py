@@ -6,6 +6,8 @@ from typer.testing import CliRunner
 
 from attnbench.check import load_study
 from attnbench.cli import app
+from attnbench.data.sealed import seal_prepared
+from attnbench.seals import write_seal
 from attnbench.study.paths import Run
 from sealing import seal_study
 
@@ -14,6 +16,17 @@ def run(*arguments):
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
+
+
+def seal_data_and_networks(study):
+    """Seal prepared data and descriptions of networks, as the jobs before a training do."""
+    layout = study.layout
+    for dataset in study.datasets:
+        seal_prepared(layout, dataset.name)
+        for model in study.models:
+            path = layout.model(dataset.name, model.name)
+            seal = layout.seal(f"describe/{dataset.name}/{model.name}")
+            write_seal(seal, layout.output, [path], {"dataset": dataset.name, "model": model.name})
 
 
 @pytest.fixture
@@ -30,7 +43,9 @@ def halfway(write_study, tmp_path):
         path = tmp_path / "halfway.yaml"
         path.write_text(study.to_yaml())
         study.layout.scores.unlink(missing_ok=True)
-        seal_study(load_study(path))  # its recipes have what the catalog says, too
+        loaded = load_study(path)  # its recipes have what the catalog says, too
+        seal_study(loaded)
+        seal_data_and_networks(loaded)
         return path, study
 
     return build
