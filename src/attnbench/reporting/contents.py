@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 TABLE_FORMATS = ("csv", "md", "tex")
 FIGURE_FORMATS = ("pdf", "png", "csv")
+NOTED = ("machines",)
+"""Frames of the analysis that the notes of every table read, whatever its row names."""
 
 Wanted = Callable[["Study", str], bool]
 """Test of a study (and, for an artefact per dataset, of that dataset) for having the artefact."""
@@ -98,8 +100,8 @@ class FigureSpec:
 class TableSpec:
     """A table: built by `tabulate_<name>` of `attnbench.reporting.tables.<module>`.
 
-    `frames` are those of the analysis that it reads. A table that is `page_only` has no files of
-    its own. A study without the table did not ask for what `absent` names, by the study's `key`.
+    `frames` are those of the analysis that it reads beside `NOTED`. A table that is `page_only` has
+    no files of its own. A study without the table did not ask for what `absent` names, by the study's `key`.
     """
 
     name: str
@@ -253,44 +255,48 @@ FIGURES = (
 )  # fmt: skip
 
 TABLES = (
-    TableSpec("answer", "answer", "answer", ("answer", "cost")),
+    TableSpec("answer", "answer", "answer", ("answer", "cost", "runs")),
     TableSpec("datasets", "facts", "datasets", ()),
     TableSpec(
         "quality", "quality", "datasets", ("inspected", "findings"), wanted=_is_inspected,
     ),
     TableSpec("models", "models", "models", ("cost",), page_only=True),
-    TableSpec("gates", "gates", "models", ("openness", "gates", "cost"), wanted=_has_mechanism),
+    TableSpec(
+        "gates", "gates", "models", ("openness", "gates", "cost", "runs"), wanted=_has_mechanism,
+    ),
     TableSpec(
         "comparison", "comparison", "effects",
-        ("means", "effects", "best", "second_rater", "missing", "cost"),
+        ("means", "effects", "best", "second_rater", "missing", "cost", "runs"),
     ),
     TableSpec("effects", "effects", "effects", ("effects",)),
     TableSpec(
         "controls", "controls", "effects", ("effects",), wanted=_has_controls,
         absent="controls, which distinguish a mechanism from its parameters", key="controls",
     ),
-    TableSpec("per_class", "per_class", "effects", ("means", "effects", "best", "missing")),
+    TableSpec(
+        "per_class", "per_class", "effects", ("means", "effects", "best", "missing", "runs"),
+    ),
     TableSpec("across", "across", "effects", ("across",)),
-    TableSpec("cost", "cost", "costs", ("cost",)),
+    TableSpec("cost", "cost", "costs", ("cost", "runs")),
     TableSpec("sweep", "sweep", "costs", ("sweep",), wanted=_sweeps),
     TableSpec("slopes", "slopes", "difficulty", ("difficulty",), page_only=True),
     TableSpec(
-        "corruption", "shift", "shift", ("corruption_slopes", "missing"),
+        "corruption", "shift", "shift", ("corruption_slopes", "missing", "runs"),
         wanted=_asks_for("corruptions"), absent="corrupted images", key="corruptions",
     ),
     TableSpec(
-        "transfer", "shift", "shift", ("transfer", "missing"),
+        "transfer", "shift", "shift", ("transfer", "missing", "runs"),
         wanted=_asks_for("transfer"), absent="external test sets", key="transfer",
     ),
     TableSpec(
-        "held_out", "shift", "shift", ("held_out", "missing"), wanted=_asks_for("held_out"),
-        absent="a held-out test set", key="datasets: held_out",
+        "held_out", "shift", "shift", ("held_out", "missing", "runs"),
+        wanted=_asks_for("held_out"), absent="a held-out test set", key="datasets: held_out",
     ),
     TableSpec(
-        "ensembles", "shift", "shift", ("ensembles", "missing"), wanted=_has_ensembles,
+        "ensembles", "shift", "shift", ("ensembles", "missing", "runs"), wanted=_has_ensembles,
     ),
     TableSpec(
-        "data_efficiency", "shift", "shift", ("data_efficiency", "missing"),
+        "data_efficiency", "shift", "shift", ("data_efficiency", "missing", "runs"),
         wanted=_asks_for("data_efficiency"), absent="fewer training groups", key="data_efficiency",
     ),
     TableSpec("protocol", "facts", "methods", ()),
