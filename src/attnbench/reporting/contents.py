@@ -101,7 +101,8 @@ class TableSpec:
     """A table: built by `tabulate_<name>` of `attnbench.reporting.tables.<module>`.
 
     `frames` are those of the analysis that it reads beside `NOTED`. A table that is `page_only` has
-    no files of its own. A study without the table did not ask for what `absent` names, by the study's `key`.
+    no files of its own. A study without the table did not ask for what `absent` names, by the
+    study's `key`.
     """
 
     name: str
