@@ -61,7 +61,7 @@ except StudyError as error:
 
 layout = study.layout
 # Jobs read the study by a name that has the hash of its text: they keep the study that they were started with, whatever
-# is started after them. No part of `params`: of a study, only what decides a job makes it run again.
+# is started after them.
 text = study.to_yaml()
 planned = layout.planned(sha256(text.encode()).hexdigest())
 if workflow.is_main_process:
@@ -83,6 +83,12 @@ if workflow.is_main_process:
         workflow.config_settings.configfiles = [planned.absolute()]
 elif not is_module and len(workflow.overwrite_configfiles) == 1:
     planned = Path(workflow.overwrite_configfiles[0])
+
+
+def study_of_job(wildcards, threads):
+    """The study that jobs read; Snakemake keeps no record of what depends on threads."""
+    return str(planned)
+
 
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
 any_share = Run("{dataset}", "{model}", "{fold}", "{seed}{share}")

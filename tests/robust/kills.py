@@ -79,6 +79,8 @@ class Disturbed:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # As in a terminal: started in the background, these tests would ignore it.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
         return self._process
 

@@ -109,6 +109,8 @@ def stop_at(monkeypatch, *steps):
     monkeypatch.setattr(stops._State, "asked", None)
     monkeypatch.setattr(stops._State, "deferred", False)
     before = {one: signal.getsignal(one) for one in stops._SIGNALS}
+    for one in before:  # one that is ignored, as in the background, stays so
+        signal.signal(one, signal.SIG_DFL)
     stops.catch_stops()
     after, left = Keeper.after, list(steps)
 

@@ -45,11 +45,12 @@ rule analyse:
         mem_mb=8000,
         runtime=120,
     params:
+        study=study_of_job,
         decides=decides("analyse"),
     message:
         "analyse the scores"
     shell:
-        "attnbench analyse --study {planned:q} --log {log:q}"
+        "attnbench analyse --study {params.study:q} --log {log:q}"
 
 
 rule attend:
@@ -72,8 +73,9 @@ rule attend:
     resources:
         **RUN_RESOURCES,
     params:
+        study=study_of_job,
         decides=decides("attend", "dataset", "model"),
     message:
         "attention maps of {wildcards.model} on {wildcards.dataset}"
     shell:
-        "attnbench attend --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model} --log {log:q}"
+        "attnbench attend --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model} --log {log:q}"

@@ -18,11 +18,12 @@ rule fetch:
         mem_mb=1000,
         runtime=240,
     params:
+        study=study_of_job,
         decides=decides("fetch", "dataset"),
     message:
         "fetch {wildcards.dataset}"
     shell:
-        "attnbench fetch --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench fetch --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
 # Generated images are no copies of each other: nothing is read to find that out.
@@ -49,11 +50,12 @@ rule inspect:
         mem_mb=study.compute.memory_mb,
         runtime=240,
     params:
+        study=study_of_job,
         decides=decides("inspect", "dataset"),
     message:
         "look for copies and oddities in {wildcards.dataset}"
     shell:
-        "attnbench inspect --study {planned:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+        "attnbench inspect --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule prepare:
@@ -84,11 +86,12 @@ rule prepare:
         mem_mb=study.compute.memory_mb,
         runtime=240,
     params:
+        study=study_of_job,
         decides=decides("prepare", "dataset"),
     message:
         "prepare {wildcards.dataset}"
     shell:
-        "attnbench prepare --study {planned:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
+        "attnbench prepare --study {params.study:q} --dataset {wildcards.dataset} --workers {threads} --log {log:q}"
 
 
 rule folds:
@@ -109,8 +112,9 @@ rule folds:
         mem_mb=1000,
         runtime=10,
     params:
+        study=study_of_job,
         decides=decides("folds", "dataset"),
     message:
         "split {wildcards.dataset} into folds"
     shell:
-        "attnbench folds --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench folds --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"

@@ -31,11 +31,12 @@ rule tables:
         mem_mb=2000,
         runtime=10,
     params:
+        study=study_of_job,
         decides=decides("tables"),
     message:
         "write the tables"
     shell:
-        "attnbench tables --study {planned:q} --log {log:q}"
+        "attnbench tables --study {params.study:q} --log {log:q}"
 
 
 rule figure:
@@ -64,11 +65,12 @@ rule figure:
         mem_mb=4000,
         runtime=30,
     params:
+        study=study_of_job,
         decides=decides("figure", artefact="name"),
     message:
         "draw figure {wildcards.name}"
     shell:
-        "attnbench figure {wildcards.name} --study {planned:q} --log {log:q}"
+        "attnbench figure {wildcards.name} --study {params.study:q} --log {log:q}"
 
 
 rule export:
@@ -115,11 +117,12 @@ rule export:
         mem_mb=4000,
         runtime=30,
     params:
+        study=study_of_job,
         decides=decides("export"),
     message:
         "export scores, methods, references and model cards"
     shell:
-        "attnbench export --study {planned:q} --log {log:q}"
+        "attnbench export --study {params.study:q} --log {log:q}"
 
 
 rule report:
@@ -144,8 +147,9 @@ rule report:
         mem_mb=2000,
         runtime=10,
     params:
+        study=study_of_job,
         decides=decides("report"),
     message:
         "write the report"
     shell:
-        "attnbench report --study {planned:q} --log {log:q}"
+        "attnbench report --study {params.study:q} --log {log:q}"

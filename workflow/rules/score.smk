@@ -16,12 +16,13 @@ rule score:
         mem_mb=2000,
         runtime=120,
     params:
+        study=study_of_job,
         run=rerun.options_of_run,
         decides=decides("score"),
     message:
         "score {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "attnbench score --study {planned:q} {params.run} --log {log:q}"
+        "attnbench score --study {params.study:q} {params.run} --log {log:q}"
 
 
 # Predictions made elsewhere: the files of a training, its predictions and its scores in one step.
@@ -50,13 +51,14 @@ rule score_external:
         mem_mb=2000,
         runtime=120,
     params:
+        study=study_of_job,
         run=rerun.options_of_run,
         decides=decides("score_external", "dataset", "model", artefact="fold", seed="seed"),
     message:
         "score predictions made elsewhere: {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, "
         "seed {wildcards.seed}"
     shell:
-        "attnbench score-external --study {planned:q} {params.run} --log {log:q}"
+        "attnbench score-external --study {params.study:q} {params.run} --log {log:q}"
 
 
 rule second_rater:
@@ -75,11 +77,12 @@ rule second_rater:
         mem_mb=2000,
         runtime=120,
     params:
+        study=study_of_job,
         decides=decides("score_second_rater"),
     message:
         "score the second rater of {wildcards.dataset}"
     shell:
-        "attnbench score-second-rater --study {planned:q} --dataset {wildcards.dataset} --log {log:q}"
+        "attnbench score-second-rater --study {params.study:q} --dataset {wildcards.dataset} --log {log:q}"
 
 
 rule gather:
@@ -97,8 +100,9 @@ rule gather:
         mem_mb=2000,
         runtime=60,
     params:
+        study=study_of_job,
         decides=decides("gather"),
     message:
         "gather the scores of all runs"
     shell:
-        "attnbench gather --study {planned:q} --log {log:q}"
+        "attnbench gather --study {params.study:q} --log {log:q}"

@@ -24,13 +24,14 @@ rule score_shift:
     resources:
         **RUN_RESOURCES,
     params:
+        study=study_of_job,
         run=rerun.options_of_run,
         decides=decides("score_shift", "dataset", "model", artefact="kind"),
     message:
         "score {wildcards.model} of {wildcards.dataset}, fold {wildcards.fold}, "
         "seed {wildcards.seed}: {wildcards.kind}"
     shell:
-        "attnbench score-shift {wildcards.kind} --study {planned:q} {params.run} --log {log:q}"
+        "attnbench score-shift {wildcards.kind} --study {params.study:q} {params.run} --log {log:q}"
 
 
 rule score_ensemble:
@@ -57,11 +58,12 @@ rule score_ensemble:
     resources:
         **RUN_RESOURCES,
     params:
+        study=study_of_job,
         decides=decides("score_ensemble", "dataset", "model"),
     message:
         "score the ensemble of {wildcards.model} of {wildcards.dataset} on external test sets"
     shell:
-        "attnbench score-ensemble --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "attnbench score-ensemble --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --log {log:q}"
 
 
@@ -89,8 +91,9 @@ rule gather_shift:
         mem_mb=2000,
         runtime=60,
     params:
+        study=study_of_job,
         decides=decides("gather_shift"),
     message:
         "gather the table {wildcards.table} of all runs"
     shell:
-        "attnbench gather-shift {wildcards.table} --study {planned:q} --log {log:q}"
+        "attnbench gather-shift {wildcards.table} --study {params.study:q} --log {log:q}"

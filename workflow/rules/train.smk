@@ -22,11 +22,12 @@ rule describe:
         mem_mb=2000,
         runtime=10,
     params:
+        study=study_of_job,
         decides=decides("describe", "dataset", "model"),
     message:
         "describe {wildcards.model} on {wildcards.dataset}"
     shell:
-        "attnbench describe --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "attnbench describe --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --log {log:q}"
 
 
@@ -46,11 +47,12 @@ rule measure:
     resources:
         **RUN_RESOURCES,
     params:
+        study=study_of_job,
         decides=decides("measure", "dataset", "model"),
     message:
         "measure {wildcards.model} on {wildcards.dataset}"
     shell:
-        "attnbench measure --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "attnbench measure --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --log {log:q}"
 
 
@@ -75,11 +77,12 @@ rule trial:
     resources:
         **RUN_RESOURCES,
     params:
+        study=study_of_job,
         decides=decides("trial", "dataset", "model", artefact="number"),
     message:
         "try value {wildcards.number} of the sweep for {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}"
     shell:
-        "exec attnbench trial --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "exec attnbench trial --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --fold {wildcards.fold} --number {wildcards.number} --log {log:q}"
 
 
@@ -101,11 +104,12 @@ rule choose:
         mem_mb=2000,
         runtime=10,
     params:
+        study=study_of_job,
         decides=decides("choose", "dataset", "model"),
     message:
         "choose the swept value of {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}"
     shell:
-        "attnbench choose --study {planned:q} --dataset {wildcards.dataset} --model {wildcards.model}"
+        "attnbench choose --study {params.study:q} --dataset {wildcards.dataset} --model {wildcards.model}"
         " --fold {wildcards.fold} --log {log:q}"
 
 
@@ -132,12 +136,13 @@ rule train:
     resources:
         **RUN_RESOURCES,
     params:
+        study=study_of_job,
         run=rerun.options_of_run,
         decides=decides("train", "dataset", "model"),
     message:
         "train {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "exec attnbench train --study {planned:q} {params.run} --log {log:q}"
+        "exec attnbench train --study {params.study:q} {params.run} --log {log:q}"
 
 
 rule predict:
@@ -157,9 +162,10 @@ rule predict:
     resources:
         **RUN_RESOURCES,
     params:
+        study=study_of_job,
         run=rerun.options_of_run,
         decides=decides("predict", "model"),
     message:
         "predict {wildcards.dataset} by {wildcards.model}, fold {wildcards.fold}, seed {wildcards.seed}{wildcards.share}"
     shell:
-        "attnbench predict --study {planned:q} {params.run} --log {log:q}"
+        "attnbench predict --study {params.study:q} {params.run} --log {log:q}"
