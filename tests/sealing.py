@@ -3,7 +3,9 @@
 import hashlib
 
 import numpy as np
+import torch
 
+from attnbench.data.folds import write_folds
 from attnbench.data.store import read_info
 from attnbench.files import read_json, write_json
 from attnbench.scoring.gather import table_stamp
@@ -11,8 +13,9 @@ from attnbench.scoring.rows import Tested
 from attnbench.seals import read_seal, write_seal
 from attnbench.shift.gather import shift_stamp
 from attnbench.shift.kinds import requested_kinds
+from attnbench.training.run import load_inputs
 from attnbench.training.sealed import FILES, seal_run
-from attnbench.training.stamp import identity
+from attnbench.training.stamp import identity, stamp_of
 
 HASHES = ("data_hash", "folds_hash", "weights_sha256")
 
@@ -46,7 +49,19 @@ def rewrite_images(folder, images):
     digest = f"{images.dtype.name} {hashlib.sha256(images.data).hexdigest()}"
     changed = info.completed(info.cases, info.groups, {**info.digests, "images": digest})
     write_json(folder / "dataset.json", changed.to_json())
-    return changed.content_hash
+
+
+def as_of_its_data(study, run):
+    """Make a trained run one of the data and folds that there are now: its weights stay."""
+    prepared, folder = study.layout.prepared(run.dataset), study.layout.run(run)
+    write_folds(prepared, study.folds, study.layout.folds(run.dataset))
+    content = torch.load(folder / "model.pt", weights_only=True)
+    stamp = {**content["stamp"], **stamp_of(run, load_inputs(study, run).hashes, {})}
+    torch.save({**content, "stamp": stamp}, folder / "model.pt")
+    facts = read_json(folder / "run.json")
+    changed = {key: value for key, value in stamp.items() if key in facts}
+    write_json(folder / "run.json", {**facts, **changed})
+    seal_run(study, run, "train", stamp)
 
 
 def reseal(study, run, job, **stamp):
