@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -74,6 +75,19 @@ def holder(tmp_path):
         child.stdout.close()
 
 
+class LetsGo(logging.Handler):
+    """Tells a holder to let go once somebody says to wait: before, nobody may have begun to."""
+
+    def __init__(self, child: subprocess.Popen[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.child, self.heard = child, ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard = record.getMessage()
+        self.child.stdin.write("\n")
+        self.child.stdin.close()
+
+
 @pytest.fixture
 def no_flock(monkeypatch):
     """A file system without locks."""
@@ -96,10 +110,14 @@ def test_who_holds_a_lock_is_named_and_no_second_one_has_it(tmp_path, holder, be
         exclusive(tmp_path / ".lock", "mine", wait=False),
     ):
         pass
-    child.stdin.write("\n")
-    child.stdin.close()
-    with exclusive(tmp_path / ".lock", "mine") as waited:
-        assert waited and holder_of(tmp_path / ".lock")[0].what == "mine"
+    log = logging.getLogger("attnbench")
+    log.addHandler(hears := LetsGo(child))
+    try:
+        with exclusive(tmp_path / ".lock", "mine") as waited:
+            assert waited and holder_of(tmp_path / ".lock")[0].what == "mine"
+    finally:
+        log.removeHandler(hears)
+    assert f"mine: waiting for the other (process {child.pid} on" in hears.heard
     assert list(tmp_path.iterdir()) == []
 
 

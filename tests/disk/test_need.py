@@ -132,13 +132,16 @@ def test_refused_where_what_is_sure_does_not_fit_and_warned_where_a_quarter_more
 
 
 def test_what_would_take_more_than_any_disk_is_refused_by_part(tmp_path):
-    """Weights of a million channels: no network is built to say so."""
-    giant = study(tmp_path, backbone={"widths": [2**10, 2**20], "blocks_per_level": 1})
+    """Weights of the widest networks that a study may ask for, by a hundred seeds: no network is
+    built to say so.
+    """
+    widest = {"widths": [2**16] * 4, "blocks_per_level": 8}
+    giant = study(tmp_path, backbone=widest, seeds=list(range(100)))
     with pytest.raises(DiskError) as raised:
         refuse_too_little(giant)
     said = str(raised.value).splitlines()
     assert "too little space" in said[0] and "free there: too little" in said[1]
-    assert said[2].strip().startswith("checkpoints: ")
+    assert [line.split(":")[0].strip() for line in said[2:4]] == ["weights", "checkpoints"]
     assert "quotas are not seen" in said[1] and "clean STUDY" in said[-1]
     assert refuse_too_little(study(tmp_path)) == []
 

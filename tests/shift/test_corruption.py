@@ -17,6 +17,7 @@ from attnbench.shift.corruption import corrupted_image, score_corrupted
 from attnbench.shift.scores import score_images
 from attnbench.study.paths import Run
 from attnbench.study.shift import LEVELS
+from sealing import as_of_its_data, rewrite_images
 
 RUN = Run("left", "unet", 0, 0)
 TEXT = dict.fromkeys(("case", "group", "unit"), "str")
@@ -51,7 +52,8 @@ def test_scores_are_those_of_a_dataset_corrupted_before(study, corrupted, kind, 
     flat = np.concatenate([np.moveaxis(image, 0, -1).ravel() for image in images]).astype(
         np.float32
     )
-    np.save(store.folder / "images.npy", flat)
+    rewrite_images(store.folder, flat)
+    as_of_its_data(study, RUN)
     predict_run(study, RUN)
     score_run(study, RUN)
     before = pd.read_csv(study.layout.run(RUN) / "scores.csv", dtype=TEXT)

@@ -24,6 +24,7 @@ from attnbench.training.checkpoint import save_diverged
 from attnbench.training.diverged import facts_of_divergence
 from attnbench.training.run import train_run
 from attnbench.training.sealed import seal_run
+from sealing import as_of_its_data, rewrite_images
 
 FIRST, SECOND = (Run("left", "unet", fold, 0) for fold in (0, 1))
 TEXT = dict.fromkeys(("case", "group", "unit"), "str")
@@ -183,7 +184,9 @@ def test_blank_images_are_no_common_case(study):
         store = CaseStore.open(study.layout.prepared(name))
         images = np.load(store.folder / "images.npy")
         images[: store.image(0).size] = 0
-        np.save(store.folder / "images.npy", images)
+        rewrite_images(store.folder, images)
+    for run in (FIRST, SECOND):
+        as_of_its_data(study, run)
     assert (CaseStore.open(folder).image(0) == 0).all()
     assert len(scored(study)) > 0
 

@@ -19,6 +19,7 @@ from monai.losses import (
     TverskyLoss,
 )
 from monai.losses.cldice import soft_skel
+from pydantic import ValidationError
 from scipy.ndimage import distance_transform_edt
 from torch.nn import functional as F
 
@@ -301,13 +302,19 @@ def test_cldice_tells_a_broken_line_from_a_thin_one():
         ("tversky", {"alpha": -1}, "alpha is -1"),
         ("focal", {"gamma": "two"}, "gamma is 'two'"),
         ("top_k", {"percent": 0}, "percent is 0"),
-        ("cldice", {"iterations": math.inf}, "iterations is inf"),
+        ("cldice", {"iterations": 10**9}, "iterations is 1000000000"),
         ("boundary", {"alpha": True}, "alpha is True"),
     ],
 )
 def test_options_out_of_range_are_refused(name, options, said):
     (problem,) = loss_problems(LossSettings(name=name, options=options), (8, 8), 2)
     assert said in problem and "allowed: a number from" in problem
+
+
+def test_options_that_are_not_finite_are_refused_before():
+    for value in (math.inf, -math.inf, math.nan):
+        with pytest.raises(ValidationError, match=f"a finite number is expected, found {value}"):
+            LossSettings(name="cldice", options={"iterations": value})
 
 
 @pytest.mark.parametrize("name", loss_names())

@@ -31,7 +31,7 @@ from attnbench.study.settings import parse_study
 from attnbench.training.plan import Planner
 from attnbench.training.run import load_inputs, train_run
 from attnbench.training.sampler import CasePool, batches
-from sealing import reseal
+from sealing import reseal, rewrite_images
 
 CPU = torch.device("cpu")
 TYPES = (np.uint8, np.int16, np.uint16, np.float32)
@@ -118,8 +118,7 @@ def test_the_type_that_intensities_are_stored_in_changes_no_batch(tmp_path):
     seen = []
     for dtype in TYPES:
         store = make_store(tmp_path / dtype.__name__, dtype=np.uint8)
-        images = np.load(store.folder / "images.npy").astype(dtype)
-        np.save(store.folder / "images.npy", images)
+        rewrite_images(store.folder, np.load(store.folder / "images.npy").astype(dtype))
         store = CaseStore.open(store.folder)
         pool = CasePool(store, range(6), CPU, Normalisation("z_score"))
         rng = np.random.default_rng(0)

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from attnbench.errors import AttnBenchError, ModelError
 from attnbench.models.cost import count_activation_bytes, count_flops
+from attnbench.models.layers import sound_gradients
 from attnbench.models.names import facts_of, methods_of
 from attnbench.models.registry import get_mechanism, said
 from attnbench.models.specimen import (
@@ -412,7 +413,7 @@ def _mixed_precision(specimen: Specimen) -> None:
     arguments = specimen.inputs(size)
     expected = specimen.run(specimen.build(), arguments)
     module = specimen.build()
-    with torch.autocast("cpu", torch.bfloat16):
+    with sound_gradients(), torch.autocast("cpu", torch.bfloat16):
         outputs = specimen.run(module, apply(Tensor.requires_grad_, arguments))
         sum(y.float().square().sum() for y in outputs).backward()  # type: ignore[union-attr]
     grads = [p.grad for p in module.parameters() if p.grad is not None]

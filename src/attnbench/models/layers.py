@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,22 @@ def single_precision(x: Tensor) -> AbstractContextManager[object]:
     """Context in which automatic mixed precision is off on the device of `x`."""
     # The meta device, on which costs are counted, has no mixed precision to turn off.
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
+@contextmanager
+def sound_gradients() -> Iterator[None]:
+    """Context without oneDNN, for bfloat16 on the CPU.
+
+    Its gradients of the weights of a convolution of volumes read and write beside their memory
+    where a side is shorter than the kernel (found with torch 2.13 on a CPU with AVX-512): they are
+    wrong by as much as they are large, some are not finite, and the process may end.
+    """
+    # None: what it is told of float32 stays.
+    before, *_ = torch.backends.mkldnn.set_flags(False, _fp32_precision=None)
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.set_flags(before, _fp32_precision=None)
 
 
 def resize(x: Tensor, size: tuple[int, ...]) -> Tensor:

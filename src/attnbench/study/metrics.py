@@ -14,8 +14,10 @@ from attnbench.errors import nearest
 from attnbench.study.base import NUMBER, Name, OwnCode, Settings, is_own_code, is_reference
 from attnbench.study.names import Known
 
+# Also a number that is none: what to say instead is said below, where the key is known.
 EmptyRule = (
-    Annotated[float, Field(strict=True), NUMBER] | Literal["undefined", "diagonal", "computed"]
+    Annotated[float, Field(strict=True, allow_inf_nan=True), NUMBER]
+    | Literal["undefined", "diagonal", "computed"]
 )
 OneLine = Annotated[str, StringConstraints(pattern=r"^\S[^\r\n]*$", max_length=24)]
 _EMPTY = "both_empty", "prediction_empty", "reference_empty"

@@ -273,8 +273,10 @@ class Study(Settings):
     def _accumulated_wrongly(self) -> Iterator[str]:
         """Yield models whose batch has fewer patches than parts, or norms that parts change."""
         for model in self.trained_models:
+            most = 1
             for dataset in self.trained_datasets:
                 recipe = self.training_of(dataset.name, model.name)
+                most = max(most, recipe.accumulate)
                 if recipe.accumulate > recipe.batch:
                     yield (
                         f"models: {model.name!r} on {dataset.name}: `accumulate` is "
@@ -282,9 +284,9 @@ class Study(Settings):
                         f"to {recipe.batch}"
                     )
             norm = self.backbone_of(model.name).norm
-            if recipe.accumulate > 1 and norm == "batch" and not model.is_external:
+            if most > 1 and norm == "batch" and not model.is_external:
                 yield (
-                    f"models: {model.name!r}: `accumulate` is {recipe.accumulate}, and its norm is "
+                    f"models: {model.name!r}: `accumulate` is {most}, and its norm is "
                     "batch: a part would be normalised by its own patches, which is another "
                     "training; set `accumulate: 1`, or `backbone.norm: instance` or `group`"
                 )

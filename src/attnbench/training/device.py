@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 
 from attnbench.errors import AttnBenchError
+from attnbench.models.layers import sound_gradients
 from attnbench.study.groups import ComputeSettings
 from attnbench.training.seats import gpu_seat
 
@@ -81,7 +82,8 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     """
     torch.set_num_threads(compute.threads)
     kind = choose_kind(compute.device)
-    set_products(resolved_precision(compute.precision, kind), kind)
+    precision = resolved_precision(compute.precision, kind)
+    set_products(precision, kind)
     # Not `use_deterministic_algorithms`: it does the same and imports torch's compiler, which takes
     # as long as torch.
     torch.set_deterministic_debug_mode("error" if kind == "cpu" else "default")
@@ -89,7 +91,9 @@ def claim_device(compute: ComputeSettings) -> Iterator[torch.device]:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if kind != "cuda":
         _keep_freed_memory()
-        yield torch.device(kind)
+        on_cpu = kind == "cpu" and precision == "bfloat16"
+        with sound_gradients() if on_cpu else nullcontext():
+            yield torch.device(kind)
         return
     torch.backends.cudnn.benchmark = True  # pays off: all patches of a run have one shape
     with gpu_seat(compute.runs_per_gpu) as gpu:
