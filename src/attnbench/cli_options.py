@@ -16,7 +16,7 @@ import typer
 
 from attnbench.errors import StudyError, listed
 from attnbench.files import sha256_of
-from attnbench.full_disk import look_in
+from attnbench.full_disk import look_in, said_of
 from attnbench.locks import exclusive, job_lock
 from attnbench.study.paths import STUDY_OF_JOB
 
@@ -64,6 +64,15 @@ def with_study(text: str) -> str:
     return re.sub(r"\bSTUDY\b", shlex.quote(str(_NAMED[-1])), text) if _NAMED else text
 
 
+class _LogFile(logging.FileHandler):
+    """A log that has no traceback per line on a full disk, which `cli.main` says once."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if error is None or said_of(error) is None:
+            super().handleError(record)
+
+
 def study_file(argument: Path | None, option: Path | None = None) -> Path:
     """The study that was named as argument or as option; without, that of the working directory.
 
@@ -105,7 +114,7 @@ def start(study: Path, log: Path | None) -> Study:
         handlers[0].setLevel(logging.INFO)
         lock = exclusive(job_lock(log), f"the job of {log}")
         _Job.waited = _Job.lock.enter_context(lock)
-        handlers.append(logging.FileHandler(log, mode="w", encoding="utf-8"))
+        handlers.append(_LogFile(log, mode="w", encoding="utf-8"))
         _log_to(handlers)
         logging.getLogger("attnbench").debug("%s%s", STUDY_OF_JOB, study)
     _refuse_changed(study)
@@ -137,8 +146,6 @@ def _log_to(handlers: list[logging.Handler]) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
     logging.getLogger("attnbench").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
-    # A log on a full disk: said once, by `cli.main`, and not with a traceback per line.
-    logging.raiseExceptions = False
 
 
 @contextmanager

@@ -274,7 +274,7 @@ def test_a_damaged_store_is_refused(tmp_path, damage):
         tmp_path / "toy", [make_case(rng, "1", (2, 2)), make_case(rng, "2", (2, 2))], make_info()
     )
     damage(tmp_path / "toy")
-    with pytest.raises(DataError, match=r"toy: not a whole case store: .*; remove .*toy and run"):
+    with pytest.raises(DataError, match=r"toy: not a whole case store: .*; remove .*toy and type"):
         CaseStore.open(tmp_path / "toy")
 
 

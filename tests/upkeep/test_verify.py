@@ -109,7 +109,7 @@ def test_a_flipped_bit_of_any_file_is_found_by_verify_and_by_its_reader(made, se
             reader = next((READERS[part] for part in path.parts if part in READERS), None)
             if reader and path not in seals:
                 about = [] if reader is cli.analyse else ["toy"]
-                with pytest.raises(AttnBenchError, match=r"(?s); .*(run|add)"):
+                with pytest.raises(AttnBenchError, match=r"(?s); .*(rerun|run|add)"):
                     reader(*about, study=file)
         finally:
             path.write_bytes(whole)
@@ -136,7 +136,7 @@ def test_what_is_missing_what_has_changed_and_what_is_nobodys_are_told_apart(mad
         assert found.strangers == (layout.output / "notes.txt",)
         ran = CliRunner().invoke(cli.app, ["verify", str(file)])
         assert ran.exit_code == 1
-        assert "attnbench rerun STUDY --missing" in ran.stdout
+        assert f"attnbench rerun {file} --missing" in ran.stdout
         assert "1 file(s) belong to no job of this study" in ran.stdout
     finally:
         shutil.rmtree(file.parent)
