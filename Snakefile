@@ -12,16 +12,15 @@ from snakemake.utils import min_version, update_config
 from attnbench import rerun
 from attnbench.catalog import load_entry
 from attnbench.check import check_study, refuse_output
-from attnbench.disk.room import refuse_too_little
-from attnbench.errors import DiskError, LockError, StudyError
+from attnbench.errors import StudyError
 from attnbench.shift.kinds import KINDS, requested_kinds
 from attnbench.study.paths import Run
 from attnbench.study.reading import read_study
 from attnbench.study.split import files_of
-from attnbench.upkeep.begin import at_work_lines, begin
+from attnbench.upkeep.begin import at_work_lines, begin, lock_output, look_for_room
 from attnbench.upkeep.gone import gone_lines
 from attnbench.upkeep.outdated import warned_of
-from attnbench.workflow import around_planning, before_jobs, hold, refuse_prefix
+from attnbench.workflow import around_planning, before_jobs, refuse_prefix
 from attnbench.analysis.tables import FRAMES
 from attnbench.reporting.contents import (
     FIGURE_FORMATS,
@@ -71,13 +70,11 @@ if workflow.is_main_process:
     for line in [*gone_lines(study, named), *at_work_lines(study)]:
         print(f"warning: {line}", file=sys.stderr)
 
-    def lock_output():
-        try:
-            hold(layout.lock, f"Snakemake on the study {study.name}")
-        except LockError as error:
-            raise WorkflowError(str(error)) from None
-
-    around_planning(workflow, lock_output, cache(lambda: warned_of(study, planned)))
+    around_planning(
+        workflow,
+        lambda: lock_output(study, WorkflowError),
+        cache(lambda: warned_of(study, planned)),
+    )
     if not is_module:
         # Where a job reads the Snakefile again, on another machine maybe, it finds that study.
         workflow.config_settings.configfiles = [planned.absolute()]
@@ -85,9 +82,8 @@ elif not is_module and len(workflow.overwrite_configfiles) == 1:
     planned = Path(workflow.overwrite_configfiles[0])
 
 
-def study_of_job(wildcards, threads):
-    """The study that jobs read; Snakemake keeps no record of what depends on threads."""
-    return str(planned)
+# Snakemake keeps no record of what depends on threads.
+study_of_job = lambda wildcards, threads: str(planned)
 
 
 any_run = Run("{dataset}", "{model}", "{fold}", "{seed}")
@@ -140,22 +136,19 @@ include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
 
 
-def look_for_room():
-    """Warn where the disk may be too small, end where it clearly is; never what is only planned."""
-    try:
-        for line in refuse_too_little(study, workflow.resource_settings.cores):
-            print(f"warning: {line}", file=sys.stderr)
-    except DiskError as error:
-        raise WorkflowError(str(error)) from None
-
-
 # Under Snakemake's lock and never in a dry run: jobs at work keep the study that they were started with.
 if is_module:
-    before_jobs(workflow, lambda: [look_for_room(), begin(study, planned)])
+    before_jobs(
+        workflow,
+        lambda: [
+            look_for_room(study, workflow.resource_settings.cores, WorkflowError),
+            begin(study, planned),
+        ],
+    )
 else:
 
     onstart:
-        look_for_room()
+        look_for_room(study, workflow.resource_settings.cores, WorkflowError)
         begin(study, planned)
 
     onsuccess:

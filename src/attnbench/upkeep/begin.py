@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
+from attnbench.disk.room import refuse_too_little
+from attnbench.errors import DiskError, LockError
 from attnbench.files import sweep, update_text
 from attnbench.locks import holder_of
 from attnbench.upkeep.outdated import study_of_log
+from attnbench.workflow import hold
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +23,23 @@ if TYPE_CHECKING:
 
 _QUEUED_S = 30 * 86400.0  # for which a job may wait in the queue of a scheduler
 log = logging.getLogger("attnbench")
+
+
+def lock_output(study: Study, refusal: type[Exception]) -> None:
+    """Lock a study's folder until this process ends; where another has it, raise `refusal`."""
+    try:
+        hold(study.layout.lock, f"Snakemake on the study {study.name}")
+    except LockError as error:
+        raise refusal(str(error)) from None
+
+
+def look_for_room(study: Study, cores: int | None, refusal: type[Exception]) -> None:
+    """Warn where the disk may be too small for a study; where it clearly is, raise `refusal`."""
+    try:
+        for line in refuse_too_little(study, cores):
+            print(f"warning: {line}", file=sys.stderr)
+    except DiskError as error:
+        raise refusal(str(error)) from None
 
 
 def begin(study: Study, planned: Path) -> None:
