@@ -79,8 +79,7 @@ class Disturbed:
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # As in a terminal: started in the background, these tests would ignore it.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                preexec_fn=_as_in_a_terminal,
             )
         return self._process
 
@@ -334,3 +333,9 @@ def finished_trainings(output: Path) -> dict[str, int]:
         for path in (output / "runs").rglob("run.json")
         if json.loads(path.read_text(encoding="utf-8"))
     }
+
+
+def _as_in_a_terminal() -> None:
+    """Heed what these tests themselves may ignore, started in the background or under nohup."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
